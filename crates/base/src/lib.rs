@@ -1,0 +1,3 @@
+//! What every service needs and nothing of any domain.
+
+pub mod clock;
