@@ -1,1 +1,3 @@
-//! observe
+//! Sees and tells. So far: the gateway to metrics behind a login.
+
+pub mod gateway;

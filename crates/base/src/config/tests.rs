@@ -1,0 +1,79 @@
+//! What the readers accept, and that all problems come at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+
+fn problems(text: &str, read: impl FnOnce(Field<'_>)) -> Vec<String> {
+    let document = Document::parse(text).expect("valid YAML");
+    let context = Context::new("/etc/landline", BTreeMap::new());
+    read(Field::root(&document.root, &context));
+    context
+        .take_problems()
+        .into_iter()
+        .map(|p| format!("{}:{} {} {}", p.line, p.column, p.path, p.message))
+        .collect()
+}
+
+#[test]
+fn durations_and_sizes_read_back() {
+    for (text, millis) in [("500ms", 500), ("30s", 30_000), ("1h30m", 5_400_000), ("0", 0)] {
+        let duration = parse_duration(text).expect(text);
+        assert_eq!(duration, Duration::from_millis(millis));
+        assert_eq!(parse_duration(&format_duration(duration)), Some(duration));
+    }
+    for bad in ["", "30", "s", "3x", "-1s", "99999999999999999999s", "1h 2m"] {
+        assert_eq!(parse_duration(bad), None, "{bad}");
+    }
+    for (text, bytes) in [("512B", 512), ("32MiB", 32 << 20), ("10kB", 10_000)] {
+        assert_eq!(parse_bytes(text), Some(bytes));
+        assert_eq!(parse_bytes(&format_bytes(bytes)), Some(bytes));
+    }
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place() {
+    let text = "roles: [gateway]\nlisten: nowhere\nlimts: {timeout: 3}\nlimits: {timeout: 3}\n";
+    let found = problems(text, |root| {
+        let mut section = root.section().expect("mapping");
+        section.optional("roles");
+        section.optional("listen").and_then(|field| field.address());
+        let mut limits = section.optional("limits").and_then(|field| field.section()).expect("limits");
+        limits.optional("timeout").and_then(|field| field.duration());
+        limits.finish();
+        section.required("name");
+        section.finish();
+    });
+    assert_eq!(
+        found,
+        [
+            "1:1  `name` is missing",
+            "2:9 listen an IP address and a port is expected here, not `nowhere`",
+            "3:1 limts unknown key `limts`",
+            "4:19 limits.timeout a duration is expected here, not `3`",
+        ]
+    );
+}
+
+#[test]
+fn digits_stay_text() {
+    let document = Document::parse("password: 0123\nname: \"441\"\n").expect("valid");
+    let context = Context::new(".", BTreeMap::new());
+    let mut section = Field::root(&document.root, &context).section().expect("mapping");
+    assert_eq!(section.required("password").and_then(|f| f.text()), Some("0123".to_owned()));
+    assert_eq!(section.required("name").and_then(|f| f.text()), Some("441".to_owned()));
+}
+
+#[test]
+fn hostile_documents_are_refused() {
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let mut bomb = String::from("a: &a [1,1,1,1,1,1,1,1,1,1]\n");
+    for (from, to) in ["a", "b", "c", "d", "e", "f"].iter().zip(["b", "c", "d", "e", "f", "g"]) {
+        bomb.push_str(&format!("{to}: &{to} [{}]\n", vec![format!("*{from}"); 10].join(",")));
+    }
+    for text in [deep.as_str(), bomb.as_str(), "a: 1\na: 2\n", "a: [1\n", "--- 1\n--- 2\n", "{[1]: 2}"] {
+        let error = Document::parse(text).expect_err("refused");
+        assert!(error.line >= 1, "{error:?}");
+    }
+}

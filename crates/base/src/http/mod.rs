@@ -1,0 +1,66 @@
+//! The HTTP server's parts: routes that each state who may use them, the error envelope, bounded
+//! bodies, and the accept loop with its drain. No handler of any domain.
+
+mod access;
+mod routes;
+mod serve;
+
+#[cfg(test)]
+mod tests;
+
+pub use access::{Access, Peer, Policy};
+pub use routes::{Route, Routes};
+pub use serve::{Server, ServerLimits};
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+
+use crate::error::Class;
+
+/// The error that outsiders get: class, stable code, a safe sentence.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorBody {
+    /// The stable word of the class.
+    pub code: &'static str,
+    /// What went wrong, for a person.
+    pub message: String,
+}
+
+/// The envelope `{"error": {"code", "message"}}` of the project's own API.
+pub fn error_response(class: Class, message: impl Into<String>) -> Response {
+    #[derive(Serialize)]
+    struct Envelope {
+        error: ErrorBody,
+    }
+    let error = ErrorBody { code: class.code(), message: message.into() };
+    (class.status(), Json(Envelope { error })).into_response()
+}
+
+/// A plain text answer whose first line is the reason, for clients that show no JSON.
+pub fn text_response(class: Class, message: &str, retry_after_seconds: Option<u64>) -> Response {
+    let mut response = (class.status(), format!("{message}\n")).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(seconds) = retry_after_seconds {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// Reads a request's body of at most `limit` bytes.
+///
+/// # Errors
+/// `TooLarge` beyond the limit, `Invalid` when the client breaks off.
+pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Class> {
+    #[expect(clippy::disallowed_methods, reason = "the bounded reader itself: Limited stands around")]
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Class::TooLarge),
+        Err(_) => Err(Class::Invalid),
+    }
+}

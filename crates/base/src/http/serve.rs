@@ -1,0 +1,244 @@
+//! The accept loop: bounded connections, TLS by the first byte, and a drain that no client notices.
+//!
+//! While a replacement takes over, this process accepts no more but serves the connections that it
+//! has. Each answer then carries `Connection: close`, so a client learns to dial anew before its
+//! next request; idle connections stay open for [`DRAIN_IDLE`], because closing one at once could
+//! cut off a request that is already on its way.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, HOST, LOCATION};
+use http::{HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+
+use super::{Peer, text_response};
+use crate::error::Class;
+use crate::supervise::{BoxError, Scope};
+use crate::work::WorkTracker;
+
+/// How long an idle connection is kept after its listener went to a replacement: longer than the
+/// usual scrape interval, so that its owner meets `Connection: close` on an answer first.
+pub const DRAIN_IDLE: Duration = Duration::from_secs(90);
+/// The longest TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for the head of a request, idle time included.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// The largest head of a request.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Header lines of a request.
+pub const HEADERS_MAX: usize = 100;
+/// The pause after a failed accept (no descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The first byte of a TLS handshake record (RFC 8446 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a listener allows.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// Plain HTTP only from loopback; others are sent to https.
+    pub plain_for_loopback_only: bool,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self { connections: 8_192, plain_for_loopback_only: false }
+    }
+}
+
+/// A bound listener with its routes.
+#[derive(Debug)]
+pub struct Server {
+    /// The bound socket, non-blocking.
+    pub listener: std::net::TcpListener,
+    /// What it serves.
+    pub router: Router,
+    /// Certificates; without them it speaks plain HTTP only.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Bounds.
+    pub limits: ServerLimits,
+}
+
+/// What a connection's task needs of the server.
+#[derive(Clone)]
+struct Shared {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    limits: ServerLimits,
+    scope: Scope,
+}
+
+impl Server {
+    /// Serves until the scope stops and the last connection has ended.
+    ///
+    /// # Errors
+    /// The listener can't be used.
+    pub async fn run(self, scope: Scope) -> Result<(), BoxError> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let shared = Shared {
+            router: self.router,
+            tls: self.tls.map(TlsAcceptor::from),
+            limits: self.limits,
+            scope: scope.clone(),
+        };
+        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let tracker = WorkTracker::new();
+        let mut stopping = pin!(scope.stopping());
+        loop {
+            let slot = tokio::select! {
+                () = &mut stopping => break,
+                slot = Arc::clone(&slots).acquire_owned() => slot?,
+            };
+            let (stream, address) = tokio::select! {
+                () = &mut stopping => break,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let Some(work) = tracker.begin() else { break };
+            let shared = shared.clone();
+            scope.spawn("connection", async move {
+                serve_stream(stream, address, shared).await;
+                drop((work, slot));
+            });
+        }
+        // Closes our copy only: a replacement holds its own and goes on accepting.
+        drop(listener);
+        tracker.drain();
+        tracker.idle().await;
+        Ok(())
+    }
+}
+
+async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "set nodelay");
+    }
+    let Some(acceptor) = &shared.tls else {
+        return serve_http(stream, Peer { address, is_tls: false }, shared).await;
+    };
+    let mut first = [0u8; 1];
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await {
+        Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {}
+        Ok(Ok(1)) => return serve_http(stream, Peer { address, is_tls: false }, shared).await,
+        _ => return,
+    }
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let peer = Peer { address, is_tls: true };
+            Box::pin(serve_http(stream, peer, shared)).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, peer = %address, "tls handshake failed"),
+        Err(_) => tracing::debug!(peer = %address, "tls handshake timed out"),
+    }
+}
+
+async fn serve_http<S>(stream: S, peer: Peer, shared: Shared)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let scope = shared.scope.clone();
+    let is_closed_to_plain =
+        shared.limits.plain_for_loopback_only && !peer.is_tls && !peer.is_loopback();
+    let has_tls = shared.tls.is_some();
+    let service = service_fn(|request: Request<Incoming>| {
+        let router = shared.router.clone();
+        let scope = shared.scope.clone();
+        async move {
+            let mut response = if is_closed_to_plain {
+                refuse_plain(&request, has_tls)
+            } else {
+                answer(router, request, peer).await
+            };
+            if scope.is_stopping() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = scope.stopping() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            let patience = if scope.is_graceful() { DRAIN_IDLE } else { Duration::ZERO };
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = finish(patience, &scope) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, peer = %peer.address, "connection ended early");
+    }
+}
+
+/// Waits until idle connections may be closed.
+async fn finish(patience: Duration, scope: &Scope) {
+    tokio::select! {
+        () = tokio::time::sleep(patience) => {}
+        () = scope.closing() => {}
+    }
+}
+
+async fn answer(mut router: Router, request: Request<Incoming>, peer: Peer) -> Response {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Plain HTTP from another machine on a listener that keeps it to loopback.
+fn refuse_plain(request: &Request<Incoming>, has_tls: bool) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let location = host.map(|host| {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        format!("https://{host}{path}")
+    });
+    match location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        Some(location) if has_tls => {
+            (StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response()
+        }
+        _ => {
+            let message = "plain HTTP is for this machine only: set `tls` in the configuration";
+            text_response(Class::Forbidden, message, None)
+        }
+    }
+}

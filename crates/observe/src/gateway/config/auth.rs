@@ -1,0 +1,359 @@
+//! The section `auth` of a target: the kinds of login and their fields. Reading them is in
+//! [`super::auth_reader`], what a kind does in `gateway::auth`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::secret::SecretSource;
+use http::StatusCode;
+use serde::Serialize;
+use url::Url;
+
+use super::as_duration;
+
+/// The default of `ttl_max` and `ttl_default`.
+pub const TTL_DEFAULT: Duration = Duration::from_secs(3_600);
+/// The default of `margin`.
+pub const MARGIN_DEFAULT: Duration = Duration::from_secs(60);
+
+/// When a session is over, and how long it may last.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SessionRules {
+    /// Answers that mean that the session is over.
+    pub invalid_on: Vec<InvalidOn>,
+    /// A token is replaced this long before it expires, at most a fifth of its life.
+    #[serde(serialize_with = "as_duration")]
+    pub margin: Duration,
+    /// No token is used longer.
+    #[serde(serialize_with = "as_duration")]
+    pub ttl_max: Duration,
+    /// The life of a token that doesn't say.
+    #[serde(serialize_with = "as_duration")]
+    pub ttl_default: Duration,
+}
+
+/// An answer that means that the session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum InvalidOn {
+    /// This status.
+    Status(u16),
+    /// Any redirect: to a login page, as a rule.
+    Redirect(RedirectWord),
+}
+
+/// The word `redirect` in a list of statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedirectWord {
+    /// Any 3xx answer.
+    Redirect,
+}
+
+impl Default for SessionRules {
+    fn default() -> Self {
+        Self {
+            invalid_on: vec![
+                InvalidOn::Status(401),
+                InvalidOn::Status(403),
+                InvalidOn::Redirect(RedirectWord::Redirect),
+            ],
+            margin: MARGIN_DEFAULT,
+            ttl_max: TTL_DEFAULT,
+            ttl_default: TTL_DEFAULT,
+        }
+    }
+}
+
+impl SessionRules {
+    /// Whether an answer with this status ends the session.
+    pub fn ends_session(&self, status: StatusCode) -> bool {
+        self.invalid_on.iter().any(|rule| match rule {
+            InvalidOn::Status(code) => status.as_u16() == *code,
+            InvalidOn::Redirect(_) => status.is_redirection(),
+        })
+    }
+}
+
+/// How to log in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are the keys of docs/operate/gateway.md")]
+pub enum AuthConfig {
+    /// Nothing to do.
+    None,
+    /// A header with a fixed value.
+    StaticHeader { name: String, scheme: Option<String>, value: SecretSource },
+    /// RFC 7617.
+    Basic { username: SecretSource, password: SecretSource },
+    /// RFC 6750.
+    Bearer { token: SecretSource },
+    /// A parameter of the query.
+    QueryKey { param: String, value: SecretSource },
+    /// A request that answers with a token.
+    LoginToken {
+        username: Option<SecretSource>,
+        password: Option<SecretSource>,
+        request: LoginRequest,
+        ok_status: Vec<u16>,
+        extract: Extract,
+        apply: Apply,
+    },
+    /// RFC 6749 and RFC 7523.
+    Oauth2(Box<Oauth2Config>),
+    /// Forms in steps, and the cookies that they leave.
+    FormCookie {
+        username: Option<SecretSource>,
+        password: Option<SecretSource>,
+        steps: Vec<FormStep>,
+        success: FormSuccess,
+    },
+    /// A client certificate.
+    Mtls { cert: PathBuf, key: PathBuf, ca: Option<PathBuf> },
+    /// A keyed hash over each request.
+    Hmac {
+        key_id: String,
+        secret: SecretSource,
+        algorithm: HashAlgorithm,
+        string_to_sign: String,
+        date_header: String,
+        date_format: DateFormat,
+        encoding: Encoding,
+        output_header: Apply,
+    },
+    /// AWS Signature Version 4.
+    Sigv4 {
+        region: String,
+        service: String,
+        key_id: SecretSource,
+        secret: SecretSource,
+        session_token: Option<SecretSource>,
+    },
+    /// RFC 7616.
+    Digest { username: SecretSource, password: SecretSource },
+    /// A program that prints a token.
+    Exec {
+        command: Vec<String>,
+        #[serde(serialize_with = "as_duration")]
+        timeout: Duration,
+        apply: Apply,
+    },
+}
+
+/// The request of `login_token`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoginRequest {
+    /// Method.
+    pub method: String,
+    /// Where.
+    pub url: Url,
+    /// Send username and password as RFC 7617.
+    pub basic: bool,
+    /// More headers.
+    pub headers: BTreeMap<String, String>,
+    /// What is sent.
+    pub body: LoginBody,
+}
+
+/// The body of a login request; texts in it are templates.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoginBody {
+    /// Nothing.
+    None,
+    /// A JSON value.
+    Json(serde_json::Value),
+    /// A form, URL-encoded.
+    Form(BTreeMap<String, String>),
+}
+
+/// Where in an answer the token and its end are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Extract {
+    /// The token.
+    pub token: ExtractFrom,
+    /// When it ends.
+    pub expires: Option<(ExtractFrom, ExpiryFormat)>,
+}
+
+/// A place in an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtractFrom {
+    /// JSON pointer (RFC 6901).
+    Pointer(String),
+    /// A header.
+    Header(String),
+    /// The first group of a regular expression over the body.
+    Regex(String),
+}
+
+/// How an answer says when a token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiryFormat {
+    /// `2026-11-21T10:00:00Z`.
+    Rfc3339,
+    /// Unix seconds.
+    Epoch,
+    /// Seconds from now.
+    Seconds,
+    /// `2026-11-21 10:00:00+00:00`, as WhatsApp Business writes it.
+    DateTime,
+}
+
+/// A header whose value is a template.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Apply {
+    /// The header.
+    pub header: String,
+    /// The template.
+    pub value: String,
+}
+
+/// OAuth 2.0.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the parameters of RFC 6749 and RFC 7523")]
+pub struct Oauth2Config {
+    pub grant: Grant,
+    pub token_url: Url,
+    pub client_id: Option<String>,
+    pub client_secret: Option<SecretSource>,
+    pub client_auth: ClientAuth,
+    pub username: Option<SecretSource>,
+    pub password: Option<SecretSource>,
+    pub refresh_token: Option<SecretSource>,
+    pub private_key: Option<SecretSource>,
+    pub key_id: Option<String>,
+    pub algorithm: SigningAlgorithm,
+    pub issuer: Option<String>,
+    pub subject: Option<String>,
+    pub audience: Option<String>,
+    pub scopes: Vec<String>,
+    pub params: BTreeMap<String, String>,
+}
+
+/// How a client of OAuth 2.0 gets its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the grants of RFC 6749 and RFC 7523")]
+pub enum Grant {
+    ClientCredentials,
+    Password,
+    RefreshToken,
+    JwtBearer,
+}
+
+/// How a client of OAuth 2.0 proves itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// As RFC 7617.
+    Basic,
+    /// In the form.
+    Body,
+    /// By a signed assertion (RFC 7523 2.2).
+    PrivateKeyJwt,
+}
+
+/// How an assertion is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names of RFC 7518")]
+pub enum SigningAlgorithm {
+    Rs256,
+    Es256,
+}
+
+/// One request of a form login.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FormStep {
+    /// GET or POST.
+    pub method: FormMethod,
+    /// Where.
+    pub url: Url,
+    /// The form; values are templates.
+    pub fields: BTreeMap<String, String>,
+    /// What this answer gives to the next form.
+    pub csrf: Option<Csrf>,
+}
+
+/// The method of a form's step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the methods of RFC 9110")]
+pub enum FormMethod {
+    Get,
+    Post,
+}
+
+/// A value of one page that the next form repeats.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Csrf {
+    /// Where it is.
+    pub from: CsrfFrom,
+    /// The field of the next form.
+    pub field: String,
+}
+
+/// Where a page keeps its token against forged requests.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CsrfFrom {
+    /// The attribute of the first element that a selector finds.
+    Css {
+        /// The selector.
+        selector: String,
+        /// The attribute.
+        attribute: String,
+    },
+    /// The first group of a regular expression over the page.
+    Regex(String),
+    /// A header of the answer; it also goes out as that header with the next form.
+    Header(String),
+}
+
+/// What shows that a form login worked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FormSuccess {
+    /// The last answer has one of these.
+    pub status: Vec<u16>,
+    /// This cookie is there.
+    pub cookie: Option<String>,
+    /// The last answer doesn't redirect to a place that contains this text.
+    pub redirect_not: Option<String>,
+}
+
+/// A hash under HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names of FIPS 180-4")]
+pub enum HashAlgorithm {
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// How a date is written in a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DateFormat {
+    /// `Sat, 21 Nov 2026 10:00:00 GMT`.
+    Http,
+    /// `2026-11-21T10:00:00Z`.
+    Rfc3339,
+    /// Unix seconds.
+    Epoch,
+}
+
+/// How bytes are written in a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "RFC 4648")]
+pub enum Encoding {
+    Hex,
+    Base64,
+}
+
