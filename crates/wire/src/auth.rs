@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 mod tests;
 
 /// The longest pause that [`retry_after`] answers: one day.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// The value of an `Authorization` header with basic credentials (RFC 7617): one line, whatever the
 /// length. A user name with a colon cannot be told from the password by the other side.

@@ -106,8 +106,8 @@ pub struct Challenge {
     pub protection: Protection,
     /// The credentials were right, only the nonce was too old: answer again, do not give up.
     pub is_stale: bool,
-    /// The algorithm as the server spelt it; none when it named none.
-    algorithm_name: Option<String>,
+    /// The server named the algorithm, so the answer does, too.
+    pub is_algorithm_named: bool,
 }
 
 /// What one answer is made of.
@@ -150,7 +150,7 @@ pub fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<Challeng
     let mut chosen: Option<Challenge> = None;
     let mut refused = None;
     for parameters in digest_challenges(headers) {
-        match Challenge::new(parameters) {
+        match Challenge::new(&parameters) {
             Ok(challenge) => {
                 let rank = |of: &Challenge| (of.algorithm, of.protection);
                 if chosen
@@ -169,7 +169,7 @@ pub fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<Challeng
 }
 
 impl Challenge {
-    fn new(parameters: Parameters) -> Result<Self, DigestError> {
+    fn new(parameters: &[(String, String)]) -> Result<Self, DigestError> {
         let get = |name: &str| {
             let found = parameters
                 .iter()
@@ -205,7 +205,7 @@ impl Challenge {
             is_session,
             protection,
             is_stale: get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
-            algorithm_name,
+            is_algorithm_named: algorithm_name.is_some(),
         })
     }
 
@@ -227,42 +227,32 @@ impl Challenge {
                 return Err(DigestError::ControlCharacter(what));
             }
         }
-        let mut value = String::from("Digest ");
-        if answer.username.is_ascii() {
-            value.push_str(&format!("username={}", quoted(answer.username)));
+        let username = if answer.username.is_ascii() {
+            format!("username={}", quoted(answer.username))
         } else {
-            value.push_str(&format!("username*=UTF-8''{}", percent(answer.username)));
-        }
-        value.push_str(&format!(
-            ", realm={}, nonce={}, uri={}, response=\"{}\"",
-            quoted(&self.realm),
-            quoted(&self.nonce),
-            quoted(answer.uri),
-            self.response(answer)
-        ));
-        if let Some(name) = &self.algorithm_name {
+            format!("username*=UTF-8''{}", percent(answer.username))
+        };
+        let mut parts = vec![
+            username,
+            format!("realm={}", quoted(&self.realm)),
+            format!("nonce={}", quoted(&self.nonce)),
+            format!("uri={}", quoted(answer.uri)),
+            format!("response=\"{}\"", self.response(answer)),
+        ];
+        if self.is_algorithm_named {
             let session = if self.is_session { "-sess" } else { "" };
-            // Servers compare it to what they sent, so their spelling is kept when it is sane.
-            let shown = if name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b',')
-            {
-                name.clone()
-            } else {
-                format!("{}{session}", self.algorithm.name())
-            };
-            value.push_str(&format!(", algorithm={shown}"));
+            parts.push(format!("algorithm={}{session}", self.algorithm.name()));
         }
         if let Some(qop) = self.qop() {
-            value.push_str(&format!(", qop={qop}, nc={:08x}", answer.nonce_count));
+            parts.push(format!("qop={qop}, nc={:08x}", answer.nonce_count));
         }
         if self.qop().is_some() || self.is_session {
-            value.push_str(&format!(", cnonce={}", quoted(answer.cnonce)));
+            parts.push(format!("cnonce={}", quoted(answer.cnonce)));
         }
         if let Some(opaque) = &self.opaque {
-            value.push_str(&format!(", opaque={}", quoted(opaque)));
+            parts.push(format!("opaque={}", quoted(opaque)));
         }
-        Ok(value)
+        Ok(format!("Digest {}", parts.join(", ")))
     }
 
     const fn qop(&self) -> Option<&'static str> {

@@ -120,16 +120,17 @@ impl Reader {
                 metric: name.to_owned(),
                 element,
             })?;
-            match number(datum.get("value")) {
-                Some(Some(value)) => samples.push((labels, value)),
-                Some(None) => {}
-                None => {
-                    return Err(JsonMetricsError::Value {
-                        metric: name.to_owned(),
-                        element,
-                    });
-                }
+            let value = datum.get("value");
+            if value.is_some_and(Value::is_null) {
+                continue;
             }
+            let value = value
+                .and_then(number)
+                .ok_or_else(|| JsonMetricsError::Value {
+                    metric: name.to_owned(),
+                    element,
+                })?;
+            samples.push((labels, value));
         }
         let kind = match metric.get("type").and_then(Value::as_str) {
             Some("counter") => Kind::Counter,
@@ -169,12 +170,11 @@ fn labels(datum: &Value) -> Option<Vec<(&str, Cow<'_, str>)>> {
     texts.collect()
 }
 
-/// The value of an element: a number, or a number written as text. Inner none for null.
-fn number(value: Option<&Value>) -> Option<Option<f64>> {
-    match value? {
-        Value::Null => Some(None),
-        Value::Number(number) => number.as_f64().map(Some),
-        Value::String(text) if is_value(text.as_bytes()) => text.parse().ok().map(Some),
+/// A number, or a number written as text.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) if is_value(text.as_bytes()) => text.parse().ok(),
         _ => None,
     }
 }

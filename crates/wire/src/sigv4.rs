@@ -188,10 +188,11 @@ pub fn canonical_request(
     });
     let signed: Vec<&str> = sorted.iter().map(|(name, _)| name.as_str()).collect();
     let signed_headers = signed.join(";");
-    let lines: String = sorted
+    let lines: Vec<String> = sorted
         .iter()
         .map(|(name, value)| format!("{name}:{value}\n"))
         .collect();
+    let lines = lines.concat();
     let text = format!(
         "{}\n{}\n{}\n{lines}\n{signed_headers}\n{payload_hash}",
         request.method,

@@ -90,6 +90,29 @@ impl Assembly {
             .then_some(at)
     }
 
+    /// Whether a family before this one has the name of samples that this one takes by their suffix:
+    /// a reader of the written page would put them there.
+    pub(super) fn is_captured(&self, at: usize) -> bool {
+        let Some(entry) = self.entries.get(at) else {
+            return false;
+        };
+        Suffix::ALL
+            .iter()
+            .filter(|(suffix, _)| entry.kind.takes(*suffix, self.format))
+            .any(|(_, text)| {
+                let name = [entry.name.as_ref(), text.as_bytes()].concat();
+                self.exact(&name).is_some_and(|other| other < at)
+            })
+    }
+
+    /// Takes the samples away from a family.
+    pub(super) fn clear(&mut self, at: usize) {
+        if let Some(entry) = self.entries.get_mut(at) {
+            entry.block = None;
+            entry.runs.clear();
+        }
+    }
+
     /// Adds a family that is known to be absent.
     pub(super) fn insert(&mut self, entry: Entry) -> usize {
         let at = self.entries.len();

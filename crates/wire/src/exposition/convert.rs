@@ -35,8 +35,8 @@ impl Page {
             .collect();
         for entry in &self.entries {
             match format {
-                Format::OpenMetrics => converter.to_open_metrics(&self, entry, &names),
-                Format::Text => converter.to_text(&self, entry),
+                Format::OpenMetrics => converter.add_as_open_metrics(&self, entry, &names),
+                Format::Text => converter.add_as_text(&self, entry),
             }
         }
         converter.assembly.sources = self.sources;
@@ -55,13 +55,13 @@ struct Converter {
 }
 
 impl Converter {
-    fn to_open_metrics(&mut self, page: &Page, entry: &Entry, names: &HashSet<&[u8]>) {
+    fn add_as_open_metrics(&mut self, page: &Page, entry: &Entry, names: &HashSet<&[u8]>) {
         let stripped = entry
             .name
             .strip_suffix(b"_total")
             .filter(|name| !name.is_empty());
         let (name, kind) = match (entry.kind, stripped) {
-            (Kind::Counter, Some(short)) if !names.contains(short) => {
+            (Kind::Counter, Some(short)) if is_free(short, names) => {
                 (entry.name.slice_ref(short), Kind::Counter)
             }
             (Kind::Counter, _) => (entry.name.clone(), Kind::Unknown),
@@ -77,7 +77,7 @@ impl Converter {
         }
     }
 
-    fn to_text(&mut self, page: &Page, entry: &Entry) {
+    fn add_as_text(&mut self, page: &Page, entry: &Entry) {
         // The main family is there also without samples, so that nothing said about it is lost.
         let main = match entry.kind {
             Kind::Counter => Some((suffixed(&entry.name, "_total"), Kind::Counter)),
@@ -173,6 +173,11 @@ impl Converter {
             );
         }
     }
+}
+
+/// Whether no family has the name, nor takes samples of that name by their suffix.
+fn is_free(name: &[u8], names: &HashSet<&[u8]>) -> bool {
+    !names.contains(name) && Suffix::split(name).is_none_or(|(base, _)| !names.contains(base))
 }
 
 fn suffixed(name: &[u8], suffix: &str) -> Bytes {

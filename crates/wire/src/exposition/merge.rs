@@ -53,7 +53,14 @@ fn join_family(assembly: &mut Assembly, entry: Entry) {
         assembly.exact(&entry.name)
     };
     let Some(target) = target else {
-        assembly.insert(entry);
+        let runs = entry.runs.clone();
+        let target = assembly.insert(entry);
+        if assembly.is_captured(target) {
+            assembly.clear(target);
+            for run in runs {
+                scatter(assembly, run);
+            }
+        }
         return;
     };
     let before = assembly.conflicts;
@@ -69,9 +76,10 @@ fn join_family(assembly: &mut Assembly, entry: Entry) {
             unit: entry.unit,
         });
     }
-    let is_conflict = assembly.conflicts > before;
+    let is_conflict = assembly.conflicts > before && entry.kind != Kind::Unknown;
+    let is_scattered = is_conflict || assembly.is_captured(target);
     for run in entry.runs {
-        if is_conflict && entry.kind != Kind::Unknown {
+        if is_scattered {
             scatter(assembly, run);
         } else {
             assembly.add_run(target, run);

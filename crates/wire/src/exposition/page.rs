@@ -83,22 +83,26 @@ impl Kind {
 
     /// Whether samples named family plus suffix belong to a family of this kind.
     pub(super) const fn takes(self, suffix: Suffix, format: Format) -> bool {
-        match (self, suffix, format) {
-            (Self::Histogram, Suffix::Bucket | Suffix::Sum | Suffix::Count, _)
-            | (Self::Summary, Suffix::Sum | Suffix::Count, _)
-            | (Self::Counter, Suffix::Total, Format::OpenMetrics)
-            | (Self::Info, Suffix::Info, Format::OpenMetrics)
-            | (
-                Self::GaugeHistogram,
-                Suffix::Bucket | Suffix::GaugeSum | Suffix::GaugeCount,
-                Format::OpenMetrics,
-            )
-            | (
-                Self::Counter | Self::Histogram | Self::Summary,
-                Suffix::Created,
-                Format::OpenMetrics,
-            ) => true,
-            _ => false,
+        let is_open_metrics = matches!(format, Format::OpenMetrics);
+        match self {
+            Self::Histogram => {
+                matches!(suffix, Suffix::Bucket | Suffix::Sum | Suffix::Count)
+                    || is_open_metrics && matches!(suffix, Suffix::Created)
+            }
+            Self::Summary => {
+                matches!(suffix, Suffix::Sum | Suffix::Count)
+                    || is_open_metrics && matches!(suffix, Suffix::Created)
+            }
+            Self::Counter => is_open_metrics && matches!(suffix, Suffix::Total | Suffix::Created),
+            Self::Info => is_open_metrics && matches!(suffix, Suffix::Info),
+            Self::GaugeHistogram => {
+                is_open_metrics
+                    && matches!(
+                        suffix,
+                        Suffix::Bucket | Suffix::GaugeSum | Suffix::GaugeCount
+                    )
+            }
+            Self::Unknown | Self::Gauge | Self::StateSet => false,
         }
     }
 }
@@ -117,20 +121,25 @@ pub(super) enum Suffix {
 }
 
 impl Suffix {
+    /// Every suffix as it is written.
+    pub(super) const ALL: [(Self, &'static str); 8] = [
+        (Self::Bucket, "_bucket"),
+        (Self::Sum, "_sum"),
+        (Self::Count, "_count"),
+        (Self::Total, "_total"),
+        (Self::Created, "_created"),
+        (Self::GaugeSum, "_gsum"),
+        (Self::GaugeCount, "_gcount"),
+        (Self::Info, "_info"),
+    ];
+
     /// Splits `name_sum` into `name` and the suffix.
     pub(super) fn split(name: &[u8]) -> Option<(&[u8], Self)> {
         let at = memchr::memrchr(b'_', name)?;
-        let suffix = match name.get(at..)? {
-            b"_bucket" => Self::Bucket,
-            b"_sum" => Self::Sum,
-            b"_count" => Self::Count,
-            b"_total" => Self::Total,
-            b"_created" => Self::Created,
-            b"_gsum" => Self::GaugeSum,
-            b"_gcount" => Self::GaugeCount,
-            b"_info" => Self::Info,
-            _ => return None,
-        };
+        let ending = name.get(at..)?;
+        let (suffix, _) = Self::ALL
+            .into_iter()
+            .find(|(_, text)| text.as_bytes() == ending)?;
         name.get(..at)
             .filter(|base| !base.is_empty())
             .map(|base| (base, suffix))
@@ -315,7 +324,7 @@ impl<'a> Family<'a> {
     }
 
     /// The sample lines as they are kept, without newlines, blank lines or comments.
-    pub fn lines(&self) -> impl Iterator<Item = &'a str> {
+    pub fn lines(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let page = self.page;
         self.entry
             .runs

@@ -46,9 +46,10 @@ impl Page {
                 .map_err(|reason| ParseError::new(number, reason, line_at(&body, start)))?;
             start = next;
         }
-        reader
-            .finish()
-            .map_err(|reason| ParseError::new(number.max(1), reason, b""))
+        let page = reader.finish();
+        let mut page = page.map_err(|reason| ParseError::new(number.max(1), reason, b""))?;
+        page.sources.push(body);
+        Ok(page)
     }
 }
 
@@ -124,6 +125,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The page, still without its body.
     fn finish(mut self) -> Result<Page, Reason> {
         if self.assembly.format == Format::OpenMetrics && !self.ended {
             return Err(Reason::EofMissing);
@@ -134,7 +136,7 @@ impl<'a> Reader<'a> {
         }
         Ok(Page {
             format: self.assembly.format,
-            sources: vec![self.body.clone()],
+            sources: Vec::new(),
             entries: self.assembly.entries,
             conflicts: self.assembly.conflicts,
             pristine: !self.untidy,

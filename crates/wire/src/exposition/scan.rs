@@ -418,8 +418,8 @@ pub(super) fn number(word: &[u8]) -> Option<f64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// Seconds whose milliseconds still fit 64 bits.
-const SECONDS_MAX: f64 = 9.2e15;
+/// Seconds whose milliseconds still fit 64 bits; the last ones are rounded to fit.
+const SECONDS_MAX: f64 = 9_223_372_036_854_775.8;
 
 fn is_timestamp(word: &[u8], format: Format) -> bool {
     match format {
