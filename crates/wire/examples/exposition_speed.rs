@@ -8,37 +8,30 @@ use wire::exposition::{Format, Limits, Page, merge};
 
 /// 300 series in about 30 KB: gauges and counters with three labels, and some histograms.
 fn body() -> Bytes {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for family in 0..20 {
         let name = format!("gateway_requests_by_kind_{family}_total");
-        text.push_str(&format!(
-            "# HELP {name} Number of requests of one kind.\n# TYPE {name} counter\n"
-        ));
+        lines.push(format!("# HELP {name} Number of requests of one kind."));
+        lines.push(format!("# TYPE {name} counter"));
         for series in 0..9 {
-            text.push_str(&format!(
-                "{name}{{instance=\"10.1.2.{series}:9090\",method=\"GET\",path=\"/api/v1/items\"}} {}\n",
-                series * 1234
-            ));
+            let labels =
+                format!("instance=\"10.1.2.{series}:9090\",method=\"GET\",path=\"/api/v1/items\"");
+            lines.push(format!("{name}{{{labels}}} {}", series * 1234));
         }
     }
     for family in 0..10 {
         let name = format!("gateway_duration_seconds_{family}");
-        text.push_str(&format!(
-            "# HELP {name} How long it took.\n# TYPE {name} histogram\n"
-        ));
+        let labels = "instance=\"10.1.2.3:9090\",method=\"GET\"";
+        lines.push(format!("# HELP {name} How long it took."));
+        lines.push(format!("# TYPE {name} histogram"));
         for le in 0..10 {
-            text.push_str(&format!(
-                "{name}_bucket{{instance=\"10.1.2.3:9090\",method=\"GET\",le=\"0.{le}\"}} {le}\n"
-            ));
+            lines.push(format!("{name}_bucket{{{labels},le=\"0.{le}\"}} {le}"));
         }
-        text.push_str(&format!(
-            "{name}_sum{{instance=\"10.1.2.3:9090\",method=\"GET\"}} 1.5e3\n"
-        ));
-        text.push_str(&format!(
-            "{name}_count{{instance=\"10.1.2.3:9090\",method=\"GET\"}} 10\n"
-        ));
+        lines.push(format!("{name}_sum{{{labels}}} 1.5e3"));
+        lines.push(format!("{name}_count{{{labels}}} 10"));
     }
-    Bytes::from(text)
+    lines.push(String::new());
+    Bytes::from(lines.join("\n"))
 }
 
 #[expect(

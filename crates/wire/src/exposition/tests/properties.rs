@@ -59,7 +59,10 @@ fn line(format: Format) -> impl Strategy<Value = String> {
 
 fn page(format: Format) -> impl Strategy<Value = String> {
     prop::collection::vec(line(format), 0..14).prop_map(move |lines| {
-        let mut body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut body = lines.join("\n");
+        if !body.is_empty() {
+            body.push('\n');
+        }
         if format == Format::OpenMetrics {
             body.push_str("# EOF\n");
         }
