@@ -3,9 +3,10 @@
 //! does not keep series apart by labels and knows nothing of protobuf.
 //!
 //! The reader is as strict as the scraper of Prometheus itself, so that a page that is let through
-//! here is not refused one hop later, and a page that works without us works through us. Two things
-//! follow: an unknown escape such as `\d` in a label value is kept as it is, and blanks may surround
-//! the tokens of a line in the text format but not in OpenMetrics.
+//! here is not refused one hop later, and a page that works without us works through us. So an
+//! unknown escape such as `\d` in a label value is kept as it is, blanks may surround the tokens of a
+//! line in the text format but not begin it, and time stamps there have no sign. It is stricter in
+//! one thing, commas between labels, and more lenient in one that it repairs, blanks in TYPE lines.
 
 mod assembly;
 mod convert;

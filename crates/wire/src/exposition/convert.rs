@@ -231,31 +231,31 @@ fn tighten(out: &mut Vec<u8>, labels: &[u8]) {
 
 /// Whole milliseconds as seconds, exactly.
 fn seconds(milliseconds: &[u8]) -> Option<String> {
-    let value: i64 = std::str::from_utf8(milliseconds).ok()?.parse().ok()?;
-    let sign = if value < 0 { "-" } else { "" };
-    let (whole, thousandths) = (value.unsigned_abs() / 1000, value.unsigned_abs() % 1000);
-    Some(if thousandths == 0 {
-        format!("{sign}{whole}")
-    } else {
-        format!("{sign}{whole}.{thousandths:03}")
-            .trim_end_matches('0')
-            .to_owned()
-    })
+    let value: u64 = std::str::from_utf8(milliseconds).ok()?.parse().ok()?;
+    let (whole, thousandths) = (value / 1000, value % 1000);
+    if thousandths == 0 {
+        return Some(whole.to_string());
+    }
+    let exact = format!("{whole}.{thousandths:03}");
+    Some(exact.trim_end_matches('0').to_owned())
 }
 
-/// Seconds as whole milliseconds: exactly when written as a plain decimal, rounded otherwise.
-fn milliseconds(seconds: &[u8]) -> Option<i64> {
+/// Seconds as whole milliseconds: exactly when written as a plain decimal, rounded otherwise. Times
+/// before 1970 become 1970, as text has no word for them; no storage takes either.
+fn milliseconds(seconds: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(seconds).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         let digits = format!("{whole}{fraction:0<3}");
-        if let Ok(exact) = digits.parse() {
-            return Some(exact);
+        if let Ok(exact) = digits.parse::<i64>() {
+            return Some(u64::try_from(exact).unwrap_or(0));
         }
     }
     #[expect(
         clippy::cast_possible_truncation,
         reason = "checked to fit 64 bits when it was read"
     )]
-    number(seconds).map(|value| (value * 1000.0).round() as i64)
+    number(seconds)
+        .map(|value| (value * 1000.0).round() as i64)
+        .map(|value| u64::try_from(value).unwrap_or(0))
 }

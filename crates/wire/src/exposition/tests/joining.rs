@@ -23,7 +23,7 @@ fn untouched_pages_come_back_as_they_were() {
         "",
         "# nothing\n",
         "a 1",
-        "# x\n\n# TYPE a gauge\n  a   1\n# y\nb 1\nc 1\nb 2\n",
+        "# x\n\n# TYPE a gauge\na   1\n# y\nb 1\nc 1\nb 2\n",
     ] {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let page = Page::parse(
