@@ -1,1 +1,9 @@
-//! wire
+//! Bytes and values of the foreign protocols Landline speaks: exposition pages, request signing and
+//! HTTP authentication. It opens no socket, reads no clock and no environment, and never waits.
+
+pub mod auth;
+pub mod digest;
+pub mod exposition;
+pub mod fuzz;
+pub mod json_metrics;
+pub mod sigv4;
