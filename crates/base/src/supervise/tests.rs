@@ -1,0 +1,1 @@
+//! The supervisor: services, restarts, tasks, and the phases of the exit.
