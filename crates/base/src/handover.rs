@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 pub use self::inherit::{HandoverTexts, INHERITED_MAX, InheritError, Inherited, inherit};
-pub use self::replace::{REPLACEMENT_LIMIT, Replacement, ReplacementError, spawn_replacement};
+pub use self::replace::{
+    REPLACEMENT_ENDED, REPLACEMENT_LIMIT, Replacement, ReplacementError, spawn_replacement,
+};
 
 /// The variable that names the descriptors of listeners to a successor, as JSON.
 pub const LISTENERS_VARIABLE: &str = "LANDLINE_LISTENERS";

@@ -7,6 +7,7 @@ pub mod health;
 pub mod listeners;
 pub mod notify;
 pub mod pid_file;
+pub mod process;
 pub mod single_flight;
 pub mod supervise;
 mod sync;

@@ -25,6 +25,7 @@ pub use self::exit::{
     ANNOUNCE_LIMIT, CLOSE_LIMIT, CLOSING_LIMIT, Exit, ExitKind, ExitReport, FAST_GRACE,
     FAST_HARD_LIMIT, FLUSH_LIMIT, Late, Phase, STOP_ACCEPTING_LIMIT,
 };
+pub(crate) use self::run::text_of;
 pub use self::scope::Scope;
 pub use self::service::{Criticality, Restart, Service};
 use self::stage::{Stage, Stages};

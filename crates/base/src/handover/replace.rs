@@ -16,11 +16,14 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::{Entry, HANDOVER_VARIABLES, LISTENERS_VARIABLE, READY_VARIABLE, keep_open};
+use crate::events::Topic;
 use crate::listeners::Listeners;
 use crate::supervise::Supervisor;
 
 /// How long a successor has until it must be ready.
 pub const REPLACEMENT_LIMIT: Duration = Duration::from_mins(2);
+/// A successor that had become ready has ended; carries its process id.
+pub static REPLACEMENT_ENDED: Topic<u32> = Topic::new("replacement-ended");
 /// How long a successor that closed its pipe may take to end by itself.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -195,11 +198,13 @@ fn watch(supervisor: &Supervisor, mut successor: Successor) {
         return;
     };
     let pid = successor.pid;
+    let bus = supervisor.bus().clone();
     supervisor.spawn_background("replacement-watch", async move {
         match child.wait().await {
             Ok(status) => tracing::warn!(pid, %status, "the replacement has ended"),
             Err(error) => tracing::warn!(pid, %error, "cannot wait for the replacement"),
         }
+        bus.publish(&REPLACEMENT_ENDED, pid);
     });
 }
 

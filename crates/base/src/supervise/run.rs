@@ -132,7 +132,7 @@ fn call(body: Body, scope: Scope) -> (Caught<Result<(), BoxError>>, Option<Body>
 }
 
 /// The error and its causes in one line.
-fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
