@@ -30,6 +30,9 @@ pub const FAST_GRACE: Duration = Duration::from_secs(3);
 pub const FAST_HARD_LIMIT: Duration = Duration::from_secs(5);
 /// [`CLOSING_LIMIT`] of a fast exit.
 const FAST_CLOSING_LIMIT: Duration = Duration::from_millis(250);
+/// How long the next phase waits for dropped tasks to be gone; only one that blocks its thread
+/// takes longer.
+const CUT_LIMIT: Duration = Duration::from_millis(50);
 /// How much of a fast exit is kept for what follows the flush.
 const FAST_CLOSE_RESERVE: Duration = Duration::from_secs(1);
 /// How long past the hard limit the caller waits for the exit's own report.
@@ -356,6 +359,7 @@ async fn run_phase(supervisor: &Supervisor, phase: Phase) -> Vec<Late> {
             drop(timeout(limit, gate.tracker.wait()).await);
         }
         gate.cut.cancel();
+        drop(timeout(CUT_LIMIT, gate.tracker.wait()).await);
     }
     cut.cancel();
     late

@@ -149,20 +149,20 @@ fn millis(duration: Duration) -> u64 {
 
 /// The delays between runs; each service has its own, jittered, so that services which failed
 /// together do not come back together.
-struct Pause {
+pub(super) struct Pause {
     restart: Restart,
     failures: u32,
 }
 
 impl Pause {
-    fn new(restart: Restart) -> Self {
+    pub(super) fn new(restart: Restart) -> Self {
         Self {
             restart,
             failures: 0,
         }
     }
 
-    fn next(&mut self, ran_for: Duration) -> Option<Duration> {
+    pub(super) fn next(&mut self, ran_for: Duration) -> Option<Duration> {
         let Restart::OnFailure { first, ceiling } = self.restart else {
             return None;
         };
