@@ -1,6 +1,9 @@
 //! The signals of the process as one stream. It only listens; what a signal means is decided in
 //! `process`.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};

@@ -31,9 +31,9 @@ fn nothing_is_lost_and_each_publishers_order_is_kept() {
             };
             (0..6).map(take).collect::<Vec<_>>()
         });
-        publishers
-            .into_iter()
-            .for_each(|publisher| publisher.join().unwrap());
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
         assert_eq!(seen[0], seen[1], "all listeners see one order");
         assert_eq!(bus.latest(&NUMBER), seen[0].last().copied());
         for publisher in 0..2 {
@@ -62,9 +62,9 @@ fn a_sticky_wait_never_hangs() {
             let bus = bus.clone();
             thread::spawn(move || bus.publish(&LEFT, 7))
         };
-        waiters
-            .into_iter()
-            .for_each(|waiter| assert_eq!(waiter.join().unwrap(), 7));
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), 7);
+        }
         publisher.join().unwrap();
     });
 }
@@ -87,9 +87,9 @@ fn a_mapping_fires_whatever_comes_first() {
         block_on(bus.wait(&BOTH));
         assert_eq!(bus.missing(&BOTH), Vec::<&str>::new());
         mapper.join().unwrap();
-        publishers
-            .into_iter()
-            .for_each(|publisher| publisher.join().unwrap());
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
     });
 }
 

@@ -30,9 +30,9 @@ fn one_leads_at_a_time_and_every_follower_wakes() {
                 })
             })
             .collect();
-        callers
-            .into_iter()
-            .for_each(|caller| caller.join().unwrap());
+        for caller in callers {
+            caller.join().unwrap();
+        }
         assert_eq!(flight.waiters(), 0);
     });
 }

@@ -39,9 +39,9 @@ fn nothing_begins_after_the_drain_and_idle_is_the_end_of_all_work() {
             (0, 0)
         );
         assert!(tracker.begin().is_none());
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        for worker in workers {
+            worker.join().unwrap();
+        }
     });
 }
 
