@@ -1,6 +1,9 @@
 //! What systemd is told about the process, if it asked (`NOTIFY_SOCKET`). Nothing depends on
 //! whether it listens: a failure is logged at debug and that is all.
 
+#[cfg(test)]
+mod tests;
+
 use sd_notify::NotifyState;
 
 /// The process serves. Also ends a reload.

@@ -61,7 +61,7 @@ pub async fn run(supervisor: Supervisor, signals: Signals, hooks: Hooks) -> Outc
         replacing: None,
         exiting: None,
         is_ready: false,
-        is_replaced: false,
+        replaced_by: None,
     };
     loop {
         let event = process.next().await;
@@ -84,8 +84,8 @@ struct Process {
     replacing: Option<Replacing>,
     exiting: Option<Exiting>,
     is_ready: bool,
-    /// A successor is the main process now; this one tells systemd nothing more.
-    is_replaced: bool,
+    /// The successor that is the main process now; this one tells systemd nothing more.
+    replaced_by: Option<u32>,
 }
 
 struct Replacing {
@@ -106,7 +106,7 @@ enum Event {
     Request(Request),
     Failure(Delivery<ServiceFailure>),
     Ready(Result<(), WaitError>),
-    SuccessorEnded,
+    SuccessorEnded(Delivery<u32>),
     Replaced(Result<u32, ReplacementError>),
     Exited(ExitReport),
 }
@@ -121,7 +121,7 @@ impl Process {
             }
             signal = self.signals.next() => Event::Signal(signal),
             failure = self.failures.next() => Event::Failure(failure),
-            _ = self.successor_ends.next() => Event::SuccessorEnded,
+            ended = self.successor_ends.next() => Event::SuccessorEnded(ended),
             outcome = resolved(self.replacing.as_mut().map(|one| &mut one.outcome)) => {
                 Event::Replaced(outcome)
             }
@@ -147,7 +147,7 @@ impl Process {
                 );
             }
             Event::Replaced(outcome) => self.handle_replaced(outcome),
-            Event::SuccessorEnded => self.handle_successor_ended(),
+            Event::SuccessorEnded(ended) => self.handle_successor_ended(&ended),
             Event::Exited(report) => {
                 let Exiting { code, reason, .. } = self.exiting.take()?;
                 return Some(Outcome {
@@ -261,7 +261,7 @@ impl Process {
         };
         match outcome {
             Ok(pid) => {
-                self.is_replaced = true;
+                self.replaced_by = Some(pid);
                 notify::ready_as_main(pid);
                 tracing::info!(pid, drains, "replacement is ready");
                 answer(reply, Ok(pid));
@@ -283,11 +283,14 @@ impl Process {
     }
 
     /// After USR2 both serve. If the successor ends first, this process is the main one again.
-    fn handle_successor_ended(&mut self) {
-        if self.exiting.is_some() || self.replacing.is_some() {
+    fn handle_successor_ended(&mut self, ended: &Delivery<u32>) {
+        let is_main = self
+            .replaced_by
+            .is_some_and(|pid| *ended == Delivery::Value(pid));
+        if !is_main || self.exiting.is_some() {
             return;
         }
-        self.is_replaced = false;
+        self.replaced_by = None;
         self.restore_pid_file();
         notify::ready_as_main(std::process::id());
     }
@@ -313,7 +316,7 @@ impl Process {
         if self.exiting.is_none() {
             tracing::info!(reason, code, "stopping");
             self.hooks.listeners.refuse_new();
-            if !self.is_replaced {
+            if self.replaced_by.is_none() {
                 notify::stopping();
             }
         }

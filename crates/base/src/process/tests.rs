@@ -296,6 +296,28 @@ async fn usr2_leaves_both_serving() {
 }
 
 #[tokio::test]
+async fn a_successor_that_ends_gives_the_pid_file_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pid");
+    let mut rig = Rig::ready().successor(WELL);
+    rig.hooks.pid_file = Some(PidFile::acquire(&path, false).unwrap());
+    let seen = path.clone();
+    rig.run(|signals, _, handle| async move {
+        handle.replace(false).await.unwrap();
+        drop(PidFile::acquire(&seen, true).unwrap());
+        assert!(!seen.exists());
+        let restored = async {
+            while !seen.exists() {
+                sleep(SECOND / 100).await;
+            }
+        };
+        tokio::time::timeout(10 * SECOND, restored).await.unwrap();
+        signals.send(Signal::Terminate).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn term_ends_a_replacement_that_is_not_ready() {
     let began = clock::now();
     let outcome = Rig::ready()
