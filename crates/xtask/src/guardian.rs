@@ -24,11 +24,15 @@ while read -r verb target; do
   targets=$rest
   [ "$verb" = forget ] || targets="$targets $target"
 done
-if [ -n "$targets" ]; then
-  for one in $targets; do kill -TERM -- "$one"; done
-  sleep 2
-  for one in $targets; do kill -KILL -- "$one"; done
-fi
+send() { for one in $targets; do kill -s "$1" -- "$one" && alive=yes; done; }
+send TERM
+for second in 1 2 3 4 5 6 7 8; do
+  alive=no
+  send 0
+  [ "$alive" = yes ] || break
+  sleep 1
+done
+send KILL
 rm -rf -- "$1"
 "#;
 
@@ -88,7 +92,14 @@ impl Stage {
     /// Ends a child started with a group of its own, at once, with everything it started.
     pub(crate) fn end(&mut self, child: &mut Child) -> Result<(), Failure> {
         let group = format!("-{}", child.id());
-        crate::machine::succeeds(Command::new("kill").args(["-KILL", "--", &group]));
+        // The shell's own `kill`: the program of that name is not on every machine.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"kill -s KILL -- "$1""#, "end", &group]);
+        if !crate::machine::succeeds(&mut shell) {
+            child
+                .kill()
+                .attempt(|| format!("end process {}", child.id()))?;
+        }
         child
             .wait()
             .attempt(|| format!("wait for the end of process {}", child.id()))?;

@@ -1,7 +1,7 @@
 //! `test`: everything between a bare machine and passing tests. It finds or installs the peers that
 //! the tests talk to, starts private instances, runs the tests, and leaves nothing behind.
 //!
-//! What a test may rely on is in the environment; `docs` of the variables are in [`needs`].
+//! What a test may rely on is in the environment; [`needs`] lists the variables.
 
 mod install;
 mod mariadb;
@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use crate::failure::{Attempt, Failure, Outcome};
 use crate::guardian::Stage;
 use crate::{files, machine, rust};
-use summary::Summary;
+use summary::{Runner, Summary};
 
 /// Names and values that the tests get; a name without a value is taken out of the environment.
 type Variables = Vec<(&'static str, Option<PathBuf>)>;
@@ -122,7 +122,15 @@ fn run_tests(
             None => command.env_remove(name),
         };
     }
-    watch(stage, &mut command)
+    watch(
+        stage,
+        if nextest {
+            Runner::Nextest
+        } else {
+            Runner::Cargo
+        },
+        &mut command,
+    )
 }
 
 /// nextest over the workspace with our profile. It reports on standard error.
@@ -150,7 +158,11 @@ fn nextest_command(filters: &[String]) -> Result<Command, Failure> {
 }
 
 /// Runs the tests, shows what they print as it comes, and reads the totals out of it.
-fn watch(stage: &mut Stage, command: &mut Command) -> Result<(bool, Summary), Failure> {
+fn watch(
+    stage: &mut Stage,
+    runner: Runner,
+    command: &mut Command,
+) -> Result<(bool, Summary), Failure> {
     let mut child = stage.start(command, false)?;
     let mut summary = Summary::default();
     let pipe: Option<Box<dyn std::io::Read>> = match (child.stderr.take(), child.stdout.take()) {
@@ -167,7 +179,7 @@ fn watch(stage: &mut Stage, command: &mut Command) -> Result<(bool, Summary), Fa
             break;
         }
         machine::pass_on(&line).attempt(|| "show what the tests print".to_owned())?;
-        summary.read_line(&String::from_utf8_lossy(&line));
+        summary.read_line(runner, &String::from_utf8_lossy(&line));
     }
     let status = child.wait().attempt(|| "wait for the tests".to_owned())?;
     stage.forget(&child)?;

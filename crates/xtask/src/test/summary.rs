@@ -2,6 +2,15 @@
 
 use std::collections::BTreeSet;
 
+/// Who runs the tests and reports about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// cargo-nextest.
+    Nextest,
+    /// `cargo test`, where nextest is missing.
+    Cargo,
+}
+
 /// Totals over all test binaries.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -14,17 +23,20 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Adds the totals of one printed line, if it is such a line.
-    pub(crate) fn read_line(&mut self, line: &str) {
+    /// Takes in the totals of one printed line, if it is such a line of this runner. nextest prints
+    /// one for everything; cargo's own runner prints one per test binary, to be added up.
+    pub(crate) fn read_line(&mut self, runner: Runner, line: &str) {
         let plain = without_colour(line);
         let plain = plain.trim();
-        let counts = if let Some(rest) = plain.strip_prefix("test result:") {
-            rest.split_once(". ").map(|(_, counts)| counts)
-        } else if plain.starts_with("Summary [") {
-            plain.split_once(" run: ").map(|(_, counts)| counts)
-        } else {
-            None
+        let counts = match runner {
+            Runner::Nextest if plain.starts_with("Summary [") => plain.split_once(" run: "),
+            Runner::Cargo if plain.starts_with("test result:") => plain.split_once(". "),
+            Runner::Nextest | Runner::Cargo => None,
         };
+        let counts = counts.map(|(_, counts)| counts);
+        if runner == Runner::Nextest && counts.is_some() {
+            *self = Self::default();
+        }
         for part in without_brackets(counts.unwrap_or_default()).split([',', ';']) {
             let mut words = part.trim().splitn(2, ' ');
             let count = words
