@@ -1,0 +1,134 @@
+//! What the tests need from the machine, by which variable a test learns of it, and which Debian
+//! package brings it. A test whose variable is unset reports itself as skipped.
+//!
+//! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
+//! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
+//! LANDLINE_TEST_MYSQL_URL (the private server: all rights, and read only).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Variables, install};
+use crate::failure::Failure;
+use crate::machine;
+
+/// A program that tests use.
+#[derive(Debug)]
+pub(crate) struct Need {
+    /// Its name on disk.
+    pub(crate) program: &'static str,
+    /// The variable that carries its path.
+    pub(crate) variable: &'static str,
+    /// The Debian package.
+    pub(crate) package: &'static str,
+    /// What it is for, shown before it is installed.
+    pub(crate) purpose: &'static str,
+}
+
+/// All needs.
+const NEEDS: [Need; 7] = [
+    Need {
+        program: "mariadbd",
+        variable: "LANDLINE_TEST_MARIADBD",
+        package: "mariadb-server",
+        purpose: "the database of credentials",
+    },
+    Need {
+        program: "mariadb-install-db",
+        variable: "LANDLINE_TEST_MARIADB_INSTALL_DB",
+        package: "mariadb-server",
+        purpose: "prepares that database",
+    },
+    Need {
+        program: "prometheus",
+        variable: "LANDLINE_TEST_PROMETHEUS",
+        package: "prometheus",
+        purpose: "scrapes through the gateway",
+    },
+    Need {
+        program: "promtool",
+        variable: "LANDLINE_TEST_PROMTOOL",
+        package: "prometheus",
+        purpose: "judges pages of metrics",
+    },
+    Need {
+        program: "nginx",
+        variable: "LANDLINE_TEST_NGINX",
+        package: "nginx-light",
+        purpose: "the plain reverse proxy that the benchmark compares with",
+    },
+    Need {
+        program: "curl",
+        variable: "LANDLINE_TEST_CURL",
+        package: "curl",
+        purpose: "an independent digest client",
+    },
+    Need {
+        program: "python3",
+        variable: "LANDLINE_TEST_PYTHON",
+        package: "python3-botocore",
+        purpose: "botocore, an independent SigV4 signer",
+    },
+];
+
+/// Finds everything, installs what is missing when that is allowed, and says what stays missing.
+pub(crate) fn gather() -> Result<(Variables, bool), Failure> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| find(need).is_none()).collect();
+    if !missing.is_empty() {
+        install::install(&missing)?;
+    }
+    let variables: Variables = NEEDS
+        .iter()
+        .map(|need| (need.variable, find(need)))
+        .collect();
+    let named = |present: bool| {
+        let chosen = NEEDS
+            .iter()
+            .filter(move |need| find(need).is_some() == present);
+        chosen
+            .map(|need| need.program)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    machine::say(&format!("found {}", named(true)));
+    let absent = named(false);
+    if !absent.is_empty() {
+        machine::say(&format!("SKIPPED: tests that need {absent}: not installed"));
+    }
+    Ok((variables, !absent.is_empty()))
+}
+
+/// One program of the table, installed when that is allowed.
+pub(crate) fn one(program: &str) -> Result<Option<PathBuf>, Failure> {
+    let Some(need) = NEEDS.iter().find(|need| need.program == program) else {
+        return Err(Failure(format!("{program} is not in the table of needs")));
+    };
+    if find(need).is_none() {
+        install::install(&[need])?;
+    }
+    Ok(find(need))
+}
+
+/// The value of a variable, when it has one.
+pub(crate) fn value(variables: &Variables, name: &str) -> Option<PathBuf> {
+    variables
+        .iter()
+        .find(|(variable, _)| *variable == name)?
+        .1
+        .clone()
+}
+
+/// Where a need is met. Python counts only with botocore, and Debian's own is asked first, because
+/// that is the one the package serves.
+fn find(need: &Need) -> Option<PathBuf> {
+    if need.program != "python3" {
+        return machine::find_program(need.program);
+    }
+    let debian = Some(PathBuf::from("/usr/bin/python3")).filter(|path| has_botocore(path));
+    debian.or_else(|| machine::find_program("python3").filter(|path| has_botocore(path)))
+}
+
+/// Whether this interpreter can import botocore.
+fn has_botocore(python: &Path) -> bool {
+    machine::succeeds(Command::new(python).args(["-c", "import botocore.auth"]))
+}
