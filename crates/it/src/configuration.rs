@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// A whole configuration around a `gateway` section; ports are free ones.
+/// A whole configuration around a `gateway` section; ports are free ones where none are given.
 pub fn gateway(section: Value) -> String {
     with(json!({}), section)
 }
@@ -17,7 +17,9 @@ pub fn targets(targets: &Value) -> String {
 
 /// Like [`gateway`], with more top-level keys.
 pub fn with(top: Value, mut section: Value) -> String {
-    section["listen"] = json!("127.0.0.1:0");
+    if section["listen"].is_null() {
+        section["listen"] = json!("127.0.0.1:0");
+    }
     let mut whole = json!({
         "roles": ["gateway"],
         "listen": "127.0.0.1:0",

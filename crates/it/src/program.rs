@@ -100,9 +100,7 @@ impl Launch {
         command
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log));
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {words:?}: {error}"));
+        let child = spawn(&mut command);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         Program {
             directory: self.directory,
@@ -312,6 +310,21 @@ pub fn replace_file(path: &Path, content: &[u8]) {
         std::fs::set_permissions(&next, old.permissions()).unwrap();
     }
     std::fs::rename(&next, path).unwrap();
+}
+
+/// Starts a command. A program that was copied a moment ago can look as if it were still being
+/// written, while another thread is between fork and exec: that passes.
+fn spawn(command: &mut Command) -> Child {
+    for _ in 0..100 {
+        match command.spawn() {
+            Ok(child) => return child,
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("cannot start {command:?}: {error}"),
+        }
+    }
+    panic!("cannot start {command:?}: still being written");
 }
 
 /// Sends a signal; a process that is gone is no failure.

@@ -7,4 +7,14 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod cli;
+mod gateway_hostile;
+mod gateway_login;
+mod gateway_mysql;
+mod gateway_prometheus;
+mod gateway_schemes;
+mod gateway_tls;
+mod gateway_whatsapp;
+mod process;
+mod process_replacement;
 mod stubs;
