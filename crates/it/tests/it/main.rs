@@ -7,6 +7,7 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod bench;
 mod cli;
 mod gateway_hostile;
 mod gateway_login;
