@@ -63,19 +63,20 @@ impl Database {
         let gate = Gate::start(server.parse().unwrap()).await;
         let database = Self { gate, admin, name };
         let name = &database.name;
-        let user = database.user();
         database
             .run(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
             .await;
         database
             .run(&TABLE.replace("TABLE whats", &format!("TABLE {name}.whats")))
             .await;
-        database
-            .run(&format!("CREATE USER {user} IDENTIFIED BY 'read only/pw'"))
-            .await;
-        database
-            .run(&format!("GRANT SELECT ON {name}.* TO {user}"))
-            .await;
+        for user in database.users() {
+            database
+                .run(&format!("CREATE USER {user} IDENTIFIED BY 'read only/pw'"))
+                .await;
+            database
+                .run(&format!("GRANT SELECT ON {name}.* TO {user}"))
+                .await;
+        }
         database
     }
 
@@ -84,7 +85,7 @@ impl Database {
         let address = self.gate.address;
         format!(
             "mysql://{name}:read%20only%2Fpw@{address}/{name}",
-            name = self.account()
+            name = self.name
         )
     }
 
@@ -132,18 +133,17 @@ impl Database {
         query.fetch_all(&self.admin).await.unwrap()
     }
 
-    /// Drops database and account.
+    /// Drops database and accounts.
     pub async fn remove(self) {
         self.run(&format!("DROP DATABASE {}", self.name)).await;
-        self.run(&format!("DROP USER {}", self.user())).await;
+        for user in self.users() {
+            self.run(&format!("DROP USER {user}")).await;
+        }
     }
 
-    fn account(&self) -> &str {
-        &self.name
-    }
-
-    fn user(&self) -> String {
-        format!("'{}'@'%'", self.account())
+    /// A server with its anonymous account prefers that one for `localhost` to ours for `%`.
+    fn users(&self) -> [String; 2] {
+        ["%", "localhost"].map(|host| format!("'{}'@'{host}'", self.name))
     }
 
     async fn run(&self, statement: &str) {

@@ -16,6 +16,7 @@ mod gateway_prometheus;
 mod gateway_schemes;
 mod gateway_tls;
 mod gateway_whatsapp;
+mod harness;
 mod process;
 mod process_replacement;
 mod stubs;
