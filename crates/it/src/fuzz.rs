@@ -151,12 +151,11 @@ pub fn run(target: &Target, seed: u64, span: Duration) -> Outcome {
     }
 }
 
-/// Runs every target for its share of `span`; writes what crashed. Whether all went well.
+/// Runs every target for `span`; writes what crashed. Whether all went well.
 pub fn run_all(targets: &[Target], seed: u64, span: Duration) -> bool {
-    let share = span / u32::try_from(targets.len().max(1)).unwrap_or(1);
     let mut is_well = true;
     for target in targets {
-        let outcome = run(target, seed, share);
+        let outcome = run(target, seed, span);
         let rate = outcome.executions as f64 / outcome.elapsed.as_secs_f64().max(0.001);
         println!(
             "{}: {} executions, {rate:.0}/s, seed {seed}",

@@ -1,5 +1,6 @@
-//! `landline-fuzz [--seconds N] [--seed N] [--target NAME]`: feeds mutated bytes to the parsers of
-//! foreign input and ends with 1 when one of them panics. The table below is all there is to add to.
+//! `landline-fuzz [--seconds N] [--seed N] [target]`: feeds mutated bytes to the parsers of foreign
+//! input, N seconds each (10), and ends with 1 when one of them panics. The table below is all there
+//! is to add to.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -21,28 +22,46 @@ fn targets() -> Vec<Target> {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str, otherwise: u64| match value(name) {
-        Some(text) => text.parse().ok(),
-        None => Some(otherwise),
-    };
-    let (Some(seconds), Some(seed)) = (number("--seconds", SECONDS), number("--seed", 1)) else {
-        eprintln!("usage: landline-fuzz [--seconds N] [--seed N] [--target NAME]");
+    let Some(request) = read_arguments(std::env::args().skip(1)) else {
+        eprintln!("usage: landline-fuzz [--seconds N] [--seed N] [target]");
         return ExitCode::from(2);
     };
     let mut targets = targets();
-    if let Some(name) = value("--target") {
-        targets.retain(|target| target.name == name);
-    }
+    targets.retain(|target| {
+        request
+            .target
+            .as_ref()
+            .is_none_or(|name| *name == target.name)
+    });
     if targets.is_empty() {
         eprintln!("nothing to fuzz: no parser of this name is in the table");
         return ExitCode::from(2);
     }
-    // A panic is what is looked for: its message is worth a line, its stack is not.
-    let is_well = run_all(&targets, seed, Duration::from_secs(seconds));
+    let is_well = run_all(&targets, request.seed, Duration::from_secs(request.seconds));
     ExitCode::from(u8::from(!is_well))
+}
+
+/// What was asked for.
+struct Request {
+    seconds: u64,
+    seed: u64,
+    target: Option<String>,
+}
+
+/// Reads the command line; nothing when it makes no sense.
+fn read_arguments(mut words: impl Iterator<Item = String>) -> Option<Request> {
+    let mut request = Request {
+        seconds: SECONDS,
+        seed: 1,
+        target: None,
+    };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seconds" => request.seconds = words.next()?.parse().ok()?,
+            "--seed" => request.seed = words.next()?.parse().ok()?,
+            flag if flag.starts_with('-') => return None,
+            name => request.target = Some(name.to_owned()),
+        }
+    }
+    Some(request)
 }

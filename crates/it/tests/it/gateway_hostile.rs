@@ -208,6 +208,7 @@ async fn hostile_requests_are_answered_or_cut() {
         "@".to_owned(),
         "%".to_owned(),
         "%zz".to_owned(),
+        "%ff%fe".to_owned(),
         "a".repeat(201),
         "a".repeat(64 * 1024),
         "%41".repeat(20_000),

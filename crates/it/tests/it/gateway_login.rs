@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use it::program::{Launch, Program};
 use it::stubs::whatsapp::{Login, Part, WhatsApp};
 use it::wait::{self, SOON};
-use it::{certificates, configuration, prometheus};
+use it::{certificates, configuration};
 use serde_json::{Value, json};
 
 use crate::gateway_whatsapp::{NUMBER, start};
@@ -146,7 +146,7 @@ async fn every_failure_has_its_answer_in_time() {
     let pair = certificates::self_signed(&["127.0.0.1"]);
     let untrusted = WhatsApp::tls(certificates::server_config(&pair, None)).await;
     let mut refused = broken.target("refused", &json!("secret"));
-    refused["base_url"] = json!(format!("http://127.0.0.1:{}", prometheus::free_port()));
+    refused["base_url"] = json!("http://127.0.0.1:1");
     let targets = json!([
         broken.target("broken", &json!("secret")),
         hanging.target("hanging", &json!("secret")),

@@ -96,7 +96,12 @@ async fn bearer() {
         .start()
         .await;
     let reply = program.scrape("shop").await;
-    assert_eq!(reply.status, 503, "a refused token: {}", reply.text());
+    assert!(
+        matches!(reply.status, 502 | 503),
+        "{}: {}",
+        reply.status,
+        reply.text()
+    );
     program.write("shop.token", "second\n");
     wait::until("the new token is used", SOON, async || {
         Some(program.scrape("shop").await).filter(|reply| reply.status == 200)
