@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             .all(|argument| known.contains(&argument.as_str()))
     {
         eprintln!("usage: landline-bench gateway [--quick] [--json]");
-        return ExitCode::from(2);
+        return ExitCode::from(64);
     }
     let program = program_path();
     if program.components().any(|part| part.as_os_str() == "debug") {

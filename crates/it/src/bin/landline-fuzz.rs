@@ -24,7 +24,7 @@ fn targets() -> Vec<Target> {
 fn main() -> ExitCode {
     let Some(request) = read_arguments(std::env::args().skip(1)) else {
         eprintln!("usage: landline-fuzz [--seconds N] [--seed N] [target]");
-        return ExitCode::from(2);
+        return ExitCode::from(64);
     };
     let mut targets = targets();
     targets.retain(|target| {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     });
     if targets.is_empty() {
         eprintln!("nothing to fuzz: no parser of this name is in the table");
-        return ExitCode::from(2);
+        return ExitCode::from(64);
     }
     let is_well = run_all(&targets, request.seed, Duration::from_secs(request.seconds));
     ExitCode::from(u8::from(!is_well))

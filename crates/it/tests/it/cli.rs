@@ -224,12 +224,12 @@ fn completions_and_manual_are_printed() {
     );
 }
 
-/// A wrong command is told with the usage and code 2.
+/// A wrong command is told with the usage and its own code (`EX_USAGE`).
 #[test]
 fn a_wrong_command_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let output = command_in(directory.path(), &["statrt"]);
-    assert_eq!(code(output.status), 2, "{}", text(&output));
+    assert_eq!(code(output.status), 64, "{}", text(&output));
     assert!(
         text(&output).contains("start"),
         "suggests the right word: {}",

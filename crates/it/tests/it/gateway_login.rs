@@ -214,6 +214,27 @@ async fn the_deadline_has_a_floor() {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
+/// `ttl_max` bounds the life of a token whatever the target promises; the change is not seen.
+#[tokio::test]
+async fn a_token_is_not_used_longer_than_allowed() {
+    let stub = WhatsApp::plain().await;
+    let mut target = stub.target(NUMBER, &json!("secret"));
+    target["auth"]["ttl_max"] = json!("1s");
+    let program = Program::start(&configuration::targets(&json!([target]))).await;
+    wait::until("a third login", SOON, async || {
+        let reply = program.scrape(NUMBER).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        (stub.logins() >= 3).then_some(())
+    })
+    .await;
+    let scrapes = stub.server.count("/metrics");
+    assert!(
+        scrapes > stub.logins() * 3,
+        "{scrapes} scrapes, {} logins",
+        stub.logins()
+    );
+}
+
 /// A login that answers nonsense is the target's fault: 502 with a reason.
 #[tokio::test]
 async fn login_answers_must_make_sense() {

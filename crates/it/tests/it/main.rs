@@ -14,6 +14,7 @@ mod gateway_login;
 mod gateway_mysql;
 mod gateway_prometheus;
 mod gateway_schemes;
+mod gateway_sources;
 mod gateway_tls;
 mod gateway_whatsapp;
 mod harness;
