@@ -1,1 +1,23 @@
-//! it
+//! End-to-end tests: the real program, real peers, real sockets. One module per subject.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests spawn their load, read clocks, and fail by panic"
+)]
+
+mod bench;
+mod cli;
+mod gateway_hostile;
+mod gateway_login;
+mod gateway_mysql;
+mod gateway_prometheus;
+mod gateway_schemes;
+mod gateway_sources;
+mod gateway_tls;
+mod gateway_whatsapp;
+mod harness;
+mod process;
+mod process_replacement;
+mod stubs;

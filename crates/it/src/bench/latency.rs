@@ -1,0 +1,109 @@
+//! Latency and processor time per scrape of the three ways, taking turns.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Size;
+use super::keep::Keep;
+use super::nginx::Nginx;
+use super::upstream::{TOKEN, Upstream};
+use crate::proc;
+use crate::program::Program;
+
+/// Requests before anything is measured.
+const WARM_UP: usize = 200;
+
+/// One way to the page, and what was measured on it.
+pub struct Way<'a> {
+    name: &'static str,
+    keep: Keep,
+    cpu: Box<dyn Fn() -> f64 + 'a>,
+    cpu_used: f64,
+    times: Vec<Duration>,
+}
+
+impl std::fmt::Debug for Way<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Way")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Measures direct, nginx (when there is one) and Landline.
+pub fn measure(size: Size, upstream: &Upstream, nginx: Option<&Nginx>, program: &Program) -> Value {
+    let bearer = format!("authorization: Bearer {TOKEN}\r\n");
+    let open = |address, path: &str, headers: &str| Keep::open(address, path, headers).unwrap();
+    let mut ways = vec![way(
+        "direct",
+        open(upstream.address, "/metrics", &bearer),
+        || 0.0,
+    )];
+    if let Some(nginx) = nginx {
+        let keep = open(nginx.address, "/metrics", "");
+        ways.push(way("nginx", keep, || nginx.cpu_seconds()));
+    }
+    let pid = program.pid();
+    let keep = open(program.gateway, "/metrics/t0", "");
+    ways.push(way("landline", keep, move || {
+        proc::cpu_seconds(pid).unwrap_or(0.0)
+    }));
+    for way in &mut ways {
+        way.run(WARM_UP);
+        way.times.clear();
+        way.cpu_used = 0.0;
+    }
+    let turn = size.requests / ways.len() / size.rounds;
+    for _ in 0..size.rounds {
+        for way in &mut ways {
+            way.run(turn);
+        }
+    }
+    Value::Object(
+        ways.into_iter()
+            .map(|way| (way.name.to_owned(), way.summary()))
+            .collect(),
+    )
+}
+
+/// A way with nothing measured yet.
+fn way<'a>(name: &'static str, keep: Keep, cpu: impl Fn() -> f64 + 'a) -> Way<'a> {
+    Way {
+        name,
+        keep,
+        cpu: Box::new(cpu),
+        cpu_used: 0.0,
+        times: Vec::new(),
+    }
+}
+
+impl Way<'_> {
+    /// One turn.
+    fn run(&mut self, requests: usize) {
+        let before = (self.cpu)();
+        for _ in 0..requests {
+            match self.keep.ask() {
+                Ok(time) => self.times.push(time),
+                Err(error) => panic!("{}: {error}", self.name),
+            }
+        }
+        self.cpu_used += (self.cpu)() - before;
+    }
+
+    /// Microseconds.
+    fn summary(mut self) -> Value {
+        self.times.sort();
+        let count = self.times.len();
+        let at = |part: usize| self.times[(count * part / 1000).min(count - 1)].as_secs_f64() * 1e6;
+        json!({
+            "requests": count,
+            "median_us": at(500).round(),
+            "p95_us": at(950).round(),
+            "p99_us": at(990).round(),
+            "cpu_us_per_scrape": (self.cpu_used / count as f64 * 1e6).round(),
+            "bytes": self.keep.body().len(),
+        })
+    }
+}

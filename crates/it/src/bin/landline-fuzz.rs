@@ -1,0 +1,67 @@
+//! `landline-fuzz [--seconds N] [--seed N] [target]`: feeds mutated bytes to the parsers of foreign
+//! input, N seconds each (10), and ends with 1 when one of them panics. The table below is all there
+//! is to add to.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers: it reads its arguments and seeds, and prints"
+)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use it::fuzz::{Target, run_all};
+
+/// Seconds when nothing else is said.
+const SECONDS: u64 = 10;
+
+/// Every parser under test: a name, inputs to start from, and a function that asserts.
+fn targets() -> Vec<Target> {
+    Vec::new()
+}
+
+fn main() -> ExitCode {
+    let Some(request) = read_arguments(std::env::args().skip(1)) else {
+        eprintln!("usage: landline-fuzz [--seconds N] [--seed N] [target]");
+        return ExitCode::from(64);
+    };
+    let mut targets = targets();
+    targets.retain(|target| {
+        request
+            .target
+            .as_ref()
+            .is_none_or(|name| *name == target.name)
+    });
+    if targets.is_empty() {
+        eprintln!("nothing to fuzz: no parser of this name is in the table");
+        return ExitCode::from(64);
+    }
+    let is_well = run_all(&targets, request.seed, Duration::from_secs(request.seconds));
+    ExitCode::from(u8::from(!is_well))
+}
+
+/// What was asked for.
+struct Request {
+    seconds: u64,
+    seed: u64,
+    target: Option<String>,
+}
+
+/// Reads the command line; nothing when it makes no sense.
+fn read_arguments(mut words: impl Iterator<Item = String>) -> Option<Request> {
+    let mut request = Request {
+        seconds: SECONDS,
+        seed: 1,
+        target: None,
+    };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seconds" => request.seconds = words.next()?.parse().ok()?,
+            "--seed" => request.seed = words.next()?.parse().ok()?,
+            flag if flag.starts_with('-') => return None,
+            name => request.target = Some(name.to_owned()),
+        }
+    }
+    Some(request)
+}

@@ -1,0 +1,264 @@
+//! The process from outside: readiness, signals that end it, the pid file, systemd's two
+//! protocols, exit codes, and configuration applied in place.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use it::configuration;
+use it::program::{Launch, Program};
+use it::stubs::pages::{Page, Pages};
+use it::wait::{self, SOON};
+use it::{client, proc};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// The exit code of a configuration that is not valid (`EX_CONFIG`).
+pub(crate) const EXIT_CONFIGURATION: i32 = 78;
+
+/// A target `shop` that needs no login.
+pub(crate) fn shop(pages: &Pages) -> String {
+    configuration::targets(&json!([{"name": "shop", "url": pages.server.url("/metrics")}]))
+}
+
+/// One page with one sample.
+pub(crate) async fn pages() -> Pages {
+    Pages::start(&[("/metrics", "shop_up 1\n")]).await
+}
+
+#[tokio::test]
+async fn tells_health_and_readiness() {
+    let program = Program::start(&shop(&pages().await)).await;
+    let health = program.main("GET", "/healthz").await;
+    assert_eq!(
+        (health.status, health.json()["status"].as_str()),
+        (200, Some("ok"))
+    );
+    let ready = program.main("GET", "/readyz").await;
+    let state = ready.json();
+    assert_eq!(
+        (ready.status, state["status"].as_str()),
+        (200, Some("ok")),
+        "{state}"
+    );
+    assert_eq!(state["pid"], program.pid());
+    assert!(
+        state.as_object().unwrap().len() > 2,
+        "names its components: {state}"
+    );
+    let metrics = program.main("GET", "/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text().contains("landline_"), "{}", metrics.text());
+    // The gateway is also on the main listener.
+    assert_eq!(program.main("GET", "/metrics/shop").await.status, 200);
+}
+
+/// Quick and in order, even when somebody is being served.
+#[tokio::test]
+async fn ends_in_time_with_an_open_scrape() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let pages = pages().await;
+        pages.set("/metrics", Page::Hang);
+        let mut program = Program::start(&shop(&pages)).await;
+        let url = program.url("/metrics/shop");
+        let open = tokio::spawn(async move { client::get(&url, &[]).await });
+        wait::until("the scrape is open", SOON, async || {
+            (pages.server.requests() == 1).then_some(())
+        })
+        .await;
+        let begun = Instant::now();
+        program.signal(signal);
+        assert_eq!(program.wait_exit(SOON).await, 0, "{}", program.stderr());
+        assert!(
+            begun.elapsed() <= Duration::from_secs(5),
+            "took {:?}",
+            begun.elapsed()
+        );
+        assert!(program.generations().is_empty());
+        drop(open.await);
+    }
+}
+
+/// QUIT waits for whom it serves.
+#[tokio::test]
+async fn quit_lets_an_open_scrape_finish() {
+    let pages = pages().await;
+    pages.set(
+        "/metrics",
+        Page::Slow(Duration::from_secs(6), "shop_up 1\n".to_owned()),
+    );
+    let mut program = Program::start(&shop(&pages)).await;
+    let url = program.url("/metrics/shop");
+    let open = tokio::spawn(async move { client::get(&url, &[]).await.unwrap().status });
+    wait::until("the scrape is open", SOON, async || {
+        (pages.server.requests() == 1).then_some(())
+    })
+    .await;
+    program.signal(Signal::QUIT);
+    assert_eq!(open.await.unwrap(), 200);
+    assert_eq!(program.wait_exit(SOON).await, 0, "{}", program.stderr());
+}
+
+/// USR1 writes what the process is doing, and the process goes on.
+#[tokio::test]
+async fn usr1_dumps_diagnostics() {
+    let program = Program::start(&shop(&pages().await)).await;
+    let before = program.stderr().len();
+    program.signal(Signal::USR1);
+    wait::until("a dump on standard error", SOON, async || {
+        (program.stderr().len() > before + 100).then_some(())
+    })
+    .await;
+    assert!(program.stderr().contains("gateway"), "{}", program.stderr());
+    assert_eq!(program.scrape("shop").await.status, 200);
+}
+
+/// The pid file names the process, is locked, and a second start beside it is refused.
+#[tokio::test]
+async fn a_pid_file_has_one_owner() {
+    let pages = pages().await;
+    let text = configuration::with(
+        json!({"pid_file": "./landline.pid"}),
+        json!({"targets": [{"name": "shop", "url": pages.server.url("/metrics")}]}),
+    );
+    let program = Program::start(&text).await;
+    let path = program.path("landline.pid");
+    let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
+    assert_eq!(read(), program.pid().to_string());
+
+    let other = text.replace("./landline.pid", &path.display().to_string());
+    let mut second = Launch::new(&other).spawn();
+    assert_ne!(second.wait_exit(SOON).await, 0);
+    assert!(
+        second.stderr().contains("landline.pid"),
+        "{}",
+        second.stderr()
+    );
+    assert_eq!(read(), program.pid().to_string());
+    assert_eq!(program.scrape("shop").await.status, 200);
+}
+
+/// systemd is told of readiness, of the new main process, and of the end.
+#[tokio::test]
+async fn systemd_is_told() {
+    let launch = Launch::new(&shop(&pages().await));
+    let path = launch.path("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let launch = launch.variable("NOTIFY_SOCKET", &path.display().to_string());
+    let mut program = launch.start().await;
+    let mut told = String::new();
+    let mut until = async |word: &str| {
+        let mut buffer = vec![0; 4096];
+        while !told.contains(word) {
+            let next = tokio::time::timeout(SOON * 3, socket.recv(&mut buffer)).await;
+            let length = next
+                .unwrap_or_else(|_| panic!("no {word} in {told:?}"))
+                .unwrap();
+            told.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            told.push('\n');
+        }
+        std::mem::take(&mut told)
+    };
+    until("READY=1").await;
+    program.signal(Signal::HUP);
+    let reload = until("RELOADING=1").await;
+    assert!(reload.contains("MONOTONIC_USEC="), "{reload:?}");
+    let switched = until("MAINPID=").await;
+    let pid = switched
+        .split("MAINPID=")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    assert_ne!(pid, program.pid().to_string());
+    assert_eq!(program.wait_exit(SOON * 3).await, 0);
+    assert!(proc::is_alive(pid.parse().unwrap()));
+    it::program::send_signal(pid.parse().unwrap(), Signal::TERM);
+    until("STOPPING=1").await;
+}
+
+/// A listener from systemd is used, not bound anew.
+#[tokio::test]
+async fn systemd_may_give_the_listener() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let pages = pages().await;
+    let text = configuration::with(
+        json!({"listen": address.to_string()}),
+        json!({"targets": [{"name": "shop", "url": pages.server.url("/metrics")}]}),
+    );
+    let mut launch = Launch::new(&text);
+    // The listener arrives as standard input of a shell, which moves it to where systemd puts it.
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=main exec \"$@\"";
+    launch.wrapper = ["/bin/sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+    launch.input = Some(OwnedFd::from(listener.try_clone().unwrap()));
+    let program = launch.start().await;
+    assert_eq!(program.main, address);
+    assert_eq!(program.main("GET", "/metrics/shop").await.status, 200);
+    drop(listener);
+    assert_eq!(program.main("GET", "/metrics/shop").await.status, 200);
+}
+
+/// What is wrong before the start is told by the exit code.
+#[tokio::test]
+async fn exit_codes_tell_what_was_wrong() {
+    let mut bad = Launch::new("roles: [gateway]\nlistenn: 127.0.0.1:0\n").spawn();
+    assert_eq!(
+        bad.wait_exit(SOON).await,
+        EXIT_CONFIGURATION,
+        "{}",
+        bad.stderr()
+    );
+    assert!(bad.stderr().contains("listenn"), "{}", bad.stderr());
+
+    let launch = Launch::new("roles: [gateway]\n");
+    std::fs::remove_file(launch.path("landline.yaml")).unwrap();
+    let mut absent = launch.spawn();
+    assert_eq!(
+        absent.wait_exit(SOON).await,
+        EXIT_CONFIGURATION,
+        "{}",
+        absent.stderr()
+    );
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let text = configuration::with(json!({"listen": address}), json!({"targets": []}));
+    let mut busy = Launch::new(&text).spawn();
+    let code = busy.wait_exit(SOON).await;
+    assert!(code != 0 && code != EXIT_CONFIGURATION, "{code}");
+    assert!(busy.stderr().contains(&address), "{}", busy.stderr());
+}
+
+/// New targets are taken over in place, by request and by command, without a new process.
+#[tokio::test]
+async fn configuration_is_applied_in_place() {
+    let pages = pages().await;
+    let program = Program::start(&shop(&pages)).await;
+    let with = |names: &[&str]| {
+        let entry = |name: &&str| json!({"name": name, "url": pages.server.url("/metrics")});
+        configuration::targets(&json!(names.iter().map(entry).collect::<Vec<_>>()))
+    };
+    assert_eq!(program.scrape("second").await.status, 404);
+    program.write("landline.yaml", &with(&["shop", "second"]));
+    let reply = program.main("POST", "/-/reload").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(program.scrape("second").await.status, 200);
+
+    program.write("landline.yaml", &with(&["third"]));
+    let done = program.command(&["reload", "--config", "landline.yaml"]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(program.scrape("third").await.status, 200);
+    assert_eq!(program.scrape("shop").await.status, 404);
+
+    program.write("landline.yaml", "roles: [gateway]\ngatewayy: {}\n");
+    let reply = program.main("POST", "/-/reload").await;
+    assert!((400..600).contains(&reply.status), "{}", reply.status);
+    assert!(reply.text().contains("gatewayy"), "{}", reply.text());
+    let done = program.command(&["reload", "--config", "landline.yaml"]);
+    assert!(!done.status.success());
+    assert_eq!(program.scrape("third").await.status, 200);
+    assert_eq!(program.generations(), [program.pid()]);
+}
