@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::clock;
-use crate::supervise::Spawner;
+use crate::supervise::Supervisor;
 use crate::tls::{ClientTls, TlsError};
 
 /// The longest wait for a TCP and TLS connection, within the request's own deadline.
@@ -79,11 +79,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose connections run under `spawner`. The PEM files named in `tls` are read when
+    /// A client whose connections run under `supervisor`. The PEM files named in `tls` are read when
     /// the first TLS connection goes out; what is wrong with them is that request's error.
-    pub fn new(tls: ClientTls, spawner: Spawner) -> Self {
+    pub fn new(tls: ClientTls, supervisor: Supervisor) -> Self {
         let connector = Connector { settings: Arc::new(tls), built: Arc::default() };
-        let pool = Pool::builder(PoolExecutor(spawner))
+        let pool = Pool::builder(PoolExecutor(supervisor))
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
@@ -171,14 +171,14 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[derive(Clone)]
-struct PoolExecutor(Spawner);
+struct PoolExecutor(Supervisor);
 
 impl<F> hyper::rt::Executor<F> for PoolExecutor
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn("client connection", future);
+        self.0.spawn_background("client connection", future);
     }
 }
 

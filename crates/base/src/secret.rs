@@ -53,13 +53,13 @@ impl Serialize for Secret {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretSource {
-    /// Written in the configuration.
-    #[serde(untagged)]
-    Inline(Secret),
     /// The content of a file, without its last line end; read again when the file changes.
     File(PathBuf),
     /// A variable of the environment.
     Env(String),
+    /// Written in the configuration.
+    #[serde(untagged)]
+    Inline(Secret),
 }
 
 /// Why a secret is not to be had.

@@ -297,6 +297,11 @@ impl Supervisor {
         exit::begin(self, exit)
     }
 
+    /// How urgent the exit under way is; `Fast` when none has begun.
+    pub fn exit_kind(&self) -> ExitKind {
+        exit::kind_of(self)
+    }
+
     /// Whether an exit has begun.
     pub fn is_exiting(&self) -> bool {
         self.inner.exit.has_begun()

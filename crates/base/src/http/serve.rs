@@ -2,7 +2,7 @@
 //!
 //! While a replacement takes over, this process accepts no more but serves the connections that it
 //! has. Each answer then carries `Connection: close`, so a client learns to dial anew before its
-//! next request; idle connections stay open for [`DRAIN_IDLE`], because closing one at once could
+//! next request; idle connections stay open for `DRAIN_IDLE`, because closing one at once could
 //! cut off a request that is already on its way.
 
 use std::convert::Infallible;
@@ -29,20 +29,20 @@ use tower::Service;
 
 use super::{Peer, text_response};
 use crate::error::Class;
-use crate::supervise::{BoxError, Scope};
+use crate::supervise::{BoxError, ExitKind, Scope};
 use crate::work::WorkTracker;
 
 /// How long an idle connection is kept after its listener went to a replacement: longer than the
 /// usual scrape interval, so that its owner meets `Connection: close` on an answer first.
-pub const DRAIN_IDLE: Duration = Duration::from_secs(90);
+const DRAIN_IDLE: Duration = Duration::from_secs(90);
 /// The longest TLS handshake.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the head of a request, idle time included.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// The largest head of a request.
-pub const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Header lines of a request.
-pub const HEADERS_MAX: usize = 100;
+const HEADERS_MAX: usize = 100;
 /// The pause after a failed accept (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The first byte of a TLS handshake record (RFC 8446 5.1).
@@ -193,7 +193,7 @@ where
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            let patience = if scope.is_graceful() { DRAIN_IDLE } else { Duration::ZERO };
+            let patience = if scope.supervisor().exit_kind() == ExitKind::Graceful { DRAIN_IDLE } else { Duration::ZERO };
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = finish(patience, &scope) => {

@@ -411,7 +411,7 @@ fn spawn_handler(
     });
 }
 
-fn kind_of(supervisor: &Supervisor) -> ExitKind {
+pub(super) fn kind_of(supervisor: &Supervisor) -> ExitKind {
     supervisor
         .inner
         .exit

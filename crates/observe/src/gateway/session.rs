@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::retry::Backoff;
 use base::single_flight::SingleFlight;
-use base::supervise::Spawner;
+use base::supervise::Supervisor;
 
 use super::auth::{Credential, LoginContext, Scheme};
 use super::config::SessionRules;
@@ -38,7 +38,7 @@ pub struct Session {
     scheme: Scheme,
     rules: SessionRules,
     context: LoginContext,
-    spawner: Spawner,
+    supervisor: Supervisor,
     metrics: TargetMetrics,
     flight: SingleFlight<()>,
     state: Mutex<State>,
@@ -96,11 +96,11 @@ impl Session {
         scheme: Scheme,
         rules: SessionRules,
         context: LoginContext,
-        spawner: Spawner,
+        supervisor: Supervisor,
         metrics: TargetMetrics,
     ) -> Arc<Self> {
         let (flight, state) = (SingleFlight::new(), Mutex::default());
-        Arc::new(Self { scheme, rules, context, spawner, metrics, flight, state })
+        Arc::new(Self { scheme, rules, context, supervisor, metrics, flight, state })
     }
 
     /// How requests are signed.
@@ -204,7 +204,7 @@ impl Session {
         let (lead, follow) = self.flight.join();
         if let Some(lead) = lead {
             let session = Arc::clone(self);
-            self.spawner.spawn("gateway login", async move {
+            self.supervisor.spawn("gateway login", async move {
                 let deadline = clock::now() + LOGIN_TIMEOUT;
                 let obtained = session.scheme.obtain(&session.context, deadline).await;
                 session.keep(obtained);

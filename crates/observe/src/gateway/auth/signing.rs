@@ -18,7 +18,7 @@ use crate::gateway::template;
 pub struct Hmac {
     key_id: String,
     secret: Secret,
-    algorithm: wire::auth::HashAlgorithm,
+    algorithm: wire::auth::HmacAlgorithm,
     string_to_sign: String,
     date_header: HeaderName,
     date_format: DateFormat,
@@ -48,10 +48,10 @@ impl Hmac {
             key_id: key_id.clone(),
             secret: resolver.read(secret)?,
             algorithm: match algorithm {
-                HashAlgorithm::Sha1 => wire::auth::HashAlgorithm::Sha1,
-                HashAlgorithm::Sha256 => wire::auth::HashAlgorithm::Sha256,
-                HashAlgorithm::Sha384 => wire::auth::HashAlgorithm::Sha384,
-                HashAlgorithm::Sha512 => wire::auth::HashAlgorithm::Sha512,
+                HashAlgorithm::Sha1 => wire::auth::HmacAlgorithm::Sha1,
+                HashAlgorithm::Sha256 => wire::auth::HmacAlgorithm::Sha256,
+                HashAlgorithm::Sha384 => wire::auth::HmacAlgorithm::Sha384,
+                HashAlgorithm::Sha512 => wire::auth::HmacAlgorithm::Sha512,
             },
             string_to_sign: string_to_sign.clone(),
             date_header: HeaderName::try_from(date_header)
@@ -133,7 +133,29 @@ impl Sigv4 {
     }
 
     pub(super) fn sign(&self, request: &mut OutRequest, url: &Url) -> Result<(), Failure> {
-        let _ = (&self.region, &self.service, request, url);
+        let host = authority(url);
+        let credentials = wire::sigv4::Credentials {
+            access_key_id: self.key_id.expose().to_owned(),
+            secret_access_key: self.secret.expose().to_owned(),
+            session_token: self.session_token.as_ref().map(|token| token.expose().to_owned()),
+        };
+        let unsigned = wire::sigv4::Request {
+            method: request.method().as_str(),
+            host: &host,
+            path: url.path(),
+            query: url.query().unwrap_or_default(),
+            headers: &[],
+            payload: wire::sigv4::Payload::Bytes(b""),
+            region: &self.region,
+            service: &self.service,
+        };
+        let signed = wire::sigv4::sign(&unsigned, &credentials, unix_seconds());
+        for (name, value) in signed {
+            let pair = super::header_pair(name, &value);
+            let (name, value) =
+                pair.ok_or_else(|| bad_answer("the signature can't go into a header"))?;
+            request.headers_mut().insert(name, value);
+        }
         Ok(())
     }
 }

@@ -357,3 +357,34 @@ pub enum Encoding {
     Base64,
 }
 
+impl AuthConfig {
+    /// Every secret that it names.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        match self {
+            Self::None | Self::Mtls { .. } | Self::Exec { .. } => Vec::new(),
+            Self::StaticHeader { value, .. } | Self::QueryKey { value, .. } => vec![value],
+            Self::Basic { username, password } | Self::Digest { username, password } => {
+                vec![username, password]
+            }
+            Self::Bearer { token } => vec![token],
+            Self::LoginToken { username, password, .. }
+            | Self::FormCookie { username, password, .. } => {
+                username.iter().chain(password).collect()
+            }
+            Self::Hmac { secret, .. } => vec![secret],
+            Self::Sigv4 { key_id, secret, session_token, .. } => {
+                [key_id, secret].into_iter().chain(session_token).collect()
+            }
+            Self::Oauth2(config) => {
+                let all = [
+                    &config.client_secret,
+                    &config.username,
+                    &config.password,
+                    &config.refresh_token,
+                    &config.private_key,
+                ];
+                all.into_iter().flatten().collect()
+            }
+        }
+    }
+}

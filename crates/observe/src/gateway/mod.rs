@@ -1,0 +1,219 @@
+//! The gateway: metrics behind a login. `docs/operate/gateway.md` is its page for operators.
+//!
+//! A scrape: `api` finds the target in the `registry`, `scrape` takes a lease of its `session`,
+//! fetches the parts, and answers with one page. What a login is, `auth` knows; when to log in,
+//! `session` knows; where targets come from, `sources` knows.
+
+mod api;
+mod auth;
+pub mod config;
+mod failure;
+mod metrics;
+mod registry;
+mod scrape;
+mod session;
+mod sources;
+mod target;
+mod template;
+mod whatsapp;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base::events::Topic;
+use base::health::ComponentHandle;
+use base::http::{Access, Routes};
+use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
+use base::telemetry::Metrics;
+use tokio::sync::Notify;
+
+use config::GatewayConfig;
+use metrics::GatewayMetrics;
+use registry::Registry;
+use sources::Source;
+use target::TargetParts;
+
+/// The sources were read once and the targets are known.
+pub static TARGETS_READY: Topic<()> = Topic::new("gateway.targets");
+
+/// How often files are looked at.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the gateway needs of the program.
+#[derive(Debug)]
+pub struct GatewayParts {
+    /// Runs its services, logins and connections.
+    pub supervisor: Supervisor,
+    /// Where its own metrics go.
+    pub metrics: Metrics,
+    /// Tells `/readyz`.
+    pub component: ComponentHandle,
+    /// The environment, for `{env: NAME}`.
+    pub environment: BTreeMap<String, String>,
+    /// The folder of the configuration file.
+    pub folder: PathBuf,
+}
+
+/// The gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Mutex<Arc<GatewayConfig>>,
+    access: Arc<Access>,
+    registry: Arc<Registry>,
+    sources: Mutex<Vec<Arc<Source>>>,
+    names_twice: Mutex<Vec<String>>,
+    metrics: GatewayMetrics,
+    target_parts: TargetParts,
+    component: ComponentHandle,
+    environment: BTreeMap<String, String>,
+    folder: PathBuf,
+    urgent: Notify,
+}
+
+impl Gateway {
+    /// Builds the gateway with its inline targets; nothing runs yet.
+    ///
+    /// # Errors
+    /// A token of `access` is not to be had: without it nobody could tell who may scrape.
+    pub fn build(config: GatewayConfig, parts: GatewayParts) -> Result<Arc<Self>, BoxError> {
+        let registry = Arc::new(Registry::default());
+        let metrics = GatewayMetrics::new(&parts.metrics, &registry);
+        let gateway = Self {
+            access: Arc::new(access(&config, &parts.environment)?),
+            target_parts: TargetParts {
+                supervisor: parts.supervisor,
+                gate: auth::LoginGate::default(),
+                metrics: metrics.clone(),
+            },
+            sources: Mutex::new(new_sources(&config)),
+            config: Mutex::new(Arc::new(config)),
+            names_twice: Mutex::default(),
+            urgent: Notify::new(),
+            registry,
+            metrics,
+            component: parts.component,
+            environment: parts.environment,
+            folder: parts.folder,
+        };
+        gateway.rebuild();
+        Ok(Arc::new(gateway))
+    }
+
+    /// The service that keeps the targets up to date.
+    pub fn service(self: &Arc<Self>) -> Service {
+        let gateway = Arc::clone(self);
+        Service::new("gateway.targets", Criticality::Critical, move |scope| async move {
+            gateway.keep_up(scope).await;
+            Ok(())
+        })
+    }
+
+    /// The paths it serves.
+    pub fn routes(self: &Arc<Self>) -> Routes {
+        api::routes(self)
+    }
+
+    /// Applies another configuration in place. Listener and access need a replacement.
+    ///
+    /// # Errors
+    /// What can't change in place did change.
+    pub fn apply(&self, config: GatewayConfig) -> Result<(), &'static str> {
+        {
+            let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.listen != config.listen || current.access != config.access {
+                return Err("gateway.listen and gateway.access change by a replacement: send HUP");
+            }
+            if current.sources != config.sources {
+                let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+                let old = std::mem::take(&mut *sources);
+                *sources = new_sources(&config)
+                    .into_iter()
+                    .map(|new| old.iter().find(|old| old.config == new.config).map_or(new, Arc::clone))
+                    .collect();
+            }
+            *current = Arc::new(config);
+        }
+        self.rebuild();
+        self.urgent.notify_one();
+        Ok(())
+    }
+
+    async fn keep_up(&self, scope: Scope) {
+        let mut is_first = true;
+        let mut is_urgent = false;
+        loop {
+            let mut has_changed = self.registry.has_changed_files();
+            for source in self.sources() {
+                has_changed |= source.refresh(&self.folder, &self.environment, is_urgent).await;
+            }
+            if has_changed || is_first {
+                self.rebuild();
+            }
+            if std::mem::take(&mut is_first) {
+                self.component.ok();
+                scope.bus().publish(&TARGETS_READY, ());
+            }
+            is_urgent = tokio::select! {
+                () = tokio::time::sleep(FILE_INTERVAL) => false,
+                () = self.urgent.notified() => true,
+                () = scope.stopping() => return,
+            };
+        }
+    }
+
+    fn rebuild(&self) {
+        let config = Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner));
+        let sources = self.sources();
+        let from_sources = sources.iter().flat_map(|source| source.targets());
+        let all = config.targets.iter().cloned().chain(from_sources);
+        let twice = self.registry.replace(all, &self.environment, &self.target_parts);
+        if !twice.is_empty() {
+            tracing::warn!(names = twice.join(", "), "targets named twice; the first counts");
+        }
+        tracing::info!(targets = self.registry.count(), "targets");
+        *self.names_twice.lock().unwrap_or_else(PoisonError::into_inner) = twice;
+    }
+
+    fn ask_sources(&self) {
+        self.urgent.notify_one();
+    }
+
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access)
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn metrics(&self) -> &GatewayMetrics {
+        &self.metrics
+    }
+
+    fn sources(&self) -> Vec<Arc<Source>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn names_twice(&self) -> Vec<String> {
+        self.names_twice.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn new_sources(config: &GatewayConfig) -> Vec<Arc<Source>> {
+    config.sources.iter().map(|source| Arc::new(Source::new(source.clone()))).collect()
+}
+
+fn access(
+    config: &GatewayConfig,
+    environment: &BTreeMap<String, String>,
+) -> Result<Access, BoxError> {
+    let tokens = config.access.tokens.iter().map(|token| token.resolve(environment));
+    let networks = config.access.networks.iter().map(|network| network.parse());
+    Ok(Access {
+        tokens: tokens.collect::<Result<_, _>>()?,
+        networks: networks.collect::<Result<_, _>>()?,
+        loopback_needs_token: false,
+    })
+}

@@ -1,0 +1,374 @@
+//! One scrape: the parts of a target's page side by side, one new login when the session turns out
+//! to be over, and one page out of all of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base::client::read_body;
+use base::clock;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use wire::exposition::{Format, Limits, Page, merge};
+
+use super::auth::uri;
+use super::config::{Convert, HealthRule, PartConfig};
+use super::failure::{Failure, FailureKind};
+use super::session::{Lease, Session};
+use super::target::{Standing, Target};
+use super::whatsapp::{self, HEALTH_HELP, HEALTH_METRIC, Health};
+
+/// The largest health page.
+const HEALTH_BYTES_MAX: u64 = 1 << 20;
+/// What is kept of the deadline for joining and sending the page.
+const FINISH_SHARE: f64 = 0.05;
+const ACCEPT_TEXT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
+const ACCEPT_OPENMETRICS: &str =
+    "application/openmetrics-text;version=1.0.0;q=1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+const AGENT: &str = concat!("Landline/", env!("CARGO_PKG_VERSION"));
+
+/// A page for the scraper.
+#[derive(Debug)]
+pub struct Scraped {
+    /// Its format.
+    pub format: Format,
+    /// Its bytes, in order; slices of what the target sent wherever nothing had to change.
+    pub chunks: Vec<Bytes>,
+}
+
+/// What came of one request.
+enum Fetched<T> {
+    Good(T),
+    SessionOver(StatusCode),
+    Failed(Failure),
+}
+
+/// Fetches and joins a target's page before `deadline`.
+///
+/// # Errors
+/// The reason for the scraper; the target's standing has it too.
+pub async fn scrape(
+    target: &Arc<Target>,
+    wanted: Format,
+    deadline: Instant,
+) -> Result<Scraped, Failure> {
+    let result = scrape_within(target, wanted, deadline).await;
+    match &result {
+        Ok((_, standing)) => target.set_standing(standing.clone()),
+        Err(failure) if failure.kind == FailureKind::Busy => {}
+        Err(failure) => {
+            let health = target.standing().health;
+            target.set_standing(Standing { failure: Some(failure.clone()), health, ..Standing::default() });
+        }
+    }
+    result.map(|(scraped, _)| scraped)
+}
+
+async fn scrape_within(
+    target: &Arc<Target>,
+    wanted: Format,
+    deadline: Instant,
+) -> Result<(Scraped, Standing), Failure> {
+    let session = target.session()?;
+    let Ok(_slot) = target.slots.try_acquire() else {
+        let at_once = target.config().limits.concurrency;
+        let reason = format!("{at_once} scrapes of this target are under way already");
+        return Err(Failure::new(FailureKind::Busy, reason));
+    };
+    let left = deadline.saturating_duration_since(clock::now());
+    let deadline = deadline.checked_sub(left.mul_f64(FINISH_SHARE)).unwrap_or(deadline);
+    let mut lease = session.lease(deadline).await?;
+    let mut fetching = Fetching { target, session, wanted, deadline };
+    let mut parts = fetching.all(&lease).await;
+    if let Some(status) = parts.session_over() {
+        if lease.is_fresh && lease.credential.is_some() {
+            return Err(fetching.refused(&lease, status));
+        }
+        if lease.credential.is_none() {
+            return Err(fetching.refused(&lease, status));
+        }
+        lease = session.renew(&lease, deadline).await?;
+        fetching.again(&mut parts, &lease).await;
+        if let Some(status) = parts.session_over() {
+            return Err(fetching.refused(&lease, status));
+        }
+    }
+    if let Some(failure) = parts.asked_to_wait() {
+        return Err(session.refused(&lease, failure));
+    }
+    session.accepted();
+    fetching.join(parts)
+}
+
+struct Parts {
+    pages: Vec<Fetched<PartPage>>,
+    health: Option<Fetched<Option<Health>>>,
+}
+
+/// A part's page, and its age when it is not of this scrape.
+struct PartPage {
+    page: Page,
+    age: Option<Duration>,
+}
+
+impl Parts {
+    /// The status of the first answer that says that the session is over.
+    fn session_over(&self) -> Option<StatusCode> {
+        let mut pages = self.pages.iter().filter_map(|page| match page {
+            Fetched::SessionOver(status) => Some(*status),
+            Fetched::Good(_) | Fetched::Failed(_) => None,
+        });
+        pages.next().or(match &self.health {
+            Some(Fetched::SessionOver(status)) => Some(*status),
+            _ => None,
+        })
+    }
+
+    /// The failure of a target that says when to come back.
+    fn asked_to_wait(&self) -> Option<Failure> {
+        let mut failures = self.pages.iter().filter_map(|page| match page {
+            Fetched::Failed(failure) if failure.kind == FailureKind::RateLimited => Some(failure),
+            _ => None,
+        });
+        failures.next().cloned()
+    }
+}
+
+struct Fetching<'a> {
+    target: &'a Arc<Target>,
+    session: &'a Arc<Session>,
+    wanted: Format,
+    deadline: Instant,
+}
+
+impl Fetching<'_> {
+    async fn all(&self, lease: &Lease) -> Parts {
+        let config = self.target.config();
+        // The usual target has one page and needs no joining of futures.
+        if let ([_], None) = (config.parts.as_slice(), &config.health) {
+            return Parts { pages: vec![self.part(0, lease).await], health: None };
+        }
+        let pages = join_all((0..config.parts.len()).map(|index| self.part(index, lease)));
+        let health = async {
+            match &config.health {
+                Some(_) => Some(self.health(lease).await),
+                None => None,
+            }
+        };
+        let (pages, health) = futures_util::future::join(pages, health).await;
+        Parts { pages, health }
+    }
+
+    /// Fetches once more what the old session was refused for.
+    async fn again(&self, parts: &mut Parts, lease: &Lease) {
+        for (index, page) in parts.pages.iter_mut().enumerate() {
+            if matches!(page, Fetched::SessionOver(_)) {
+                *page = self.part(index, lease).await;
+            }
+        }
+        if matches!(parts.health, Some(Fetched::SessionOver(_))) {
+            parts.health = Some(self.health(lease).await);
+        }
+    }
+
+    fn refused(&self, lease: &Lease, status: StatusCode) -> Failure {
+        let again = if lease.credential.is_some() { " after a new login" } else { "" };
+        let reason = format!("the target refused the credential{again}: it answered {status}");
+        self.session.refused(lease, Failure::new(FailureKind::Refused, reason))
+    }
+
+    async fn part(&self, index: usize, lease: &Lease) -> Fetched<PartPage> {
+        let (Some(part), Some(state)) =
+            (self.target.config().parts.get(index), self.target.parts.get(index))
+        else {
+            return Fetched::Failed(Failure::new(FailureKind::Degraded, "no such part"));
+        };
+        let started = clock::now();
+        if let Some(every) = part.every
+            && let Some((page, age)) = state.last_within(every, started)
+        {
+            return Fetched::Good(PartPage { page, age: Some(age) });
+        }
+        let fetched = self.page(part, lease).await;
+        let now = clock::now();
+        state.durations.observe(now.saturating_duration_since(started).as_secs_f64());
+        match fetched {
+            Fetched::Good(page) => {
+                if part.every.is_some() || part.cache_ttl.is_some() {
+                    state.keep(&page, now);
+                }
+                Fetched::Good(PartPage { page, age: None })
+            }
+            Fetched::SessionOver(status) => Fetched::SessionOver(status),
+            Fetched::Failed(failure) => {
+                self.target.metrics.part_failed(&part.name, failure.kind.word());
+                Fetched::Failed(failure)
+            }
+        }
+    }
+
+    /// Sends a signed GET.
+    async fn get(
+        &self,
+        what: &str,
+        url: &url::Url,
+        accept: &'static str,
+        lease: &Lease,
+    ) -> Result<http::Response<hyper::body::Incoming>, Failure> {
+        let mut request = Request::get(uri(url)?)
+            .header(ACCEPT, HeaderValue::from_static(accept))
+            .header(USER_AGENT, HeaderValue::from_static(AGENT))
+            .body(Full::new(Bytes::new()))
+            .map_err(|error| Failure::new(FailureKind::Degraded, error.to_string()))?;
+        self.session.scheme().sign(&mut request, url, lease.credential.as_deref())?;
+        let answer = self.target.client.send(request, self.deadline).await;
+        answer.map_err(|error| Failure::of_client(what, &error))
+    }
+
+    async fn page(&self, part: &PartConfig, lease: &Lease) -> Fetched<Page> {
+        let what = format!("part {}", part.name);
+        let is_single = self.target.config().parts.len() == 1;
+        let accept = match self.wanted {
+            Format::OpenMetrics if is_single => ACCEPT_OPENMETRICS,
+            Format::OpenMetrics | Format::Text => ACCEPT_TEXT,
+        };
+        let response = match self.get(&what, &part.url, accept, lease).await {
+            Ok(response) => response,
+            Err(failure) => return Fetched::Failed(failure),
+        };
+        let (head, body) = response.into_parts();
+        if self.session.rules().ends_session(head.status) {
+            return Fetched::SessionOver(head.status);
+        }
+        if head.status != StatusCode::OK {
+            return Fetched::Failed(Failure::of_status(&what, head.status, &head.headers));
+        }
+        let body = match read_body(body, self.target.config().limits.body, self.deadline).await {
+            Ok(body) => body,
+            Err(error) => return Fetched::Failed(Failure::of_client(&what, &error)),
+        };
+        self.target.metrics.read_bytes(body.len());
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let page = match part.convert {
+            Convert::Passthrough => {
+                let format = Format::from_content_type(content_type.unwrap_or_default());
+                Page::parse(body, format, Limits::default()).map_err(|error| error.to_string())
+            }
+            Convert::JsonMap => {
+                wire::json_metrics::parse(&body).map_err(|error| error.to_string())
+            }
+        };
+        match page {
+            Ok(page) => Fetched::Good(page),
+            Err(error) => {
+                let shown = content_type.unwrap_or("none").chars().take(60).collect::<String>();
+                let reason = format!("{what}: not a metrics page (content type {shown}): {error}");
+                Fetched::Failed(Failure::new(FailureKind::Degraded, reason))
+            }
+        }
+    }
+
+    async fn health(&self, lease: &Lease) -> Fetched<Option<Health>> {
+        let Some(config) = &self.target.config().health else { return Fetched::Good(None) };
+        let response = match self.get("health", &config.url, "application/json", lease).await {
+            Ok(response) => response,
+            Err(failure) => return Fetched::Failed(failure),
+        };
+        let (head, body) = response.into_parts();
+        if self.session.rules().ends_session(head.status) {
+            return Fetched::SessionOver(head.status);
+        }
+        if config.rule == HealthRule::Status {
+            let is_well = head.status == StatusCode::OK;
+            let nodes = vec![("health".to_owned(), format!("answered {}", head.status))];
+            return Fetched::Good(Some(Health { is_well, nodes }));
+        }
+        if head.status != StatusCode::OK {
+            return Fetched::Failed(Failure::of_status("health", head.status, &head.headers));
+        }
+        match read_body(body, HEALTH_BYTES_MAX, self.deadline).await {
+            Ok(body) => match whatsapp::read_health(&body) {
+                Some(health) => Fetched::Good(Some(health)),
+                None => Fetched::Failed(Failure::new(FailureKind::Degraded, "health: not the known form")),
+            },
+            Err(error) => Fetched::Failed(Failure::of_client("health", &error)),
+        }
+    }
+
+    /// One page out of the parts, and how it stands.
+    fn join(&self, parts: Parts) -> Result<(Scraped, Standing), Failure> {
+        let config = self.target.config();
+        let (now, mut standing) = (clock::now(), Standing::default());
+        let (mut pages, mut up, mut ages) = (Vec::new(), Vec::new(), Vec::new());
+        for ((part, state), fetched) in config.parts.iter().zip(&self.target.parts).zip(parts.pages) {
+            let (page, is_up) = match fetched {
+                Fetched::Good(page) => (Some(page), true),
+                Fetched::SessionOver(status) => {
+                    return Err(Failure::new(FailureKind::Refused, format!("answered {status}")));
+                }
+                Fetched::Failed(failure) => {
+                    let stale = part.cache_ttl.and_then(|ttl| state.last_within(ttl, now));
+                    if stale.is_none() && !part.optional {
+                        return Err(failure);
+                    }
+                    standing.parts.push((part.name.clone(), failure.reason));
+                    (stale.map(|(page, age)| PartPage { page, age: Some(age) }), false)
+                }
+            };
+            let label = [("part", part.name.as_str())];
+            up.push((label, f64::from(u8::from(is_up))));
+            if part.every.is_some() || part.cache_ttl.is_some() {
+                let age = page.as_ref().and_then(|page| page.age).unwrap_or_default();
+                ages.push((label, age.as_secs_f64()));
+            }
+            pages.extend(page.map(|page| page.page));
+        }
+        let health = match parts.health {
+            Some(Fetched::Good(health)) => health,
+            Some(Fetched::Failed(failure)) => {
+                let nodes = vec![("health".to_owned(), failure.reason)];
+                Some(Health { is_well: false, nodes })
+            }
+            Some(Fetched::SessionOver(_)) | None => None,
+        };
+        let is_single = config.parts.len() == 1 && health.is_none();
+        let format = match (is_single, pages.first()) {
+            (true, Some(page)) => page.format(),
+            _ => self.wanted,
+        };
+        let mut page = match pages.pop() {
+            Some(page) if pages.is_empty() => page,
+            last => {
+                pages.extend(last);
+                merge(pages.into_iter().map(|page| page.convert(format)).collect())
+            }
+        };
+        if let Some(health) = &health {
+            self.push_health(&mut page, health);
+        }
+        if config.parts.len() > 1 {
+            page.push_gauge("gateway_part_up", "Whether this part of the page was fetched", &up);
+        }
+        if !ages.is_empty() {
+            page.push_gauge("gateway_part_age_seconds", "Age of a part that is not of this scrape", &ages);
+        }
+        standing.health = health;
+        Ok((Scraped { format, chunks: page.render(format) }, standing))
+    }
+
+    fn push_health(&self, page: &mut Page, health: &Health) {
+        let config = self.target.config();
+        let value = f64::from(u8::from(health.is_well));
+        if !self.target.is_whatsapp() {
+            let labels: [(&str, &str); 0] = [];
+            page.push_gauge("gateway_health", "Whether the target says that it is well", &[(labels, value)]);
+            return;
+        }
+        let customer = config.labels.get("customer").unwrap_or(&config.name);
+        let name = config.labels.get("customer_name").map_or("", String::as_str);
+        let labels = [("customer", customer.as_str()), ("customer_name", name)];
+        page.push_gauge(HEALTH_METRIC, HEALTH_HELP, &[(labels, value)]);
+    }
+}

@@ -1,0 +1,159 @@
+//! Where targets come from beside the configuration. A source that can't be read keeps its last
+//! targets and says why.
+
+mod file;
+mod mysql;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base::clock;
+use base::files::Stamp;
+use serde::Serialize;
+
+use super::config::{SourceConfig, TargetConfig};
+use super::failure::unix_seconds;
+
+/// One source and what it last said.
+#[derive(Debug)]
+pub struct Source {
+    /// Its configuration.
+    pub config: SourceConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    targets: Vec<TargetConfig>,
+    error: Option<String>,
+    refused: Vec<String>,
+    last_read: Option<i64>,
+    next: Option<Instant>,
+    stamp: Option<Stamp>,
+}
+
+/// What a source gave.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Its targets.
+    pub targets: Vec<TargetConfig>,
+    /// Entries that can't be targets, with reasons.
+    pub refused: Vec<String>,
+}
+
+/// A source for `/v1/gateway/targets`.
+#[derive(Debug, Serialize)]
+pub struct SourceView {
+    kind: &'static str,
+    name: String,
+    targets: usize,
+    error: Option<String>,
+    refused: Vec<String>,
+    last_read: Option<i64>,
+}
+
+impl Source {
+    /// A source that was not read yet.
+    pub fn new(config: SourceConfig) -> Self {
+        Self { config, state: Mutex::default() }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its last targets.
+    pub fn targets(&self) -> Vec<TargetConfig> {
+        self.state().targets.clone()
+    }
+
+    /// Reads it if it is due; `true` when its targets changed. `is_urgent` makes a database due
+    /// as soon as `URGENT_PAUSE` has passed.
+    pub async fn refresh(
+        &self,
+        folder: &Path,
+        environment: &BTreeMap<String, String>,
+        is_urgent: bool,
+    ) -> bool {
+        let now = clock::now();
+        let reading = match &self.config {
+            SourceConfig::File { path } => {
+                let stamp = base::files::stamp(path);
+                let is_known = {
+                    let mut state = self.state();
+                    let is_known = state.last_read.is_some() && state.stamp == stamp;
+                    state.stamp = stamp;
+                    is_known
+                };
+                if is_known {
+                    return false;
+                }
+                file::read(path, folder, environment)
+            }
+            SourceConfig::Mysql(config) => {
+                let is_due = {
+                    let state = self.state();
+                    let early = Duration::from_secs(if is_urgent { URGENT_SECONDS } else { 0 });
+                    state.next.is_none_or(|next| {
+                        next <= now || (is_urgent && next <= now + config.refresh.saturating_sub(early))
+                    })
+                };
+                if !is_due {
+                    return false;
+                }
+                self.state().next = Some(now + config.refresh);
+                mysql::read(config, environment).await
+            }
+        };
+        self.keep(reading)
+    }
+
+    fn keep(&self, reading: Result<Reading, String>) -> bool {
+        let mut state = self.state();
+        state.last_read = Some(unix_seconds());
+        match reading {
+            Ok(reading) => {
+                let has_changed = state.targets != reading.targets;
+                state.targets = reading.targets;
+                state.refused = reading.refused;
+                state.error = None;
+                has_changed
+            }
+            Err(error) => {
+                if state.error.as_ref() != Some(&error) {
+                    tracing::warn!(source = self.name(), error, "source of targets can't be read");
+                }
+                state.error = Some(error);
+                false
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.config {
+            SourceConfig::File { path } => path.display().to_string(),
+            SourceConfig::Mysql(config) => config.base_url.clone(),
+        }
+    }
+
+    /// For `/v1/gateway/targets`.
+    pub fn view(&self) -> SourceView {
+        let state = self.state();
+        SourceView {
+            kind: match self.config {
+                SourceConfig::File { .. } => "file",
+                SourceConfig::Mysql(_) => "mysql",
+            },
+            name: self.name(),
+            targets: state.targets.len(),
+            error: state.error.clone(),
+            refused: state.refused.clone(),
+            last_read: state.last_read,
+        }
+    }
+}
+
+/// A database is asked at most this often on behalf of scrapes whose login was refused.
+const URGENT_SECONDS: u64 = 5;

@@ -1,0 +1,255 @@
+//! One target at run time: its session, its connections, and the last pages of its slow parts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base::client::Client;
+use base::clock;
+use base::files::{self, Stamp};
+use base::secret::Secret;
+use base::supervise::Supervisor;
+use prometheus_client::metrics::histogram::Histogram;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use wire::exposition::Page;
+
+use super::auth::{LoginContext, LoginGate, Resolver, Scheme};
+use super::config::TargetConfig;
+use super::failure::{Failure, FailureKind, unix_seconds};
+use super::metrics::{GatewayMetrics, TargetMetrics};
+use super::session::{Session, SessionView};
+use super::whatsapp::Health;
+
+/// What every target is built with.
+#[derive(Debug, Clone)]
+pub struct TargetParts {
+    /// Runs logins and connections.
+    pub supervisor: Supervisor,
+    /// Bounds logins at one host.
+    pub gate: LoginGate,
+    /// The gateway's families.
+    pub metrics: GatewayMetrics,
+}
+
+/// One target.
+#[derive(Debug)]
+pub struct Target {
+    config: TargetConfig,
+    identity: Identity,
+    /// `Err` when a secret is missing.
+    session: Result<Arc<Session>, Failure>,
+    pub(super) client: Client,
+    pub(super) slots: Semaphore,
+    pub(super) metrics: TargetMetrics,
+    pub(super) parts: Vec<PartState>,
+    standing: Mutex<Standing>,
+}
+
+/// What changes when a credential changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    secrets: Vec<Secret>,
+    missing: Option<String>,
+    files: Vec<Option<Stamp>>,
+}
+
+/// What is kept of one part between scrapes.
+#[derive(Debug)]
+pub struct PartState {
+    pub(super) durations: Histogram,
+    pub(super) last: Mutex<Option<(Page, Instant)>>,
+}
+
+/// How the last scrape went.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// The failure, when it failed.
+    pub failure: Option<Failure>,
+    /// Optional parts that were missing, with their reasons.
+    pub parts: Vec<(String, String)>,
+    /// The health page.
+    pub health: Option<Health>,
+    /// Unix seconds when this state began.
+    pub since: Option<i64>,
+    /// Unix seconds of the last good page.
+    pub last_good: Option<i64>,
+    /// There was a scrape.
+    pub is_known: bool,
+}
+
+/// A target for `/v1/gateway/targets`.
+#[derive(Debug, Serialize)]
+pub struct TargetView {
+    name: String,
+    state: &'static str,
+    reason: Option<String>,
+    since: Option<i64>,
+    last_good: Option<i64>,
+    next_attempt_seconds: Option<u64>,
+    token_expires_seconds: Option<u64>,
+    insecure: bool,
+    labels: BTreeMap<String, String>,
+    url: String,
+}
+
+impl Target {
+    /// Reads the secrets and builds the target; a missing secret makes it unconfigured.
+    pub fn new(
+        config: TargetConfig,
+        environment: &BTreeMap<String, String>,
+        parts: &TargetParts,
+    ) -> Arc<Self> {
+        let (scheme, identity) = resolve(&config, environment);
+        let metrics = parts.metrics.target(&config.name);
+        let client = Client::new(config.tls.clone(), parts.supervisor.clone());
+        let name: Arc<str> = Arc::from(config.name.as_str());
+        let page = config.parts.first().map(|part| part.url.clone());
+        let session = scheme.and_then(|scheme| {
+            let page = page.ok_or_else(|| unconfigured("no page"))?;
+            let context =
+                LoginContext { name, client: client.clone(), page, gate: parts.gate.clone() };
+            let supervisor = parts.supervisor.clone();
+            Ok(Session::new(scheme, config.session.clone(), context, supervisor, metrics.clone()))
+        });
+        let states = config.parts.iter().map(|part| PartState {
+            durations: metrics.part_durations(&part.name),
+            last: Mutex::default(),
+        });
+        Arc::new(Self {
+            parts: states.collect(),
+            slots: Semaphore::new(usize::try_from(config.limits.concurrency).unwrap_or(1)),
+            config,
+            identity,
+            session,
+            client,
+            metrics,
+            standing: Mutex::default(),
+        })
+    }
+
+    /// Whether a target with this configuration and these secrets would be the same.
+    pub fn is_same(&self, config: &TargetConfig, environment: &BTreeMap<String, String>) -> bool {
+        self.config == *config && self.identity == resolve(config, environment).1
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &TargetConfig {
+        &self.config
+    }
+
+    /// Its session.
+    ///
+    /// # Errors
+    /// It is unconfigured.
+    pub fn session(&self) -> Result<&Arc<Session>, Failure> {
+        self.session.as_ref().map_err(Clone::clone)
+    }
+
+    /// How its session stands.
+    pub fn session_view(&self, now: Instant) -> SessionView {
+        self.session.as_ref().map(|session| session.view(now)).unwrap_or_default()
+    }
+
+    /// The last scrape was good, or there was none.
+    pub fn is_well(&self) -> bool {
+        self.session.is_ok() && {
+            let standing = self.standing();
+            standing.failure.is_none() && standing.parts.is_empty()
+        }
+    }
+
+    /// How the last scrape went.
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps how a scrape went; `since` stays while the state is the same.
+    pub fn set_standing(&self, new: Standing) {
+        let now = unix_seconds();
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = |standing: &Standing| standing.failure.as_ref().map(|failure| failure.kind);
+        let is_same = standing.is_known
+            && kind(&standing) == kind(&new)
+            && standing.parts.is_empty() == new.parts.is_empty();
+        let since = standing.since.filter(|_| is_same).or(Some(now));
+        let last_good = if new.failure.is_none() { Some(now) } else { standing.last_good };
+        *standing = Standing { since, last_good, is_known: true, ..new };
+    }
+
+    /// For `/v1/gateway/targets`.
+    pub fn view(&self) -> TargetView {
+        let standing = self.standing();
+        let session = self.session_view(clock::now());
+        let failure = self.session.as_ref().err().or(standing.failure.as_ref());
+        let (state, reason) = match failure {
+            Some(failure) => (failure.kind.word(), Some(failure.reason.clone())),
+            None if !standing.is_known => ("idle", None),
+            None => match standing.parts.first() {
+                Some((part, reason)) => ("degraded", Some(format!("part {part}: {reason}"))),
+                None => ("ok", None),
+            },
+        };
+        TargetView {
+            name: self.config.name.clone(),
+            state,
+            reason,
+            since: standing.since,
+            last_good: standing.last_good,
+            next_attempt_seconds: session.wait.map(|wait| wait.as_secs()),
+            token_expires_seconds: session.expires_in.map(|life| life.as_secs()),
+            insecure: self.config.tls.insecure,
+            labels: self.labels(),
+            url: self.config.parts.first().map(|part| part.url.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// Labels for Prometheus: the configured ones, and `customer` with the profile `whatsapp`.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.config.labels.clone();
+        if self.is_whatsapp() {
+            labels.entry("customer".to_owned()).or_insert_with(|| self.config.name.clone());
+        }
+        labels
+    }
+
+    /// Whether the health rule is the one of WhatsApp.
+    pub fn is_whatsapp(&self) -> bool {
+        let rule = self.config.health.as_ref().map(|health| health.rule);
+        rule == Some(super::config::HealthRule::Whatsapp)
+    }
+}
+
+impl PartState {
+    /// The last page, when it is not older than `age_max`.
+    pub fn last_within(&self, age_max: Duration, now: Instant) -> Option<(Page, Duration)> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (page, at) = last.as_ref()?;
+        let age = now.saturating_duration_since(*at);
+        (age <= age_max).then(|| (page.clone(), age))
+    }
+
+    /// Keeps a page for later.
+    pub fn keep(&self, page: &Page, now: Instant) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((page.clone(), now));
+    }
+}
+
+fn unconfigured(reason: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Unconfigured, format!("unconfigured: {}", reason.into()))
+}
+
+fn resolve(
+    config: &TargetConfig,
+    environment: &BTreeMap<String, String>,
+) -> (Result<Scheme, Failure>, Identity) {
+    let mut resolver = Resolver::new(environment);
+    let scheme = match &config.unconfigured {
+        Some(reason) => Err(unconfigured(reason)),
+        None => Scheme::resolve(&config.auth, &mut resolver)
+            .map_err(|error| unconfigured(error.to_string())),
+    };
+    let missing = scheme.as_ref().err().map(|failure| failure.reason.clone());
+    let files = config.tls.files().map(files::stamp).collect();
+    (scheme, Identity { secrets: resolver.secrets, missing, files })
+}
