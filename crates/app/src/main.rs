@@ -1,2 +1,16 @@
-//! app
-fn main() {}
+//! The program `landline`: reads the command line and hands over to the command.
+
+mod boot;
+mod cli;
+mod commands;
+mod config;
+mod environment;
+mod report;
+mod roles;
+mod web;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

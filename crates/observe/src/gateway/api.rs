@@ -16,7 +16,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use wire::exposition::{Format, negotiate};
+use wire::exposition::negotiate;
 
 use super::Gateway;
 use super::failure::Failure;
@@ -33,7 +33,7 @@ const DEADLINE_MIN: Duration = Duration::from_millis(500);
 const RICH_TYPE: &str = "application/vnd.landline+json";
 
 /// The table of paths.
-pub fn routes(gateway: &Arc<Gateway>) -> Routes {
+pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
     let policy = || Policy::Granted(gateway.access());
     let (a, b, c, d, e) =
         (gateway.clone(), gateway.clone(), gateway.clone(), gateway.clone(), gateway.clone());

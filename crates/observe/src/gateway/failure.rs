@@ -11,7 +11,7 @@ use serde::Serialize;
 /// What kind of failure it is; the word of `state` in `/v1/gateway/targets`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FailureKind {
+pub(crate) enum FailureKind {
     /// A secret or a column is missing.
     Unconfigured,
     /// The credential was refused.
@@ -34,7 +34,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// The word for JSON, metrics and people.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unconfigured => "unconfigured",
             Self::AuthFailed | Self::Refused => "auth_failed",
@@ -61,25 +61,25 @@ impl FailureKind {
 /// A failure and its reason, safe to show: it carries no secret and no body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What kind.
-    pub kind: FailureKind,
+    pub(crate) kind: FailureKind,
     /// In words.
-    pub reason: String,
+    pub(crate) reason: String,
     /// When to try again, from now.
-    pub retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// No request was sent: the target is in its back-off.
-    pub is_waiting: bool,
+    pub(crate) is_waiting: bool,
 }
 
 impl Failure {
     /// A failure without advice when to try again.
-    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into(), retry_after: None, is_waiting: false }
     }
 
     /// A failed request; `what` names it, such as `login` or `part db`.
-    pub fn of_client(what: &str, error: &ClientError) -> Self {
+    pub(crate) fn of_client(what: &str, error: &ClientError) -> Self {
         let kind = match error {
             ClientError::Connect { .. } => FailureKind::Unreachable,
             ClientError::Tls { .. } => FailureKind::TlsError,
@@ -90,7 +90,7 @@ impl Failure {
     }
 
     /// An answer with a status that is no success. `Retry-After` counts with 429 and 503.
-    pub fn of_status(what: &str, status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(crate) fn of_status(what: &str, status: StatusCode, headers: &HeaderMap) -> Self {
         let asks_to_wait =
             matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let retry_after = headers
@@ -104,13 +104,13 @@ impl Failure {
     }
 
     /// The class for HTTP. In back-off it is 503, whatever led there.
-    pub fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         if self.is_waiting { Class::Unavailable } else { self.kind.class() }
     }
 }
 
 /// Unix seconds now.
-pub fn unix_seconds() -> i64 {
+pub(crate) fn unix_seconds() -> i64 {
     let since = base::clock::wall().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -57,7 +57,7 @@ fn durations() -> Histogram {
 
 /// All families of the gateway; cloning shares them.
 #[derive(Debug, Clone)]
-pub struct GatewayMetrics {
+pub(crate) struct GatewayMetrics {
     logins: Family<ResultLabels, Counter>,
     scrapes: Family<ScrapeLabels, Counter>,
     parts_failed: Family<PartFailureLabels, Counter>,
@@ -69,7 +69,7 @@ pub struct GatewayMetrics {
 
 impl GatewayMetrics {
     /// Registers all families.
-    pub fn new(metrics: &Metrics, registry: &Arc<Registry>) -> Self {
+    pub(crate) fn new(metrics: &Metrics, registry: &Arc<Registry>) -> Self {
         let new = Self {
             logins: Family::default(),
             scrapes: Family::default(),
@@ -94,7 +94,7 @@ impl GatewayMetrics {
     }
 
     /// The counters of one target.
-    pub fn target(&self, name: &str) -> TargetMetrics {
+    pub(crate) fn target(&self, name: &str) -> TargetMetrics {
         let target = TargetLabels { target: name.to_owned() };
         TargetMetrics {
             name: Arc::from(name),
@@ -106,30 +106,30 @@ impl GatewayMetrics {
     }
 
     /// A scrape of a name that no target has.
-    pub fn unknown_target(&self) {
+    pub(crate) fn unknown_target(&self) {
         self.unknown_targets.inc();
     }
 }
 
 /// The counters of one target; the ones of the usual case are at hand without a look-up.
 #[derive(Debug, Clone)]
-pub struct TargetMetrics {
+pub(crate) struct TargetMetrics {
     name: Arc<str>,
     all: GatewayMetrics,
     ok: Counter,
     bytes: Counter,
     /// Scrapes that wait for a login.
-    pub waiters: Gauge,
+    pub(crate) waiters: Gauge,
 }
 
 impl TargetMetrics {
     /// A login ended with `ok` or a word of failure.
-    pub fn logged_in(&self, result: &'static str) {
+    pub(crate) fn logged_in(&self, result: &'static str) {
         self.all.logins.get_or_create(&ResultLabels { target: self.name.to_string(), result }).inc();
     }
 
     /// A scrape was answered.
-    pub fn answered(&self, code: u16) {
+    pub(crate) fn answered(&self, code: u16) {
         if code == 200 {
             self.ok.inc();
         } else {
@@ -138,19 +138,19 @@ impl TargetMetrics {
     }
 
     /// A part failed.
-    pub fn part_failed(&self, part: &str, reason: &'static str) {
+    pub(crate) fn part_failed(&self, part: &str, reason: &'static str) {
         let labels = PartFailureLabels { target: self.name.to_string(), part: part.to_owned(), reason };
         self.all.parts_failed.get_or_create(&labels).inc();
     }
 
     /// The histogram of one part's durations.
-    pub fn part_durations(&self, part: &str) -> Histogram {
+    pub(crate) fn part_durations(&self, part: &str) -> Histogram {
         let labels = PartLabels { target: self.name.to_string(), part: part.to_owned() };
         self.all.durations.get_or_create(&labels).clone()
     }
 
     /// A page was read.
-    pub fn read_bytes(&self, bytes: usize) {
+    pub(crate) fn read_bytes(&self, bytes: usize) {
         self.bytes.inc_by(bytes as u64);
     }
 }

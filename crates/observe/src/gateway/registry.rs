@@ -14,11 +14,11 @@ use super::config::TargetConfig;
 use super::target::{Target, TargetParts};
 
 /// Targets over all sources.
-pub const TARGETS_MAX: usize = 100_000;
+pub(crate) const TARGETS_MAX: usize = 100_000;
 
 /// The table.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     table: ArcSwap<Table>,
     watched: Mutex<BTreeMap<PathBuf, Option<Stamp>>>,
 }
@@ -31,23 +31,23 @@ struct Table {
 
 impl Registry {
     /// The target of a name.
-    pub fn find(&self, name: &str) -> Option<Arc<Target>> {
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Target>> {
         self.table.load().by_name.get(name).cloned()
     }
 
     /// All targets in the order of the configuration and its sources.
-    pub fn targets(&self) -> Vec<Arc<Target>> {
+    pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
         self.table.load().in_order.clone()
     }
 
     /// How many targets there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.table.load().in_order.len()
     }
 
     /// Makes the table say what `configs` say. Names that appear twice belong to the first and
     /// are returned.
-    pub fn replace(
+    pub(crate) fn replace(
         &self,
         configs: impl IntoIterator<Item = TargetConfig>,
         environment: &BTreeMap<String, String>,
@@ -79,7 +79,7 @@ impl Registry {
     }
 
     /// Whether a file with a secret or a certificate changed since the table was made.
-    pub fn has_changed_files(&self) -> bool {
+    pub(crate) fn has_changed_files(&self) -> bool {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.iter().any(|(path, stamp)| files::stamp(path) != *stamp)
     }

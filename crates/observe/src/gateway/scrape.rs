@@ -31,11 +31,11 @@ const AGENT: &str = concat!("Landline/", env!("CARGO_PKG_VERSION"));
 
 /// A page for the scraper.
 #[derive(Debug)]
-pub struct Scraped {
+pub(crate) struct Scraped {
     /// Its format.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Its bytes, in order; slices of what the target sent wherever nothing had to change.
-    pub chunks: Vec<Bytes>,
+    pub(crate) chunks: Vec<Bytes>,
 }
 
 /// What came of one request.
@@ -49,7 +49,7 @@ enum Fetched<T> {
 ///
 /// # Errors
 /// The reason for the scraper; the target's standing has it too.
-pub async fn scrape(
+pub(crate) async fn scrape(
     target: &Arc<Target>,
     wanted: Format,
     deadline: Instant,
@@ -80,13 +80,11 @@ async fn scrape_within(
     let left = deadline.saturating_duration_since(clock::now());
     let deadline = deadline.checked_sub(left.mul_f64(FINISH_SHARE)).unwrap_or(deadline);
     let mut lease = session.lease(deadline).await?;
-    let mut fetching = Fetching { target, session, wanted, deadline };
+    let fetching = Fetching { target, session, wanted, deadline };
     let mut parts = fetching.all(&lease).await;
     if let Some(status) = parts.session_over() {
-        if lease.is_fresh && lease.credential.is_some() {
-            return Err(fetching.refused(&lease, status));
-        }
-        if lease.credential.is_none() {
+        // One more login helps only when the credential is an old one.
+        if lease.is_fresh {
             return Err(fetching.refused(&lease, status));
         }
         lease = session.renew(&lease, deadline).await?;

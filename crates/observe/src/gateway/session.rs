@@ -34,7 +34,7 @@ const REFUSAL_WEIGHT: u32 = 2;
 
 /// The session of one target with one credential.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     scheme: Scheme,
     rules: SessionRules,
     context: LoginContext,
@@ -71,28 +71,28 @@ struct Held {
 
 /// A credential for one scrape.
 #[derive(Debug, Clone)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// What goes on the requests; `None` when the scheme needs no login.
-    pub credential: Option<Arc<Credential>>,
+    pub(crate) credential: Option<Arc<Credential>>,
     generation: u64,
     /// It was obtained for this scrape, so a refusal is not cured by one more login.
-    pub is_fresh: bool,
+    pub(crate) is_fresh: bool,
 }
 
 /// How a session stands, for people and metrics.
 #[derive(Debug, Clone, Default)]
-pub struct SessionView {
+pub(crate) struct SessionView {
     /// Until the credential that is held expires.
-    pub expires_in: Option<Duration>,
+    pub(crate) expires_in: Option<Duration>,
     /// Since it was obtained.
-    pub age: Option<Duration>,
+    pub(crate) age: Option<Duration>,
     /// Until the next login may be tried.
-    pub wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Session {
     /// A session without a credential yet.
-    pub fn new(
+    pub(crate) fn new(
         scheme: Scheme,
         rules: SessionRules,
         context: LoginContext,
@@ -104,12 +104,12 @@ impl Session {
     }
 
     /// How requests are signed.
-    pub fn scheme(&self) -> &Scheme {
+    pub(crate) fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
     /// When a session is over.
-    pub fn rules(&self) -> &SessionRules {
+    pub(crate) fn rules(&self) -> &SessionRules {
         &self.rules
     }
 
@@ -121,7 +121,7 @@ impl Session {
     ///
     /// # Errors
     /// The login failed, the session is in its back-off, or `deadline` passed.
-    pub async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease, Failure> {
+    pub(crate) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease, Failure> {
         if let Some(found) = self.lease_at_hand(clock::now()) {
             return found;
         }
@@ -132,7 +132,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::lease`].
-    pub async fn renew(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Result<Lease, Failure> {
+    pub(crate) async fn renew(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Result<Lease, Failure> {
         {
             let mut state = self.state();
             if state.held.as_ref().is_some_and(|held| held.generation == lease.generation) {
@@ -169,7 +169,8 @@ impl Session {
             }
         };
         if is_due {
-            self.start_login();
+            // It runs by itself; nobody waits for it while the old credential is good.
+            drop(self.start_login());
         }
         found
     }
@@ -242,7 +243,7 @@ impl Session {
     }
 
     /// The target took the credential: the next failure is the first again.
-    pub fn accepted(&self) {
+    pub(crate) fn accepted(&self) {
         let mut state = self.state();
         if state.failures != 0 {
             state.failures = 0;
@@ -251,7 +252,7 @@ impl Session {
     }
 
     /// The target refused the credential even after a new login, or asks to wait.
-    pub fn refused(&self, lease: &Lease, failure: Failure) -> Failure {
+    pub(crate) fn refused(&self, lease: &Lease, failure: Failure) -> Failure {
         let now = clock::now();
         let mut state = self.state();
         if state.held.as_ref().is_some_and(|held| held.generation == lease.generation)
@@ -265,7 +266,7 @@ impl Session {
     }
 
     /// How it stands.
-    pub fn view(&self, now: Instant) -> SessionView {
+    pub(crate) fn view(&self, now: Instant) -> SessionView {
         let state = self.state();
         let held = state.held.as_ref().filter(|held| held.expires_at > now);
         let waiting = state.waiting.as_ref().filter(|waiting| waiting.until > now);

@@ -23,18 +23,18 @@ use super::whatsapp::Health;
 
 /// What every target is built with.
 #[derive(Debug, Clone)]
-pub struct TargetParts {
+pub(crate) struct TargetParts {
     /// Runs logins and connections.
-    pub supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
     /// Bounds logins at one host.
-    pub gate: LoginGate,
+    pub(crate) gate: LoginGate,
     /// The gateway's families.
-    pub metrics: GatewayMetrics,
+    pub(crate) metrics: GatewayMetrics,
 }
 
 /// One target.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Target {
     config: TargetConfig,
     identity: Identity,
     /// `Err` when a secret is missing.
@@ -48,7 +48,7 @@ pub struct Target {
 
 /// What changes when a credential changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     secrets: Vec<Secret>,
     missing: Option<String>,
     files: Vec<Option<Stamp>>,
@@ -56,31 +56,31 @@ pub struct Identity {
 
 /// What is kept of one part between scrapes.
 #[derive(Debug)]
-pub struct PartState {
+pub(crate) struct PartState {
     pub(super) durations: Histogram,
     pub(super) last: Mutex<Option<(Page, Instant)>>,
 }
 
 /// How the last scrape went.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The failure, when it failed.
-    pub failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
     /// Optional parts that were missing, with their reasons.
-    pub parts: Vec<(String, String)>,
+    pub(crate) parts: Vec<(String, String)>,
     /// The health page.
-    pub health: Option<Health>,
+    pub(crate) health: Option<Health>,
     /// Unix seconds when this state began.
-    pub since: Option<i64>,
+    pub(crate) since: Option<i64>,
     /// Unix seconds of the last good page.
-    pub last_good: Option<i64>,
+    pub(crate) last_good: Option<i64>,
     /// There was a scrape.
-    pub is_known: bool,
+    pub(crate) is_known: bool,
 }
 
 /// A target for `/v1/gateway/targets`.
 #[derive(Debug, Serialize)]
-pub struct TargetView {
+pub(crate) struct TargetView {
     name: String,
     state: &'static str,
     reason: Option<String>,
@@ -95,7 +95,7 @@ pub struct TargetView {
 
 impl Target {
     /// Reads the secrets and builds the target; a missing secret makes it unconfigured.
-    pub fn new(
+    pub(crate) fn new(
         config: TargetConfig,
         environment: &BTreeMap<String, String>,
         parts: &TargetParts,
@@ -129,12 +129,12 @@ impl Target {
     }
 
     /// Whether a target with this configuration and these secrets would be the same.
-    pub fn is_same(&self, config: &TargetConfig, environment: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn is_same(&self, config: &TargetConfig, environment: &BTreeMap<String, String>) -> bool {
         self.config == *config && self.identity == resolve(config, environment).1
     }
 
     /// Its configuration.
-    pub fn config(&self) -> &TargetConfig {
+    pub(crate) fn config(&self) -> &TargetConfig {
         &self.config
     }
 
@@ -142,17 +142,17 @@ impl Target {
     ///
     /// # Errors
     /// It is unconfigured.
-    pub fn session(&self) -> Result<&Arc<Session>, Failure> {
+    pub(crate) fn session(&self) -> Result<&Arc<Session>, Failure> {
         self.session.as_ref().map_err(Clone::clone)
     }
 
     /// How its session stands.
-    pub fn session_view(&self, now: Instant) -> SessionView {
+    pub(crate) fn session_view(&self, now: Instant) -> SessionView {
         self.session.as_ref().map(|session| session.view(now)).unwrap_or_default()
     }
 
     /// The last scrape was good, or there was none.
-    pub fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         self.session.is_ok() && {
             let standing = self.standing();
             standing.failure.is_none() && standing.parts.is_empty()
@@ -160,12 +160,12 @@ impl Target {
     }
 
     /// How the last scrape went.
-    pub fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> Standing {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps how a scrape went; `since` stays while the state is the same.
-    pub fn set_standing(&self, new: Standing) {
+    pub(crate) fn set_standing(&self, new: Standing) {
         let now = unix_seconds();
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = |standing: &Standing| standing.failure.as_ref().map(|failure| failure.kind);
@@ -178,7 +178,7 @@ impl Target {
     }
 
     /// For `/v1/gateway/targets`.
-    pub fn view(&self) -> TargetView {
+    pub(crate) fn view(&self) -> TargetView {
         let standing = self.standing();
         let session = self.session_view(clock::now());
         let failure = self.session.as_ref().err().or(standing.failure.as_ref());
@@ -205,7 +205,7 @@ impl Target {
     }
 
     /// Labels for Prometheus: the configured ones, and `customer` with the profile `whatsapp`.
-    pub fn labels(&self) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.config.labels.clone();
         if self.is_whatsapp() {
             labels.entry("customer".to_owned()).or_insert_with(|| self.config.name.clone());
@@ -214,7 +214,7 @@ impl Target {
     }
 
     /// Whether the health rule is the one of WhatsApp.
-    pub fn is_whatsapp(&self) -> bool {
+    pub(crate) fn is_whatsapp(&self) -> bool {
         let rule = self.config.health.as_ref().map(|health| health.rule);
         rule == Some(super::config::HealthRule::Whatsapp)
     }
@@ -222,7 +222,7 @@ impl Target {
 
 impl PartState {
     /// The last page, when it is not older than `age_max`.
-    pub fn last_within(&self, age_max: Duration, now: Instant) -> Option<(Page, Duration)> {
+    pub(crate) fn last_within(&self, age_max: Duration, now: Instant) -> Option<(Page, Duration)> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (page, at) = last.as_ref()?;
         let age = now.saturating_duration_since(*at);
@@ -230,7 +230,7 @@ impl PartState {
     }
 
     /// Keeps a page for later.
-    pub fn keep(&self, page: &Page, now: Instant) {
+    pub(crate) fn keep(&self, page: &Page, now: Instant) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((page.clone(), now));
     }
 }

@@ -3,7 +3,7 @@
 
 /// A `{name}` that has no value here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
+pub(crate) enum TemplateError {
     /// Not one of the names known at this place.
     #[error("`{{{0}}}` has no meaning here")]
     Unknown(String),
@@ -13,7 +13,7 @@ pub enum TemplateError {
 }
 
 /// Puts values into a template.
-pub fn expand<'v>(
+pub(crate) fn expand<'v>(
     template: &str,
     value_of: impl Fn(&str) -> Option<&'v str>,
 ) -> Result<String, TemplateError> {
@@ -45,7 +45,7 @@ pub fn expand<'v>(
 }
 
 /// Whether every name in a template is one of `names`.
-pub fn check(template: &str, names: &[&str]) -> Result<(), TemplateError> {
+pub(crate) fn check(template: &str, names: &[&str]) -> Result<(), TemplateError> {
     expand(template, |name| names.contains(&name).then_some("")).map(drop)
 }
 

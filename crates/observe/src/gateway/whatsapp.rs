@@ -12,9 +12,9 @@ use super::config::{
 };
 
 /// The gauge that the original proxy added to every page.
-pub const HEALTH_METRIC: &str = "whatsapp_cluster_health";
+pub(crate) const HEALTH_METRIC: &str = "whatsapp_cluster_health";
 /// What it means.
-pub const HEALTH_HELP: &str = "Whether the WhatsApp cluster can send and receive: 1 well, 0 not";
+pub(crate) const HEALTH_HELP: &str = "Whether the WhatsApp cluster can send and receive: 1 well, 0 not";
 
 fn at(origin: &Url, path: &str, query: Option<&str>) -> Url {
     let mut url = origin.clone();
@@ -25,7 +25,7 @@ fn at(origin: &Url, path: &str, query: Option<&str>) -> Url {
 
 /// The three pages. Statistics of the database are slow on large installations, so the page goes
 /// out without them when they fail.
-pub fn parts(origin: &Url) -> Vec<PartConfig> {
+pub(crate) fn parts(origin: &Url) -> Vec<PartConfig> {
     let text = Some("format=prometheus");
     let part = |name: &str, path: &str| PartConfig::named(name, at(origin, path, text));
     let optional = |part: PartConfig| PartConfig { optional: true, ..part };
@@ -37,12 +37,12 @@ pub fn parts(origin: &Url) -> Vec<PartConfig> {
 }
 
 /// The health page.
-pub fn health(origin: &Url) -> HealthConfig {
+pub(crate) fn health(origin: &Url) -> HealthConfig {
     HealthConfig { url: at(origin, "/v1/health", None), rule: HealthRule::Whatsapp }
 }
 
 /// The login with a user's name and password.
-pub fn login(origin: &Url, username: SecretSource, password: SecretSource) -> AuthConfig {
+pub(crate) fn login(origin: &Url, username: SecretSource, password: SecretSource) -> AuthConfig {
     let pointer = |path: &str| ExtractFrom::Pointer(path.to_owned());
     let expires = (pointer("/users/0/expires_after"), ExpiryFormat::DateTime);
     AuthConfig::LoginToken {
@@ -62,7 +62,7 @@ pub fn login(origin: &Url, username: SecretSource, password: SecretSource) -> Au
 }
 
 /// `auth` of a target with this profile: `{username, password}`, or any kind in full.
-pub fn read_auth(
+pub(crate) fn read_auth(
     auth: Option<Field<'_>>,
     origin: &Url,
     target: &Field<'_>,
@@ -83,16 +83,16 @@ pub fn read_auth(
 
 /// What a health page says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Health {
+pub(crate) struct Health {
     /// The cluster works.
-    pub is_well: bool,
+    pub(crate) is_well: bool,
     /// Container and status of every node.
-    pub nodes: Vec<(String, String)>,
+    pub(crate) nodes: Vec<(String, String)>,
 }
 
 /// Reads a health page: of one node (`{"health": {"gateway_status": …}}`) or of many
 /// (`{"health": {"host:container": {"gateway_status", "role", "errors"}}}`).
-pub fn read_health(page: &[u8]) -> Option<Health> {
+pub(crate) fn read_health(page: &[u8]) -> Option<Health> {
     let page: Value = serde_json::from_slice(page).ok()?;
     let health = page.get("health")?.as_object()?;
     if let Some(status) = health.get("gateway_status").and_then(Value::as_str) {

@@ -15,14 +15,14 @@ use crate::gateway::failure::Failure;
 
 /// User and password.
 #[derive(Debug)]
-pub struct Digest {
+pub(crate) struct Digest {
     pub(super) username: Secret,
     pub(super) password: Secret,
 }
 
 /// A challenge and how often it was answered.
 #[derive(Debug)]
-pub struct Challenge {
+pub(crate) struct Challenge {
     challenge: wire::digest::Challenge,
     count: AtomicU32,
 }

@@ -17,7 +17,7 @@ const OUTPUT_BYTES_MAX: u64 = 64 << 10;
 
 /// A program and where its token goes.
 #[derive(Debug)]
-pub struct Exec {
+pub(crate) struct Exec {
     pub(super) command: Vec<String>,
     pub(super) timeout: Duration,
     pub(super) apply: Apply,
@@ -46,7 +46,12 @@ impl Exec {
         let (program, arguments) =
             self.command.split_first().ok_or_else(|| bad_answer("login: no program"))?;
         let failed = |reason: String| bad_answer(format!("login: program {program}: {reason}"));
-        let mut child = tokio::process::Command::new(program)
+        let mut command = tokio::process::Command::new(program);
+        // The variables of a hand-over are for a successor of this process only.
+        for variable in base::handover::HANDOVER_VARIABLES {
+            command.env_remove(variable);
+        }
+        let mut child = command
             .args(arguments)
             .env("LANDLINE_TARGET", name)
             .stdin(Stdio::null())

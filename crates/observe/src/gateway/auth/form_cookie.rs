@@ -29,7 +29,7 @@ const HTML_BYTES_MAX: usize = 2 << 20;
 
 /// A form login with its secrets.
 #[derive(Debug)]
-pub struct FormCookie {
+pub(crate) struct FormCookie {
     username: Option<Secret>,
     password: Option<Secret>,
     steps: Vec<FormStep>,
@@ -238,14 +238,9 @@ fn find_attribute(html: &[u8], selector: &str, attribute: &str) -> Result<Option
         }
         Ok(())
     });
-    let settings = Settings {
-        element_content_handlers: vec![handler],
-        memory_settings: MemorySettings {
-            max_allowed_memory_usage: HTML_BYTES_MAX,
-            ..MemorySettings::default()
-        },
-        ..Settings::default()
-    };
+    let memory = MemorySettings::new().with_max_allowed_memory_usage(HTML_BYTES_MAX);
+    let settings =
+        Settings::new().append_element_content_handler(handler).with_memory_settings(memory);
     let mut search = HtmlRewriter::new(settings, |_: &[u8]| {});
     search.write(html).map_err(|error| failed(error.to_string()))?;
     search.end().map_err(|error| failed(error.to_string()))?;

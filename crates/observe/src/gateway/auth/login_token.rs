@@ -23,7 +23,7 @@ use crate::gateway::template;
 
 /// A login request with its secrets.
 #[derive(Debug)]
-pub struct LoginToken {
+pub(crate) struct LoginToken {
     username: Option<Secret>,
     password: Option<Secret>,
     request: LoginRequest,

@@ -27,14 +27,14 @@ use super::template;
 /// The largest answer of a login.
 const LOGIN_BYTES_MAX: u64 = 1 << 20;
 /// Logins at one host at once, over all targets.
-pub const LOGINS_PER_HOST_MAX: usize = 4;
+pub(crate) const LOGINS_PER_HOST_MAX: usize = 4;
 
 /// A request without or with a small body.
-pub type OutRequest = Request<Full<Bytes>>;
+pub(crate) type OutRequest = Request<Full<Bytes>>;
 
 /// What a login leaves.
 #[derive(Debug)]
-pub enum Credential {
+pub(crate) enum Credential {
     /// A header that goes on every request.
     Header(HeaderName, HeaderValue),
     /// Cookies, each for the hosts and paths that it was set for.
@@ -45,29 +45,29 @@ pub enum Credential {
 
 /// A credential and how long it lasts.
 #[derive(Debug)]
-pub struct Obtained {
+pub(crate) struct Obtained {
     /// What goes on requests.
-    pub credential: Credential,
+    pub(crate) credential: Credential,
     /// From now; `None` when the login doesn't say.
-    pub life: Option<Duration>,
+    pub(crate) life: Option<Duration>,
 }
 
 /// What a login needs beside its own settings.
 #[derive(Debug, Clone)]
-pub struct LoginContext {
+pub(crate) struct LoginContext {
     /// The target's name, for templates and logs.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The client with the target's TLS settings.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The page that a challenge is asked of.
-    pub page: Url,
+    pub(crate) page: Url,
     /// Bounds logins at one host.
-    pub gate: LoginGate,
+    pub(crate) gate: LoginGate,
 }
 
 /// At most [`LOGINS_PER_HOST_MAX`] logins at one host, whatever the number of targets.
 #[derive(Debug, Clone, Default)]
-pub struct LoginGate {
+pub(crate) struct LoginGate {
     hosts: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Semaphore>>>>,
 }
 
@@ -83,7 +83,7 @@ impl LoginGate {
 
 /// A kind of login with its secrets at hand.
 #[derive(Debug)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// Nothing to do.
     None,
     /// The same header always.
@@ -108,15 +108,15 @@ pub enum Scheme {
 
 /// Reads the secrets of one target and remembers them, so that a change can be told.
 #[derive(Debug)]
-pub struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     environment: &'a BTreeMap<String, String>,
     /// Every secret read, in order.
-    pub secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<Secret>,
 }
 
 impl<'a> Resolver<'a> {
     /// Nothing read yet.
-    pub fn new(environment: &'a BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(environment: &'a BTreeMap<String, String>) -> Self {
         Self { environment, secrets: Vec::new() }
     }
 
@@ -133,7 +133,7 @@ impl<'a> Resolver<'a> {
 
 /// Why a configured login can't be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchemeError {
+pub(crate) enum SchemeError {
     /// A secret is not to be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -150,7 +150,7 @@ impl Scheme {
     ///
     /// # Errors
     /// A secret is missing or can't be used.
-    pub fn resolve(config: &AuthConfig, resolver: &mut Resolver<'_>) -> Result<Self, SchemeError> {
+    pub(crate) fn resolve(config: &AuthConfig, resolver: &mut Resolver<'_>) -> Result<Self, SchemeError> {
         Ok(match config {
             AuthConfig::None | AuthConfig::Mtls { .. } => Self::None,
             AuthConfig::StaticHeader { name, scheme, value } => {
@@ -194,7 +194,7 @@ impl Scheme {
     }
 
     /// Whether a request needs a credential that must be obtained first.
-    pub fn needs_login(&self) -> bool {
+    pub(crate) fn needs_login(&self) -> bool {
         match self {
             Self::None | Self::Header(..) | Self::Query(..) | Self::Hmac(_) | Self::Sigv4(_) => false,
             Self::Digest(_)
@@ -209,7 +209,7 @@ impl Scheme {
     ///
     /// # Errors
     /// Refused, unreachable, too late, or an answer that can't be used.
-    pub async fn obtain(&self, context: &LoginContext, deadline: Instant) -> Result<Obtained, Failure> {
+    pub(crate) async fn obtain(&self, context: &LoginContext, deadline: Instant) -> Result<Obtained, Failure> {
         match self {
             Self::None | Self::Header(..) | Self::Query(..) | Self::Hmac(_) | Self::Sigv4(_) => {
                 Err(Failure::new(FailureKind::Degraded, "this scheme has no login"))
@@ -226,7 +226,7 @@ impl Scheme {
     ///
     /// # Errors
     /// The request can't carry it.
-    pub fn sign(
+    pub(crate) fn sign(
         &self,
         request: &mut OutRequest,
         url: &Url,
@@ -285,7 +285,7 @@ fn header_pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// A URL as the client takes it.
-pub fn uri(url: &Url) -> Result<http::Uri, Failure> {
+pub(crate) fn uri(url: &Url) -> Result<http::Uri, Failure> {
     http::Uri::try_from(url.as_str()).map_err(|error| {
         let host = url.host_str().unwrap_or_default();
         Failure::new(FailureKind::Degraded, format!("the URL on {host} can't be sent: {error}"))

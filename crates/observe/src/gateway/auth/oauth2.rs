@@ -26,7 +26,7 @@ const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:
 
 /// A client of a token endpoint with its secrets.
 #[derive(Debug)]
-pub struct Oauth2 {
+pub(crate) struct Oauth2 {
     config: Oauth2Config,
     client_secret: Option<Secret>,
     username: Option<Secret>,

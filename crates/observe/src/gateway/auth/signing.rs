@@ -15,7 +15,7 @@ use crate::gateway::template;
 
 /// A keyed hash over chosen parts of the request.
 #[derive(Debug)]
-pub struct Hmac {
+pub(crate) struct Hmac {
     key_id: String,
     secret: Secret,
     algorithm: wire::auth::HmacAlgorithm,
@@ -107,7 +107,7 @@ impl Hmac {
 
 /// AWS Signature Version 4.
 #[derive(Debug)]
-pub struct Sigv4 {
+pub(crate) struct Sigv4 {
     region: String,
     service: String,
     key_id: Secret,

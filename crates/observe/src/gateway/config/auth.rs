@@ -13,9 +13,9 @@ use url::Url;
 use super::as_duration;
 
 /// The default of `ttl_max` and `ttl_default`.
-pub const TTL_DEFAULT: Duration = Duration::from_secs(3_600);
+const TTL_DEFAULT: Duration = Duration::from_secs(3_600);
 /// The default of `margin`.
-pub const MARGIN_DEFAULT: Duration = Duration::from_secs(60);
+const MARGIN_DEFAULT: Duration = Duration::from_secs(60);
 
 /// When a session is over, and how long it may last.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -86,13 +86,14 @@ pub enum AuthConfig {
     /// A header with a fixed value.
     StaticHeader { name: String, scheme: Option<String>, value: SecretSource },
     /// RFC 7617.
-    Basic { username: SecretSource, password: SecretSource },
+    Basic { #[serde(serialize_with = "as_visible")] username: SecretSource, password: SecretSource },
     /// RFC 6750.
     Bearer { token: SecretSource },
     /// A parameter of the query.
     QueryKey { param: String, value: SecretSource },
     /// A request that answers with a token.
     LoginToken {
+        #[serde(serialize_with = "as_visible_option")]
         username: Option<SecretSource>,
         password: Option<SecretSource>,
         request: LoginRequest,
@@ -104,6 +105,7 @@ pub enum AuthConfig {
     Oauth2(Box<Oauth2Config>),
     /// Forms in steps, and the cookies that they leave.
     FormCookie {
+        #[serde(serialize_with = "as_visible_option")]
         username: Option<SecretSource>,
         password: Option<SecretSource>,
         steps: Vec<FormStep>,
@@ -131,7 +133,7 @@ pub enum AuthConfig {
         session_token: Option<SecretSource>,
     },
     /// RFC 7616.
-    Digest { username: SecretSource, password: SecretSource },
+    Digest { #[serde(serialize_with = "as_visible")] username: SecretSource, password: SecretSource },
     /// A program that prints a token.
     Exec {
         command: Vec<String>,
@@ -221,6 +223,7 @@ pub struct Oauth2Config {
     pub client_id: Option<String>,
     pub client_secret: Option<SecretSource>,
     pub client_auth: ClientAuth,
+    #[serde(serialize_with = "as_visible_option")]
     pub username: Option<SecretSource>,
     pub password: Option<SecretSource>,
     pub refresh_token: Option<SecretSource>,
@@ -386,5 +389,27 @@ impl AuthConfig {
                 all.into_iter().flatten().collect()
             }
         }
+    }
+}
+
+/// A user's name is no secret: the effective configuration shows it.
+fn as_visible<S: serde::Serializer>(
+    source: &SecretSource,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match source {
+        SecretSource::Inline(name) => serializer.serialize_str(name.expose()),
+        SecretSource::File(_) | SecretSource::Env(_) => source.serialize(serializer),
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn as_visible_option<S: serde::Serializer>(
+    source: &Option<SecretSource>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match source {
+        Some(source) => as_visible(source, serializer),
+        None => serializer.serialize_none(),
     }
 }

@@ -353,7 +353,7 @@ fn oauth2(section: &mut Section<'_>) -> Option<AuthConfig> {
 
 /// Each grant and proof has fields that it can't do without.
 fn check_oauth2(config: &Oauth2Config, field: &Field<'_>) {
-    let mut need = |key: &str, is_there: bool| {
+    let need = |key: &str, is_there: bool| {
         if !is_there {
             field.error(format!("`{key}` is missing: this grant or `client_auth` needs it"), None);
         }

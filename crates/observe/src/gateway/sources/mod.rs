@@ -18,9 +18,9 @@ use super::failure::unix_seconds;
 
 /// One source and what it last said.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// Its configuration.
-    pub config: SourceConfig,
+    pub(crate) config: SourceConfig,
     state: Mutex<State>,
 }
 
@@ -36,16 +36,16 @@ struct State {
 
 /// What a source gave.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Its targets.
-    pub targets: Vec<TargetConfig>,
+    pub(crate) targets: Vec<TargetConfig>,
     /// Entries that can't be targets, with reasons.
-    pub refused: Vec<String>,
+    pub(crate) refused: Vec<String>,
 }
 
 /// A source for `/v1/gateway/targets`.
 #[derive(Debug, Serialize)]
-pub struct SourceView {
+pub(crate) struct SourceView {
     kind: &'static str,
     name: String,
     targets: usize,
@@ -56,7 +56,7 @@ pub struct SourceView {
 
 impl Source {
     /// A source that was not read yet.
-    pub fn new(config: SourceConfig) -> Self {
+    pub(crate) fn new(config: SourceConfig) -> Self {
         Self { config, state: Mutex::default() }
     }
 
@@ -65,13 +65,13 @@ impl Source {
     }
 
     /// Its last targets.
-    pub fn targets(&self) -> Vec<TargetConfig> {
+    pub(crate) fn targets(&self) -> Vec<TargetConfig> {
         self.state().targets.clone()
     }
 
     /// Reads it if it is due; `true` when its targets changed. `is_urgent` makes a database due
     /// as soon as `URGENT_PAUSE` has passed.
-    pub async fn refresh(
+    pub(crate) async fn refresh(
         &self,
         folder: &Path,
         environment: &BTreeMap<String, String>,
@@ -139,7 +139,7 @@ impl Source {
     }
 
     /// For `/v1/gateway/targets`.
-    pub fn view(&self) -> SourceView {
+    pub(crate) fn view(&self) -> SourceView {
         let state = self.state();
         SourceView {
             kind: match self.config {

@@ -1,0 +1,364 @@
+//! The start, in order: configuration, descriptors, listeners, roles, services, then the loop of
+//! the process. Nothing runs before everything is bound and built.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base::clock;
+use base::error::Class;
+use base::events::Topic;
+use base::handover::{self, Replacement};
+use base::health::Health;
+use base::http::{Access, Routes, Server, ServerLimits};
+use base::listeners::Listeners;
+use base::pid_file::PidFile;
+use base::process::{self, Hooks, READY, exit_code};
+use base::secret::SecretSource;
+use base::supervise::{BoxError, Criticality, Service, Supervisor};
+use base::telemetry::{self, Metrics};
+use base::tls;
+use base::unix_signals::Signals;
+use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
+use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
+
+use crate::config::{Config, Loaded, MetricsConfig, Origin};
+use crate::environment::Environment;
+use crate::roles::{ROLES, Role};
+use crate::{commands, config, web};
+
+/// Where a running process says how to reach it, in the data directory.
+pub(crate) const LISTENERS_FILE: &str = "listeners.json";
+/// The token of our own metrics when there is no configuration, in the data directory.
+const METRICS_TOKEN_FILE: &str = "metrics.token";
+/// A component is well again after twice this.
+const HEALTH_PERIOD: Duration = Duration::from_secs(5);
+
+static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
+static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
+
+/// `landline start`
+#[expect(clippy::print_stderr, reason = "without a log nobody else can say it")]
+pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode {
+    let started = clock::now();
+    let loaded = config::load(file, &environment.folder, &environment.variables);
+    let Some(config) = loaded.config.clone() else { return commands::refuse(&loaded, false) };
+    if let Err(error) = telemetry::start_log(config.log.format, &config.log.level) {
+        eprintln!("landline: log.level: {error}");
+        return ExitCode::from(exit_code::CONFIGURATION);
+    }
+    for problem in &loaded.problems {
+        tracing::warn!(key = problem.path, line = problem.line, "{}", problem.message);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the runtime can't start");
+            return ExitCode::from(exit_code::NOT_READY);
+        }
+    };
+    let code = runtime.block_on(run(config, loaded, environment, started));
+    // A service that blocks its thread was reported as late; nobody waits for it any more.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+async fn run(config: Config, loaded: Loaded, environment: &Environment, started: Instant) -> u8 {
+    let program = match build(config, loaded, environment, started) {
+        Ok(program) => program,
+        Err(error) => {
+            tracing::error!(error = %base::client::chain(&*error), "can't start");
+            return exit_code::NOT_READY;
+        }
+    };
+    let outcome = process::run(program.supervisor, program.signals, program.hooks).await;
+    for late in &outcome.report.late {
+        tracing::warn!(phase = ?late.phase, name = late.name, "late at the exit");
+    }
+    tracing::info!(code = outcome.code, reason = outcome.reason, "ended");
+    outcome.code
+}
+
+/// Everything that is built before anything runs.
+struct Program {
+    supervisor: Supervisor,
+    signals: Signals,
+    hooks: Hooks,
+}
+
+/// What the steps of the build share.
+struct Parts<'a> {
+    config: &'a Config,
+    origin: &'a Origin,
+    environment: &'a Environment,
+    supervisor: Supervisor,
+    health: Health,
+    metrics: Metrics,
+    listeners: Listeners,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    addresses: BTreeMap<&'static str, SocketAddr>,
+}
+
+fn build(
+    config: Config,
+    loaded: Loaded,
+    environment: &Environment,
+    started: Instant,
+) -> Result<Program, BoxError> {
+    let signals = Signals::install()?;
+    let inherited = handover::inherit(&environment.handover())?;
+    let is_replacement = inherited.is_replacement();
+    let pid_file = config.pid_file.as_deref();
+    let pid_file = pid_file.map(|path| PidFile::acquire(path, is_replacement)).transpose()?;
+    create_data_dir(&config)?;
+    let tls = config.tls.as_ref().map(|files| tls::server(&files.cert, &files.key)).transpose()?;
+    let mut parts = Parts {
+        config: &config,
+        origin: &loaded.origin,
+        environment,
+        supervisor: Supervisor::new(),
+        health: Health::new(HEALTH_PERIOD),
+        metrics: Metrics::default(),
+        listeners: Listeners::new(inherited.listeners),
+        tls,
+        addresses: BTreeMap::new(),
+    };
+    web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
+    let main = parts.bind("main", config.listen, "listen")?;
+    let mut ready = vec![MAIN_LISTENS.name()];
+    let mut routes = Routes::default();
+    let mut gateway = None;
+    for role in ROLES.iter().filter(|row| config.roles.contains(&row.role)) {
+        match role.role {
+            Role::Gateway => {
+                let built = parts.build_gateway(&mut ready)?;
+                routes = routes.merge(built.routes());
+                gateway = Some(built);
+            }
+        }
+    }
+    let own = Arc::new(own_access(&config.metrics, environment)?);
+    routes = routes.merge(web::routes(&parts.health, &parts.metrics, own));
+    let reload = Reload::new(&config, &loaded, environment, gateway);
+    routes = routes.merge(web::local_routes(Arc::new(reload)));
+    parts.serve(main, routes, &MAIN_LISTENS, true);
+    parts.supervisor.bus().map(&ready, &READY);
+    parts.announce();
+    let mut hooks = Hooks::new(started, parts.listeners.clone());
+    hooks.ready_pipe = inherited.ready;
+    hooks.pid_file = pid_file;
+    hooks.replacement = Some(Replacement {
+        program: environment.program.clone(),
+        args: environment.arguments.clone(),
+        directory: environment.folder.clone(),
+        environment: Vec::new(),
+        timeout: config.process.replacement_timeout,
+    });
+    Ok(Program { supervisor: parts.supervisor, signals, hooks })
+}
+
+impl Parts<'_> {
+    fn bind(
+        &mut self,
+        role: &'static str,
+        address: SocketAddr,
+        key: &str,
+    ) -> Result<std::net::TcpListener, BoxError> {
+        let listener = self.listeners.bind(role, address, key)?;
+        self.addresses.insert(role, listener.local_addr()?);
+        Ok(listener)
+    }
+
+    /// Registers a listener as a critical service that says when it listens.
+    fn serve(
+        &self,
+        listener: std::net::TcpListener,
+        routes: Routes,
+        listens: &'static Topic<()>,
+        is_main: bool,
+    ) {
+        let server = Server {
+            listener,
+            router: routes.into_router(),
+            tls: if is_main { self.tls.clone() } else { None },
+            limits: ServerLimits { plain_for_loopback_only: is_main, ..ServerLimits::default() },
+        };
+        let component = self.health.component(listens.name());
+        let service = Service::new(listens.name(), Criticality::Critical, move |scope| async move {
+            component.ok();
+            scope.bus().publish(listens, ());
+            server.run(scope).await
+        });
+        self.supervisor.register(service);
+    }
+
+    fn build_gateway(&mut self, ready: &mut Vec<&'static str>) -> Result<Arc<Gateway>, BoxError> {
+        let config = self.config.gateway.clone();
+        let listen = config.listen;
+        let parts = GatewayParts {
+            supervisor: self.supervisor.clone(),
+            metrics: self.metrics.clone(),
+            component: self.health.component("gateway"),
+            environment: self.environment.variables.clone(),
+            folder: self.origin.folder.clone(),
+        };
+        let gateway = Gateway::build(config, parts)?;
+        ready.push(TARGETS_READY.name());
+        self.supervisor.register(gateway.service());
+        if let Some(address) = listen {
+            let listener = self.bind("gateway", address, "gateway.listen")?;
+            let own = own_access(&self.config.metrics, self.environment)?;
+            let routes = web::routes(&self.health, &self.metrics, Arc::new(own));
+            self.serve(listener, gateway.routes().merge(routes), &GATEWAY_LISTENS, false);
+            ready.push(GATEWAY_LISTENS.name());
+        }
+        Ok(gateway)
+    }
+
+    /// Writes where we listen, once everything serves.
+    fn announce(&self) {
+        let path = self.config.data_dir.join(LISTENERS_FILE);
+        let addresses = self.addresses.clone();
+        let is_first_minute = self.origin.file.is_none();
+        let service = Service::new("announce", Criticality::Plain, move |scope| async move {
+            tokio::select! {
+                () = scope.bus().wait(&READY) => {}
+                () = scope.stopping() => return Ok(()),
+            }
+            let text: BTreeMap<&str, String> =
+                addresses.iter().map(|(role, address)| (*role, address.to_string())).collect();
+            write_whole(&path, &serde_json::to_vec_pretty(&text)?, 0o644)?;
+            for (role, address) in &addresses {
+                tracing::info!(listener = role, %address, "listening");
+            }
+            if is_first_minute && let Some(main) = addresses.get("main") {
+                tracing::info!("try: curl http://{main}/metrics/landline");
+            }
+            Ok(())
+        });
+        self.supervisor.register(service);
+    }
+}
+
+fn own_access(config: &MetricsConfig, environment: &Environment) -> Result<Access, BoxError> {
+    let token = config.token.as_ref().map(|token| token.resolve(&environment.variables));
+    let tokens: Vec<_> = token.transpose()?.into_iter().collect();
+    Ok(Access { loopback_needs_token: !tokens.is_empty(), tokens, networks: Vec::new() })
+}
+
+/// Without a configuration, what a newcomer sees first: our own metrics need a token, and the
+/// gateway's first target fetches them with it.
+pub(crate) fn first_minute(config: &mut Config) {
+    let token = SecretSource::File(config.data_dir.join(METRICS_TOKEN_FILE));
+    let page = url::Url::parse(&format!("http://{}/metrics", config.listen));
+    let Ok(page) = page else { return };
+    config.metrics.token = Some(token.clone());
+    config.gateway.targets = vec![TargetConfig {
+        name: "landline".to_owned(),
+        labels: BTreeMap::new(),
+        parts: vec![PartConfig::whole(page)],
+        health: None,
+        auth: AuthConfig::Bearer { token },
+        session: SessionRules::default(),
+        tls: tls::ClientTls::default(),
+        limits: observe::gateway::config::Limits::default(),
+        unconfigured: None,
+    }];
+}
+
+fn create_data_dir(config: &Config) -> Result<(), BoxError> {
+    let failed = |error: std::io::Error| {
+        format!("data_dir {}: {error}", config.data_dir.display())
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
+        .map_err(failed)?;
+    if let Some(SecretSource::File(path)) = &config.metrics.token
+        && path.file_name().is_some_and(|name| name == METRICS_TOKEN_FILE)
+        && path.starts_with(&config.data_dir)
+        && !path.exists()
+    {
+        write_whole(path, random_token()?.as_bytes(), 0o600)?;
+    }
+    Ok(())
+}
+
+/// 256 random bits in hexadecimal digits.
+fn random_token() -> Result<String, BoxError> {
+    let mut bytes = [0u8; 32];
+    let provider = tls::provider();
+    provider.secure_random.fill(&mut bytes).map_err(|_| "the system gives no random bytes")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes a file beside and renames it, so that nobody reads half of it.
+fn write_whole(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+/// Applies the configuration in place, where nothing changed that needs a new process.
+pub(crate) struct Reload {
+    current: Mutex<Config>,
+    file: Option<PathBuf>,
+    folder: PathBuf,
+    variables: BTreeMap<String, String>,
+    gateway: Option<Arc<Gateway>>,
+}
+
+impl Reload {
+    fn new(
+        config: &Config,
+        loaded: &Loaded,
+        environment: &Environment,
+        gateway: Option<Arc<Gateway>>,
+    ) -> Self {
+        Self {
+            current: Mutex::new(config.clone()),
+            file: loaded.origin.file.clone(),
+            folder: environment.folder.clone(),
+            variables: environment.variables.clone(),
+            gateway,
+        }
+    }
+
+    /// Reads the configuration again and applies it.
+    ///
+    /// # Errors
+    /// It has problems, or needs a replacement; the old one stays in force.
+    pub(crate) fn run(&self) -> Result<String, (Class, String)> {
+        let loaded = config::load(self.file.as_deref(), &self.folder, &self.variables);
+        let Some(new) = loaded.config.clone() else {
+            let text = crate::report::render(&loaded.file(), &loaded.problems, false);
+            return Err((Class::Invalid, text));
+        };
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_place = Config { gateway: new.gateway.clone(), ..current.clone() };
+        if in_place != new {
+            let message = "more than the gateway's targets changed: send HUP to replace the process\n";
+            return Err((Class::Conflict, message.to_owned()));
+        }
+        if let Some(gateway) = &self.gateway {
+            let applied = gateway.apply(new.gateway.clone());
+            applied.map_err(|reason| (Class::Conflict, format!("{reason}\n")))?;
+        }
+        *current = new;
+        tracing::info!("configuration applied in place");
+        Ok("configuration applied\n".to_owned())
+    }
+}
