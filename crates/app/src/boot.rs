@@ -47,15 +47,25 @@ static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
 pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode {
     let started = clock::now();
     let loaded = config::load(file, &environment.folder, &environment.variables);
-    let Some(config) = loaded.config.clone() else { return commands::refuse(&loaded, false) };
+    let Some(config) = loaded.config.clone() else {
+        return commands::refuse(&loaded, false);
+    };
     if let Err(error) = telemetry::start_log(config.log.format, &config.log.level) {
         eprintln!("landline: log.level: {error}");
         return ExitCode::from(exit_code::CONFIGURATION);
     }
     for problem in &loaded.problems {
-        tracing::warn!(key = problem.path, line = problem.line, "{}", problem.message);
+        tracing::warn!(
+            key = problem.path,
+            line = problem.line,
+            "{}",
+            problem.message
+        );
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the runtime can't start");
@@ -114,9 +124,15 @@ fn build(
     let inherited = handover::inherit(&environment.handover())?;
     let is_replacement = inherited.is_replacement();
     let pid_file = config.pid_file.as_deref();
-    let pid_file = pid_file.map(|path| PidFile::acquire(path, is_replacement)).transpose()?;
+    let pid_file = pid_file
+        .map(|path| PidFile::acquire(path, is_replacement))
+        .transpose()?;
     create_data_dir(&config)?;
-    let tls = config.tls.as_ref().map(|files| tls::server(&files.cert, &files.key)).transpose()?;
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|files| tls::server(&files.cert, &files.key))
+        .transpose()?;
     let mut parts = Parts {
         config: &config,
         origin: &loaded.origin,
@@ -159,7 +175,11 @@ fn build(
         environment: Vec::new(),
         timeout: config.process.replacement_timeout,
     });
-    Ok(Program { supervisor: parts.supervisor, signals, hooks })
+    Ok(Program {
+        supervisor: parts.supervisor,
+        signals,
+        hooks,
+    })
 }
 
 impl Parts<'_> {
@@ -186,14 +206,21 @@ impl Parts<'_> {
             listener,
             router: routes.into_router(),
             tls: if is_main { self.tls.clone() } else { None },
-            limits: ServerLimits { plain_for_loopback_only: is_main, ..ServerLimits::default() },
+            limits: ServerLimits {
+                plain_for_loopback_only: is_main,
+                ..ServerLimits::default()
+            },
         };
         let component = self.health.component(listens.name());
-        let service = Service::new(listens.name(), Criticality::Critical, move |scope| async move {
-            component.ok();
-            scope.bus().publish(listens, ());
-            server.run(scope).await
-        });
+        let service = Service::new(
+            listens.name(),
+            Criticality::Critical,
+            move |scope| async move {
+                component.ok();
+                scope.bus().publish(listens, ());
+                server.run(scope).await
+            },
+        );
         self.supervisor.register(service);
     }
 
@@ -214,7 +241,12 @@ impl Parts<'_> {
             let listener = self.bind("gateway", address, "gateway.listen")?;
             let own = own_access(&self.config.metrics, self.environment)?;
             let routes = web::routes(&self.health, &self.metrics, Arc::new(own));
-            self.serve(listener, gateway.routes().merge(routes), &GATEWAY_LISTENS, false);
+            self.serve(
+                listener,
+                gateway.routes().merge(routes),
+                &GATEWAY_LISTENS,
+                false,
+            );
             ready.push(GATEWAY_LISTENS.name());
         }
         Ok(gateway)
@@ -230,8 +262,10 @@ impl Parts<'_> {
                 () = scope.bus().wait(&READY) => {}
                 () = scope.stopping() => return Ok(()),
             }
-            let text: BTreeMap<&str, String> =
-                addresses.iter().map(|(role, address)| (*role, address.to_string())).collect();
+            let text: BTreeMap<&str, String> = addresses
+                .iter()
+                .map(|(role, address)| (*role, address.to_string()))
+                .collect();
             write_whole(&path, &serde_json::to_vec_pretty(&text)?, 0o644)?;
             for (role, address) in &addresses {
                 tracing::info!(listener = role, %address, "listening");
@@ -246,9 +280,16 @@ impl Parts<'_> {
 }
 
 fn own_access(config: &MetricsConfig, environment: &Environment) -> Result<Access, BoxError> {
-    let token = config.token.as_ref().map(|token| token.resolve(&environment.variables));
+    let token = config
+        .token
+        .as_ref()
+        .map(|token| token.resolve(&environment.variables));
     let tokens: Vec<_> = token.transpose()?.into_iter().collect();
-    Ok(Access { loopback_needs_token: !tokens.is_empty(), tokens, networks: Vec::new() })
+    Ok(Access {
+        loopback_needs_token: !tokens.is_empty(),
+        tokens,
+        networks: Vec::new(),
+    })
 }
 
 /// Without a configuration, what a newcomer sees first: our own metrics need a token, and the
@@ -272,16 +313,16 @@ pub(crate) fn first_minute(config: &mut Config) {
 }
 
 fn create_data_dir(config: &Config) -> Result<(), BoxError> {
-    let failed = |error: std::io::Error| {
-        format!("data_dir {}: {error}", config.data_dir.display())
-    };
+    let failed = |error: std::io::Error| format!("data_dir {}: {error}", config.data_dir.display());
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&config.data_dir)
         .map_err(failed)?;
     if let Some(SecretSource::File(path)) = &config.metrics.token
-        && path.file_name().is_some_and(|name| name == METRICS_TOKEN_FILE)
+        && path
+            .file_name()
+            .is_some_and(|name| name == METRICS_TOKEN_FILE)
         && path.starts_with(&config.data_dir)
         && !path.exists()
     {
@@ -294,7 +335,10 @@ fn create_data_dir(config: &Config) -> Result<(), BoxError> {
 fn random_token() -> Result<String, BoxError> {
     let mut bytes = [0u8; 32];
     let provider = tls::provider();
-    provider.secure_random.fill(&mut bytes).map_err(|_| "the system gives no random bytes")?;
+    provider
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| "the system gives no random bytes")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -348,9 +392,13 @@ impl Reload {
             return Err((Class::Invalid, text));
         };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_place = Config { gateway: new.gateway.clone(), ..current.clone() };
+        let in_place = Config {
+            gateway: new.gateway.clone(),
+            ..current.clone()
+        };
         if in_place != new {
-            let message = "more than the gateway's targets changed: send HUP to replace the process\n";
+            let message =
+                "more than the gateway's targets changed: send HUP to replace the process\n";
             return Err((Class::Conflict, message.to_owned()));
         }
         if let Some(gateway) = &self.gateway {

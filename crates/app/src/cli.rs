@@ -87,7 +87,11 @@ pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {
-            let code = if error.use_stderr() { exit_code::USAGE } else { exit_code::CLEAN };
+            let code = if error.use_stderr() {
+                exit_code::USAGE
+            } else {
+                exit_code::CLEAN
+            };
             // A closed pipe is the reader's choice.
             let _ok = error.print();
             return ExitCode::from(code);
@@ -95,9 +99,9 @@ pub(crate) fn run() -> ExitCode {
     };
     match cli.command {
         Command::Start(file) => boot::start(file.config.as_deref(), &environment),
-        Command::Config { command: ConfigCommand::Check(question) } => {
-            commands::check(&question, &environment)
-        }
+        Command::Config {
+            command: ConfigCommand::Check(question),
+        } => commands::check(&question, &environment),
         Command::Status(question) => commands::status(&question, &environment),
         Command::Reload(file) => commands::reload(&file, &environment),
         Command::Version { json } => commands::version(json),

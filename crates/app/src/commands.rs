@@ -1,5 +1,9 @@
 //! The commands that answer and end: they start nothing and change nothing here.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "answers go to the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "answers go to the terminal"
+)]
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,8 +30,11 @@ const NO: u8 = 1;
 
 /// `landline config check`
 pub(crate) fn check(question: &Question, environment: &Environment) -> ExitCode {
-    let loaded =
-        config::load(question.config.as_deref(), &environment.folder, &environment.variables);
+    let loaded = config::load(
+        question.config.as_deref(),
+        &environment.folder,
+        &environment.variables,
+    );
     let Some(config) = &loaded.config else {
         return refuse(&loaded, question.json);
     };
@@ -36,7 +43,14 @@ pub(crate) fn check(question: &Question, environment: &Environment) -> ExitCode 
         println!("{:#}", json!({"config": config, "problems": problems}));
         return ExitCode::SUCCESS;
     }
-    eprint!("{}", report::render(&loaded.file(), &loaded.problems, std::io::stderr().is_terminal()));
+    eprint!(
+        "{}",
+        report::render(
+            &loaded.file(),
+            &loaded.problems,
+            std::io::stderr().is_terminal()
+        )
+    );
     match serde_saphyr::to_string(config) {
         Ok(yaml) => {
             print!("{yaml}");
@@ -55,7 +69,10 @@ pub(crate) fn refuse(loaded: &Loaded, is_json: bool) -> ExitCode {
         println!("{:#}", report::to_json(&loaded.file(), &loaded.problems));
     } else {
         let is_coloured = std::io::stderr().is_terminal();
-        eprint!("{}", report::render(&loaded.file(), &loaded.problems, is_coloured));
+        eprint!(
+            "{}",
+            report::render(&loaded.file(), &loaded.problems, is_coloured)
+        );
     }
     ExitCode::from(exit_code::CONFIGURATION)
 }
@@ -91,7 +108,11 @@ pub(crate) fn status(question: &Question, environment: &Environment) -> ExitCode
         }
     }
     let is_ok = status.get("status").and_then(Value::as_str) == Some("ok");
-    if is_ok { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+    if is_ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO)
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -127,8 +148,10 @@ pub(crate) fn reload(file: &ConfigFile, environment: &Environment) -> ExitCode {
 pub(crate) fn version(is_json: bool) -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     if is_json {
-        let roles: Vec<_> =
-            ROLES.iter().map(|row| json!({"name": row.name, "about": row.about})).collect();
+        let roles: Vec<_> = ROLES
+            .iter()
+            .map(|row| json!({"name": row.name, "about": row.about}))
+            .collect();
         println!("{:#}", json!({"version": version, "roles": roles}));
     } else {
         println!("landline {version}");
@@ -186,8 +209,13 @@ fn ask(mut address: SocketAddr, method: &str, path: &str) -> Result<(u16, String
     );
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).map_err(failed)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
+    stream
+        .take(ANSWER_BYTES_MAX)
+        .read_to_string(&mut answer)
+        .map_err(failed)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or("the answer is not HTTP")?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     Ok((status.ok_or("the answer is not HTTP")?, body.to_owned()))
 }

@@ -20,10 +20,8 @@ use crate::roles::{ROLES, Role};
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The file that is read when no other is named and it exists.
 pub(crate) const DEFAULT_FILE: &str = "landline.yaml";
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-    3080,
-);
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3080);
 
 /// The validated configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -108,7 +106,10 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The file's name for reports.
     pub(crate) fn file(&self) -> PathBuf {
-        self.origin.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
+        self.origin
+            .file
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
     }
 }
 
@@ -119,9 +120,18 @@ pub(crate) fn load(
     environment: &BTreeMap<String, String>,
 ) -> Loaded {
     let default = folder.join(DEFAULT_FILE);
-    let file = file.map(|file| folder.join(file)).or_else(|| default.exists().then_some(default));
-    let parent = file.as_deref().and_then(Path::parent).unwrap_or(folder).to_owned();
-    let origin = Origin { file, folder: parent };
+    let file = file
+        .map(|file| folder.join(file))
+        .or_else(|| default.exists().then_some(default));
+    let parent = file
+        .as_deref()
+        .and_then(Path::parent)
+        .unwrap_or(folder)
+        .to_owned();
+    let origin = Origin {
+        file,
+        folder: parent,
+    };
     let text = match &origin.file {
         Some(path) => match files::read_text_limited(path, FILE_BYTES_MAX) {
             Ok(text) => text,
@@ -136,7 +146,10 @@ pub(crate) fn load(
     let context = Context::new(&origin.folder, environment.clone());
     let mut config = Config::read(&Field::root(&document.root, &context));
     let problems = context.take_problems();
-    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+    if problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error)
+    {
         config = None;
     }
     if origin.file.is_none()
@@ -144,7 +157,11 @@ pub(crate) fn load(
     {
         crate::boot::first_minute(config);
     }
-    Loaded { config, problems, origin }
+    Loaded {
+        config,
+        problems,
+        origin,
+    }
 }
 
 fn refused(origin: Origin, message: String, (line, column): (usize, usize)) -> Loaded {
@@ -157,7 +174,11 @@ fn refused(origin: Origin, message: String, (line, column): (usize, usize)) -> L
         message,
         help: None,
     };
-    Loaded { config: None, problems: vec![problem], origin }
+    Loaded {
+        config: None,
+        problems: vec![problem],
+        origin,
+    }
 }
 
 impl Config {
@@ -178,17 +199,23 @@ impl Config {
         let log = section.optional("log").and_then(|field| read_log(&field));
         let metrics = section.optional("metrics").and_then(|field| {
             let mut section = field.section()?;
-            let token = section.optional("token").and_then(|field| SecretSource::read(&field));
+            let token = section
+                .optional("token")
+                .and_then(|field| SecretSource::read(&field));
             section.finish();
             Some(MetricsConfig { token })
         });
         let process = section.optional("process").and_then(|field| {
             let mut section = field.section()?;
-            let timeout = section.optional("replacement_timeout").and_then(|f| f.duration());
+            let timeout = section
+                .optional("replacement_timeout")
+                .and_then(|f| f.duration());
             section.finish();
             timeout
         });
-        let gateway = section.optional("gateway").and_then(|field| GatewayConfig::read(&field));
+        let gateway = section
+            .optional("gateway")
+            .and_then(|field| GatewayConfig::read(&field));
         section.finish();
         Some(Self {
             roles: roles.unwrap_or_else(|| ROLES.iter().map(|row| row.role).collect()),
@@ -198,14 +225,19 @@ impl Config {
             pid_file,
             log: log.unwrap_or_else(default_log),
             metrics: metrics.unwrap_or_default(),
-            process: ProcessConfig { replacement_timeout: process.unwrap_or(REPLACEMENT_LIMIT) },
+            process: ProcessConfig {
+                replacement_timeout: process.unwrap_or(REPLACEMENT_LIMIT),
+            },
             gateway: gateway.unwrap_or_default(),
         })
     }
 }
 
 fn default_log() -> LogConfig {
-    LogConfig { format: LogFormat::Text, level: "info".to_owned() }
+    LogConfig {
+        format: LogFormat::Text,
+        level: "info".to_owned(),
+    }
 }
 
 fn read_tls(field: &Field<'_>) -> Option<ServerTls> {
@@ -213,7 +245,10 @@ fn read_tls(field: &Field<'_>) -> Option<ServerTls> {
     let cert = section.required("cert").and_then(|field| field.path());
     let key = section.required("key").and_then(|field| field.path());
     section.finish();
-    Some(ServerTls { cert: cert?, key: key? })
+    Some(ServerTls {
+        cert: cert?,
+        key: key?,
+    })
 }
 
 fn read_log(field: &Field<'_>) -> Option<LogConfig> {

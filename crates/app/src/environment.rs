@@ -24,8 +24,9 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "the home of the environment")]
     pub(crate) fn read() -> std::io::Result<Self> {
         let mut arguments = std::env::args_os();
-        let texts = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let texts = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         Ok(Self {
             variables: texts.collect(),
             program: arguments.next().unwrap_or_else(|| "landline".into()),

@@ -10,7 +10,11 @@ use serde_json::json;
 /// All problems as text; with colours when `is_coloured`.
 pub(crate) fn render(file: &Path, problems: &[Problem], is_coloured: bool) -> String {
     let paint = |code: &str, text: &str| {
-        if is_coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if is_coloured {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     };
     let mut out = String::new();
     for problem in problems {
@@ -18,7 +22,11 @@ pub(crate) fn render(file: &Path, problems: &[Problem], is_coloured: bool) -> St
             Severity::Error => paint("1;31", "error"),
             Severity::Warning => paint("1;33", "warning"),
         };
-        let path = if problem.path.is_empty() { "configuration" } else { &problem.path };
+        let path = if problem.path.is_empty() {
+            "configuration"
+        } else {
+            &problem.path
+        };
         let place = format!("{}:{}:{}", file.display(), problem.line, problem.column);
         // Writing to a String can't fail.
         let _ok = writeln!(out, "{word}: {}: {}", paint("1", path), problem.message);
@@ -27,7 +35,12 @@ pub(crate) fn render(file: &Path, problems: &[Problem], is_coloured: bool) -> St
             let _ok = writeln!(out, "  {} {help}", paint("36", "help:"));
         }
     }
-    let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let count = |severity| {
+        problems
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if errors + warnings > 0 {
         let _ok = writeln!(out, "{errors} errors, {warnings} warnings");

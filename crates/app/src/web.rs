@@ -23,11 +23,19 @@ use crate::boot::Reload;
 pub(crate) fn routes(health: &Health, metrics: &Metrics, access: Arc<Access>) -> Routes {
     let (health, metrics) = (health.clone(), metrics.clone());
     Routes::default()
-        .get("/healthz", Policy::Public, || async { axum::Json(json!({"status": "ok"})) })
-        .get("/readyz", Policy::Public, move || async move { ready(&health) })
-        .get("/metrics", Policy::Granted(access), move |headers: HeaderMap| async move {
-            own_metrics(&metrics, &headers)
+        .get("/healthz", Policy::Public, || async {
+            axum::Json(json!({"status": "ok"}))
         })
+        .get(
+            "/readyz",
+            Policy::Public,
+            move || async move { ready(&health) },
+        )
+        .get(
+            "/metrics",
+            Policy::Granted(access),
+            move |headers: HeaderMap| async move { own_metrics(&metrics, &headers) },
+        )
 }
 
 /// Paths of the main listener only.
@@ -47,16 +55,23 @@ fn ready(health: &Health) -> Response {
     if let Some(body) = body.as_object_mut() {
         body.insert("pid".to_owned(), std::process::id().into());
     }
-    (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), axum::Json(body)).into_response()
+    (
+        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        axum::Json(body),
+    )
+        .into_response()
 }
 
 /// The registry writes OpenMetrics; who wants the older text gets it converted.
 fn own_metrics(metrics: &Metrics, headers: &HeaderMap) -> Response {
     let wanted = negotiate(headers.get(ACCEPT).and_then(|value| value.to_str().ok()));
-    let page = metrics.encode().map_err(|error| error.to_string()).and_then(|text| {
-        Page::parse(Bytes::from(text), Format::OpenMetrics, Limits::default())
-            .map_err(|error| error.to_string())
-    });
+    let page = metrics
+        .encode()
+        .map_err(|error| error.to_string())
+        .and_then(|text| {
+            Page::parse(Bytes::from(text), Format::OpenMetrics, Limits::default())
+                .map_err(|error| error.to_string())
+        });
     match page {
         Ok(page) => {
             let mut response = Response::new(Body::from(page.render_whole(wanted)));
@@ -66,7 +81,10 @@ fn own_metrics(metrics: &Metrics, headers: &HeaderMap) -> Response {
         }
         Err(error) => {
             tracing::error!(error, "own metrics can't be shown");
-            error_response(Class::Internal, "own metrics can't be shown; the log says why")
+            error_response(
+                Class::Internal,
+                "own metrics can't be shown; the log says why",
+            )
         }
     }
 }
@@ -86,9 +104,14 @@ pub(crate) mod process_metrics {
 
     /// Registers the gauges of the process.
     pub(crate) fn register(metrics: &Metrics, supervisor: &Supervisor, health: &Health) {
-        let started = clock::wall().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
-        let gauges =
-            ProcessGauges { supervisor: supervisor.clone(), health: health.clone(), started };
+        let started = clock::wall()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0.0, |t| t.as_secs_f64());
+        let gauges = ProcessGauges {
+            supervisor: supervisor.clone(),
+            health: health.clone(),
+            started,
+        };
         metrics.register(|all| all.register_collector(Box::new(gauges)));
     }
 
@@ -104,12 +127,36 @@ pub(crate) mod process_metrics {
             let totals = self.supervisor.totals();
             let count = |count: u64| count as f64;
             let gauges = [
-                ("landline_process_state", "0 ok, 1 recovering, 2 degraded, 3 starting", self.health.status().gauge() as f64),
-                ("landline_services", "Services that run", self.supervisor.count() as f64),
-                ("landline_service_failures", "Services that ended with an error", count(totals.failures)),
-                ("landline_task_panics", "Tasks that panicked", count(totals.task_panics)),
-                ("process_start_time_seconds", "Start of the process, Unix seconds", self.started),
-                ("process_resident_memory_bytes", "Resident memory", resident_bytes()),
+                (
+                    "landline_process_state",
+                    "0 ok, 1 recovering, 2 degraded, 3 starting",
+                    self.health.status().gauge() as f64,
+                ),
+                (
+                    "landline_services",
+                    "Services that run",
+                    self.supervisor.count() as f64,
+                ),
+                (
+                    "landline_service_failures",
+                    "Services that ended with an error",
+                    count(totals.failures),
+                ),
+                (
+                    "landline_task_panics",
+                    "Tasks that panicked",
+                    count(totals.task_panics),
+                ),
+                (
+                    "process_start_time_seconds",
+                    "Start of the process, Unix seconds",
+                    self.started,
+                ),
+                (
+                    "process_resident_memory_bytes",
+                    "Resident memory",
+                    resident_bytes(),
+                ),
             ];
             for (name, help, value) in gauges {
                 let gauge = ConstGauge::new(value);

@@ -82,7 +82,10 @@ impl Client {
     /// A client whose connections run under `supervisor`. The PEM files named in `tls` are read when
     /// the first TLS connection goes out; what is wrong with them is that request's error.
     pub fn new(tls: ClientTls, supervisor: Supervisor) -> Self {
-        let connector = Connector { settings: Arc::new(tls), built: Arc::default() };
+        let connector = Connector {
+            settings: Arc::new(tls),
+            built: Arc::default(),
+        };
         let pool = Pool::builder(PoolExecutor(supervisor))
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
@@ -101,16 +104,24 @@ impl Client {
         match tokio::time::timeout_at(deadline.into(), self.pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(classify(&error)),
-            Err(_) => Err(ClientError::Timeout { waited_for: "answer" }),
+            Err(_) => Err(ClientError::Timeout {
+                waited_for: "answer",
+            }),
         }
     }
 }
 
 /// Reads a body of at most `limit` bytes.
-pub async fn read_body(body: Incoming, limit: u64, deadline: Instant) -> Result<Bytes, ClientError> {
+pub async fn read_body(
+    body: Incoming,
+    limit: u64,
+    deadline: Instant,
+) -> Result<Bytes, ClientError> {
     match tokio::time::timeout_at(deadline.into(), read_within(body, limit)).await {
         Ok(result) => result,
-        Err(_) => Err(ClientError::Timeout { waited_for: "end of the body" }),
+        Err(_) => Err(ClientError::Timeout {
+            waited_for: "end of the body",
+        }),
     }
 }
 
@@ -124,7 +135,9 @@ async fn read_within(mut body: Incoming, limit: u64) -> Result<Bytes, ClientErro
     let mut length = 0u64;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ClientError::Protocol(chain(&error)))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         length += data.len() as u64;
         if length > limit {
             return Err(ClientError::TooLarge { limit });
@@ -134,7 +147,9 @@ async fn read_within(mut body: Incoming, limit: u64) -> Result<Bytes, ClientErro
             None if all.is_empty() => first = Some(data),
             None => all.extend_from_slice(&data),
             Some(earlier) => {
-                let capacity = usize::try_from(expected).unwrap_or(0).max(earlier.len() + data.len());
+                let capacity = usize::try_from(expected)
+                    .unwrap_or(0)
+                    .max(earlier.len() + data.len());
                 all.reserve(capacity);
                 all.extend_from_slice(&earlier);
                 all.extend_from_slice(&data);
@@ -204,7 +219,9 @@ impl tower::Service<Uri> for Connector {
             let deadline = clock::now() + CONNECT_TIMEOUT;
             match tokio::time::timeout_at(deadline.into(), connector.connect(&uri)).await {
                 Ok(result) => result,
-                Err(_) => Err(ClientError::Timeout { waited_for: "connection" }),
+                Err(_) => Err(ClientError::Timeout {
+                    waited_for: "connection",
+                }),
             }
         })
     }
@@ -214,20 +231,35 @@ impl Connector {
     async fn connect(&self, uri: &Uri) -> Result<Stream, ClientError> {
         let is_tls = uri.scheme_str() == Some("https");
         // `Uri::host` keeps the brackets of an IPv6 address; the resolver wants none.
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let host = uri
+            .host()
+            .unwrap_or_default()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let name = || format!("{host}:{port}");
         let stream = TcpStream::connect((host, port))
             .await
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|error| ClientError::Connect { host: name(), reason: error.to_string() })?;
+            .map_err(|error| ClientError::Connect {
+                host: name(),
+                reason: error.to_string(),
+            })?;
         if !is_tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
-        let failed = |reason: String| ClientError::Tls { host: name(), reason };
+        let failed = |reason: String| ClientError::Tls {
+            host: name(),
+            reason,
+        };
         let built = self.built.get_or_init(|| self.settings.build()).clone();
         let tls = TlsConnector::from(built.map_err(|error| failed(error.to_string()))?);
-        let wanted = self.settings.server_name.as_deref().unwrap_or(host).to_owned();
+        let wanted = self
+            .settings
+            .server_name
+            .as_deref()
+            .unwrap_or(host)
+            .to_owned();
         let wanted = ServerName::try_from(wanted).map_err(|error| failed(error.to_string()))?;
         let stream = tls.connect(wanted, stream).await;
         let stream = stream.map_err(|error| failed(error.to_string()))?;
@@ -261,7 +293,11 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, data),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, data),

@@ -5,10 +5,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Reads a whole file of at most `limit` bytes.
-#[expect(clippy::disallowed_methods, reason = "the bounded reader itself: take() stands before")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the bounded reader itself: take() stands before"
+)]
 pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(limit + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let message = format!("larger than {}", crate::config::format_bytes(limit));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

@@ -119,11 +119,19 @@ impl SecretSource {
                 Some(text) => text.clone(),
                 None => return Err(SecretError::Env(name.clone())),
             },
-            Self::File(path) => files::read_text_limited(path, SECRET_BYTES_MAX)
-                .map_err(|e| SecretError::File { path: path.clone(), reason: e.to_string() })?,
+            Self::File(path) => {
+                files::read_text_limited(path, SECRET_BYTES_MAX).map_err(|e| SecretError::File {
+                    path: path.clone(),
+                    reason: e.to_string(),
+                })?
+            }
         };
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.is_empty() { Err(SecretError::Empty) } else { Ok(Secret::new(text)) }
+        if text.is_empty() {
+            Err(SecretError::Empty)
+        } else {
+            Ok(Secret::new(text))
+        }
     }
 }

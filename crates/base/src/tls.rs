@@ -66,8 +66,13 @@ impl ClientTls {
             ca: section.optional("ca").and_then(|field| field.path()),
             cert: section.optional("cert").and_then(|field| field.path()),
             key: section.optional("key").and_then(|field| field.path()),
-            server_name: section.optional("server_name").and_then(|field| field.text()),
-            insecure: section.optional("insecure").and_then(|f| f.boolean()).unwrap_or(false),
+            server_name: section
+                .optional("server_name")
+                .and_then(|field| field.text()),
+            insecure: section
+                .optional("insecure")
+                .and_then(|f| f.boolean())
+                .unwrap_or(false),
         };
         section.finish();
         if tls.cert.is_some() != tls.key.is_some() {
@@ -78,7 +83,10 @@ impl ClientTls {
 
     /// The files it reads, so that a change can be noticed.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        [&self.ca, &self.cert, &self.key].into_iter().flatten().map(PathBuf::as_path)
+        [&self.ca, &self.cert, &self.key]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
     }
 
     /// Reads the files and builds the configuration of a client.
@@ -87,7 +95,9 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Pair(error.to_string()))?;
         let builder = if self.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(VerifyNothing))
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(VerifyNothing))
         } else {
             builder.with_root_certificates(self.roots()?)
         };
@@ -103,10 +113,14 @@ impl ClientTls {
     }
 
     fn roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
-        let Some(path) = &self.ca else { return system_roots() };
+        let Some(path) = &self.ca else {
+            return system_roots();
+        };
         let mut roots = RootCertStore::empty();
         for certificate in read_chain(path)? {
-            roots.add(certificate).map_err(|error| unreadable(path, error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| unreadable(path, error.to_string()))?;
         }
         Ok(Arc::new(roots))
     }
@@ -138,11 +152,18 @@ fn system_roots() -> Result<Arc<RootCertStore>, TlsError> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Arc::new(roots)
     });
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(Arc::clone(roots)) }
+    if roots.is_empty() {
+        Err(TlsError::NoRoots)
+    } else {
+        Ok(Arc::clone(roots))
+    }
 }
 
 fn unreadable(path: &Path, reason: String) -> TlsError {
-    TlsError::File { path: path.to_owned(), reason }
+    TlsError::File {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -186,7 +207,12 @@ impl ServerCertVerifier for VerifyNothing {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &provider().signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            signature,
+            &provider().signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -195,10 +221,17 @@ impl ServerCertVerifier for VerifyNothing {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &provider().signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            signature,
+            &provider().signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

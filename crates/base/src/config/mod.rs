@@ -66,7 +66,11 @@ pub struct Context {
 impl Context {
     /// A context with no problems yet.
     pub fn new(folder: impl Into<PathBuf>, environment: BTreeMap<String, String>) -> Self {
-        Self { folder: folder.into(), environment, problems: RefCell::default() }
+        Self {
+            folder: folder.into(),
+            environment,
+            problems: RefCell::default(),
+        }
     }
 
     /// Adds a problem.

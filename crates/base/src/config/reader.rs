@@ -20,7 +20,11 @@ pub struct Field<'a> {
 impl<'a> Field<'a> {
     /// The top of a document.
     pub fn root(node: &'a Node, context: &'a Context) -> Self {
-        Self { node, path: String::new(), context }
+        Self {
+            node,
+            path: String::new(),
+            context,
+        }
     }
 
     /// What readers share.
@@ -90,7 +94,10 @@ impl<'a> Field<'a> {
     pub fn duration(&self) -> Option<Duration> {
         match self.node.text().and_then(parse_duration) {
             Some(duration) => Some(duration),
-            None => self.refuse("a duration", Some("write it as 500ms, 30s, 5m, 1h30m or 7d")),
+            None => self.refuse(
+                "a duration",
+                Some("write it as 500ms, 30s, 5m, 1h30m or 7d"),
+            ),
         }
     }
 
@@ -123,7 +130,10 @@ impl<'a> Field<'a> {
             return self.refuse("a URL with http or https and a host", help);
         }
         if !url.username().is_empty() || url.password().is_some() {
-            self.error("credentials don't belong into the URL", Some("give them under `auth`"));
+            self.error(
+                "credentials don't belong into the URL",
+                Some("give them under `auth`"),
+            );
             return None;
         }
         Some(url)
@@ -147,7 +157,10 @@ impl<'a> Field<'a> {
     /// Every item of a list through `read`; items with problems are left out.
     pub fn list<T>(&self, mut read: impl FnMut(Field<'a>) -> Option<T>) -> Option<Vec<T>> {
         let Value::Sequence(items) = &self.node.value else {
-            return self.refuse("a list", Some("write it as [a, b] or one item a line after `- `"));
+            return self.refuse(
+                "a list",
+                Some("write it as [a, b] or one item a line after `- `"),
+            );
         };
         let fields = items.iter().enumerate().map(|(index, node)| Field {
             node,
@@ -168,7 +181,11 @@ impl<'a> Field<'a> {
         let mut out = Vec::with_capacity(entries.len());
         for (key, node) in entries {
             let name = key.text().unwrap_or_default();
-            let field = Field { node, path: join(&self.path, name), context: self.context };
+            let field = Field {
+                node,
+                path: join(&self.path, name),
+                context: self.context,
+            };
             if let Some(value) = read(name, field) {
                 out.push((name.to_owned(), value));
             }
@@ -183,7 +200,11 @@ impl<'a> Field<'a> {
             Value::Scalar { .. } if self.node.is_null() => &[],
             Value::Scalar { .. } | Value::Sequence(_) => return self.refuse("a mapping", None),
         };
-        Some(Section { field: self.clone(), entries, known: Vec::new() })
+        Some(Section {
+            field: self.clone(),
+            entries,
+            known: Vec::new(),
+        })
     }
 }
 
@@ -204,9 +225,16 @@ impl<'a> Section<'a> {
     /// The value at `key`, when it is there and not null.
     pub fn optional(&mut self, key: &'static str) -> Option<Field<'a>> {
         self.known.push(key);
-        let (_, node) = self.entries.iter().find(|(name, _)| name.text() == Some(key))?;
+        let (_, node) = self
+            .entries
+            .iter()
+            .find(|(name, _)| name.text() == Some(key))?;
         let path = join(&self.field.path, key);
-        (!node.is_null()).then(|| Field { node, path, context: self.field.context })
+        (!node.is_null()).then(|| Field {
+            node,
+            path,
+            context: self.field.context,
+        })
     }
 
     /// The value at `key`; reports it when it is missing.
@@ -240,13 +268,20 @@ impl<'a> Section<'a> {
                 path: join(&self.field.path, name),
                 context: self.field.context,
             };
-            field.error(format!("unknown key `{}`", name.escape_debug()), Some(&help));
+            field.error(
+                format!("unknown key `{}`", name.escape_debug()),
+                Some(&help),
+            );
         }
     }
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 /// Levenshtein distance, for hints; long keys are not compared.
@@ -264,7 +299,9 @@ fn distance(a: &str, b: &str) -> usize {
         for (j, y) in b.chars().enumerate() {
             let above = row.get(j + 1).copied().unwrap_or(0);
             let left = row.get(j).copied().unwrap_or(0);
-            let value = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            let value = (diagonal + usize::from(x != y))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = above;
             if let Some(cell) = row.get_mut(j + 1) {
                 *cell = value;

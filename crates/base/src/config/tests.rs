@@ -18,7 +18,12 @@ fn problems(text: &str, read: impl FnOnce(Field<'_>)) -> Vec<String> {
 
 #[test]
 fn durations_and_sizes_read_back() {
-    for (text, millis) in [("500ms", 500), ("30s", 30_000), ("1h30m", 5_400_000), ("0", 0)] {
+    for (text, millis) in [
+        ("500ms", 500),
+        ("30s", 30_000),
+        ("1h30m", 5_400_000),
+        ("0", 0),
+    ] {
         let duration = parse_duration(text).expect(text);
         assert_eq!(duration, Duration::from_millis(millis));
         assert_eq!(parse_duration(&format_duration(duration)), Some(duration));
@@ -39,8 +44,13 @@ fn every_problem_is_reported_with_its_place() {
         let mut section = root.section().expect("mapping");
         section.optional("roles");
         section.optional("listen").and_then(|field| field.address());
-        let mut limits = section.optional("limits").and_then(|field| field.section()).expect("limits");
-        limits.optional("timeout").and_then(|field| field.duration());
+        let mut limits = section
+            .optional("limits")
+            .and_then(|field| field.section())
+            .expect("limits");
+        limits
+            .optional("timeout")
+            .and_then(|field| field.duration());
         limits.finish();
         section.required("name");
         section.finish();
@@ -60,19 +70,40 @@ fn every_problem_is_reported_with_its_place() {
 fn digits_stay_text() {
     let document = Document::parse("password: 0123\nname: \"441\"\n").expect("valid");
     let context = Context::new(".", BTreeMap::new());
-    let mut section = Field::root(&document.root, &context).section().expect("mapping");
-    assert_eq!(section.required("password").and_then(|f| f.text()), Some("0123".to_owned()));
-    assert_eq!(section.required("name").and_then(|f| f.text()), Some("441".to_owned()));
+    let mut section = Field::root(&document.root, &context)
+        .section()
+        .expect("mapping");
+    assert_eq!(
+        section.required("password").and_then(|f| f.text()),
+        Some("0123".to_owned())
+    );
+    assert_eq!(
+        section.required("name").and_then(|f| f.text()),
+        Some("441".to_owned())
+    );
 }
 
 #[test]
 fn hostile_documents_are_refused() {
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     let mut bomb = String::from("a: &a [1,1,1,1,1,1,1,1,1,1]\n");
-    for (from, to) in ["a", "b", "c", "d", "e", "f"].iter().zip(["b", "c", "d", "e", "f", "g"]) {
-        bomb.push_str(&format!("{to}: &{to} [{}]\n", vec![format!("*{from}"); 10].join(",")));
+    for (from, to) in ["a", "b", "c", "d", "e", "f"]
+        .iter()
+        .zip(["b", "c", "d", "e", "f", "g"])
+    {
+        bomb.push_str(&format!(
+            "{to}: &{to} [{}]\n",
+            vec![format!("*{from}"); 10].join(",")
+        ));
     }
-    for text in [deep.as_str(), bomb.as_str(), "a: 1\na: 2\n", "a: [1\n", "--- 1\n--- 2\n", "{[1]: 2}"] {
+    for text in [
+        deep.as_str(),
+        bomb.as_str(),
+        "a: 1\na: 2\n",
+        "a: [1\n",
+        "--- 1\n--- 2\n",
+        "{[1]: 2}",
+    ] {
         let error = Document::parse(text).expect_err("refused");
         assert!(error.line >= 1, "{error:?}");
     }

@@ -54,7 +54,9 @@ impl Node {
     /// `key:` with nothing after it, `~` or `null`.
     pub fn is_null(&self) -> bool {
         match &self.value {
-            Value::Scalar { text, is_plain } => *is_plain && matches!(text.as_str(), "" | "~" | "null"),
+            Value::Scalar { text, is_plain } => {
+                *is_plain && matches!(text.as_str(), "" | "~" | "null")
+            }
             Value::Sequence(_) | Value::Mapping(_) => false,
         }
     }
@@ -92,14 +94,25 @@ pub struct SyntaxError {
 impl Document {
     /// Reads a text of one document; an empty text is an empty mapping.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+        let mut builder = Builder {
+            parser: Parser::new_from_str(text),
+            anchors: HashMap::new(),
+            nodes: 0,
+        };
         let root = builder.document()?;
-        Ok(Self { root: root.unwrap_or_else(empty_mapping) })
+        Ok(Self {
+            root: root.unwrap_or_else(empty_mapping),
+        })
     }
 }
 
 fn empty_mapping() -> Node {
-    Node { value: Value::Mapping(Vec::new()), line: 1, column: 1, span: 0..0 }
+    Node {
+        value: Value::Mapping(Vec::new()),
+        line: 1,
+        column: 1,
+        span: 0..0,
+    }
 }
 
 struct Builder<'a> {
@@ -133,7 +146,10 @@ impl<'a> Builder<'a> {
                 Event::StreamEnd => return Ok(root),
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 _ if root.is_some() => {
-                    return Err(at(&span, "more than one document in the file: keep only one"));
+                    return Err(at(
+                        &span,
+                        "more than one document in the file: keep only one",
+                    ));
                 }
                 event => root = self.node(event, &span, 0)?,
             }
@@ -141,15 +157,30 @@ impl<'a> Builder<'a> {
     }
 
     /// The node that `event` begins; `None` for events that are no node.
-    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Option<Node>, SyntaxError> {
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        span: &Span,
+        depth: usize,
+    ) -> Result<Option<Node>, SyntaxError> {
         self.nodes += 1;
         if depth > DEPTH_MAX {
-            return Err(at(span, &format!("nested more than {DEPTH_MAX} levels deep")));
+            return Err(at(
+                span,
+                &format!("nested more than {DEPTH_MAX} levels deep"),
+            ));
         }
         let (value, anchor, end) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let is_plain = style == ScalarStyle::Plain;
-                (Value::Scalar { text: text.into_owned(), is_plain }, anchor, *span)
+                (
+                    Value::Scalar {
+                        text: text.into_owned(),
+                        is_plain,
+                    },
+                    anchor,
+                    *span,
+                )
             }
             Event::SequenceStart(_, anchor, _) => {
                 let (items, end) = self.sequence(depth)?;
@@ -172,7 +203,10 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: &Span) -> Result<Node, SyntaxError> {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            return Err(at(span, "this alias names an anchor that is not complete yet"));
+            return Err(at(
+                span,
+                "this alias names an anchor that is not complete yet",
+            ));
         };
         self.nodes += count(&node);
         self.check_count(span)?;
@@ -181,7 +215,10 @@ impl<'a> Builder<'a> {
 
     fn check_count(&self, span: &Span) -> Result<(), SyntaxError> {
         if self.nodes > NODES_MAX {
-            return Err(at(span, &format!("more than {NODES_MAX} values, aliases counted")));
+            return Err(at(
+                span,
+                &format!("more than {NODES_MAX} values, aliases counted"),
+            ));
         }
         Ok(())
     }
@@ -205,7 +242,9 @@ impl<'a> Builder<'a> {
             if matches!(event, Event::MappingEnd | Event::StreamEnd) {
                 return Ok((entries, span));
             }
-            let Some(key) = self.node(event, &span, depth + 1)? else { continue };
+            let Some(key) = self.node(event, &span, depth + 1)? else {
+                continue;
+            };
             let Some(text) = key.text() else {
                 return Err(at(&span, "a key must be a single value"));
             };
@@ -231,7 +270,12 @@ fn count(node: &Node) -> usize {
 fn place(value: Value, start: &Span, end: &Span) -> Node {
     let from = start.start.byte_offset().unwrap_or(0);
     let to = end.end.byte_offset().unwrap_or(from).max(from);
-    Node { value, line: start.start.line(), column: start.start.col() + 1, span: from..to }
+    Node {
+        value,
+        line: start.start.line(),
+        column: start.start.col() + 1,
+        span: from..to,
+    }
 }
 
 fn at(span: &Span, message: &str) -> SyntaxError {

@@ -42,13 +42,19 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let (number, unit, rest) = number_and_unit(text)?;
     let (_, factor) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
-    if rest.is_empty() { number.checked_mul(*factor) } else { None }
+    if rest.is_empty() {
+        number.checked_mul(*factor)
+    } else {
+        None
+    }
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, rest) = text.split_at(digits);
-    let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let (unit, after) = rest.split_at(end);
     Some((number.parse().ok()?, unit, after))
 }
@@ -71,7 +77,12 @@ pub fn format_duration(duration: Duration) -> String {
 
 /// The shortest text that [`parse_bytes`] reads back.
 pub fn format_bytes(bytes: u64) -> String {
-    for (unit, factor) in [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+    for (unit, factor) in [
+        ("TiB", 1u64 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ] {
         if bytes >= factor && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);
         }

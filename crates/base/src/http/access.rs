@@ -48,7 +48,11 @@ impl Access {
             || self.networks.iter().any(|network| network.contains(&ip))
             || bearer(headers).is_some_and(|given| {
                 // All are compared, so that the time tells nothing about which one was near.
-                self.tokens.iter().filter(|token| token.matches(given)).count() > 0
+                self.tokens
+                    .iter()
+                    .filter(|token| token.matches(given))
+                    .count()
+                    > 0
             })
     }
 }

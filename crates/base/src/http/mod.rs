@@ -37,7 +37,10 @@ pub fn error_response(class: Class, message: impl Into<String>) -> Response {
     struct Envelope {
         error: ErrorBody,
     }
-    let error = ErrorBody { code: class.code(), message: message.into() };
+    let error = ErrorBody {
+        code: class.code(),
+        message: message.into(),
+    };
     (class.status(), Json(Envelope { error })).into_response()
 }
 
@@ -45,7 +48,10 @@ pub fn error_response(class: Class, message: impl Into<String>) -> Response {
 pub fn text_response(class: Class, message: &str, retry_after_seconds: Option<u64>) -> Response {
     let mut response = (class.status(), format!("{message}\n")).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     if let Some(seconds) = retry_after_seconds {
         headers.insert(RETRY_AFTER, seconds.into());
     }
@@ -57,7 +63,10 @@ pub fn text_response(class: Class, message: &str, retry_after_seconds: Option<u6
 /// # Errors
 /// `TooLarge` beyond the limit, `Invalid` when the client breaks off.
 pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Class> {
-    #[expect(clippy::disallowed_methods, reason = "the bounded reader itself: Limited stands around")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the bounded reader itself: Limited stands around"
+    )]
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Class::TooLarge),

@@ -61,7 +61,12 @@ impl Routes {
         handler: MethodRouter,
     ) -> Self {
         let handler = handler.layer(from_fn_with_state(Arc::new(policy.clone()), enforce));
-        self.routes.push(Route { method, path, policy, handler });
+        self.routes.push(Route {
+            method,
+            path,
+            policy,
+            handler,
+        });
         self
     }
 
@@ -83,7 +88,8 @@ impl Routes {
         for route in self.routes {
             router = router.route(route.path, route.handler);
         }
-        router.fallback(|| async { error_response(Class::NotFound, "there is nothing at this path") })
+        router
+            .fallback(|| async { error_response(Class::NotFound, "there is nothing at this path") })
     }
 }
 
@@ -103,6 +109,8 @@ async fn enforce(State(policy): State<Arc<Policy>>, request: Request, next: Next
         return error_response(Class::Forbidden, message);
     }
     let mut response = error_response(Class::Unauthenticated, message).into_response();
-    response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
     response
 }

@@ -59,7 +59,10 @@ pub struct ServerLimits {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { connections: 8_192, plain_for_loopback_only: false }
+        Self {
+            connections: 8_192,
+            plain_for_loopback_only: false,
+        }
     }
 }
 
@@ -137,17 +140,38 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
         tracing::debug!(%error, "set nodelay");
     }
     let Some(acceptor) = &shared.tls else {
-        return serve_http(stream, Peer { address, is_tls: false }, shared).await;
+        return serve_http(
+            stream,
+            Peer {
+                address,
+                is_tls: false,
+            },
+            shared,
+        )
+        .await;
     };
     let mut first = [0u8; 1];
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await {
         Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {}
-        Ok(Ok(1)) => return serve_http(stream, Peer { address, is_tls: false }, shared).await,
+        Ok(Ok(1)) => {
+            return serve_http(
+                stream,
+                Peer {
+                    address,
+                    is_tls: false,
+                },
+                shared,
+            )
+            .await;
+        }
         _ => return,
     }
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let peer = Peer { address, is_tls: true };
+            let peer = Peer {
+                address,
+                is_tls: true,
+            };
             Box::pin(serve_http(stream, peer, shared)).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, peer = %address, "tls handshake failed"),
@@ -173,7 +197,9 @@ where
                 answer(router, request, peer).await
             };
             if scope.is_stopping() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
         }
@@ -193,7 +219,11 @@ where
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            let patience = if scope.supervisor().exit_kind() == ExitKind::Graceful { DRAIN_IDLE } else { Duration::ZERO };
+            let patience = if scope.supervisor().exit_kind() == ExitKind::Graceful {
+                DRAIN_IDLE
+            } else {
+                Duration::ZERO
+            };
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = finish(patience, &scope) => {
@@ -227,9 +257,15 @@ async fn answer(mut router: Router, request: Request<Incoming>, peer: Peer) -> R
 
 /// Plain HTTP from another machine on a listener that keeps it to loopback.
 fn refuse_plain(request: &Request<Incoming>, has_tls: bool) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
     let location = host.map(|host| {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
         format!("https://{host}{path}")
     });
     match location.and_then(|location| HeaderValue::try_from(location).ok()) {

@@ -35,18 +35,35 @@ const RICH_TYPE: &str = "application/vnd.landline+json";
 /// The table of paths.
 pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
     let policy = || Policy::Granted(gateway.access());
-    let (a, b, c, d, e) =
-        (gateway.clone(), gateway.clone(), gateway.clone(), gateway.clone(), gateway.clone());
+    let (a, b, c, d, e) = (
+        gateway.clone(),
+        gateway.clone(),
+        gateway.clone(),
+        gateway.clone(),
+        gateway.clone(),
+    );
     Routes::default()
-        .get("/metrics/{name}", policy(), move |Path(name): Path<String>, headers| async move {
-            get_metrics(&a, &name, headers).await
+        .get(
+            "/metrics/{name}",
+            policy(),
+            move |Path(name): Path<String>, headers| async move {
+                get_metrics(&a, &name, headers).await
+            },
+        )
+        .get("/health", policy(), move |headers: HeaderMap| async move {
+            get_health(&b, &headers)
         })
-        .get("/health", policy(), move |headers: HeaderMap| async move { get_health(&b, &headers) })
-        .get("/health/", policy(), move |headers: HeaderMap| async move { get_health(&e, &headers) })
-        .get("/v1/gateway/targets", policy(), move || async move { list_targets(&c) })
-        .get("/v1/gateway/sd", policy(), move |headers: HeaderMap| async move {
-            discover_targets(&d, &headers)
+        .get("/health/", policy(), move |headers: HeaderMap| async move {
+            get_health(&e, &headers)
         })
+        .get("/v1/gateway/targets", policy(), move || async move {
+            list_targets(&c)
+        })
+        .get(
+            "/v1/gateway/sd",
+            policy(),
+            move |headers: HeaderMap| async move { discover_targets(&d, &headers) },
+        )
 }
 
 async fn get_metrics(gateway: &Gateway, name: &str, headers: HeaderMap) -> Response {
@@ -99,12 +116,17 @@ fn page(scraped: Scraped) -> Response {
         (1, Some(chunk)) => Body::from(chunk),
         (_, last) => {
             chunks.extend(last);
-            Body::from_stream(stream::iter(chunks.into_iter().map(Ok::<_, std::convert::Infallible>)))
+            Body::from_stream(stream::iter(
+                chunks.into_iter().map(Ok::<_, std::convert::Infallible>),
+            ))
         }
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(format.content_type()),
+    );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
@@ -134,8 +156,17 @@ fn get_health(gateway: &Gateway, headers: &HeaderMap) -> Response {
 }
 
 fn list_targets(gateway: &Gateway) -> Json<serde_json::Value> {
-    let targets: Vec<_> = gateway.registry().targets().iter().map(|target| target.view()).collect();
-    let sources: Vec<_> = gateway.sources().iter().map(|source| source.view()).collect();
+    let targets: Vec<_> = gateway
+        .registry()
+        .targets()
+        .iter()
+        .map(|target| target.view())
+        .collect();
+    let sources: Vec<_> = gateway
+        .sources()
+        .iter()
+        .map(|source| source.view())
+        .collect();
     Json(json!({"targets": targets, "sources": sources, "names_twice": gateway.names_twice()}))
 }
 
@@ -159,8 +190,13 @@ fn discover_targets(gateway: &Gateway, headers: &HeaderMap) -> Response {
             let name = &target.config().name;
             labels.insert("__metrics_path__".to_owned(), format!("/metrics/{name}"));
             // Without it all targets would carry our own address as their instance.
-            labels.entry("instance".to_owned()).or_insert_with(|| name.clone());
-            DiscoveredGroup { targets: [host.to_owned()], labels }
+            labels
+                .entry("instance".to_owned())
+                .or_insert_with(|| name.clone());
+            DiscoveredGroup {
+                targets: [host.to_owned()],
+                labels,
+            }
         })
         .collect();
     Json(groups).into_response()

@@ -75,7 +75,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure without advice when to try again.
     pub(crate) fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
-        Self { kind, reason: reason.into(), retry_after: None, is_waiting: false }
+        Self {
+            kind,
+            reason: reason.into(),
+            retry_after: None,
+            is_waiting: false,
+        }
     }
 
     /// A failed request; `what` names it, such as `login` or `part db`.
@@ -91,26 +96,41 @@ impl Failure {
 
     /// An answer with a status that is no success. `Retry-After` counts with 429 and 503.
     pub(crate) fn of_status(what: &str, status: StatusCode, headers: &HeaderMap) -> Self {
-        let asks_to_wait =
-            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let asks_to_wait = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
         let retry_after = headers
             .get(http::header::RETRY_AFTER)
             .filter(|_| asks_to_wait)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| wire::auth::retry_after(value, unix_seconds()));
         let is_limit = status == StatusCode::TOO_MANY_REQUESTS || retry_after.is_some();
-        let kind = if is_limit { FailureKind::RateLimited } else { FailureKind::Degraded };
-        Self { retry_after, ..Self::new(kind, format!("{what} answered {status}")) }
+        let kind = if is_limit {
+            FailureKind::RateLimited
+        } else {
+            FailureKind::Degraded
+        };
+        Self {
+            retry_after,
+            ..Self::new(kind, format!("{what} answered {status}"))
+        }
     }
 
     /// The class for HTTP. In back-off it is 503, whatever led there.
     pub(crate) fn class(&self) -> Class {
-        if self.is_waiting { Class::Unavailable } else { self.kind.class() }
+        if self.is_waiting {
+            Class::Unavailable
+        } else {
+            self.kind.class()
+        }
     }
 }
 
 /// Unix seconds now.
 pub(crate) fn unix_seconds() -> i64 {
     let since = base::clock::wall().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }

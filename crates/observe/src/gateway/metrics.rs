@@ -82,24 +82,58 @@ impl GatewayMetrics {
         metrics.register(|all| {
             let all = all.sub_registry_with_prefix("landline_gateway");
             all.register("logins", "Logins by result", new.logins.clone());
-            all.register("scrapes", "Answers to scrapers by status", new.scrapes.clone());
-            all.register("parts_failed", "Parts of pages that failed, by reason", new.parts_failed.clone());
-            all.register("upstream_duration_seconds", "Time to fetch a part", new.durations.clone());
-            all.register("single_flight_waiters", "Scrapes that wait for a login", new.waiters.clone());
-            all.register("unknown_targets", "Scrapes of names that no target has", new.unknown_targets.clone());
-            all.register("page_bytes", "Bytes of pages fetched", new.page_bytes.clone());
-            all.register_collector(Box::new(TargetGauges { registry: Arc::clone(registry) }));
+            all.register(
+                "scrapes",
+                "Answers to scrapers by status",
+                new.scrapes.clone(),
+            );
+            all.register(
+                "parts_failed",
+                "Parts of pages that failed, by reason",
+                new.parts_failed.clone(),
+            );
+            all.register(
+                "upstream_duration_seconds",
+                "Time to fetch a part",
+                new.durations.clone(),
+            );
+            all.register(
+                "single_flight_waiters",
+                "Scrapes that wait for a login",
+                new.waiters.clone(),
+            );
+            all.register(
+                "unknown_targets",
+                "Scrapes of names that no target has",
+                new.unknown_targets.clone(),
+            );
+            all.register(
+                "page_bytes",
+                "Bytes of pages fetched",
+                new.page_bytes.clone(),
+            );
+            all.register_collector(Box::new(TargetGauges {
+                registry: Arc::clone(registry),
+            }));
         });
         new
     }
 
     /// The counters of one target.
     pub(crate) fn target(&self, name: &str) -> TargetMetrics {
-        let target = TargetLabels { target: name.to_owned() };
+        let target = TargetLabels {
+            target: name.to_owned(),
+        };
         TargetMetrics {
             name: Arc::from(name),
             all: self.clone(),
-            ok: self.scrapes.get_or_create(&ScrapeLabels { target: name.to_owned(), code: 200 }).clone(),
+            ok: self
+                .scrapes
+                .get_or_create(&ScrapeLabels {
+                    target: name.to_owned(),
+                    code: 200,
+                })
+                .clone(),
             bytes: self.page_bytes.get_or_create(&target).clone(),
             waiters: self.waiters.clone(),
         }
@@ -125,7 +159,13 @@ pub(crate) struct TargetMetrics {
 impl TargetMetrics {
     /// A login ended with `ok` or a word of failure.
     pub(crate) fn logged_in(&self, result: &'static str) {
-        self.all.logins.get_or_create(&ResultLabels { target: self.name.to_string(), result }).inc();
+        self.all
+            .logins
+            .get_or_create(&ResultLabels {
+                target: self.name.to_string(),
+                result,
+            })
+            .inc();
     }
 
     /// A scrape was answered.
@@ -133,19 +173,32 @@ impl TargetMetrics {
         if code == 200 {
             self.ok.inc();
         } else {
-            self.all.scrapes.get_or_create(&ScrapeLabels { target: self.name.to_string(), code }).inc();
+            self.all
+                .scrapes
+                .get_or_create(&ScrapeLabels {
+                    target: self.name.to_string(),
+                    code,
+                })
+                .inc();
         }
     }
 
     /// A part failed.
     pub(crate) fn part_failed(&self, part: &str, reason: &'static str) {
-        let labels = PartFailureLabels { target: self.name.to_string(), part: part.to_owned(), reason };
+        let labels = PartFailureLabels {
+            target: self.name.to_string(),
+            part: part.to_owned(),
+            reason,
+        };
         self.all.parts_failed.get_or_create(&labels).inc();
     }
 
     /// The histogram of one part's durations.
     pub(crate) fn part_durations(&self, part: &str) -> Histogram {
-        let labels = PartLabels { target: self.name.to_string(), part: part.to_owned() };
+        let labels = PartLabels {
+            target: self.name.to_string(),
+            part: part.to_owned(),
+        };
         self.all.durations.get_or_create(&labels).clone()
     }
 
@@ -167,28 +220,60 @@ impl Collector for TargetGauges {
         let targets = self.registry.targets();
         type Read = fn(&Target, Instant) -> Option<f64>;
         let gauges: [(&str, &str, Read); 5] = [
-            ("token_expiry_seconds", "Until the held credential expires", |target, now| {
-                target.session_view(now).expires_in.map(|value| value.as_secs_f64())
-            }),
-            ("credential_age_seconds", "Since the held credential was obtained", |target, now| {
-                target.session_view(now).age.map(|value| value.as_secs_f64())
-            }),
-            ("backoff_seconds", "Until the next login may be tried", |target, now| {
-                Some(target.session_view(now).wait.unwrap_or_default().as_secs_f64())
-            }),
-            ("target_insecure", "1 when the target's certificate is not verified", |target, _| {
-                Some(f64::from(u8::from(target.config().tls.insecure)))
-            }),
-            ("session_state", "0 well or not asked yet, 1 not", |target, _| {
-                Some(f64::from(u8::from(!target.is_well())))
-            }),
+            (
+                "token_expiry_seconds",
+                "Until the held credential expires",
+                |target, now| {
+                    target
+                        .session_view(now)
+                        .expires_in
+                        .map(|value| value.as_secs_f64())
+                },
+            ),
+            (
+                "credential_age_seconds",
+                "Since the held credential was obtained",
+                |target, now| {
+                    target
+                        .session_view(now)
+                        .age
+                        .map(|value| value.as_secs_f64())
+                },
+            ),
+            (
+                "backoff_seconds",
+                "Until the next login may be tried",
+                |target, now| {
+                    Some(
+                        target
+                            .session_view(now)
+                            .wait
+                            .unwrap_or_default()
+                            .as_secs_f64(),
+                    )
+                },
+            ),
+            (
+                "target_insecure",
+                "1 when the target's certificate is not verified",
+                |target, _| Some(f64::from(u8::from(target.config().tls.insecure))),
+            ),
+            (
+                "session_state",
+                "0 well or not asked yet, 1 not",
+                |target, _| Some(f64::from(u8::from(!target.is_well()))),
+            ),
         ];
         for (name, help, read) in gauges {
             let gauge = ConstGauge::new(0.0);
             let mut family = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             for target in &targets {
-                let Some(value) = read(target, now) else { continue };
-                let labels = TargetLabels { target: target.config().name.clone() };
+                let Some(value) = read(target, now) else {
+                    continue;
+                };
+                let labels = TargetLabels {
+                    target: target.config().name.clone(),
+                };
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
         }

@@ -104,10 +104,14 @@ impl Gateway {
     /// The service that keeps the targets up to date.
     pub fn service(self: &Arc<Self>) -> Service {
         let gateway = Arc::clone(self);
-        Service::new("gateway.targets", Criticality::Critical, move |scope| async move {
-            gateway.keep_up(scope).await;
-            Ok(())
-        })
+        Service::new(
+            "gateway.targets",
+            Criticality::Critical,
+            move |scope| async move {
+                gateway.keep_up(scope).await;
+                Ok(())
+            },
+        )
     }
 
     /// The paths it serves.
@@ -130,7 +134,11 @@ impl Gateway {
                 let old = std::mem::take(&mut *sources);
                 *sources = new_sources(&config)
                     .into_iter()
-                    .map(|new| old.iter().find(|old| old.config == new.config).map_or(new, Arc::clone))
+                    .map(|new| {
+                        old.iter()
+                            .find(|old| old.config == new.config)
+                            .map_or(new, Arc::clone)
+                    })
                     .collect();
             }
             *current = Arc::new(config);
@@ -146,7 +154,9 @@ impl Gateway {
         loop {
             let mut has_changed = self.registry.has_changed_files();
             for source in self.sources() {
-                has_changed |= source.refresh(&self.folder, &self.environment, is_urgent).await;
+                has_changed |= source
+                    .refresh(&self.folder, &self.environment, is_urgent)
+                    .await;
             }
             if has_changed || is_first {
                 self.rebuild();
@@ -168,12 +178,20 @@ impl Gateway {
         let sources = self.sources();
         let from_sources = sources.iter().flat_map(|source| source.targets());
         let all = config.targets.iter().cloned().chain(from_sources);
-        let twice = self.registry.replace(all, &self.environment, &self.target_parts);
+        let twice = self
+            .registry
+            .replace(all, &self.environment, &self.target_parts);
         if !twice.is_empty() {
-            tracing::warn!(names = twice.join(", "), "targets named twice; the first counts");
+            tracing::warn!(
+                names = twice.join(", "),
+                "targets named twice; the first counts"
+            );
         }
         tracing::info!(targets = self.registry.count(), "targets");
-        *self.names_twice.lock().unwrap_or_else(PoisonError::into_inner) = twice;
+        *self
+            .names_twice
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = twice;
     }
 
     fn ask_sources(&self) {
@@ -193,23 +211,37 @@ impl Gateway {
     }
 
     fn sources(&self) -> Vec<Arc<Source>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn names_twice(&self) -> Vec<String> {
-        self.names_twice.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.names_twice
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 fn new_sources(config: &GatewayConfig) -> Vec<Arc<Source>> {
-    config.sources.iter().map(|source| Arc::new(Source::new(source.clone()))).collect()
+    config
+        .sources
+        .iter()
+        .map(|source| Arc::new(Source::new(source.clone())))
+        .collect()
 }
 
 fn access(
     config: &GatewayConfig,
     environment: &BTreeMap<String, String>,
 ) -> Result<Access, BoxError> {
-    let tokens = config.access.tokens.iter().map(|token| token.resolve(environment));
+    let tokens = config
+        .access
+        .tokens
+        .iter()
+        .map(|token| token.resolve(environment));
     let networks = config.access.networks.iter().map(|network| network.parse());
     Ok(Access {
         tokens: tokens.collect::<Result<_, _>>()?,

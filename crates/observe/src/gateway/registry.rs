@@ -63,14 +63,18 @@ impl Registry {
                 continue;
             }
             for path in watched_files(&config) {
-                watched.entry(path).or_insert_with_key(|path| files::stamp(path));
+                watched
+                    .entry(path)
+                    .or_insert_with_key(|path| files::stamp(path));
             }
             let kept = old.by_name.get(&config.name);
             let target = match kept.filter(|target| target.is_same(&config, environment)) {
                 Some(target) => Arc::clone(target),
                 None => Target::new(config, environment, parts),
             };
-            table.by_name.insert(target.config().name.clone(), Arc::clone(&target));
+            table
+                .by_name
+                .insert(target.config().name.clone(), Arc::clone(&target));
             table.in_order.push(target);
         }
         self.table.store(Arc::new(table));
@@ -81,15 +85,23 @@ impl Registry {
     /// Whether a file with a secret or a certificate changed since the table was made.
     pub(crate) fn has_changed_files(&self) -> bool {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.iter().any(|(path, stamp)| files::stamp(path) != *stamp)
+        watched
+            .iter()
+            .any(|(path, stamp)| files::stamp(path) != *stamp)
     }
 }
 
 fn watched_files(config: &TargetConfig) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = config.tls.files().map(PathBuf::from).collect();
-    files.extend(config.auth.secrets().into_iter().filter_map(|source| match source {
-        SecretSource::File(path) => Some(path.clone()),
-        SecretSource::Inline(_) | SecretSource::Env(_) => None,
-    }));
+    files.extend(
+        config
+            .auth
+            .secrets()
+            .into_iter()
+            .filter_map(|source| match source {
+                SecretSource::File(path) => Some(path.clone()),
+                SecretSource::Inline(_) | SecretSource::Env(_) => None,
+            }),
+    );
     files
 }

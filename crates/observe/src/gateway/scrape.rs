@@ -60,7 +60,11 @@ pub(crate) async fn scrape(
         Err(failure) if failure.kind == FailureKind::Busy => {}
         Err(failure) => {
             let health = target.standing().health;
-            target.set_standing(Standing { failure: Some(failure.clone()), health, ..Standing::default() });
+            target.set_standing(Standing {
+                failure: Some(failure.clone()),
+                health,
+                ..Standing::default()
+            });
         }
     }
     result.map(|(scraped, _)| scraped)
@@ -78,9 +82,16 @@ async fn scrape_within(
         return Err(Failure::new(FailureKind::Busy, reason));
     };
     let left = deadline.saturating_duration_since(clock::now());
-    let deadline = deadline.checked_sub(left.mul_f64(FINISH_SHARE)).unwrap_or(deadline);
+    let deadline = deadline
+        .checked_sub(left.mul_f64(FINISH_SHARE))
+        .unwrap_or(deadline);
     let mut lease = session.lease(deadline).await?;
-    let fetching = Fetching { target, session, wanted, deadline };
+    let fetching = Fetching {
+        target,
+        session,
+        wanted,
+        deadline,
+    };
     let mut parts = fetching.all(&lease).await;
     if let Some(status) = parts.session_over() {
         // One more login helps only when the credential is an old one.
@@ -146,7 +157,10 @@ impl Fetching<'_> {
         let config = self.target.config();
         // The usual target has one page and needs no joining of futures.
         if let ([_], None) = (config.parts.as_slice(), &config.health) {
-            return Parts { pages: vec![self.part(0, lease).await], health: None };
+            return Parts {
+                pages: vec![self.part(0, lease).await],
+                health: None,
+            };
         }
         let pages = join_all((0..config.parts.len()).map(|index| self.part(index, lease)));
         let health = async {
@@ -172,26 +186,37 @@ impl Fetching<'_> {
     }
 
     fn refused(&self, lease: &Lease, status: StatusCode) -> Failure {
-        let again = if lease.credential.is_some() { " after a new login" } else { "" };
+        let again = if lease.credential.is_some() {
+            " after a new login"
+        } else {
+            ""
+        };
         let reason = format!("the target refused the credential{again}: it answered {status}");
-        self.session.refused(lease, Failure::new(FailureKind::Refused, reason))
+        self.session
+            .refused(lease, Failure::new(FailureKind::Refused, reason))
     }
 
     async fn part(&self, index: usize, lease: &Lease) -> Fetched<PartPage> {
-        let (Some(part), Some(state)) =
-            (self.target.config().parts.get(index), self.target.parts.get(index))
-        else {
+        let (Some(part), Some(state)) = (
+            self.target.config().parts.get(index),
+            self.target.parts.get(index),
+        ) else {
             return Fetched::Failed(Failure::new(FailureKind::Degraded, "no such part"));
         };
         let started = clock::now();
         if let Some(every) = part.every
             && let Some((page, age)) = state.last_within(every, started)
         {
-            return Fetched::Good(PartPage { page, age: Some(age) });
+            return Fetched::Good(PartPage {
+                page,
+                age: Some(age),
+            });
         }
         let fetched = self.page(part, lease).await;
         let now = clock::now();
-        state.durations.observe(now.saturating_duration_since(started).as_secs_f64());
+        state
+            .durations
+            .observe(now.saturating_duration_since(started).as_secs_f64());
         match fetched {
             Fetched::Good(page) => {
                 if part.every.is_some() || part.cache_ttl.is_some() {
@@ -201,7 +226,9 @@ impl Fetching<'_> {
             }
             Fetched::SessionOver(status) => Fetched::SessionOver(status),
             Fetched::Failed(failure) => {
-                self.target.metrics.part_failed(&part.name, failure.kind.word());
+                self.target
+                    .metrics
+                    .part_failed(&part.name, failure.kind.word());
                 Fetched::Failed(failure)
             }
         }
@@ -220,7 +247,9 @@ impl Fetching<'_> {
             .header(USER_AGENT, HeaderValue::from_static(AGENT))
             .body(Full::new(Bytes::new()))
             .map_err(|error| Failure::new(FailureKind::Degraded, error.to_string()))?;
-        self.session.scheme().sign(&mut request, url, lease.credential.as_deref())?;
+        self.session
+            .scheme()
+            .sign(&mut request, url, lease.credential.as_deref())?;
         let answer = self.target.client.send(request, self.deadline).await;
         answer.map_err(|error| Failure::of_client(what, &error))
     }
@@ -248,20 +277,25 @@ impl Fetching<'_> {
             Err(error) => return Fetched::Failed(Failure::of_client(&what, &error)),
         };
         self.target.metrics.read_bytes(body.len());
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let page = match part.convert {
             Convert::Passthrough => {
                 let format = Format::from_content_type(content_type.unwrap_or_default());
                 Page::parse(body, format, Limits::default()).map_err(|error| error.to_string())
             }
-            Convert::JsonMap => {
-                wire::json_metrics::parse(&body).map_err(|error| error.to_string())
-            }
+            Convert::JsonMap => wire::json_metrics::parse(&body).map_err(|error| error.to_string()),
         };
         match page {
             Ok(page) => Fetched::Good(page),
             Err(error) => {
-                let shown = content_type.unwrap_or("none").chars().take(60).collect::<String>();
+                let shown = content_type
+                    .unwrap_or("none")
+                    .chars()
+                    .take(60)
+                    .collect::<String>();
                 let reason = format!("{what}: not a metrics page (content type {shown}): {error}");
                 Fetched::Failed(Failure::new(FailureKind::Degraded, reason))
             }
@@ -269,8 +303,13 @@ impl Fetching<'_> {
     }
 
     async fn health(&self, lease: &Lease) -> Fetched<Option<Health>> {
-        let Some(config) = &self.target.config().health else { return Fetched::Good(None) };
-        let response = match self.get("health", &config.url, "application/json", lease).await {
+        let Some(config) = &self.target.config().health else {
+            return Fetched::Good(None);
+        };
+        let response = match self
+            .get("health", &config.url, "application/json", lease)
+            .await
+        {
             Ok(response) => response,
             Err(failure) => return Fetched::Failed(failure),
         };
@@ -289,7 +328,10 @@ impl Fetching<'_> {
         match read_body(body, HEALTH_BYTES_MAX, self.deadline).await {
             Ok(body) => match whatsapp::read_health(&body) {
                 Some(health) => Fetched::Good(Some(health)),
-                None => Fetched::Failed(Failure::new(FailureKind::Degraded, "health: not the known form")),
+                None => Fetched::Failed(Failure::new(
+                    FailureKind::Degraded,
+                    "health: not the known form",
+                )),
             },
             Err(error) => Fetched::Failed(Failure::of_client("health", &error)),
         }
@@ -300,11 +342,15 @@ impl Fetching<'_> {
         let config = self.target.config();
         let (now, mut standing) = (clock::now(), Standing::default());
         let (mut pages, mut up, mut ages) = (Vec::new(), Vec::new(), Vec::new());
-        for ((part, state), fetched) in config.parts.iter().zip(&self.target.parts).zip(parts.pages) {
+        for ((part, state), fetched) in config.parts.iter().zip(&self.target.parts).zip(parts.pages)
+        {
             let (page, is_up) = match fetched {
                 Fetched::Good(page) => (Some(page), true),
                 Fetched::SessionOver(status) => {
-                    return Err(Failure::new(FailureKind::Refused, format!("answered {status}")));
+                    return Err(Failure::new(
+                        FailureKind::Refused,
+                        format!("answered {status}"),
+                    ));
                 }
                 Fetched::Failed(failure) => {
                     let stale = part.cache_ttl.and_then(|ttl| state.last_within(ttl, now));
@@ -312,7 +358,13 @@ impl Fetching<'_> {
                         return Err(failure);
                     }
                     standing.parts.push((part.name.clone(), failure.reason));
-                    (stale.map(|(page, age)| PartPage { page, age: Some(age) }), false)
+                    (
+                        stale.map(|(page, age)| PartPage {
+                            page,
+                            age: Some(age),
+                        }),
+                        false,
+                    )
                 }
             };
             let label = [("part", part.name.as_str())];
@@ -327,7 +379,10 @@ impl Fetching<'_> {
             Some(Fetched::Good(health)) => health,
             Some(Fetched::Failed(failure)) => {
                 let nodes = vec![("health".to_owned(), failure.reason)];
-                Some(Health { is_well: false, nodes })
+                Some(Health {
+                    is_well: false,
+                    nodes,
+                })
             }
             Some(Fetched::SessionOver(_)) | None => None,
         };
@@ -347,13 +402,27 @@ impl Fetching<'_> {
             self.push_health(&mut page, health);
         }
         if config.parts.len() > 1 {
-            page.push_gauge("gateway_part_up", "Whether this part of the page was fetched", &up);
+            page.push_gauge(
+                "gateway_part_up",
+                "Whether this part of the page was fetched",
+                &up,
+            );
         }
         if !ages.is_empty() {
-            page.push_gauge("gateway_part_age_seconds", "Age of a part that is not of this scrape", &ages);
+            page.push_gauge(
+                "gateway_part_age_seconds",
+                "Age of a part that is not of this scrape",
+                &ages,
+            );
         }
         standing.health = health;
-        Ok((Scraped { format, chunks: page.render(format) }, standing))
+        Ok((
+            Scraped {
+                format,
+                chunks: page.render(format),
+            },
+            standing,
+        ))
     }
 
     fn push_health(&self, page: &mut Page, health: &Health) {
@@ -361,11 +430,18 @@ impl Fetching<'_> {
         let value = f64::from(u8::from(health.is_well));
         if !self.target.is_whatsapp() {
             let labels: [(&str, &str); 0] = [];
-            page.push_gauge("gateway_health", "Whether the target says that it is well", &[(labels, value)]);
+            page.push_gauge(
+                "gateway_health",
+                "Whether the target says that it is well",
+                &[(labels, value)],
+            );
             return;
         }
         let customer = config.labels.get("customer").unwrap_or(&config.name);
-        let name = config.labels.get("customer_name").map_or("", String::as_str);
+        let name = config
+            .labels
+            .get("customer_name")
+            .map_or("", String::as_str);
         let labels = [("customer", customer.as_str()), ("customer_name", name)];
         page.push_gauge(HEALTH_METRIC, HEALTH_HELP, &[(labels, value)]);
     }

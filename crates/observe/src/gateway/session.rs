@@ -24,8 +24,10 @@ use super::failure::{Failure, FailureKind};
 use super::metrics::TargetMetrics;
 
 /// Waits after failures.
-const BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(1), ceiling: Duration::from_secs(15 * 60) };
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    ceiling: Duration::from_secs(15 * 60),
+};
 /// The longest login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A credential that the target refuses right after its login counts as this many failures, so
@@ -100,7 +102,15 @@ impl Session {
         metrics: TargetMetrics,
     ) -> Arc<Self> {
         let (flight, state) = (SingleFlight::new(), Mutex::default());
-        Arc::new(Self { scheme, rules, context, supervisor, metrics, flight, state })
+        Arc::new(Self {
+            scheme,
+            rules,
+            context,
+            supervisor,
+            metrics,
+            flight,
+            state,
+        })
     }
 
     /// How requests are signed.
@@ -132,14 +142,25 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::lease`].
-    pub(crate) async fn renew(self: &Arc<Self>, lease: &Lease, deadline: Instant) -> Result<Lease, Failure> {
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        lease: &Lease,
+        deadline: Instant,
+    ) -> Result<Lease, Failure> {
         {
             let mut state = self.state();
-            if state.held.as_ref().is_some_and(|held| held.generation == lease.generation) {
+            if state
+                .held
+                .as_ref()
+                .is_some_and(|held| held.generation == lease.generation)
+            {
                 state.held = None;
             }
         }
-        self.lease(deadline).await.map(|lease| Lease { is_fresh: true, ..lease })
+        self.lease(deadline).await.map(|lease| Lease {
+            is_fresh: true,
+            ..lease
+        })
     }
 
     fn lease_at_hand(self: &Arc<Self>, now: Instant) -> Option<Result<Lease, Failure>> {
@@ -153,18 +174,29 @@ impl Session {
                     is_due = held.refresh_at <= now && waiting.is_none();
                     let credential = Some(Arc::clone(&held.credential));
                     let generation = held.generation;
-                    Some(Ok(Lease { credential, generation, is_fresh: false }))
+                    Some(Ok(Lease {
+                        credential,
+                        generation,
+                        is_fresh: false,
+                    }))
                 }
                 (_, Some(waiting)) => {
                     let wait = waiting.until.saturating_duration_since(now);
                     let seconds = wait.as_secs() + 1;
                     let reason = format!("waiting {seconds} s after: {}", waiting.failure.reason);
                     let (retry_after, kind) = (Some(wait), waiting.failure.kind);
-                    Some(Err(Failure { kind, reason, retry_after, is_waiting: true }))
+                    Some(Err(Failure {
+                        kind,
+                        reason,
+                        retry_after,
+                        is_waiting: true,
+                    }))
                 }
-                (_, None) if !self.scheme.needs_login() => {
-                    Some(Ok(Lease { credential: None, generation: 0, is_fresh: true }))
-                }
+                (_, None) if !self.scheme.needs_login() => Some(Ok(Lease {
+                    credential: None,
+                    generation: 0,
+                    is_fresh: true,
+                })),
                 (_, None) => None,
             }
         };
@@ -181,13 +213,22 @@ impl Session {
         let waited = tokio::time::timeout_at(deadline.into(), follow).await;
         self.metrics.waiters.dec();
         if waited.is_err() {
-            return Err(Failure::new(FailureKind::Timeout, "the login takes longer than the scrape may"));
+            return Err(Failure::new(
+                FailureKind::Timeout,
+                "the login takes longer than the scrape may",
+            ));
         }
         match self.lease_at_hand(clock::now()) {
-            Some(Ok(lease)) => Ok(Lease { is_fresh: true, ..lease }),
+            Some(Ok(lease)) => Ok(Lease {
+                is_fresh: true,
+                ..lease
+            }),
             // The reason itself, not "waiting": this scrape saw the attempt.
             Some(Err(_)) => Err(self.last_failure()),
-            None => Err(Failure::new(FailureKind::Degraded, "the login was broken off")),
+            None => Err(Failure::new(
+                FailureKind::Degraded,
+                "the login was broken off",
+            )),
         }
     }
 
@@ -195,7 +236,10 @@ impl Session {
         let state = self.state();
         let failure = state.waiting.as_ref().map(|waiting| {
             let wait = waiting.until.saturating_duration_since(clock::now());
-            Failure { retry_after: Some(wait), ..waiting.failure.clone() }
+            Failure {
+                retry_after: Some(wait),
+                ..waiting.failure.clone()
+            }
         });
         failure.unwrap_or_else(|| Failure::new(FailureKind::Degraded, "the login failed"))
     }
@@ -255,7 +299,10 @@ impl Session {
     pub(crate) fn refused(&self, lease: &Lease, failure: Failure) -> Failure {
         let now = clock::now();
         let mut state = self.state();
-        if state.held.as_ref().is_some_and(|held| held.generation == lease.generation)
+        if state
+            .held
+            .as_ref()
+            .is_some_and(|held| held.generation == lease.generation)
             && failure.kind == FailureKind::Refused
         {
             state.held = None;
@@ -283,6 +330,10 @@ impl State {
         self.failures = self.failures.saturating_add(weight);
         let own = BACKOFF.delay(self.failures, fastrand::f64());
         let wait = failure.retry_after.map_or(own, |asked| asked.max(own));
-        self.waiting = Some(Waiting { failure, until: now + wait, is_total });
+        self.waiting = Some(Waiting {
+            failure,
+            until: now + wait,
+            is_total,
+        });
     }
 }

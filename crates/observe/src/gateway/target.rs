@@ -107,10 +107,20 @@ impl Target {
         let page = config.parts.first().map(|part| part.url.clone());
         let session = scheme.and_then(|scheme| {
             let page = page.ok_or_else(|| unconfigured("no page"))?;
-            let context =
-                LoginContext { name, client: client.clone(), page, gate: parts.gate.clone() };
+            let context = LoginContext {
+                name,
+                client: client.clone(),
+                page,
+                gate: parts.gate.clone(),
+            };
             let supervisor = parts.supervisor.clone();
-            Ok(Session::new(scheme, config.session.clone(), context, supervisor, metrics.clone()))
+            Ok(Session::new(
+                scheme,
+                config.session.clone(),
+                context,
+                supervisor,
+                metrics.clone(),
+            ))
         });
         let states = config.parts.iter().map(|part| PartState {
             durations: metrics.part_durations(&part.name),
@@ -129,7 +139,11 @@ impl Target {
     }
 
     /// Whether a target with this configuration and these secrets would be the same.
-    pub(crate) fn is_same(&self, config: &TargetConfig, environment: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn is_same(
+        &self,
+        config: &TargetConfig,
+        environment: &BTreeMap<String, String>,
+    ) -> bool {
         self.config == *config && self.identity == resolve(config, environment).1
     }
 
@@ -148,7 +162,10 @@ impl Target {
 
     /// How its session stands.
     pub(crate) fn session_view(&self, now: Instant) -> SessionView {
-        self.session.as_ref().map(|session| session.view(now)).unwrap_or_default()
+        self.session
+            .as_ref()
+            .map(|session| session.view(now))
+            .unwrap_or_default()
     }
 
     /// The last scrape was good, or there was none.
@@ -161,7 +178,10 @@ impl Target {
 
     /// How the last scrape went.
     pub(crate) fn standing(&self) -> Standing {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Keeps how a scrape went; `since` stays while the state is the same.
@@ -173,8 +193,17 @@ impl Target {
             && kind(&standing) == kind(&new)
             && standing.parts.is_empty() == new.parts.is_empty();
         let since = standing.since.filter(|_| is_same).or(Some(now));
-        let last_good = if new.failure.is_none() { Some(now) } else { standing.last_good };
-        *standing = Standing { since, last_good, is_known: true, ..new };
+        let last_good = if new.failure.is_none() {
+            Some(now)
+        } else {
+            standing.last_good
+        };
+        *standing = Standing {
+            since,
+            last_good,
+            is_known: true,
+            ..new
+        };
     }
 
     /// For `/v1/gateway/targets`.
@@ -200,7 +229,12 @@ impl Target {
             token_expires_seconds: session.expires_in.map(|life| life.as_secs()),
             insecure: self.config.tls.insecure,
             labels: self.labels(),
-            url: self.config.parts.first().map(|part| part.url.to_string()).unwrap_or_default(),
+            url: self
+                .config
+                .parts
+                .first()
+                .map(|part| part.url.to_string())
+                .unwrap_or_default(),
         }
     }
 
@@ -208,7 +242,9 @@ impl Target {
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.config.labels.clone();
         if self.is_whatsapp() {
-            labels.entry("customer".to_owned()).or_insert_with(|| self.config.name.clone());
+            labels
+                .entry("customer".to_owned())
+                .or_insert_with(|| self.config.name.clone());
         }
         labels
     }
@@ -236,7 +272,10 @@ impl PartState {
 }
 
 fn unconfigured(reason: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::Unconfigured, format!("unconfigured: {}", reason.into()))
+    Failure::new(
+        FailureKind::Unconfigured,
+        format!("unconfigured: {}", reason.into()),
+    )
 }
 
 fn resolve(
@@ -251,5 +290,12 @@ fn resolve(
     };
     let missing = scheme.as_ref().err().map(|failure| failure.reason.clone());
     let files = config.tls.files().map(files::stamp).collect();
-    (scheme, Identity { secrets: resolver.secrets, missing, files })
+    (
+        scheme,
+        Identity {
+            secrets: resolver.secrets,
+            missing,
+            files,
+        },
+    )
 }

@@ -65,7 +65,11 @@ mod tests {
             ("{token", Err(TemplateError::Brace)),
             ("a}", Err(TemplateError::Brace)),
         ] {
-            assert_eq!(expand(template, value_of), expected.map(str::to_owned), "{template}");
+            assert_eq!(
+                expand(template, value_of),
+                expected.map(str::to_owned),
+                "{template}"
+            );
         }
     }
 }

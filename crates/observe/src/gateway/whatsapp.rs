@@ -14,7 +14,8 @@ use super::config::{
 /// The gauge that the original proxy added to every page.
 pub(crate) const HEALTH_METRIC: &str = "whatsapp_cluster_health";
 /// What it means.
-pub(crate) const HEALTH_HELP: &str = "Whether the WhatsApp cluster can send and receive: 1 well, 0 not";
+pub(crate) const HEALTH_HELP: &str =
+    "Whether the WhatsApp cluster can send and receive: 1 well, 0 not";
 
 fn at(origin: &Url, path: &str, query: Option<&str>) -> Url {
     let mut url = origin.clone();
@@ -28,7 +29,10 @@ fn at(origin: &Url, path: &str, query: Option<&str>) -> Url {
 pub(crate) fn parts(origin: &Url) -> Vec<PartConfig> {
     let text = Some("format=prometheus");
     let part = |name: &str, path: &str| PartConfig::named(name, at(origin, path, text));
-    let optional = |part: PartConfig| PartConfig { optional: true, ..part };
+    let optional = |part: PartConfig| PartConfig {
+        optional: true,
+        ..part
+    };
     vec![
         part("metrics", "/metrics"),
         optional(part("app", "/v1/stats/app")),
@@ -38,7 +42,10 @@ pub(crate) fn parts(origin: &Url) -> Vec<PartConfig> {
 
 /// The health page.
 pub(crate) fn health(origin: &Url) -> HealthConfig {
-    HealthConfig { url: at(origin, "/v1/health", None), rule: HealthRule::Whatsapp }
+    HealthConfig {
+        url: at(origin, "/v1/health", None),
+        rule: HealthRule::Whatsapp,
+    }
 }
 
 /// The login with a user's name and password.
@@ -56,8 +63,14 @@ pub(crate) fn login(origin: &Url, username: SecretSource, password: SecretSource
             body: LoginBody::None,
         },
         ok_status: vec![200],
-        extract: Extract { token: pointer("/users/0/token"), expires: Some(expires) },
-        apply: Apply { header: "Authorization".to_owned(), value: "Bearer {token}".to_owned() },
+        extract: Extract {
+            token: pointer("/users/0/token"),
+            expires: Some(expires),
+        },
+        apply: Apply {
+            header: "Authorization".to_owned(),
+            value: "Bearer {token}".to_owned(),
+        },
     }
 }
 
@@ -68,15 +81,22 @@ pub(crate) fn read_auth(
     target: &Field<'_>,
 ) -> Option<(AuthConfig, SessionRules)> {
     let Some(field) = auth else {
-        target.error("`auth` is missing", Some("the profile whatsapp needs a username and a password"));
+        target.error(
+            "`auth` is missing",
+            Some("the profile whatsapp needs a username and a password"),
+        );
         return None;
     };
     let mut section = field.section()?;
     if section.optional("kind").is_some() {
         return AuthConfig::read(&field);
     }
-    let username = section.required("username").and_then(|field| SecretSource::read(&field));
-    let password = section.required("password").and_then(|field| SecretSource::read(&field));
+    let username = section
+        .required("username")
+        .and_then(|field| SecretSource::read(&field));
+    let password = section
+        .required("password")
+        .and_then(|field| SecretSource::read(&field));
     section.finish();
     Some((login(origin, username?, password?), SessionRules::default()))
 }
@@ -97,25 +117,41 @@ pub(crate) fn read_health(page: &[u8]) -> Option<Health> {
     let health = page.get("health")?.as_object()?;
     if let Some(status) = health.get("gateway_status").and_then(Value::as_str) {
         let nodes = vec![("node".to_owned(), status.to_owned())];
-        return Some(Health { is_well: status == "connected", nodes });
+        return Some(Health {
+            is_well: status == "connected",
+            nodes,
+        });
     }
     let mut nodes = Vec::new();
     let mut roles: Vec<(&str, bool)> = Vec::new();
     for (name, node) in health {
-        let status = node.get("gateway_status").and_then(Value::as_str).unwrap_or("unknown");
+        let status = node
+            .get("gateway_status")
+            .and_then(Value::as_str)
+            .unwrap_or("unknown");
         let role = node.get("role").and_then(Value::as_str).unwrap_or_default();
-        let container = name.rsplit_once(':').map_or(name.as_str(), |(_, container)| container);
+        let container = name
+            .rsplit_once(':')
+            .map_or(name.as_str(), |(_, container)| container);
         roles.push((role, status == "connected"));
         nodes.push((container.to_owned(), describe(status, node)));
     }
-    Some(Health { is_well: is_well(&roles), nodes })
+    Some(Health {
+        is_well: is_well(&roles),
+        nodes,
+    })
 }
 
 /// With one primary master, one connected coreapp is enough; otherwise every node must be connected.
 fn is_well(nodes: &[(&str, bool)]) -> bool {
-    let masters = nodes.iter().filter(|(role, _)| *role == "primary_master").count();
+    let masters = nodes
+        .iter()
+        .filter(|(role, _)| *role == "primary_master")
+        .count();
     if masters == 1 {
-        return nodes.iter().any(|(role, connected)| *role == "coreapp" && *connected);
+        return nodes
+            .iter()
+            .any(|(role, connected)| *role == "coreapp" && *connected);
     }
     !nodes.is_empty() && nodes.iter().all(|(_, connected)| *connected)
 }
@@ -131,9 +167,20 @@ fn describe(status: &str, node: &Value) -> String {
     let shown: Vec<String> = errors
         .into_iter()
         .flatten()
-        .map(|e| format!("{} ({}) - {}", text(e, "title"), text(e, "code"), text(e, "details")))
+        .map(|e| {
+            format!(
+                "{} ({}) - {}",
+                text(e, "title"),
+                text(e, "code"),
+                text(e, "details")
+            )
+        })
         .collect();
-    if shown.is_empty() { status.to_owned() } else { shown.join(", ") }
+    if shown.is_empty() {
+        status.to_owned()
+    } else {
+        shown.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -145,24 +192,47 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(i, (role, status))| {
-                (format!("h:c{i}"), serde_json::json!({"gateway_status": status, "role": role}))
+                (
+                    format!("h:c{i}"),
+                    serde_json::json!({"gateway_status": status, "role": role}),
+                )
             })
             .collect();
-        serde_json::json!({"health": nodes}).to_string().into_bytes()
+        serde_json::json!({"health": nodes})
+            .to_string()
+            .into_bytes()
     }
 
     #[test]
     fn the_rule_of_the_original_holds() {
         let check = |nodes: &[(&str, &str)], expected| {
-            assert_eq!(read_health(&page(nodes)).map(|h| h.is_well), Some(expected), "{nodes:?}");
+            assert_eq!(
+                read_health(&page(nodes)).map(|h| h.is_well),
+                Some(expected),
+                "{nodes:?}"
+            );
         };
         let (master, core) = ("primary_master", "coreapp");
         check(&[(master, "disconnected"), (core, "connected")], true);
-        check(&[(master, "connected"), (core, "connected"), (core, "disconnected")], true);
+        check(
+            &[
+                (master, "connected"),
+                (core, "connected"),
+                (core, "disconnected"),
+            ],
+            true,
+        );
         check(&[(master, "unregistered"), (core, "disconnected")], false);
         check(&[(core, "disconnected")], false);
         check(&[(core, "connected")], true);
-        check(&[(master, "connected"), (master, "connected"), (core, "disconnected")], false);
+        check(
+            &[
+                (master, "connected"),
+                (master, "connected"),
+                (core, "disconnected"),
+            ],
+            false,
+        );
         check(&[], false);
         let single = |status: &str| {
             let page = serde_json::json!({"health": {"gateway_status": status}}).to_string();

@@ -39,7 +39,10 @@ impl Digest {
             .map_err(|error| bad_answer(error.to_string()))?;
         let answer = send(context, request, &context.page, deadline).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
-            let reason = format!("login: 401 with a challenge is expected, not {}", answer.status);
+            let reason = format!(
+                "login: 401 with a challenge is expected, not {}",
+                answer.status
+            );
             return Err(if answer.status.is_success() {
                 bad_answer(reason)
             } else {
@@ -48,10 +51,16 @@ impl Digest {
         }
         let offered = answer.headers.get_all(WWW_AUTHENTICATE);
         let offered = offered.iter().filter_map(|value| value.to_str().ok());
-        let challenge = wire::digest::choose(offered)
-            .map_err(|error| bad_answer(format!("login: {error}")))?;
-        let challenge = Challenge { challenge, count: AtomicU32::new(0) };
-        Ok(Obtained { credential: Credential::Challenge(Box::new(challenge)), life: None })
+        let challenge =
+            wire::digest::choose(offered).map_err(|error| bad_answer(format!("login: {error}")))?;
+        let challenge = Challenge {
+            challenge,
+            count: AtomicU32::new(0),
+        };
+        Ok(Obtained {
+            credential: Credential::Challenge(Box::new(challenge)),
+            life: None,
+        })
     }
 
     pub(super) fn answer(
@@ -59,7 +68,10 @@ impl Digest {
         challenge: &Challenge,
         request: &OutRequest,
     ) -> Result<HeaderValue, Failure> {
-        let uri = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let uri = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
         let answer = wire::digest::Answer {
             username: self.username.expose(),
             password: self.password.expose(),
@@ -72,8 +84,7 @@ impl Digest {
         let failed = |reason: String| bad_answer(format!("login: {reason}"));
         let text = challenge.challenge.authorization(&answer);
         let text = text.map_err(|error| failed(error.to_string()))?;
-        let mut value =
-            HeaderValue::try_from(text).map_err(|error| failed(error.to_string()))?;
+        let mut value = HeaderValue::try_from(text).map_err(|error| failed(error.to_string()))?;
         value.set_sensitive(true);
         Ok(value)
     }

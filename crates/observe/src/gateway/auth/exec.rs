@@ -38,13 +38,18 @@ impl Exec {
             }
         };
         let (token, life) = read_output(&output)?;
-        Ok(Obtained { credential: apply_token(&self.apply, &token)?, life })
+        Ok(Obtained {
+            credential: apply_token(&self.apply, &token)?,
+            life,
+        })
     }
 
     /// Runs the program; dropping the future kills it.
     async fn run(&self, name: &str) -> Result<String, Failure> {
-        let (program, arguments) =
-            self.command.split_first().ok_or_else(|| bad_answer("login: no program"))?;
+        let (program, arguments) = self
+            .command
+            .split_first()
+            .ok_or_else(|| bad_answer("login: no program"))?;
         let failed = |reason: String| bad_answer(format!("login: program {program}: {reason}"));
         let mut command = tokio::process::Command::new(program);
         // The variables of a hand-over are for a successor of this process only.
@@ -63,9 +68,15 @@ impl Exec {
         let mut output = String::new();
         if let Some(stdout) = child.stdout.take() {
             let mut stdout = stdout.take(OUTPUT_BYTES_MAX);
-            stdout.read_to_string(&mut output).await.map_err(|error| failed(error.to_string()))?;
+            stdout
+                .read_to_string(&mut output)
+                .await
+                .map_err(|error| failed(error.to_string()))?;
         }
-        let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         if status.success() {
             return Ok(output);
         }
@@ -89,8 +100,7 @@ fn read_output(output: &str) -> Result<(String, Option<Duration>), Failure> {
     let expires_in = json.get("expires_in").and_then(serde_json::Value::as_f64);
     let expires = json.get("expires").and_then(serde_json::Value::as_str);
     let expires = expires.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-    let seconds =
-        expires_in.or(expires.map(|end| (end.unix_timestamp() - unix_seconds()) as f64));
+    let seconds = expires_in.or(expires.map(|end| (end.unix_timestamp() - unix_seconds()) as f64));
     let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
     Ok((token.to_owned(), life))
 }
@@ -103,13 +113,21 @@ mod tests {
     fn output_is_a_token_or_json() {
         for (output, expected) in [
             ("t1\n", Some(("t1", None))),
-            ("{\"token\": \"t2\", \"expires_in\": 30}", Some(("t2", Some(30)))),
-            ("{\"token\": \"t3\", \"expires\": \"1970-01-01T00:00:00Z\"}", Some(("t3", Some(0)))),
+            (
+                "{\"token\": \"t2\", \"expires_in\": 30}",
+                Some(("t2", Some(30))),
+            ),
+            (
+                "{\"token\": \"t3\", \"expires\": \"1970-01-01T00:00:00Z\"}",
+                Some(("t3", Some(0))),
+            ),
             ("", None),
             ("{\"tok\": 1}", None),
             ("{", None),
         ] {
-            let read = read_output(output).ok().map(|(t, l)| (t, l.map(|l| l.as_secs())));
+            let read = read_output(output)
+                .ok()
+                .map(|(t, l)| (t, l.map(|l| l.as_secs())));
             assert_eq!(read, expected.map(|(t, l)| (t.to_owned(), l)), "{output}");
         }
     }

@@ -48,7 +48,13 @@ impl FormCookie {
         config: &AuthConfig,
         resolver: &mut Resolver<'_>,
     ) -> Result<Self, SchemeError> {
-        let AuthConfig::FormCookie { username, password, steps, success } = config else {
+        let AuthConfig::FormCookie {
+            username,
+            password,
+            steps,
+            success,
+        } = config
+        else {
             return Err(SchemeError::Unusable("not a form_cookie".to_owned()));
         };
         Ok(Self {
@@ -69,8 +75,15 @@ impl FormCookie {
         for (index, step) in self.steps.iter().enumerate() {
             let is_last = index + 1 == self.steps.len();
             let body = self.form(&context.name, step, &carried)?;
-            let answer =
-                self.follow(context, step, body, &carried, (&mut cookies, deadline, is_last)).await?;
+            let answer = self
+                .follow(
+                    context,
+                    step,
+                    body,
+                    &carried,
+                    (&mut cookies, deadline, is_last),
+                )
+                .await?;
             carried = match &step.csrf {
                 Some(csrf) => carry(csrf, &answer)?,
                 None => Carried::default(),
@@ -79,7 +92,10 @@ impl FormCookie {
                 self.check(&step.url, &answer, &cookies)?;
             }
         }
-        Ok(Obtained { credential: Credential::Cookies(Box::new(cookies)), life: None })
+        Ok(Obtained {
+            credential: Credential::Cookies(Box::new(cookies)),
+            life: None,
+        })
     }
 
     fn form(&self, name: &str, step: &FormStep, carried: &Carried) -> Result<String, Failure> {
@@ -123,10 +139,18 @@ impl FormCookie {
             let request = build(&url, method, &body, cookies, carried.header.as_ref())?;
             let answer = send(context, request, &url, deadline).await?;
             store(cookies, &url, &answer);
-            let next = answer.status.is_redirection().then(|| answer.redirect(&url)).flatten();
+            let next = answer
+                .status
+                .is_redirection()
+                .then(|| answer.redirect(&url))
+                .flatten();
             let Some(next) = next.filter(|_| !is_last) else {
                 let is_wrong = answer.status.is_client_error() || answer.status.is_server_error();
-                return if is_wrong && !is_last { Err(answer.failure(&url)) } else { Ok(answer) };
+                return if is_wrong && !is_last {
+                    Err(answer.failure(&url))
+                } else {
+                    Ok(answer)
+                };
             };
             if next.origin() != step.url.origin() {
                 let (from, to) = (place(&step.url), place(&next));
@@ -137,7 +161,9 @@ impl FormCookie {
             (url, method) = (next, FormMethod::Get);
             body.clear();
         }
-        Err(bad_answer(format!("login: more than {REDIRECTS_MAX} redirects")))
+        Err(bad_answer(format!(
+            "login: more than {REDIRECTS_MAX} redirects"
+        )))
     }
 
     fn check(&self, url: &Url, answer: &LoginAnswer, cookies: &CookieStore) -> Result<(), Failure> {
@@ -154,9 +180,9 @@ impl FormCookie {
         }
         let has = |name: &String| cookies.iter_unexpired().any(|cookie| cookie.name() == name);
         match &self.success.cookie {
-            Some(name) if !has(name) => {
-                Err(refused(format!("login refused: no cookie `{name}` came of it")))
-            }
+            Some(name) if !has(name) => Err(refused(format!(
+                "login refused: no cookie `{name}` came of it"
+            ))),
             _ => Ok(()),
         }
     }
@@ -198,9 +224,13 @@ fn store(cookies: &mut CookieStore, url: &Url, answer: &LoginAnswer) {
 
 /// The header `Cookie` for a URL; `None` when no cookie is for it.
 pub(super) fn cookie_header(cookies: &CookieStore, url: &Url) -> Option<HeaderValue> {
-    let pairs: Vec<String> =
-        cookies.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
-    let mut value = HeaderValue::try_from(pairs.join("; ")).ok().filter(|value| !value.is_empty())?;
+    let pairs: Vec<String> = cookies
+        .get_request_values(url)
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let mut value = HeaderValue::try_from(pairs.join("; "))
+        .ok()
+        .filter(|value| !value.is_empty())?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -208,19 +238,31 @@ pub(super) fn cookie_header(cookies: &CookieStore, url: &Url) -> Option<HeaderVa
 fn carry(csrf: &Csrf, answer: &LoginAnswer) -> Result<Carried, Failure> {
     let missing = || bad_answer("login: the page has no token where `csrf` looks");
     Ok(match &csrf.from {
-        CsrfFrom::Css { selector, attribute } => {
+        CsrfFrom::Css {
+            selector,
+            attribute,
+        } => {
             let value = find_attribute(&answer.body, selector, attribute)?.ok_or_else(missing)?;
-            Carried { field: Some((csrf.field.clone(), value)), header: None }
+            Carried {
+                field: Some((csrf.field.clone(), value)),
+                header: None,
+            }
         }
         CsrfFrom::Regex(pattern) => {
             let value = first_group(pattern, &answer.body)?.ok_or_else(missing)?;
-            Carried { field: Some((csrf.field.clone(), value)), header: None }
+            Carried {
+                field: Some((csrf.field.clone(), value)),
+                header: None,
+            }
         }
         CsrfFrom::Header(name) => {
             let value = answer.headers.get(name).ok_or_else(missing)?.clone();
             let text = value.to_str().map(str::to_owned).map_err(|_| missing())?;
             let name = HeaderName::try_from(name).map_err(|_| missing())?;
-            Carried { field: Some((csrf.field.clone(), text)), header: Some((name, value)) }
+            Carried {
+                field: Some((csrf.field.clone(), text)),
+                header: Some((name, value)),
+            }
         }
     })
 }
@@ -230,7 +272,9 @@ fn find_attribute(html: &[u8], selector: &str, attribute: &str) -> Result<Option
     let failed = |error: String| bad_answer(format!("login: csrf: {error}"));
     let found: Rc<RefCell<Option<String>>> = Rc::default();
     let keep = Rc::clone(&found);
-    selector.parse::<lol_html::Selector>().map_err(|error| failed(error.to_string()))?;
+    selector
+        .parse::<lol_html::Selector>()
+        .map_err(|error| failed(error.to_string()))?;
     let handler = element!(selector, move |element| {
         let mut keep = keep.borrow_mut();
         if keep.is_none() {
@@ -239,13 +283,21 @@ fn find_attribute(html: &[u8], selector: &str, attribute: &str) -> Result<Option
         Ok(())
     });
     let memory = MemorySettings::new().with_max_allowed_memory_usage(HTML_BYTES_MAX);
-    let settings =
-        Settings::new().append_element_content_handler(handler).with_memory_settings(memory);
+    let settings = Settings::new()
+        .append_element_content_handler(handler)
+        .with_memory_settings(memory);
     let mut search = HtmlRewriter::new(settings, |_: &[u8]| {});
-    search.write(html).map_err(|error| failed(error.to_string()))?;
+    search
+        .write(html)
+        .map_err(|error| failed(error.to_string()))?;
     search.end().map_err(|error| failed(error.to_string()))?;
     let value = found.borrow_mut().take();
-    Ok(value.map(|value| value.replace("&quot;", "\"").replace("&lt;", "<").replace("&amp;", "&")))
+    Ok(value.map(|value| {
+        value
+            .replace("&quot;", "\"")
+            .replace("&lt;", "<")
+            .replace("&amp;", "&")
+    }))
 }
 
 #[cfg(test)]

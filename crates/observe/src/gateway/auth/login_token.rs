@@ -37,7 +37,14 @@ impl LoginToken {
         config: &AuthConfig,
         resolver: &mut Resolver<'_>,
     ) -> Result<Self, SchemeError> {
-        let AuthConfig::LoginToken { username, password, request, ok_status, extract, apply } = config
+        let AuthConfig::LoginToken {
+            username,
+            password,
+            request,
+            ok_status,
+            extract,
+            apply,
+        } = config
         else {
             return Err(SchemeError::Unusable("not a login_token".to_owned()));
         };
@@ -64,12 +71,15 @@ impl LoginToken {
         let token = extract(&answer, &self.extract.token)?
             .ok_or_else(|| bad_answer("login: there is no token where `extract.token` looks"))?;
         let life = match &self.extract.expires {
-            Some((from, format)) => {
-                extract(&answer, from)?.map(|text| life(&text, *format, unix_seconds())).transpose()?
-            }
+            Some((from, format)) => extract(&answer, from)?
+                .map(|text| life(&text, *format, unix_seconds()))
+                .transpose()?,
             None => None,
         };
-        Ok(Obtained { credential: apply_token(&self.apply, &token)?, life })
+        Ok(Obtained {
+            credential: apply_token(&self.apply, &token)?,
+            life,
+        })
     }
 
     fn build(&self, name: &str) -> Result<OutRequest, Failure> {
@@ -86,7 +96,10 @@ impl LoginToken {
         };
         let (content_type, body) = match &self.request.body {
             LoginBody::None => (None, String::new()),
-            LoginBody::Json(json) => (Some("application/json"), fill_json(json, &fill)?.to_string()),
+            LoginBody::Json(json) => (
+                Some("application/json"),
+                fill_json(json, &fill)?.to_string(),
+            ),
             LoginBody::Form(form) => {
                 let mut body = url::form_urlencoded::Serializer::new(String::new());
                 for (key, value) in form {
@@ -126,11 +139,16 @@ fn fill_json(
     use serde_json::Value;
     Ok(match value {
         Value::String(text) => Value::String(fill(text)?),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| fill_json(item, fill)).collect::<Result<_, _>>()?)
-        }
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| fill_json(item, fill))
+                .collect::<Result<_, _>>()?,
+        ),
         Value::Object(entries) => {
-            let filled = entries.iter().map(|(key, item)| Ok((key.clone(), fill_json(item, fill)?)));
+            let filled = entries
+                .iter()
+                .map(|(key, item)| Ok((key.clone(), fill_json(item, fill)?)));
             Value::Object(filled.collect::<Result<_, Failure>>()?)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -148,9 +166,11 @@ fn extract(answer: &LoginAnswer, from: &ExtractFrom) -> Result<Option<String>, F
                 _ => None,
             })
         }
-        ExtractFrom::Header(name) => {
-            answer.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        }
+        ExtractFrom::Header(name) => answer
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
         ExtractFrom::Regex(pattern) => first_group(pattern, &answer.body)?,
     })
 }
@@ -178,10 +198,14 @@ fn life(text: &str, format: ExpiryFormat, now: i64) -> Result<Duration, Failure>
             .ok()
             .map(|end| (end.unix_timestamp() - now) as f64),
     };
-    end.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()).ok_or_else(|| {
-        let shown: String = text.chars().take(40).collect();
-        bad_answer(format!("login: the expiry `{}` is not in the configured format", shown.escape_debug()))
-    })
+    end.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+        .ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            bad_answer(format!(
+                "login: the expiry `{}` is not in the configured format",
+                shown.escape_debug()
+            ))
+        })
 }
 
 #[cfg(test)]
@@ -193,7 +217,11 @@ mod tests {
         let now = 1_795_219_200; // 2026-11-21T00:00:00Z
         for (text, format, seconds) in [
             ("2026-11-21T01:00:00Z", ExpiryFormat::Rfc3339, Some(3_600)),
-            ("2026-11-21 01:00:00+00:00", ExpiryFormat::DateTime, Some(3_600)),
+            (
+                "2026-11-21 01:00:00+00:00",
+                ExpiryFormat::DateTime,
+                Some(3_600),
+            ),
             ("2026-11-21 01:00:00+02:00", ExpiryFormat::DateTime, Some(0)),
             ("1795219260", ExpiryFormat::Epoch, Some(60)),
             ("90", ExpiryFormat::Seconds, Some(90)),
@@ -201,7 +229,11 @@ mod tests {
             ("NaN", ExpiryFormat::Seconds, None),
             ("1e300", ExpiryFormat::Epoch, None),
         ] {
-            assert_eq!(life(text, format, now).ok().map(|d| d.as_secs()), seconds, "{text}");
+            assert_eq!(
+                life(text, format, now).ok().map(|d| d.as_secs()),
+                seconds,
+                "{text}"
+            );
         }
     }
 }

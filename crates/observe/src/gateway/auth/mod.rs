@@ -75,7 +75,10 @@ impl LoginGate {
     /// The semaphore of a host. Hosts come from the configuration only, so the map is bounded by it.
     fn host(&self, url: &Url) -> Arc<tokio::sync::Semaphore> {
         let key = url.host_str().unwrap_or_default().to_owned();
-        let mut hosts = self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut hosts = self
+            .hosts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let new = || Arc::new(tokio::sync::Semaphore::new(LOGINS_PER_HOST_MAX));
         Arc::clone(hosts.entry(key).or_insert_with(new))
     }
@@ -117,7 +120,10 @@ pub(crate) struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     /// Nothing read yet.
     pub(crate) fn new(environment: &'a BTreeMap<String, String>) -> Self {
-        Self { environment, secrets: Vec::new() }
+        Self {
+            environment,
+            secrets: Vec::new(),
+        }
     }
 
     fn read(&mut self, source: &SecretSource) -> Result<Secret, SecretError> {
@@ -126,7 +132,10 @@ impl<'a> Resolver<'a> {
         Ok(secret)
     }
 
-    fn read_optional(&mut self, source: Option<&SecretSource>) -> Result<Option<Secret>, SecretError> {
+    fn read_optional(
+        &mut self,
+        source: Option<&SecretSource>,
+    ) -> Result<Option<Secret>, SecretError> {
         source.map(|source| self.read(source)).transpose()
     }
 }
@@ -150,22 +159,37 @@ impl Scheme {
     ///
     /// # Errors
     /// A secret is missing or can't be used.
-    pub(crate) fn resolve(config: &AuthConfig, resolver: &mut Resolver<'_>) -> Result<Self, SchemeError> {
+    pub(crate) fn resolve(
+        config: &AuthConfig,
+        resolver: &mut Resolver<'_>,
+    ) -> Result<Self, SchemeError> {
         Ok(match config {
             AuthConfig::None | AuthConfig::Mtls { .. } => Self::None,
-            AuthConfig::StaticHeader { name, scheme, value } => {
+            AuthConfig::StaticHeader {
+                name,
+                scheme,
+                value,
+            } => {
                 let secret = resolver.read(value)?;
-                let prefix = scheme.as_ref().map_or(String::new(), |scheme| format!("{scheme} "));
+                let prefix = scheme
+                    .as_ref()
+                    .map_or(String::new(), |scheme| format!("{scheme} "));
                 header(name, &format!("{prefix}{}", secret.expose()))?
             }
             AuthConfig::Basic { username, password } => {
                 let (username, password) = (resolver.read(username)?, resolver.read(password)?);
-                header("authorization", &wire::auth::basic(username.expose(), password.expose()))?
+                header(
+                    "authorization",
+                    &wire::auth::basic(username.expose(), password.expose()),
+                )?
             }
-            AuthConfig::Bearer { token } => {
-                header("authorization", &format!("Bearer {}", resolver.read(token)?.expose()))?
+            AuthConfig::Bearer { token } => header(
+                "authorization",
+                &format!("Bearer {}", resolver.read(token)?.expose()),
+            )?,
+            AuthConfig::QueryKey { param, value } => {
+                Self::Query(param.clone(), resolver.read(value)?)
             }
-            AuthConfig::QueryKey { param, value } => Self::Query(param.clone(), resolver.read(value)?),
             AuthConfig::Hmac { .. } => {
                 Self::Hmac(Box::new(signing::Hmac::resolve(config, resolver)?))
             }
@@ -176,16 +200,20 @@ impl Scheme {
                 username: resolver.read(username)?,
                 password: resolver.read(password)?,
             })),
-            AuthConfig::LoginToken { .. } => {
-                Self::LoginToken(Box::new(login_token::LoginToken::resolve(config, resolver)?))
-            }
+            AuthConfig::LoginToken { .. } => Self::LoginToken(Box::new(
+                login_token::LoginToken::resolve(config, resolver)?,
+            )),
             AuthConfig::Oauth2(config) => {
                 Self::Oauth2(Box::new(oauth2::Oauth2::resolve(config, resolver)?))
             }
-            AuthConfig::FormCookie { .. } => {
-                Self::FormCookie(Box::new(form_cookie::FormCookie::resolve(config, resolver)?))
-            }
-            AuthConfig::Exec { command, timeout, apply } => Self::Exec(Box::new(exec::Exec {
+            AuthConfig::FormCookie { .. } => Self::FormCookie(Box::new(
+                form_cookie::FormCookie::resolve(config, resolver)?,
+            )),
+            AuthConfig::Exec {
+                command,
+                timeout,
+                apply,
+            } => Self::Exec(Box::new(exec::Exec {
                 command: command.clone(),
                 timeout: *timeout,
                 apply: apply.clone(),
@@ -196,7 +224,9 @@ impl Scheme {
     /// Whether a request needs a credential that must be obtained first.
     pub(crate) fn needs_login(&self) -> bool {
         match self {
-            Self::None | Self::Header(..) | Self::Query(..) | Self::Hmac(_) | Self::Sigv4(_) => false,
+            Self::None | Self::Header(..) | Self::Query(..) | Self::Hmac(_) | Self::Sigv4(_) => {
+                false
+            }
             Self::Digest(_)
             | Self::LoginToken(_)
             | Self::Oauth2(_)
@@ -209,10 +239,17 @@ impl Scheme {
     ///
     /// # Errors
     /// Refused, unreachable, too late, or an answer that can't be used.
-    pub(crate) async fn obtain(&self, context: &LoginContext, deadline: Instant) -> Result<Obtained, Failure> {
+    pub(crate) async fn obtain(
+        &self,
+        context: &LoginContext,
+        deadline: Instant,
+    ) -> Result<Obtained, Failure> {
         match self {
             Self::None | Self::Header(..) | Self::Query(..) | Self::Hmac(_) | Self::Sigv4(_) => {
-                Err(Failure::new(FailureKind::Degraded, "this scheme has no login"))
+                Err(Failure::new(
+                    FailureKind::Degraded,
+                    "this scheme has no login",
+                ))
             }
             Self::Digest(digest) => digest.obtain(context, deadline).await,
             Self::LoginToken(login) => login.obtain(context, deadline).await,
@@ -288,7 +325,10 @@ fn header_pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
 pub(crate) fn uri(url: &Url) -> Result<http::Uri, Failure> {
     http::Uri::try_from(url.as_str()).map_err(|error| {
         let host = url.host_str().unwrap_or_default();
-        Failure::new(FailureKind::Degraded, format!("the URL on {host} can't be sent: {error}"))
+        Failure::new(
+            FailureKind::Degraded,
+            format!("the URL on {host} can't be sent: {error}"),
+        )
     })
 }
 
@@ -297,7 +337,9 @@ fn apply_token(apply: &Apply, token: &str) -> Result<Credential, Failure> {
     let bad = || Failure::new(FailureKind::Degraded, "the token can't go into a header");
     let value = template::expand(&apply.value, |name| (name == "token").then_some(token))
         .map_err(|_| bad())?;
-    header_pair(&apply.header, &value).map(|(n, v)| Credential::Header(n, v)).ok_or_else(bad)
+    header_pair(&apply.header, &value)
+        .map(|(n, v)| Credential::Header(n, v))
+        .ok_or_else(bad)
 }
 
 /// The answer of a login.
@@ -321,16 +363,29 @@ async fn send(
         Failure::new(FailureKind::Timeout, reason)
     })?;
     let failed = |error| Failure::of_client("login", &error);
-    let response = context.client.send(request, deadline).await.map_err(failed)?;
+    let response = context
+        .client
+        .send(request, deadline)
+        .await
+        .map_err(failed)?;
     let (head, body) = response.into_parts();
-    let body = read_body(body, LOGIN_BYTES_MAX, deadline).await.map_err(failed)?;
-    Ok(LoginAnswer { status: head.status, headers: head.headers, body })
+    let body = read_body(body, LOGIN_BYTES_MAX, deadline)
+        .await
+        .map_err(failed)?;
+    Ok(LoginAnswer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    })
 }
 
 impl LoginAnswer {
     /// What an answer other than the wanted one means.
     fn failure(&self, url: &Url) -> Failure {
-        if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        if matches!(
+            self.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        ) {
             let reason = format!("login refused: {} answered {}", place(url), self.status);
             return Failure::new(FailureKind::AuthFailed, reason);
         }
@@ -353,9 +408,19 @@ impl LoginAnswer {
 
     fn json(&self) -> Result<serde_json::Value, Failure> {
         serde_json::from_slice(&self.body).map_err(|_| {
-            let kind = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let kind = kind.unwrap_or("no content type").chars().take(60).collect::<String>();
-            let reason = format!("login: the answer is not JSON but {} bytes of {kind}", self.body.len());
+            let kind = self
+                .headers
+                .get(CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok());
+            let kind = kind
+                .unwrap_or("no content type")
+                .chars()
+                .take(60)
+                .collect::<String>();
+            let reason = format!(
+                "login: the answer is not JSON but {} bytes of {kind}",
+                self.body.len()
+            );
             Failure::new(FailureKind::Degraded, reason)
         })
     }
@@ -364,7 +429,11 @@ impl LoginAnswer {
 /// Scheme and host of a URL, which is all that an error needs to show of it.
 fn place(url: &Url) -> String {
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
-    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+    format!(
+        "{}://{}{port}",
+        url.scheme(),
+        url.host_str().unwrap_or_default()
+    )
 }
 
 fn bad_answer(reason: impl Into<String>) -> Failure {

@@ -63,7 +63,9 @@ impl Oauth2 {
         resolver: &mut Resolver<'_>,
     ) -> Result<Self, SchemeError> {
         let key = resolver.read_optional(config.private_key.as_ref())?;
-        let key = key.map(|pem| read_key(&pem, config.algorithm)).transpose()?;
+        let key = key
+            .map(|pem| read_key(&pem, config.algorithm))
+            .transpose()?;
         Ok(Self {
             client_secret: resolver.read_optional(config.client_secret.as_ref())?,
             username: resolver.read_optional(config.username.as_ref())?,
@@ -88,33 +90,60 @@ impl Oauth2 {
         }
         let json = answer.json()?;
         let text = |key: &str| json.get(key).and_then(serde_json::Value::as_str);
-        let token = text("access_token")
-            .ok_or_else(|| bad_answer("login: the token endpoint's answer has no `access_token`"))?;
+        let token = text("access_token").ok_or_else(|| {
+            bad_answer("login: the token endpoint's answer has no `access_token`")
+        })?;
         if let Some(refresh) = text("refresh_token")
             && self.config.grant == Grant::RefreshToken
         {
-            let mut current = self.refresh_token.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut current = self
+                .refresh_token
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *current = Some(Secret::new(refresh));
         }
         // Some servers write the number as a text.
         let seconds = json.get("expires_in").and_then(|value| {
-            value.as_f64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+            value
+                .as_f64()
+                .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
         });
         let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let apply = Apply { header: "authorization".to_owned(), value: "Bearer {token}".to_owned() };
-        Ok(Obtained { credential: apply_token(&apply, token)?, life })
+        let apply = Apply {
+            header: "authorization".to_owned(),
+            value: "Bearer {token}".to_owned(),
+        };
+        Ok(Obtained {
+            credential: apply_token(&apply, token)?,
+            life,
+        })
     }
 
     /// 400 with an error code (RFC 6749 5.2): which ones mean that the credential is wrong.
     fn refusal(&self, answer: &super::LoginAnswer) -> Failure {
         let json = answer.json().unwrap_or_default();
-        let code = json.get("error").and_then(serde_json::Value::as_str).unwrap_or("no code");
+        let code = json
+            .get("error")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("no code");
         let code: String = code.chars().take(60).collect();
-        let is_credential =
-            matches!(code.as_str(), "invalid_client" | "invalid_grant" | "unauthorized_client");
-        let kind = if is_credential { FailureKind::AuthFailed } else { FailureKind::Degraded };
+        let is_credential = matches!(
+            code.as_str(),
+            "invalid_client" | "invalid_grant" | "unauthorized_client"
+        );
+        let kind = if is_credential {
+            FailureKind::AuthFailed
+        } else {
+            FailureKind::Degraded
+        };
         let place = super::place(&self.config.token_url);
-        Failure::new(kind, format!("login refused: {place} answered 400 {}", code.escape_debug()))
+        Failure::new(
+            kind,
+            format!(
+                "login refused: {place} answered 400 {}",
+                code.escape_debug()
+            ),
+        )
     }
 
     fn build(&self) -> Result<OutRequest, Failure> {
@@ -138,7 +167,9 @@ impl Oauth2 {
         match (config.client_auth, &config.client_id, &self.client_secret) {
             (ClientAuth::Basic, Some(id), Some(secret)) => {
                 // RFC 6749 2.3.1: both are form-encoded before they are joined.
-                let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let encode = |text: &str| {
+                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+                };
                 let value = wire::auth::basic(&encode(id), &encode(secret.expose()));
                 request = request.header(AUTHORIZATION, value);
             }
@@ -163,7 +194,10 @@ impl Oauth2 {
 
     fn add_grant(&self, form: &mut Serializer<'_, String>) -> Result<(), Failure> {
         let exposed = |secret: &Option<Secret>| {
-            secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default()
+            secret
+                .as_ref()
+                .map(|secret| secret.expose().to_owned())
+                .unwrap_or_default()
         };
         match self.config.grant {
             Grant::ClientCredentials => {
@@ -175,7 +209,10 @@ impl Oauth2 {
                 form.append_pair("password", &exposed(&self.password));
             }
             Grant::RefreshToken => {
-                let current = self.refresh_token.lock().unwrap_or_else(PoisonError::into_inner);
+                let current = self
+                    .refresh_token
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 form.append_pair("grant_type", "refresh_token");
                 form.append_pair("refresh_token", &exposed(&current));
             }
@@ -184,10 +221,16 @@ impl Oauth2 {
                 let issuer = config.issuer.as_ref().or(config.client_id.as_ref());
                 let issuer = issuer.map_or("", String::as_str);
                 let subject = config.subject.as_deref().unwrap_or(issuer);
-                let audience = config.audience.as_deref().unwrap_or(config.token_url.as_str());
+                let audience = config
+                    .audience
+                    .as_deref()
+                    .unwrap_or(config.token_url.as_str());
                 let scope = (!config.scopes.is_empty()).then(|| config.scopes.join(" "));
                 form.append_pair("grant_type", GRANT_JWT_BEARER);
-                form.append_pair("assertion", &self.assertion(issuer, subject, audience, scope)?);
+                form.append_pair(
+                    "assertion",
+                    &self.assertion(issuer, subject, audience, scope)?,
+                );
             }
         }
         Ok(())
@@ -212,7 +255,10 @@ impl Oauth2 {
         };
         let mut header = Header::new(algorithm(self.config.algorithm));
         header.kid.clone_from(&self.config.key_id);
-        let key = self.key.as_ref().ok_or_else(|| bad_answer("login: no `private_key`"))?;
+        let key = self
+            .key
+            .as_ref()
+            .ok_or_else(|| bad_answer("login: no `private_key`"))?;
         jsonwebtoken::encode(&header, &claims, &key.0)
             .map_err(|error| bad_answer(format!("login: the assertion can't be signed: {error}")))
     }
@@ -231,5 +277,6 @@ fn read_key(pem: &Secret, algorithm: SigningAlgorithm) -> Result<SigningKey, Sch
         SigningAlgorithm::Rs256 => EncodingKey::from_rsa_pem(pem),
         SigningAlgorithm::Es256 => EncodingKey::from_ec_pem(pem),
     };
-    key.map(SigningKey).map_err(|error| SchemeError::Unusable(format!("private_key: {error}")))
+    key.map(SigningKey)
+        .map_err(|error| SchemeError::Unusable(format!("private_key: {error}")))
 }

@@ -83,7 +83,11 @@ impl Hmac {
             _ => None,
         })
         .map_err(|error| bad_answer(error.to_string()))?;
-        let mac = wire::auth::hmac(self.algorithm, self.secret.expose().as_bytes(), text.as_bytes());
+        let mac = wire::auth::hmac(
+            self.algorithm,
+            self.secret.expose().as_bytes(),
+            text.as_bytes(),
+        );
         let signature = match self.encoding {
             Encoding::Hex => wire::auth::hex(&mac),
             Encoding::Base64 => STANDARD.encode(mac),
@@ -97,7 +101,10 @@ impl Hmac {
         .map_err(|error| bad_answer(error.to_string()))?;
         let headers = request.headers_mut();
         let bad = |_| bad_answer("the signature can't go into a header");
-        headers.insert(self.date_header.clone(), HeaderValue::try_from(date).map_err(bad)?);
+        headers.insert(
+            self.date_header.clone(),
+            HeaderValue::try_from(date).map_err(bad)?,
+        );
         let name = HeaderName::try_from(&self.output.header);
         let name = name.map_err(|_| bad_answer("output_header is no header"))?;
         headers.insert(name, HeaderValue::try_from(value).map_err(bad)?);
@@ -120,7 +127,14 @@ impl Sigv4 {
         config: &AuthConfig,
         resolver: &mut Resolver<'_>,
     ) -> Result<Self, SchemeError> {
-        let AuthConfig::Sigv4 { region, service, key_id, secret, session_token } = config else {
+        let AuthConfig::Sigv4 {
+            region,
+            service,
+            key_id,
+            secret,
+            session_token,
+        } = config
+        else {
             return Err(SchemeError::Unusable("not a sigv4".to_owned()));
         };
         Ok(Self {
@@ -137,7 +151,10 @@ impl Sigv4 {
         let credentials = wire::sigv4::Credentials {
             access_key_id: self.key_id.expose().to_owned(),
             secret_access_key: self.secret.expose().to_owned(),
-            session_token: self.session_token.as_ref().map(|token| token.expose().to_owned()),
+            session_token: self
+                .session_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
         };
         let unsigned = wire::sigv4::Request {
             method: request.method().as_str(),

@@ -79,14 +79,25 @@ impl SessionRules {
 /// How to log in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the fields are the keys of docs/operate/gateway.md")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the keys of docs/operate/gateway.md"
+)]
 pub enum AuthConfig {
     /// Nothing to do.
     None,
     /// A header with a fixed value.
-    StaticHeader { name: String, scheme: Option<String>, value: SecretSource },
+    StaticHeader {
+        name: String,
+        scheme: Option<String>,
+        value: SecretSource,
+    },
     /// RFC 7617.
-    Basic { #[serde(serialize_with = "as_visible")] username: SecretSource, password: SecretSource },
+    Basic {
+        #[serde(serialize_with = "as_visible")]
+        username: SecretSource,
+        password: SecretSource,
+    },
     /// RFC 6750.
     Bearer { token: SecretSource },
     /// A parameter of the query.
@@ -112,7 +123,11 @@ pub enum AuthConfig {
         success: FormSuccess,
     },
     /// A client certificate.
-    Mtls { cert: PathBuf, key: PathBuf, ca: Option<PathBuf> },
+    Mtls {
+        cert: PathBuf,
+        key: PathBuf,
+        ca: Option<PathBuf>,
+    },
     /// A keyed hash over each request.
     Hmac {
         key_id: String,
@@ -133,7 +148,11 @@ pub enum AuthConfig {
         session_token: Option<SecretSource>,
     },
     /// RFC 7616.
-    Digest { #[serde(serialize_with = "as_visible")] username: SecretSource, password: SecretSource },
+    Digest {
+        #[serde(serialize_with = "as_visible")]
+        username: SecretSource,
+        password: SecretSource,
+    },
     /// A program that prints a token.
     Exec {
         command: Vec<String>,
@@ -216,7 +235,10 @@ pub struct Apply {
 
 /// OAuth 2.0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields are the parameters of RFC 6749 and RFC 7523")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the parameters of RFC 6749 and RFC 7523"
+)]
 pub struct Oauth2Config {
     pub grant: Grant,
     pub token_url: Url,
@@ -370,14 +392,19 @@ impl AuthConfig {
                 vec![username, password]
             }
             Self::Bearer { token } => vec![token],
-            Self::LoginToken { username, password, .. }
-            | Self::FormCookie { username, password, .. } => {
-                username.iter().chain(password).collect()
+            Self::LoginToken {
+                username, password, ..
             }
+            | Self::FormCookie {
+                username, password, ..
+            } => username.iter().chain(password).collect(),
             Self::Hmac { secret, .. } => vec![secret],
-            Self::Sigv4 { key_id, secret, session_token, .. } => {
-                [key_id, secret].into_iter().chain(session_token).collect()
-            }
+            Self::Sigv4 {
+                key_id,
+                secret,
+                session_token,
+                ..
+            } => [key_id, secret].into_iter().chain(session_token).collect(),
             Self::Oauth2(config) => {
                 let all = [
                     &config.client_secret,

@@ -26,7 +26,10 @@ impl SessionRules {
             })
         });
         let mut duration = |key, default| {
-            section.optional(key).and_then(|field| field.duration()).unwrap_or(default)
+            section
+                .optional(key)
+                .and_then(|field| field.duration())
+                .unwrap_or(default)
         };
         Self {
             margin: duration("margin", default.margin),
@@ -57,7 +60,9 @@ impl AuthConfig {
             ("exec", exec),
         ];
         let mut section = field.section()?;
-        let read = section.required("kind").and_then(|field| field.choice(&kinds))?;
+        let read = section
+            .required("kind")
+            .and_then(|field| field.choice(&kinds))?;
         let auth = read(&mut section);
         let rules = SessionRules::read(&mut section);
         section.finish();
@@ -74,11 +79,15 @@ fn needed_text(section: &mut Section<'_>, key: &'static str) -> Option<String> {
 }
 
 fn secret(section: &mut Section<'_>, key: &'static str) -> Option<SecretSource> {
-    section.optional(key).and_then(|field| SecretSource::read(&field))
+    section
+        .optional(key)
+        .and_then(|field| SecretSource::read(&field))
 }
 
 fn needed_secret(section: &mut Section<'_>, key: &'static str) -> Option<SecretSource> {
-    section.required(key).and_then(|field| SecretSource::read(&field))
+    section
+        .required(key)
+        .and_then(|field| SecretSource::read(&field))
 }
 
 /// A text with `{names}`; reports a name that has no meaning at this place.
@@ -86,7 +95,10 @@ fn read_template(field: &Field<'_>, names: &[&str]) -> Option<String> {
     let text = field.text()?;
     if let Err(error) = template::check(&text, names) {
         let known: Vec<String> = names.iter().map(|name| format!("{{{name}}}")).collect();
-        field.error(error.to_string(), Some(&format!("known here: {}", known.join(", "))));
+        field.error(
+            error.to_string(),
+            Some(&format!("known here: {}", known.join(", "))),
+        );
     }
     Some(text)
 }
@@ -100,11 +112,15 @@ fn read_header_name(field: &Field<'_>) -> Option<String> {
 }
 
 fn read_status(field: &Field<'_>) -> Option<u16> {
-    field.integer(100..=599).and_then(|status| u16::try_from(status).ok())
+    field
+        .integer(100..=599)
+        .and_then(|status| u16::try_from(status).ok())
 }
 
 fn static_header(section: &mut Section<'_>) -> Option<AuthConfig> {
-    let name = section.optional("name").and_then(|field| read_header_name(&field));
+    let name = section
+        .optional("name")
+        .and_then(|field| read_header_name(&field));
     let scheme = text(section, "scheme");
     Some(AuthConfig::StaticHeader {
         name: name.unwrap_or_else(|| "Authorization".to_owned()),
@@ -115,38 +131,61 @@ fn static_header(section: &mut Section<'_>) -> Option<AuthConfig> {
 
 fn basic(section: &mut Section<'_>) -> Option<AuthConfig> {
     let (username, password) = username_password(section);
-    Some(AuthConfig::Basic { username: username?, password: password? })
+    Some(AuthConfig::Basic {
+        username: username?,
+        password: password?,
+    })
 }
 
 fn digest(section: &mut Section<'_>) -> Option<AuthConfig> {
     let (username, password) = username_password(section);
-    Some(AuthConfig::Digest { username: username?, password: password? })
+    Some(AuthConfig::Digest {
+        username: username?,
+        password: password?,
+    })
 }
 
 fn username_password(section: &mut Section<'_>) -> (Option<SecretSource>, Option<SecretSource>) {
-    (needed_secret(section, "username"), needed_secret(section, "password"))
+    (
+        needed_secret(section, "username"),
+        needed_secret(section, "password"),
+    )
 }
 
 fn bearer(section: &mut Section<'_>) -> Option<AuthConfig> {
-    Some(AuthConfig::Bearer { token: needed_secret(section, "token")? })
+    Some(AuthConfig::Bearer {
+        token: needed_secret(section, "token")?,
+    })
 }
 
 fn query_key(section: &mut Section<'_>) -> Option<AuthConfig> {
     let param = needed_text(section, "param");
     let value = needed_secret(section, "value");
-    Some(AuthConfig::QueryKey { param: param?, value: value? })
+    Some(AuthConfig::QueryKey {
+        param: param?,
+        value: value?,
+    })
 }
 
 fn login_token(section: &mut Section<'_>) -> Option<AuthConfig> {
     let username = secret(section, "username");
     let password = secret(section, "password");
-    let request = section.required("request").and_then(|field| read_request(&field));
-    let ok_status = section.optional("ok_status").and_then(|f| f.list(|f| read_status(&f)));
-    let extract = section.required("extract").and_then(|field| read_extract(&field));
+    let request = section
+        .required("request")
+        .and_then(|field| read_request(&field));
+    let ok_status = section
+        .optional("ok_status")
+        .and_then(|f| f.list(|f| read_status(&f)));
+    let extract = section
+        .required("extract")
+        .and_then(|field| read_extract(&field));
     let apply = read_apply(section);
     let request = request?;
     if request.basic && (username.is_none() || password.is_none()) {
-        section.field().error("`request.auth: basic` needs `username` and `password`", None);
+        section.field().error(
+            "`request.auth: basic` needs `username` and `password`",
+            None,
+        );
     }
     Some(AuthConfig::LoginToken {
         username,
@@ -164,8 +203,9 @@ fn read_request(field: &Field<'_>) -> Option<LoginRequest> {
         .optional("method")
         .and_then(|field| field.choice(&[("POST", "POST"), ("GET", "GET"), ("PUT", "PUT")]));
     let url = section.required("url").and_then(|field| field.url());
-    let basic =
-        section.optional("auth").and_then(|f| f.choice(&[("none", false), ("basic", true)]));
+    let basic = section
+        .optional("auth")
+        .and_then(|f| f.choice(&[("none", false), ("basic", true)]));
     let headers = section.optional("headers").and_then(|field| {
         field.entries(|name, field| {
             if http::HeaderName::try_from(name).is_err() {
@@ -210,8 +250,13 @@ fn read_json(field: &Field<'_>) -> Option<serde_json::Value> {
     use base::config::Value;
     use serde_json::Value as Json;
     match &field.node.value {
-        Value::Scalar { text, is_plain: true } => {
-            let plain = serde_json::from_str(text).ok().filter(|value: &Json| !value.is_string());
+        Value::Scalar {
+            text,
+            is_plain: true,
+        } => {
+            let plain = serde_json::from_str(text)
+                .ok()
+                .filter(|value: &Json| !value.is_string());
             plain.or_else(|| {
                 read_template(field, &["username", "password", "name"]).map(Json::String)
             })
@@ -220,9 +265,12 @@ fn read_json(field: &Field<'_>) -> Option<serde_json::Value> {
             read_template(field, &["username", "password", "name"]).map(Json::String)
         }
         Value::Sequence(_) => Some(Json::Array(field.list(|field| read_json(&field))?)),
-        Value::Mapping(_) => {
-            Some(Json::Object(field.entries(|_, field| read_json(&field))?.into_iter().collect()))
-        }
+        Value::Mapping(_) => Some(Json::Object(
+            field
+                .entries(|_, field| read_json(&field))?
+                .into_iter()
+                .collect(),
+        )),
     }
 }
 
@@ -249,28 +297,43 @@ fn read_extract(field: &Field<'_>) -> Option<Extract> {
         from.zip(format)
     });
     section.finish();
-    Some(Extract { token: token?, expires })
+    Some(Extract {
+        token: token?,
+        expires,
+    })
 }
 
 fn read_from(section: &mut Section<'_>) -> Option<ExtractFrom> {
     let pointer = section.optional("pointer").and_then(|field| {
         let pointer = field.text()?;
         if !pointer.starts_with('/') {
-            field.error("a JSON pointer begins with `/`", Some("such as /users/0/token"));
+            field.error(
+                "a JSON pointer begins with `/`",
+                Some("such as /users/0/token"),
+            );
         }
         Some(ExtractFrom::Pointer(pointer))
     });
-    let header = section.optional("header").and_then(|f| read_header_name(&f));
-    let regex = section.optional("regex").and_then(|field| read_regex(&field));
-    let mut found: Vec<ExtractFrom> =
-        [pointer, header.map(ExtractFrom::Header), regex.map(ExtractFrom::Regex)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let header = section
+        .optional("header")
+        .and_then(|f| read_header_name(&f));
+    let regex = section
+        .optional("regex")
+        .and_then(|field| read_regex(&field));
+    let mut found: Vec<ExtractFrom> = [
+        pointer,
+        header.map(ExtractFrom::Header),
+        regex.map(ExtractFrom::Regex),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     match (found.pop(), found.is_empty()) {
         (Some(from), true) => Some(from),
         _ => {
-            section.field().error("exactly one of `pointer`, `header` and `regex`", None);
+            section
+                .field()
+                .error("exactly one of `pointer`, `header` and `regex`", None);
             None
         }
     }
@@ -281,7 +344,10 @@ fn read_regex(field: &Field<'_>) -> Option<String> {
     match regex::Regex::new(&text) {
         Ok(regex) if regex.captures_len() >= 2 => Some(text),
         Ok(_) => {
-            field.error("the expression needs a group `(…)` around what is wanted", None);
+            field.error(
+                "the expression needs a group `(…)` around what is wanted",
+                None,
+            );
             None
         }
         Err(error) => {
@@ -294,8 +360,12 @@ fn read_regex(field: &Field<'_>) -> Option<String> {
 fn read_apply(section: &mut Section<'_>) -> Apply {
     let apply = section.optional("apply").and_then(|field| {
         let mut section = field.section()?;
-        let header = section.optional("header").and_then(|field| read_header_name(&field));
-        let value = section.optional("value").and_then(|f| read_template(&f, &["token"]));
+        let header = section
+            .optional("header")
+            .and_then(|field| read_header_name(&field));
+        let value = section
+            .optional("value")
+            .and_then(|f| read_template(&f, &["token"]));
         section.finish();
         Some((header, value))
     });
@@ -324,10 +394,17 @@ fn oauth2(section: &mut Section<'_>) -> Option<AuthConfig> {
         ])
     });
     let algorithm = section.optional("algorithm").and_then(|field| {
-        field.choice(&[("RS256", SigningAlgorithm::Rs256), ("ES256", SigningAlgorithm::Es256)])
+        field.choice(&[
+            ("RS256", SigningAlgorithm::Rs256),
+            ("ES256", SigningAlgorithm::Es256),
+        ])
     });
-    let scopes = section.optional("scopes").and_then(|field| field.list(|field| field.text()));
-    let params = section.optional("params").and_then(|f| f.entries(|_, field| field.text()));
+    let scopes = section
+        .optional("scopes")
+        .and_then(|field| field.list(|field| field.text()));
+    let params = section
+        .optional("params")
+        .and_then(|f| f.entries(|_, field| field.text()));
     let config = Oauth2Config {
         grant: grant.unwrap_or(Grant::ClientCredentials),
         client_id: text(section, "client_id"),
@@ -355,7 +432,10 @@ fn oauth2(section: &mut Section<'_>) -> Option<AuthConfig> {
 fn check_oauth2(config: &Oauth2Config, field: &Field<'_>) {
     let need = |key: &str, is_there: bool| {
         if !is_there {
-            field.error(format!("`{key}` is missing: this grant or `client_auth` needs it"), None);
+            field.error(
+                format!("`{key}` is missing: this grant or `client_auth` needs it"),
+                None,
+            );
         }
     };
     match config.grant {
@@ -367,7 +447,10 @@ fn check_oauth2(config: &Oauth2Config, field: &Field<'_>) {
         Grant::RefreshToken => need("refresh_token", config.refresh_token.is_some()),
         Grant::JwtBearer => {
             need("private_key", config.private_key.is_some());
-            need("issuer", config.issuer.is_some() || config.client_id.is_some());
+            need(
+                "issuer",
+                config.issuer.is_some() || config.client_id.is_some(),
+            );
         }
     }
     if config.client_auth == ClientAuth::PrivateKeyJwt {
@@ -390,25 +473,41 @@ fn form_cookie(section: &mut Section<'_>) -> Option<AuthConfig> {
     });
     let success = section.optional("success").and_then(|field| {
         let mut section = field.section()?;
-        let status = section.optional("status").and_then(|f| f.list(|f| read_status(&f)));
+        let status = section
+            .optional("status")
+            .and_then(|f| f.list(|f| read_status(&f)));
         let cookie = text(&mut section, "cookie");
         let redirect_not = text(&mut section, "redirect_not");
         section.finish();
-        Some(FormSuccess { status: status.unwrap_or_default(), cookie, redirect_not })
+        Some(FormSuccess {
+            status: status.unwrap_or_default(),
+            cookie,
+            redirect_not,
+        })
     });
-    let mut success =
-        success.unwrap_or(FormSuccess { status: Vec::new(), cookie: None, redirect_not: None });
+    let mut success = success.unwrap_or(FormSuccess {
+        status: Vec::new(),
+        cookie: None,
+        redirect_not: None,
+    });
     if success.status.is_empty() {
         success.status = vec![200, 302, 303];
     }
-    Some(AuthConfig::FormCookie { username, password, steps: steps?, success })
+    Some(AuthConfig::FormCookie {
+        username,
+        password,
+        steps: steps?,
+        success,
+    })
 }
 
 fn read_step(field: &Field<'_>) -> Option<FormStep> {
     let mut section = field.section()?;
     let get = section.optional("get").and_then(|field| field.url());
     let post = section.optional("post").and_then(|field| field.url());
-    let fields = section.optional("fields").and_then(|field| read_form(&field));
+    let fields = section
+        .optional("fields")
+        .and_then(|field| read_form(&field));
     let csrf = section.optional("csrf").and_then(|field| read_csrf(&field));
     section.finish();
     let (method, url) = match (get, post) {
@@ -419,19 +518,31 @@ fn read_step(field: &Field<'_>) -> Option<FormStep> {
             return None;
         }
     };
-    Some(FormStep { method, url, fields: fields.unwrap_or_default(), csrf })
+    Some(FormStep {
+        method,
+        url,
+        fields: fields.unwrap_or_default(),
+        csrf,
+    })
 }
 
 fn read_csrf(field: &Field<'_>) -> Option<Csrf> {
     let mut section = field.section()?;
     let css = text(&mut section, "css");
-    let regex = section.optional("regex").and_then(|field| read_regex(&field));
-    let header = section.optional("header").and_then(|field| read_header_name(&field));
+    let regex = section
+        .optional("regex")
+        .and_then(|field| read_regex(&field));
+    let header = section
+        .optional("header")
+        .and_then(|field| read_header_name(&field));
     let attribute = text(&mut section, "attribute").unwrap_or_else(|| "value".to_owned());
     let name = section.optional("field").and_then(|field| field.text());
     section.finish();
     let from = match (css, regex, header) {
-        (Some(selector), None, None) => CsrfFrom::Css { selector, attribute },
+        (Some(selector), None, None) => CsrfFrom::Css {
+            selector,
+            attribute,
+        },
         (None, Some(regex), None) => CsrfFrom::Regex(regex),
         (None, None, Some(header)) => CsrfFrom::Header(header),
         _ => {
@@ -439,14 +550,21 @@ fn read_csrf(field: &Field<'_>) -> Option<Csrf> {
             return None;
         }
     };
-    Some(Csrf { from, field: name.unwrap_or_else(|| "csrf".to_owned()) })
+    Some(Csrf {
+        from,
+        field: name.unwrap_or_else(|| "csrf".to_owned()),
+    })
 }
 
 fn mtls(section: &mut Section<'_>) -> Option<AuthConfig> {
     let cert = section.required("cert").and_then(|field| field.path());
     let key = section.required("key").and_then(|field| field.path());
     let ca = section.optional("ca").and_then(|field| field.path());
-    Some(AuthConfig::Mtls { cert: cert?, key: key?, ca })
+    Some(AuthConfig::Mtls {
+        cert: cert?,
+        key: key?,
+        ca,
+    })
 }
 
 fn hmac(section: &mut Section<'_>) -> Option<AuthConfig> {
@@ -459,9 +577,12 @@ fn hmac(section: &mut Section<'_>) -> Option<AuthConfig> {
             ("sha512", HashAlgorithm::Sha512),
         ])
     });
-    let string_to_sign =
-        section.optional("string_to_sign").and_then(|field| read_template(&field, &SIGNED));
-    let date_header = section.optional("date_header").and_then(|field| read_header_name(&field));
+    let string_to_sign = section
+        .optional("string_to_sign")
+        .and_then(|field| read_template(&field, &SIGNED));
+    let date_header = section
+        .optional("date_header")
+        .and_then(|field| read_header_name(&field));
     let date_format = section.optional("date_format").and_then(|field| {
         field.choice(&[
             ("http", DateFormat::Http),
@@ -474,9 +595,13 @@ fn hmac(section: &mut Section<'_>) -> Option<AuthConfig> {
         .and_then(|field| field.choice(&[("hex", Encoding::Hex), ("base64", Encoding::Base64)]));
     let output = section.optional("output_header").and_then(|field| {
         let mut section = field.section()?;
-        let name = section.optional("name").and_then(|field| read_header_name(&field));
+        let name = section
+            .optional("name")
+            .and_then(|field| read_header_name(&field));
         let names = ["key_id", "signature", "date"];
-        let value = section.optional("value").and_then(|field| read_template(&field, &names));
+        let value = section
+            .optional("value")
+            .and_then(|field| read_template(&field, &names));
         section.finish();
         Some((name, value))
     });
@@ -520,7 +645,9 @@ fn exec(section: &mut Section<'_>) -> Option<AuthConfig> {
         }
         Some(command)
     });
-    let timeout = section.optional("timeout").and_then(|field| field.duration());
+    let timeout = section
+        .optional("timeout")
+        .and_then(|field| field.duration());
     let apply = read_apply(section);
     Some(AuthConfig::Exec {
         command: command?,

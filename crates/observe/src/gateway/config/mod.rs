@@ -89,7 +89,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), body: 32 << 20, concurrency: 8 }
+        Self {
+            timeout: Duration::from_secs(30),
+            body: 32 << 20,
+            concurrency: 8,
+        }
     }
 }
 
@@ -127,9 +131,14 @@ impl GatewayConfig {
     pub fn read(field: &Field<'_>) -> Option<Self> {
         let mut section = field.section()?;
         let listen = section.optional("listen").and_then(|field| field.address());
-        let access = section.optional("access").and_then(|f| read_access(&f)).unwrap_or_default();
+        let access = section
+            .optional("access")
+            .and_then(|f| read_access(&f))
+            .unwrap_or_default();
         let targets = section.optional("targets").and_then(|f| read_targets(&f));
-        let sources = section.optional("sources").and_then(|field| field.list(|f| read_source(&f)));
+        let sources = section
+            .optional("sources")
+            .and_then(|field| field.list(|f| read_source(&f)));
         section.finish();
         Some(Self {
             listen,
@@ -142,7 +151,9 @@ impl GatewayConfig {
 
 fn read_access(field: &Field<'_>) -> Option<AccessConfig> {
     let mut section = field.section()?;
-    let tokens = section.optional("tokens").and_then(|f| f.list(|f| SecretSource::read(&f)));
+    let tokens = section
+        .optional("tokens")
+        .and_then(|f| f.list(|f| SecretSource::read(&f)));
     let networks = section.optional("networks").and_then(|field| {
         field.list(|field| {
             let text = field.text()?;
@@ -177,12 +188,22 @@ pub fn read_targets(field: &Field<'_>) -> Option<Vec<TargetConfig>> {
 fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
     let mut section = field.section()?;
     let name = section.required("name").and_then(|field| read_name(&field));
-    let labels = section.optional("labels").and_then(|field| read_labels(&field));
-    let tls = section.optional("tls").and_then(|field| ClientTls::read(&field));
-    let limits = section.optional("limits").and_then(|field| read_limits(&field));
-    let profile = section.optional("profile").and_then(|f| f.choice(&[("whatsapp", ())]));
+    let labels = section
+        .optional("labels")
+        .and_then(|field| read_labels(&field));
+    let tls = section
+        .optional("tls")
+        .and_then(|field| ClientTls::read(&field));
+    let limits = section
+        .optional("limits")
+        .and_then(|field| read_limits(&field));
+    let profile = section
+        .optional("profile")
+        .and_then(|f| f.choice(&[("whatsapp", ())]));
     let (parts, origin) = read_pages(&mut section, profile.is_some());
-    let health = section.optional("health").and_then(|f| read_health(&f, origin.as_ref()));
+    let health = section
+        .optional("health")
+        .and_then(|f| read_health(&f, origin.as_ref()));
     let auth = section.optional("auth");
     let shape = (profile, &origin);
     let (auth, session) = match shape {
@@ -224,8 +245,12 @@ fn read_pages(
     section: &mut Section<'_>,
     has_profile: bool,
 ) -> (Option<Vec<PartConfig>>, Option<Url>) {
-    let url = section.optional("url").map(|field| (field.clone(), field.url()));
-    let base_url = section.optional("base_url").map(|field| (field.clone(), field.url()));
+    let url = section
+        .optional("url")
+        .map(|field| (field.clone(), field.url()));
+    let base_url = section
+        .optional("base_url")
+        .map(|field| (field.clone(), field.url()));
     let parts = section.optional("parts");
     match (url, base_url) {
         (Some((field, _)), Some(_)) => {
@@ -234,7 +259,10 @@ fn read_pages(
         }
         (Some((field, url)), None) => {
             if has_profile || parts.is_some() {
-                field.error("with `profile` or `parts`, give `base_url` instead of `url`", None);
+                field.error(
+                    "with `profile` or `parts`, give `base_url` instead of `url`",
+                    None,
+                );
             }
             (url.clone().map(|url| vec![PartConfig::whole(url)]), url)
         }
@@ -242,7 +270,9 @@ fn read_pages(
             if parts.is_none() && !has_profile {
                 field.error("`base_url` needs `parts` or a `profile`", None);
             }
-            let read = parts.zip(base.clone()).and_then(|(field, base)| read_parts(&field, &base));
+            let read = parts
+                .zip(base.clone())
+                .and_then(|(field, base)| read_parts(&field, &base));
             (read, base)
         }
         (None, None) => {
@@ -260,7 +290,9 @@ pub fn refuse_name(name: &str) -> Option<&'static str> {
         return Some("a name has 1 to 200 characters");
     }
     if !name.chars().all(is_allowed) || name == "." || name == ".." {
-        return Some("a name has letters, digits, `.`, `_`, `:` and `-`, because it stands in a URL");
+        return Some(
+            "a name has letters, digits, `.`, `_`, `:` and `-`, because it stands in a URL",
+        );
     }
     None
 }
@@ -277,9 +309,14 @@ fn read_name(field: &Field<'_>) -> Option<String> {
 fn read_labels(field: &Field<'_>) -> Option<BTreeMap<String, String>> {
     let labels = field.entries(|name, field| {
         let mut chars = name.chars();
-        let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        let starts_well = chars
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
         if !starts_well || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            field.error("a label's name has letters, digits and `_`, and no digit first", None);
+            field.error(
+                "a label's name has letters, digits and `_`, and no digit first",
+                None,
+            );
         }
         field.text()
     })?;
@@ -290,8 +327,14 @@ fn read_limits(field: &Field<'_>) -> Option<Limits> {
     let default = Limits::default();
     let mut section = field.section()?;
     let limits = Limits {
-        timeout: section.optional("timeout").and_then(|f| f.duration()).unwrap_or(default.timeout),
-        body: section.optional("body").and_then(|f| f.bytes()).unwrap_or(default.body),
+        timeout: section
+            .optional("timeout")
+            .and_then(|f| f.duration())
+            .unwrap_or(default.timeout),
+        body: section
+            .optional("body")
+            .and_then(|f| f.bytes())
+            .unwrap_or(default.body),
         concurrency: section
             .optional("concurrency")
             .and_then(|field| field.integer(1..=1_000))
@@ -303,9 +346,14 @@ fn read_limits(field: &Field<'_>) -> Option<Limits> {
 
 fn read_source(field: &Field<'_>) -> Option<SourceConfig> {
     let mut section = field.section()?;
-    let kind = section.required("kind").and_then(|f| f.choice(&[("file", 0), ("mysql", 1)]))?;
+    let kind = section
+        .required("kind")
+        .and_then(|f| f.choice(&[("file", 0), ("mysql", 1)]))?;
     let source = if kind == 0 {
-        section.required("path").and_then(|f| f.path()).map(|path| SourceConfig::File { path })
+        section
+            .required("path")
+            .and_then(|f| f.path())
+            .map(|path| SourceConfig::File { path })
     } else {
         read_mysql(&mut section).map(SourceConfig::Mysql)
     };
@@ -314,8 +362,12 @@ fn read_source(field: &Field<'_>) -> Option<SourceConfig> {
 }
 
 fn read_mysql(section: &mut Section<'_>) -> Option<MysqlConfig> {
-    let url = section.required("url").and_then(|field| SecretSource::read(&field));
-    let profile = section.required("profile").and_then(|f| f.choice(&[("whatsapp", ())]));
+    let url = section
+        .required("url")
+        .and_then(|field| SecretSource::read(&field));
+    let profile = section
+        .required("profile")
+        .and_then(|f| f.choice(&[("whatsapp", ())]));
     let base_url = section.required("base_url").and_then(|field| {
         let text = field.text()?;
         let example = text.replace("{number}", "441234567890");
@@ -323,7 +375,10 @@ fn read_mysql(section: &mut Section<'_>) -> Option<MysqlConfig> {
             && Url::parse(&example).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !is_usable {
             let help = "such as https://{number}.wa.example.net";
-            field.error("an http or https URL with `{number}` in it is expected here", Some(help));
+            field.error(
+                "an http or https URL with `{number}` in it is expected here",
+                Some(help),
+            );
             return None;
         }
         Some(text)
@@ -335,8 +390,12 @@ fn read_mysql(section: &mut Section<'_>) -> Option<MysqlConfig> {
         }
         Some(refresh)
     });
-    let tls = section.optional("tls").and_then(|field| ClientTls::read(&field));
-    let limits = section.optional("limits").and_then(|field| read_limits(&field));
+    let tls = section
+        .optional("tls")
+        .and_then(|field| ClientTls::read(&field));
+    let limits = section
+        .optional("limits")
+        .and_then(|field| read_limits(&field));
     profile?;
     Some(MysqlConfig {
         url: url?,
@@ -347,7 +406,10 @@ fn read_mysql(section: &mut Section<'_>) -> Option<MysqlConfig> {
     })
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
 pub(super) fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_bytes(*bytes))
 }

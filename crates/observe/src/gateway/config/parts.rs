@@ -21,10 +21,16 @@ pub struct PartConfig {
     /// The page goes out without it when it fails.
     pub optional: bool,
     /// It is fetched only this often; in between the last one is used.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_duration")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_optional_duration"
+    )]
     pub every: Option<Duration>,
     /// After a failure the last good one is used this long.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_duration")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_optional_duration"
+    )]
     pub cache_ttl: Option<Duration>,
     /// What it is made of.
     pub convert: Convert,
@@ -96,14 +102,25 @@ pub fn read_parts(field: &Field<'_>, base: &Url) -> Option<Vec<PartConfig>> {
 
 fn read_part(field: &Field<'_>, base: &Url) -> Option<PartConfig> {
     let mut section = field.section()?;
-    let path = section.required("path").and_then(|field| read_path(&field, base));
+    let path = section
+        .required("path")
+        .and_then(|field| read_path(&field, base));
     let name = section.optional("name").and_then(|field| field.text());
-    let query = section.optional("query").and_then(|field| field.entries(|_, field| field.text()));
-    let optional = section.optional("optional").and_then(|field| field.boolean());
+    let query = section
+        .optional("query")
+        .and_then(|field| field.entries(|_, field| field.text()));
+    let optional = section
+        .optional("optional")
+        .and_then(|field| field.boolean());
     let every = section.optional("every").and_then(|field| field.duration());
-    let cache_ttl = section.optional("cache_ttl").and_then(|field| field.duration());
+    let cache_ttl = section
+        .optional("cache_ttl")
+        .and_then(|field| field.duration());
     let convert = section.optional("convert").and_then(|field| {
-        field.choice(&[("passthrough", Convert::Passthrough), ("json_map", Convert::JsonMap)])
+        field.choice(&[
+            ("passthrough", Convert::Passthrough),
+            ("json_map", Convert::JsonMap),
+        ])
     });
     section.finish();
     let mut url = path?;
@@ -123,12 +140,21 @@ fn read_part(field: &Field<'_>, base: &Url) -> Option<PartConfig> {
 /// The section `health`; its path is relative to the target's address.
 pub fn read_health(field: &Field<'_>, base: Option<&Url>) -> Option<HealthConfig> {
     let mut section = field.section()?;
-    let url = section.required("path").zip(base).and_then(|(f, base)| read_path(&f, base));
+    let url = section
+        .required("path")
+        .zip(base)
+        .and_then(|(f, base)| read_path(&f, base));
     let rule = section.optional("rule").and_then(|field| {
-        field.choice(&[("whatsapp", HealthRule::Whatsapp), ("status", HealthRule::Status)])
+        field.choice(&[
+            ("whatsapp", HealthRule::Whatsapp),
+            ("status", HealthRule::Status),
+        ])
     });
     section.finish();
-    Some(HealthConfig { url: url?, rule: rule.unwrap_or(HealthRule::Status) })
+    Some(HealthConfig {
+        url: url?,
+        rule: rule.unwrap_or(HealthRule::Status),
+    })
 }
 
 /// A path on the origin of `base`: it can't lead to another host, where credentials don't belong.

@@ -31,10 +31,18 @@ pub(super) fn read(
         .iter()
         .filter(|problem| problem.severity == Severity::Error)
         .take(PROBLEMS_SHOWN)
-        .map(|problem| format!("line {}: {}: {}", problem.line, problem.path, problem.message))
+        .map(|problem| {
+            format!(
+                "line {}: {}: {}",
+                problem.line, problem.path, problem.message
+            )
+        })
         .collect();
     if !errors.is_empty() {
         return Err(errors.join("; "));
     }
-    Ok(Reading { targets: targets.unwrap_or_default(), refused: Vec::new() })
+    Ok(Reading {
+        targets: targets.unwrap_or_default(),
+        refused: Vec::new(),
+    })
 }

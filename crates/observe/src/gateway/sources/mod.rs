@@ -57,7 +57,10 @@ pub(crate) struct SourceView {
 impl Source {
     /// A source that was not read yet.
     pub(crate) fn new(config: SourceConfig) -> Self {
-        Self { config, state: Mutex::default() }
+        Self {
+            config,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -97,7 +100,8 @@ impl Source {
                     let state = self.state();
                     let early = Duration::from_secs(if is_urgent { URGENT_SECONDS } else { 0 });
                     state.next.is_none_or(|next| {
-                        next <= now || (is_urgent && next <= now + config.refresh.saturating_sub(early))
+                        next <= now
+                            || (is_urgent && next <= now + config.refresh.saturating_sub(early))
                     })
                 };
                 if !is_due {
@@ -123,7 +127,11 @@ impl Source {
             }
             Err(error) => {
                 if state.error.as_ref() != Some(&error) {
-                    tracing::warn!(source = self.name(), error, "source of targets can't be read");
+                    tracing::warn!(
+                        source = self.name(),
+                        error,
+                        "source of targets can't be read"
+                    );
                 }
                 state.error = Some(error);
                 false

@@ -27,7 +27,10 @@ pub(super) async fn read(
     config: &MysqlConfig,
     environment: &BTreeMap<String, String>,
 ) -> Result<Reading, String> {
-    let url = config.url.resolve(environment).map_err(|error| error.to_string())?;
+    let url = config
+        .url
+        .resolve(environment)
+        .map_err(|error| error.to_string())?;
     // The library's error could repeat the URL with its password.
     let options = MySqlConnectOptions::from_str(url.expose())
         .map_err(|_| "not a URL such as mysql://user:password@host/database".to_owned())?
@@ -40,7 +43,12 @@ pub(super) async fn read(
     };
     let rows = match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(rows) => rows.map_err(|error| format!("database: {error}"))?,
-        Err(_) => return Err(format!("database: no answer within {} s", READ_TIMEOUT.as_secs())),
+        Err(_) => {
+            return Err(format!(
+                "database: no answer within {} s",
+                READ_TIMEOUT.as_secs()
+            ));
+        }
     };
     if rows.len() > ROWS_MAX {
         return Err(format!("more than {ROWS_MAX} rows in whatsapp_config"));
@@ -56,7 +64,10 @@ pub(super) async fn read(
 }
 
 fn column(row: &MySqlRow, name: &str) -> Option<String> {
-    row.try_get::<Option<String>, _>(name).ok().flatten().filter(|text| !text.is_empty())
+    row.try_get::<Option<String>, _>(name)
+        .ok()
+        .flatten()
+        .filter(|text| !text.is_empty())
 }
 
 fn target(row: &MySqlRow, config: &MysqlConfig) -> Result<TargetConfig, String> {
@@ -82,7 +93,10 @@ fn target(row: &MySqlRow, config: &MysqlConfig) -> Result<TargetConfig, String> 
     let secret = |text: Option<String>| SecretSource::Inline(Secret::new(text.unwrap_or_default()));
     let labels = [
         ("customer".to_owned(), number.clone()),
-        ("customer_name".to_owned(), column(row, "company_name").unwrap_or_default()),
+        (
+            "customer_name".to_owned(),
+            column(row, "company_name").unwrap_or_default(),
+        ),
     ];
     Ok(TargetConfig {
         name: number,
