@@ -56,7 +56,7 @@ pub enum JsonMetricsError {
     TooManySamples,
 }
 
-/// Reads a document into a text page. Types other than counter and gauge become untyped; an element
+/// Reads a document into a text page: `{"metrics": map}`, `{"stats": {part: map}}` or the map itself. Types other than counter and gauge become untyped; an element
 /// whose value is null is left out.
 ///
 /// # Errors
@@ -73,7 +73,10 @@ pub fn parse(body: &[u8]) -> Result<Page, JsonMetricsError> {
         }
     }
     if families.is_empty() && document.get("stats").is_none() {
-        return Err(JsonMetricsError::NoMetrics);
+        let bare = document
+            .as_object()
+            .filter(|all| all.values().all(is_metric));
+        families.push(("document", bare.ok_or(JsonMetricsError::NoMetrics)?));
     }
     let mut reader = Reader {
         builder: Builder::new(Page::empty(Format::Text)),
@@ -85,6 +88,11 @@ pub fn parse(body: &[u8]) -> Result<Page, JsonMetricsError> {
         }
     }
     Ok(reader.builder.finish())
+}
+
+/// Whether a value could be a metric, so that its document is a bare map of them.
+fn is_metric(value: &Value) -> bool {
+    value.get("data").is_some_and(Value::is_array)
 }
 
 fn object<'a>(name: &str, value: &'a Value) -> Result<&'a Map<String, Value>, JsonMetricsError> {

@@ -39,8 +39,9 @@ const DRAIN_IDLE: Duration = Duration::from_secs(90);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the head of a request, idle time included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
-/// The largest head of a request.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The largest head of a request: more than the longest URL that is looked at (64 KiB), so that
+/// one that is too long is answered and not cut off.
+const HEAD_BYTES_MAX: usize = 128 << 10;
 /// Header lines of a request.
 const HEADERS_MAX: usize = 100;
 /// The pause after a failed accept (no descriptors left).

@@ -18,7 +18,11 @@ const SECONDS: u64 = 10;
 
 /// Every parser under test: a name, inputs to start from, and a function that asserts.
 fn targets() -> Vec<Target> {
-    Vec::new()
+    vec![Target {
+        name: "exposition",
+        seeds: vec![it::stubs::page(20).into_bytes()],
+        run: wire::fuzz::fuzz,
+    }]
 }
 
 fn main() -> ExitCode {

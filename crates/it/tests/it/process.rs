@@ -28,7 +28,8 @@ pub(crate) async fn pages() -> Pages {
 
 #[tokio::test]
 async fn tells_health_and_readiness() {
-    let program = Program::start(&shop(&pages().await)).await;
+    let pages = pages().await;
+    let program = Program::start(&shop(&pages)).await;
     let health = program.main("GET", "/healthz").await;
     assert_eq!(
         (health.status, health.json()["status"].as_str()),
@@ -102,7 +103,8 @@ async fn quit_lets_an_open_scrape_finish() {
 /// USR1 writes what the process is doing, and the process goes on.
 #[tokio::test]
 async fn usr1_dumps_diagnostics() {
-    let program = Program::start(&shop(&pages().await)).await;
+    let pages = pages().await;
+    let program = Program::start(&shop(&pages)).await;
     let before = program.stderr().len();
     program.signal(Signal::USR1);
     wait::until("a dump on standard error", SOON, async || {

@@ -162,12 +162,13 @@ fn list_targets(gateway: &Gateway) -> Json<serde_json::Value> {
         .iter()
         .map(|target| target.view())
         .collect();
+    let names_twice = gateway.names_twice();
     let sources: Vec<_> = gateway
         .sources()
         .iter()
-        .map(|source| source.view())
+        .map(|source| source.view(&names_twice))
         .collect();
-    Json(json!({"targets": targets, "sources": sources, "names_twice": gateway.names_twice()}))
+    Json(json!({"targets": targets, "sources": sources}))
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use wire::exposition::{Format, Limits, Page, merge};
 
-use super::auth::uri;
+use super::auth::{Credential, uri};
 use super::config::{Convert, HealthRule, PartConfig};
 use super::failure::{Failure, FailureKind};
 use super::session::{Lease, Session};
@@ -41,8 +41,15 @@ pub(crate) struct Scraped {
 /// What came of one request.
 enum Fetched<T> {
     Good(T),
-    SessionOver(StatusCode),
+    SessionOver(Refusal),
     Failed(Failure),
+}
+
+/// An answer that says that the session is over.
+struct Refusal {
+    status: StatusCode,
+    /// The credential to try next, when the answer brings it.
+    next: Option<Credential>,
 }
 
 /// Fetches and joins a target's page before `deadline`.
@@ -76,9 +83,10 @@ async fn scrape_within(
     deadline: Instant,
 ) -> Result<(Scraped, Standing), Failure> {
     let session = target.session()?;
-    let Ok(_slot) = target.slots.try_acquire() else {
+    let waited = tokio::time::timeout_at(deadline.into(), target.slots.acquire()).await;
+    let Ok(Ok(_slot)) = waited else {
         let at_once = target.config().limits.concurrency;
-        let reason = format!("{at_once} scrapes of this target are under way already");
+        let reason = format!("{at_once} scrapes of this target were under way all the time");
         return Err(Failure::new(FailureKind::Busy, reason));
     };
     let left = deadline.saturating_duration_since(clock::now());
@@ -98,7 +106,9 @@ async fn scrape_within(
         if lease.is_fresh {
             return Err(fetching.refused(&lease, status));
         }
-        lease = session.renew(&lease, deadline).await?;
+        lease = session
+            .renew(&lease, parts.next_credential(), deadline)
+            .await?;
         fetching.again(&mut parts, &lease).await;
         if let Some(status) = parts.session_over() {
             return Err(fetching.refused(&lease, status));
@@ -126,12 +136,20 @@ impl Parts {
     /// The status of the first answer that says that the session is over.
     fn session_over(&self) -> Option<StatusCode> {
         let mut pages = self.pages.iter().filter_map(|page| match page {
-            Fetched::SessionOver(status) => Some(*status),
+            Fetched::SessionOver(refusal) => Some(refusal.status),
             Fetched::Good(_) | Fetched::Failed(_) => None,
         });
         pages.next().or(match &self.health {
-            Some(Fetched::SessionOver(status)) => Some(*status),
+            Some(Fetched::SessionOver(refusal)) => Some(refusal.status),
             _ => None,
+        })
+    }
+
+    /// A credential that a refusal brought along.
+    fn next_credential(&mut self) -> Option<Credential> {
+        self.pages.iter_mut().find_map(|page| match page {
+            Fetched::SessionOver(refusal) => refusal.next.take(),
+            Fetched::Good(_) | Fetched::Failed(_) => None,
         })
     }
 
@@ -224,7 +242,7 @@ impl Fetching<'_> {
                 }
                 Fetched::Good(PartPage { page, age: None })
             }
-            Fetched::SessionOver(status) => Fetched::SessionOver(status),
+            Fetched::SessionOver(refusal) => Fetched::SessionOver(refusal),
             Fetched::Failed(failure) => {
                 self.target
                     .metrics
@@ -232,6 +250,14 @@ impl Fetching<'_> {
                 Fetched::Failed(failure)
             }
         }
+    }
+
+    fn over<T>(&self, head: &http::response::Parts) -> Fetched<T> {
+        let next = self.session.scheme().credential_of_refusal(&head.headers);
+        Fetched::SessionOver(Refusal {
+            status: head.status,
+            next,
+        })
     }
 
     /// Sends a signed GET.
@@ -267,7 +293,7 @@ impl Fetching<'_> {
         };
         let (head, body) = response.into_parts();
         if self.session.rules().ends_session(head.status) {
-            return Fetched::SessionOver(head.status);
+            return self.over(&head);
         }
         if head.status != StatusCode::OK {
             return Fetched::Failed(Failure::of_status(&what, head.status, &head.headers));
@@ -315,7 +341,7 @@ impl Fetching<'_> {
         };
         let (head, body) = response.into_parts();
         if self.session.rules().ends_session(head.status) {
-            return Fetched::SessionOver(head.status);
+            return self.over(&head);
         }
         if config.rule == HealthRule::Status {
             let is_well = head.status == StatusCode::OK;
@@ -346,11 +372,9 @@ impl Fetching<'_> {
         {
             let (page, is_up) = match fetched {
                 Fetched::Good(page) => (Some(page), true),
-                Fetched::SessionOver(status) => {
-                    return Err(Failure::new(
-                        FailureKind::Refused,
-                        format!("answered {status}"),
-                    ));
+                Fetched::SessionOver(refusal) => {
+                    let reason = format!("answered {}", refusal.status);
+                    return Err(Failure::new(FailureKind::Refused, reason));
                 }
                 Fetched::Failed(failure) => {
                     let stale = part.cache_ttl.and_then(|ttl| state.last_within(ttl, now));

@@ -18,7 +18,7 @@ use base::retry::Backoff;
 use base::single_flight::SingleFlight;
 use base::supervise::Supervisor;
 
-use super::auth::{Credential, LoginContext, Scheme};
+use super::auth::{Credential, LoginContext, Obtained, Scheme};
 use super::config::SessionRules;
 use super::failure::{Failure, FailureKind};
 use super::metrics::TargetMetrics;
@@ -138,24 +138,33 @@ impl Session {
         self.log_in(deadline).await
     }
 
-    /// A credential other than the one of `lease`, which the target refused.
+    /// A credential other than the one of `lease`, which the target refused: `next`, when the
+    /// refusal brought one, or what a new login gives.
     ///
     /// # Errors
     /// As [`Self::lease`].
     pub(crate) async fn renew(
         self: &Arc<Self>,
         lease: &Lease,
+        next: Option<Credential>,
         deadline: Instant,
     ) -> Result<Lease, Failure> {
-        {
+        let is_held = {
             let mut state = self.state();
-            if state
+            let is_held = state
                 .held
                 .as_ref()
-                .is_some_and(|held| held.generation == lease.generation)
-            {
+                .is_some_and(|held| held.generation == lease.generation);
+            if is_held {
                 state.held = None;
             }
+            is_held
+        };
+        if let Some(credential) = next.filter(|_| is_held) {
+            self.keep(Ok(Obtained {
+                credential,
+                life: None,
+            }));
         }
         self.lease(deadline).await.map(|lease| Lease {
             is_fresh: true,
@@ -259,7 +268,7 @@ impl Session {
         follow
     }
 
-    fn keep(&self, obtained: Result<super::auth::Obtained, Failure>) {
+    fn keep(&self, obtained: Result<Obtained, Failure>) {
         let now = clock::now();
         let mut state = self.state();
         match obtained {

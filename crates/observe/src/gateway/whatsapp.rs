@@ -97,8 +97,9 @@ pub(crate) fn read_auth(
     let password = section
         .required("password")
         .and_then(|field| SecretSource::read(&field));
+    let rules = SessionRules::read(&mut section);
     section.finish();
-    Some((login(origin, username?, password?), SessionRules::default()))
+    Some((login(origin, username?, password?), rules))
 }
 
 /// What a health page says.

@@ -63,6 +63,18 @@ impl Digest {
         })
     }
 
+    /// The challenge that a refusal carries: it is answered without asking for another.
+    pub(super) fn challenge_of(headers: &http::HeaderMap) -> Option<Credential> {
+        let offered = headers.get_all(WWW_AUTHENTICATE);
+        let offered = offered.iter().filter_map(|value| value.to_str().ok());
+        let challenge = wire::digest::choose(offered).ok()?;
+        let count = AtomicU32::new(0);
+        Some(Credential::Challenge(Box::new(Challenge {
+            challenge,
+            count,
+        })))
+    }
+
     pub(super) fn answer(
         &self,
         challenge: &Challenge,

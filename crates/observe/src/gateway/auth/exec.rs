@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use base::clock;
+use rustix::process::{Pid, Signal, kill_process_group};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::io::AsyncReadExt;
@@ -62,9 +63,11 @@ impl Exec {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| failed(error.to_string()))?;
+        let mut group = Group(child.id());
         let mut output = String::new();
         if let Some(stdout) = child.stdout.take() {
             let mut stdout = stdout.take(OUTPUT_BYTES_MAX);
@@ -73,15 +76,38 @@ impl Exec {
                 .await
                 .map_err(|error| failed(error.to_string()))?;
         }
+        if output.len() as u64 == OUTPUT_BYTES_MAX {
+            return Err(failed(format!(
+                "it prints {OUTPUT_BYTES_MAX} bytes and more"
+            )));
+        }
         let status = child
             .wait()
             .await
             .map_err(|error| failed(error.to_string()))?;
+        group.0 = None;
         if status.success() {
             return Ok(output);
         }
         let reason = format!("login refused: program {program} ended with {status}");
         Err(Failure::new(FailureKind::AuthFailed, reason))
+    }
+}
+
+/// The program and all that it started; they end when this is dropped before the program ended.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let pid = self
+            .0
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && let Err(error) = kill_process_group(pid, Signal::KILL)
+        {
+            tracing::debug!(%error, "the program of a login was gone already");
+        }
     }
 }
 

@@ -68,10 +68,10 @@ impl LoginToken {
         if !self.ok_status.contains(&answer.status.as_u16()) {
             return Err(answer.failure(&self.request.url));
         }
-        let token = extract(&answer, &self.extract.token)?
+        let token = extract(&answer, &self.extract.token, false)?
             .ok_or_else(|| bad_answer("login: there is no token where `extract.token` looks"))?;
         let life = match &self.extract.expires {
-            Some((from, format)) => extract(&answer, from)?
+            Some((from, format)) => extract(&answer, from, true)?
                 .map(|text| life(&text, *format, unix_seconds()))
                 .transpose()?,
             None => None,
@@ -156,13 +156,18 @@ fn fill_json(
 }
 
 /// The text at a place of the answer; `None` when there is nothing.
-fn extract(answer: &LoginAnswer, from: &ExtractFrom) -> Result<Option<String>, Failure> {
+fn extract(
+    answer: &LoginAnswer,
+    from: &ExtractFrom,
+    takes_numbers: bool,
+) -> Result<Option<String>, Failure> {
     Ok(match from {
         ExtractFrom::Pointer(pointer) => {
             let json = answer.json()?;
             json.pointer(pointer).and_then(|value| match value {
                 serde_json::Value::String(text) => Some(text.clone()),
-                serde_json::Value::Number(number) => Some(number.to_string()),
+                // Expiries are numbers; a token that is one is a mistake of the pointer.
+                serde_json::Value::Number(number) if takes_numbers => Some(number.to_string()),
                 _ => None,
             })
         }
@@ -198,7 +203,8 @@ fn life(text: &str, format: ExpiryFormat, now: i64) -> Result<Duration, Failure>
             .ok()
             .map(|end| (end.unix_timestamp() - now) as f64),
     };
-    end.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+    end.filter(|seconds| seconds.is_finite())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
         .ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
             bad_answer(format!(

@@ -259,6 +259,22 @@ impl Scheme {
         }
     }
 
+    /// The next credential, when a refusal brings it along.
+    pub(crate) fn credential_of_refusal(&self, headers: &HeaderMap) -> Option<Credential> {
+        match self {
+            Self::Digest(_) => digest::Digest::challenge_of(headers),
+            Self::None
+            | Self::Header(..)
+            | Self::Query(..)
+            | Self::Hmac(_)
+            | Self::Sigv4(_)
+            | Self::LoginToken(_)
+            | Self::Oauth2(_)
+            | Self::FormCookie(_)
+            | Self::Exec(_) => None,
+        }
+    }
+
     /// Puts the credential on a request to `url`.
     ///
     /// # Errors

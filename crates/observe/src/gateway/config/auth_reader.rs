@@ -17,7 +17,8 @@ use crate::gateway::template;
 const STEPS_MAX: usize = 16;
 
 impl SessionRules {
-    fn read(section: &mut Section<'_>) -> Self {
+    /// Reads the keys that all kinds share.
+    pub fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let invalid_on = section.optional("invalid_on").and_then(|field| {
             field.list(|field| match field.node.text() {
@@ -377,7 +378,7 @@ fn read_apply(section: &mut Section<'_>) -> Apply {
 }
 
 fn oauth2(section: &mut Section<'_>) -> Option<AuthConfig> {
-    let grant = section.required("grant").and_then(|field| {
+    let grant = section.optional("grant").and_then(|field| {
         field.choice(&[
             ("client_credentials", Grant::ClientCredentials),
             ("password", Grant::Password),
@@ -423,7 +424,6 @@ fn oauth2(section: &mut Section<'_>) -> Option<AuthConfig> {
         params: params.unwrap_or_default().into_iter().collect(),
         token_url: token_url?,
     };
-    grant?;
     check_oauth2(&config, section.field());
     Some(AuthConfig::Oauth2(Box::new(config)))
 }

@@ -108,7 +108,7 @@ fn read_part(field: &Field<'_>, base: &Url) -> Option<PartConfig> {
     let name = section.optional("name").and_then(|field| field.text());
     let query = section
         .optional("query")
-        .and_then(|field| field.entries(|_, field| field.text()));
+        .and_then(|field| read_query(&field));
     let optional = section
         .optional("optional")
         .and_then(|field| field.boolean());
@@ -135,6 +135,18 @@ fn read_part(field: &Field<'_>, base: &Url) -> Option<PartConfig> {
         cache_ttl,
         convert: convert.unwrap_or(Convert::Passthrough),
     })
+}
+
+/// A query as a text (`format=prometheus`) or as a mapping.
+fn read_query(field: &Field<'_>) -> Option<Vec<(String, String)>> {
+    match field.node.text() {
+        Some(text) => Some(
+            url::form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect(),
+        ),
+        None => field.entries(|_, field| field.text()),
+    }
 }
 
 /// The section `health`; its path is relative to the target's address.

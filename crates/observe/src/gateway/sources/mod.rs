@@ -51,6 +51,8 @@ pub(crate) struct SourceView {
     targets: usize,
     error: Option<String>,
     refused: Vec<String>,
+    /// Names that an earlier source has already.
+    names_taken: Vec<String>,
     last_read: Option<i64>,
 }
 
@@ -147,7 +149,7 @@ impl Source {
     }
 
     /// For `/v1/gateway/targets`.
-    pub(crate) fn view(&self) -> SourceView {
+    pub(crate) fn view(&self, names_twice: &[String]) -> SourceView {
         let state = self.state();
         SourceView {
             kind: match self.config {
@@ -158,6 +160,12 @@ impl Source {
             targets: state.targets.len(),
             error: state.error.clone(),
             refused: state.refused.clone(),
+            names_taken: state
+                .targets
+                .iter()
+                .filter(|target| names_twice.contains(&target.name))
+                .map(|target| target.name.clone())
+                .collect(),
             last_read: state.last_read,
         }
     }
