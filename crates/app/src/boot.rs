@@ -72,13 +72,13 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
             return ExitCode::from(exit_code::NOT_READY);
         }
     };
-    let code = runtime.block_on(run(config, loaded, environment, started));
+    let code = runtime.block_on(run(&config, &loaded, environment, started));
     // A service that blocks its thread was reported as late; nobody waits for it any more.
     runtime.shutdown_background();
     ExitCode::from(code)
 }
 
-async fn run(config: Config, loaded: Loaded, environment: &Environment, started: Instant) -> u8 {
+async fn run(config: &Config, loaded: &Loaded, environment: &Environment, started: Instant) -> u8 {
     let program = match build(config, loaded, environment, started) {
         Ok(program) => program,
         Err(error) => {
@@ -115,8 +115,8 @@ struct Parts<'a> {
 }
 
 fn build(
-    config: Config,
-    loaded: Loaded,
+    config: &Config,
+    loaded: &Loaded,
     environment: &Environment,
     started: Instant,
 ) -> Result<Program, BoxError> {
@@ -127,14 +127,14 @@ fn build(
     let pid_file = pid_file
         .map(|path| PidFile::acquire(path, is_replacement))
         .transpose()?;
-    create_data_dir(&config)?;
+    create_data_dir(config)?;
     let tls = config
         .tls
         .as_ref()
         .map(|files| tls::server(&files.cert, &files.key))
         .transpose()?;
     let mut parts = Parts {
-        config: &config,
+        config,
         origin: &loaded.origin,
         environment,
         supervisor: Supervisor::new(),
@@ -160,7 +160,7 @@ fn build(
     }
     let own = Arc::new(own_access(&config.metrics, environment)?);
     routes = routes.merge(web::routes(&parts.health, &parts.metrics, own));
-    let reload = Reload::new(&config, &loaded, environment, gateway);
+    let reload = Reload::new(config, loaded, environment, gateway);
     routes = routes.merge(web::local_routes(Arc::new(reload)));
     parts.serve(main, routes, &MAIN_LISTENS, true);
     parts.supervisor.bus().map(&ready, &READY);
@@ -339,7 +339,7 @@ fn random_token() -> Result<String, BoxError> {
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| "the system gives no random bytes")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(wire::auth::hex(&bytes))
 }
 
 /// Writes a file beside and renames it, so that nobody reads half of it.

@@ -29,7 +29,7 @@ mod tests {
     fn delays_double_up_to_the_ceiling() {
         let backoff = Backoff {
             first: Duration::from_secs(1),
-            ceiling: Duration::from_secs(900),
+            ceiling: Duration::from_mins(15),
         };
         let seconds: Vec<u64> = (1..=12).map(|n| backoff.delay(n, 0.0).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);

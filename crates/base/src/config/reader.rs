@@ -230,7 +230,7 @@ impl<'a> Section<'a> {
             .iter()
             .find(|(name, _)| name.text() == Some(key))?;
         let path = join(&self.field.path, key);
-        (!node.is_null()).then(|| Field {
+        (!node.is_null()).then_some(Field {
             node,
             path,
             context: self.field.context,

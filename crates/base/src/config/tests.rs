@@ -86,16 +86,19 @@ fn digits_stay_text() {
 #[test]
 fn hostile_documents_are_refused() {
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-    let mut bomb = String::from("a: &a [1,1,1,1,1,1,1,1,1,1]\n");
-    for (from, to) in ["a", "b", "c", "d", "e", "f"]
-        .iter()
-        .zip(["b", "c", "d", "e", "f", "g"])
-    {
-        bomb.push_str(&format!(
-            "{to}: &{to} [{}]\n",
-            vec![format!("*{from}"); 10].join(",")
-        ));
-    }
+    let links = [
+        ("a", "b"),
+        ("b", "c"),
+        ("c", "d"),
+        ("d", "e"),
+        ("e", "f"),
+        ("f", "g"),
+    ];
+    let lines = links.map(|(from, to)| {
+        let ten = vec![format!("*{from}"); 10].join(",");
+        format!("{to}: &{to} [{ten}]")
+    });
+    let bomb = format!("a: &a [1,1,1,1,1,1,1,1,1,1]\n{}", lines.join("\n"));
     for text in [
         deep.as_str(),
         bomb.as_str(),

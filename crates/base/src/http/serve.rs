@@ -38,7 +38,7 @@ const DRAIN_IDLE: Duration = Duration::from_secs(90);
 /// The longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the head of a request, idle time included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// The largest head of a request: more than the longest URL that is looked at (64 KiB), so that
 /// one that is too long is answered and not cut off.
 const HEAD_BYTES_MAX: usize = 128 << 10;
@@ -217,20 +217,19 @@ where
         ended = connection.as_mut() => Some(ended),
         () = scope.stopping() => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            let patience = if scope.supervisor().exit_kind() == ExitKind::Graceful {
-                DRAIN_IDLE
-            } else {
-                Duration::ZERO
-            };
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = finish(patience, &scope) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        let patience = if scope.supervisor().exit_kind() == ExitKind::Graceful {
+            DRAIN_IDLE
+        } else {
+            Duration::ZERO
+        };
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = finish(patience, &scope) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
         }
     };

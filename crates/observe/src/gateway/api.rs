@@ -35,35 +35,24 @@ const RICH_TYPE: &str = "application/vnd.landline+json";
 /// The table of paths.
 pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
     let policy = || Policy::Granted(gateway.access());
-    let (a, b, c, d, e) = (
-        gateway.clone(),
-        gateway.clone(),
-        gateway.clone(),
-        gateway.clone(),
-        gateway.clone(),
-    );
+    let with = || Arc::clone(gateway);
+    let scraped = with();
+    let metrics = move |Path(name): Path<String>, headers: HeaderMap| async move {
+        get_metrics(&scraped, &name, headers).await
+    };
+    let known = with();
+    let health = move |headers: HeaderMap| async move { get_health(&known, &headers) };
+    let listed = with();
+    let targets = move || async move { list_targets(&listed) };
+    let discovered = with();
+    let discovery =
+        move |headers: HeaderMap| async move { discover_targets(&discovered, &headers) };
     Routes::default()
-        .get(
-            "/metrics/{name}",
-            policy(),
-            move |Path(name): Path<String>, headers| async move {
-                get_metrics(&a, &name, headers).await
-            },
-        )
-        .get("/health", policy(), move |headers: HeaderMap| async move {
-            get_health(&b, &headers)
-        })
-        .get("/health/", policy(), move |headers: HeaderMap| async move {
-            get_health(&e, &headers)
-        })
-        .get("/v1/gateway/targets", policy(), move || async move {
-            list_targets(&c)
-        })
-        .get(
-            "/v1/gateway/sd",
-            policy(),
-            move |headers: HeaderMap| async move { discover_targets(&d, &headers) },
-        )
+        .get("/metrics/{name}", policy(), metrics)
+        .get("/health", policy(), health.clone())
+        .get("/health/", policy(), health)
+        .get("/v1/gateway/targets", policy(), targets)
+        .get("/v1/gateway/sd", policy(), discovery)
 }
 
 async fn get_metrics(gateway: &Gateway, name: &str, headers: HeaderMap) -> Response {

@@ -208,6 +208,9 @@ impl TargetMetrics {
     }
 }
 
+/// Reads one gauge of a target.
+type Read = fn(&Target, Instant) -> Option<f64>;
+
 /// Gauges of the targets that exist now.
 #[derive(Debug)]
 struct TargetGauges {
@@ -218,7 +221,6 @@ impl Collector for TargetGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let now = clock::now();
         let targets = self.registry.targets();
-        type Read = fn(&Target, Instant) -> Option<f64>;
         let gauges: [(&str, &str, Read); 5] = [
             (
                 "token_expiry_seconds",

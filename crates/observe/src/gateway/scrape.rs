@@ -14,7 +14,7 @@ use http_body_util::Full;
 use wire::exposition::{Format, Limits, Page, merge};
 
 use super::auth::{Credential, uri};
-use super::config::{Convert, HealthRule, PartConfig};
+use super::config::{Convert, HealthRule, PartConfig, TargetConfig};
 use super::failure::{Failure, FailureKind};
 use super::session::{Lease, Session};
 use super::target::{Standing, Target};
@@ -366,39 +366,7 @@ impl Fetching<'_> {
     /// One page out of the parts, and how it stands.
     fn join(&self, parts: Parts) -> Result<(Scraped, Standing), Failure> {
         let config = self.target.config();
-        let (now, mut standing) = (clock::now(), Standing::default());
-        let (mut pages, mut up, mut ages) = (Vec::new(), Vec::new(), Vec::new());
-        for ((part, state), fetched) in config.parts.iter().zip(&self.target.parts).zip(parts.pages)
-        {
-            let (page, is_up) = match fetched {
-                Fetched::Good(page) => (Some(page), true),
-                Fetched::SessionOver(refusal) => {
-                    let reason = format!("answered {}", refusal.status);
-                    return Err(Failure::new(FailureKind::Refused, reason));
-                }
-                Fetched::Failed(failure) => {
-                    let stale = part.cache_ttl.and_then(|ttl| state.last_within(ttl, now));
-                    if stale.is_none() && !part.optional {
-                        return Err(failure);
-                    }
-                    standing.parts.push((part.name.clone(), failure.reason));
-                    (
-                        stale.map(|(page, age)| PartPage {
-                            page,
-                            age: Some(age),
-                        }),
-                        false,
-                    )
-                }
-            };
-            let label = [("part", part.name.as_str())];
-            up.push((label, f64::from(u8::from(is_up))));
-            if part.every.is_some() || part.cache_ttl.is_some() {
-                let age = page.as_ref().and_then(|page| page.age).unwrap_or_default();
-                ages.push((label, age.as_secs_f64()));
-            }
-            pages.extend(page.map(|page| page.page));
-        }
+        let mut collected = self.collect(parts.pages)?;
         let health = match parts.health {
             Some(Fetched::Good(health)) => health,
             Some(Fetched::Failed(failure)) => {
@@ -411,35 +379,28 @@ impl Fetching<'_> {
             Some(Fetched::SessionOver(_)) | None => None,
         };
         let is_single = config.parts.len() == 1 && health.is_none();
-        let format = match (is_single, pages.first()) {
+        let format = match (is_single, collected.pages.first()) {
             (true, Some(page)) => page.format(),
             _ => self.wanted,
         };
+        let pages = &mut collected.pages;
         let mut page = match pages.pop() {
             Some(page) if pages.is_empty() => page,
             last => {
                 pages.extend(last);
-                merge(pages.into_iter().map(|page| page.convert(format)).collect())
+                merge(pages.drain(..).map(|page| page.convert(format)).collect())
             }
         };
         if let Some(health) = &health {
             self.push_health(&mut page, health);
         }
-        if config.parts.len() > 1 {
-            page.push_gauge(
-                "gateway_part_up",
-                "Whether this part of the page was fetched",
-                &up,
-            );
-        }
-        if !ages.is_empty() {
-            page.push_gauge(
-                "gateway_part_age_seconds",
-                "Age of a part that is not of this scrape",
-                &ages,
-            );
-        }
-        standing.health = health;
+        collected.push_gauges(&mut page, config);
+        let parts = collected.missing;
+        let standing = Standing {
+            parts,
+            health,
+            ..Standing::default()
+        };
         Ok((
             Scraped {
                 format,
@@ -447,6 +408,38 @@ impl Fetching<'_> {
             },
             standing,
         ))
+    }
+
+    /// The pages of the parts, fetched or kept; fails when a part is missing that must be there.
+    fn collect(&self, fetched: Vec<Fetched<PartPage>>) -> Result<Collected, Failure> {
+        let now = clock::now();
+        let mut collected = Collected::default();
+        let parts = self.target.config().parts.iter().zip(&self.target.parts);
+        for ((part, state), fetched) in parts.zip(fetched) {
+            let failure = match fetched {
+                Fetched::Good(PartPage { page, age }) => {
+                    collected.pages.push(page);
+                    collected.up.push(1.0);
+                    collected.ages.push(age.unwrap_or_default().as_secs_f64());
+                    continue;
+                }
+                Fetched::SessionOver(refusal) => {
+                    let reason = format!("part {} answered {}", part.name, refusal.status);
+                    Failure::new(FailureKind::Refused, reason)
+                }
+                Fetched::Failed(failure) => failure,
+            };
+            let stale = part.cache_ttl.and_then(|ttl| state.last_within(ttl, now));
+            if stale.is_none() && !part.optional {
+                return Err(failure);
+            }
+            collected.missing.push((part.name.clone(), failure.reason));
+            collected.up.push(0.0);
+            let age = stale.as_ref().map(|(_, age)| *age).unwrap_or_default();
+            collected.ages.push(age.as_secs_f64());
+            collected.pages.extend(stale.map(|(page, _)| page));
+        }
+        Ok(collected)
     }
 
     fn push_health(&self, page: &mut Page, health: &Health) {
@@ -468,5 +461,41 @@ impl Fetching<'_> {
             .map_or("", String::as_str);
         let labels = [("customer", customer.as_str()), ("customer_name", name)];
         page.push_gauge(HEALTH_METRIC, HEALTH_HELP, &[(labels, value)]);
+    }
+}
+
+/// What the parts gave, each list in their order.
+#[derive(Default)]
+struct Collected {
+    pages: Vec<Page>,
+    up: Vec<f64>,
+    ages: Vec<f64>,
+    missing: Vec<(String, String)>,
+}
+
+impl Collected {
+    /// Says of every part whether it was fetched, and of those that may be older how old.
+    fn push_gauges(&self, page: &mut Page, config: &TargetConfig) {
+        let names = config
+            .parts
+            .iter()
+            .map(|part| [("part", part.name.as_str())]);
+        let up: Vec<_> = names.zip(self.up.iter().copied()).collect();
+        if config.parts.len() > 1 {
+            let help = "Whether this part of the page was fetched";
+            page.push_gauge("gateway_part_up", help, &up);
+        }
+        let may_be_old = |part: &PartConfig| part.every.is_some() || part.cache_ttl.is_some();
+        let ages: Vec<_> = config
+            .parts
+            .iter()
+            .zip(&self.ages)
+            .filter(|(part, _)| may_be_old(part))
+            .map(|(part, age)| ([("part", part.name.as_str())], *age))
+            .collect();
+        if !ages.is_empty() {
+            let help = "Age of a part that is not of this scrape";
+            page.push_gauge("gateway_part_age_seconds", help, &ages);
+        }
     }
 }

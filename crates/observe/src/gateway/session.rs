@@ -26,7 +26,7 @@ use super::metrics::TargetMetrics;
 /// Waits after failures.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
-    ceiling: Duration::from_secs(15 * 60),
+    ceiling: Duration::from_mins(15),
 };
 /// The longest login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);

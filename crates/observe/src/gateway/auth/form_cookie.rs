@@ -70,30 +70,27 @@ impl FormCookie {
         context: &LoginContext,
         deadline: Instant,
     ) -> Result<Obtained, Failure> {
-        let mut cookies = CookieStore::default();
+        let cookies = CookieStore::default();
+        let mut walk = Walk {
+            context,
+            deadline,
+            cookies,
+        };
         let mut carried = Carried::default();
         for (index, step) in self.steps.iter().enumerate() {
             let is_last = index + 1 == self.steps.len();
             let body = self.form(&context.name, step, &carried)?;
-            let answer = self
-                .follow(
-                    context,
-                    step,
-                    body,
-                    &carried,
-                    (&mut cookies, deadline, is_last),
-                )
-                .await?;
+            let answer = walk.follow(step, body, &carried, is_last).await?;
             carried = match &step.csrf {
                 Some(csrf) => carry(csrf, &answer)?,
                 None => Carried::default(),
             };
             if is_last {
-                self.check(&step.url, &answer, &cookies)?;
+                self.check(&step.url, &answer, &walk.cookies)?;
             }
         }
         Ok(Obtained {
-            credential: Credential::Cookies(Box::new(cookies)),
+            credential: Credential::Cookies(Box::new(walk.cookies)),
             life: None,
         })
     }
@@ -118,27 +115,55 @@ impl FormCookie {
         Ok(form.finish())
     }
 
+    fn check(&self, url: &Url, answer: &LoginAnswer, cookies: &CookieStore) -> Result<(), Failure> {
+        if !self.success.status.contains(&answer.status.as_u16()) {
+            return Err(answer.failure(url));
+        }
+        let refused = |reason: String| Failure::new(FailureKind::AuthFailed, reason);
+        if let Some(text) = &self.success.redirect_not
+            && let Some(to) = answer.redirect(url)
+            && to.as_str().contains(text.as_str())
+        {
+            let path: String = to.path().chars().take(80).collect();
+            return Err(refused(format!("login refused: it leads back to {path}")));
+        }
+        let has = |name: &String| cookies.iter_unexpired().any(|cookie| cookie.name() == name);
+        match &self.success.cookie {
+            Some(name) if !has(name) => Err(refused(format!(
+                "login refused: no cookie `{name}` came of it"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A login on its way from step to step.
+struct Walk<'a> {
+    context: &'a LoginContext,
+    deadline: Instant,
+    cookies: CookieStore,
+}
+
+impl Walk<'_> {
     /// Sends a step's request. The redirects of a page that is only read are followed on its own
     /// origin; the answer of the last step is what it is, because its redirect is the success.
     async fn follow(
-        &self,
-        context: &LoginContext,
+        &mut self,
         step: &FormStep,
-        body: String,
+        mut body: String,
         carried: &Carried,
-        (cookies, deadline, is_last): (&mut CookieStore, Instant, bool),
+        is_last: bool,
     ) -> Result<LoginAnswer, Failure> {
         let mut url = step.url.clone();
         let mut method = step.method;
-        let mut body = body;
         for _ in 0..=REDIRECTS_MAX {
             if method == FormMethod::Get && !body.is_empty() {
                 url.set_query(Some(&body));
                 body.clear();
             }
-            let request = build(&url, method, &body, cookies, carried.header.as_ref())?;
-            let answer = send(context, request, &url, deadline).await?;
-            store(cookies, &url, &answer);
+            let request = build(&url, method, &body, &self.cookies, carried.header.as_ref())?;
+            let answer = send(self.context, request, &url, self.deadline).await?;
+            store(&mut self.cookies, &url, &answer);
             let next = answer
                 .status
                 .is_redirection()
@@ -164,27 +189,6 @@ impl FormCookie {
         Err(bad_answer(format!(
             "login: more than {REDIRECTS_MAX} redirects"
         )))
-    }
-
-    fn check(&self, url: &Url, answer: &LoginAnswer, cookies: &CookieStore) -> Result<(), Failure> {
-        if !self.success.status.contains(&answer.status.as_u16()) {
-            return Err(answer.failure(url));
-        }
-        let refused = |reason: String| Failure::new(FailureKind::AuthFailed, reason);
-        if let Some(text) = &self.success.redirect_not
-            && let Some(to) = answer.redirect(url)
-            && to.as_str().contains(text.as_str())
-        {
-            let path: String = to.path().chars().take(80).collect();
-            return Err(refused(format!("login refused: it leads back to {path}")));
-        }
-        let has = |name: &String| cookies.iter_unexpired().any(|cookie| cookie.name() == name);
-        match &self.success.cookie {
-            Some(name) if !has(name) => Err(refused(format!(
-                "login refused: no cookie `{name}` came of it"
-            ))),
-            _ => Ok(()),
-        }
     }
 }
 

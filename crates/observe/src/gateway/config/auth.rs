@@ -13,9 +13,9 @@ use url::Url;
 use super::as_duration;
 
 /// The default of `ttl_max` and `ttl_default`.
-const TTL_DEFAULT: Duration = Duration::from_secs(3_600);
+const TTL_DEFAULT: Duration = Duration::from_hours(1);
 /// The default of `margin`.
-const MARGIN_DEFAULT: Duration = Duration::from_secs(60);
+const MARGIN_DEFAULT: Duration = Duration::from_mins(1);
 
 /// When a session is over, and how long it may last.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,6 +82,10 @@ impl SessionRules {
 #[expect(
     missing_docs,
     reason = "the fields are the keys of docs/operate/gateway.md"
+)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a target, and most are logins"
 )]
 pub enum AuthConfig {
     /// Nothing to do.

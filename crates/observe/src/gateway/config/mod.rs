@@ -370,7 +370,7 @@ fn read_mysql(section: &mut Section<'_>) -> Option<MysqlConfig> {
         .and_then(|f| f.choice(&[("whatsapp", ())]));
     let base_url = section.required("base_url").and_then(|field| {
         let text = field.text()?;
-        let example = text.replace("{number}", "441234567890");
+        let example = text.replace("{number}", "1");
         let is_usable =
             Url::parse(&example).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !is_usable {
