@@ -56,10 +56,8 @@ impl<'a> Field<'a> {
 
     /// `None`, after reporting that `wanted` should stand here.
     fn refuse<T>(&self, wanted: &str, help: Option<&str>) -> Option<T> {
-        let found = match self.node.text() {
-            Some(text) if !self.node.is_null() => format!("`{}`", text.escape_debug()),
-            _ => self.node.shape().to_owned(),
-        };
+        // What stands here could be a secret in the wrong place, so it is not repeated.
+        let found = self.node.shape();
         self.error(format!("{wanted} is expected here, not {found}"), help);
         None
     }
@@ -151,7 +149,17 @@ impl<'a> Field<'a> {
             return Some(value.clone());
         }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        self.refuse(&format!("one of {}", words.join(", ")), None)
+        let shown: String = text.chars().take(40).collect();
+        let words = words.join(", ");
+        if shown.is_empty() {
+            return self.refuse(&format!("one of {words}"), None);
+        }
+        let shown = shown.escape_debug();
+        self.error(
+            format!("one of {words} is expected here, not `{shown}`"),
+            None,
+        );
+        None
     }
 
     /// Every item of a list through `read`; items with problems are left out.

@@ -59,9 +59,9 @@ fn every_problem_is_reported_with_its_place() {
         found,
         [
             "1:1  `name` is missing",
-            "2:9 listen an IP address and a port is expected here, not `nowhere`",
+            "2:9 listen an IP address and a port is expected here, not a single value",
             "3:1 limts unknown key `limts`",
-            "4:19 limits.timeout a duration is expected here, not `3`",
+            "4:19 limits.timeout a duration is expected here, not a single value",
         ]
     );
 }

@@ -70,6 +70,7 @@ pub struct Gateway {
     environment: BTreeMap<String, String>,
     folder: PathBuf,
     urgent: Notify,
+    rebuilding: Mutex<()>,
 }
 
 impl Gateway {
@@ -91,6 +92,7 @@ impl Gateway {
             config: Mutex::new(Arc::new(config)),
             names_twice: Mutex::default(),
             urgent: Notify::new(),
+            rebuilding: Mutex::default(),
             registry,
             metrics,
             component: parts.component,
@@ -154,9 +156,12 @@ impl Gateway {
         loop {
             let mut has_changed = self.registry.has_changed_files();
             for source in self.sources() {
-                has_changed |= source
-                    .refresh(&self.folder, &self.environment, is_urgent)
-                    .await;
+                has_changed |= tokio::select! {
+                    has_changed = source.refresh(&self.folder, &self.environment, is_urgent) => {
+                        has_changed
+                    }
+                    () = scope.stopping() => return,
+                };
             }
             if has_changed || is_first {
                 self.rebuild();
@@ -174,6 +179,11 @@ impl Gateway {
     }
 
     fn rebuild(&self) {
+        // One at a time: an older configuration must not be stored after a newer one.
+        let _one = self
+            .rebuilding
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let config = Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner));
         let sources = self.sources();
         let from_sources = sources.iter().flat_map(|source| source.targets());

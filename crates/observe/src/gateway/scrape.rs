@@ -101,20 +101,20 @@ async fn scrape_within(
         deadline,
     };
     let mut parts = fetching.all(&lease).await;
-    if let Some(status) = parts.session_over() {
-        // One more login helps only when the credential is an old one.
-        if lease.is_fresh {
-            return Err(fetching.refused(&lease, status));
-        }
+    let config = target.config();
+    if parts.session_over() && !lease.is_fresh && !session.is_partial(&lease) {
         lease = session
             .renew(&lease, parts.next_credential(), deadline)
             .await?;
         fetching.again(&mut parts, &lease).await;
-        if let Some(status) = parts.session_over() {
-            return Err(fetching.refused(&lease, status));
-        }
     }
-    if let Some(failure) = parts.asked_to_wait() {
+    if let Some(status) = parts.required_over(config) {
+        return Err(fetching.refused(&lease, status));
+    }
+    if parts.session_over() {
+        session.keep_partial(&lease);
+    }
+    if let Some(failure) = parts.asked_to_wait(config) {
         return Err(session.refused(&lease, failure));
     }
     session.accepted();
@@ -133,15 +133,18 @@ struct PartPage {
 }
 
 impl Parts {
-    /// The status of the first answer that says that the session is over.
-    fn session_over(&self) -> Option<StatusCode> {
-        let mut pages = self.pages.iter().filter_map(|page| match page {
-            Fetched::SessionOver(refusal) => Some(refusal.status),
-            Fetched::Good(_) | Fetched::Failed(_) => None,
-        });
-        pages.next().or(match &self.health {
-            Some(Fetched::SessionOver(refusal)) => Some(refusal.status),
-            _ => None,
+    /// Whether any answer says that the session is over.
+    fn session_over(&self) -> bool {
+        let is_over = |page: &Fetched<PartPage>| matches!(page, Fetched::SessionOver(_));
+        self.pages.iter().any(is_over) || matches!(self.health, Some(Fetched::SessionOver(_)))
+    }
+
+    /// The status of the first such answer for a part that the page can't do without.
+    fn required_over(&self, config: &TargetConfig) -> Option<StatusCode> {
+        let mut parts = self.pages.iter().zip(&config.parts);
+        parts.find_map(|(page, part)| match page {
+            Fetched::SessionOver(refusal) if is_required(part) => Some(refusal.status),
+            Fetched::SessionOver(_) | Fetched::Good(_) | Fetched::Failed(_) => None,
         })
     }
 
@@ -154,13 +157,20 @@ impl Parts {
     }
 
     /// The failure of a target that says when to come back.
-    fn asked_to_wait(&self) -> Option<Failure> {
-        let mut failures = self.pages.iter().filter_map(|page| match page {
-            Fetched::Failed(failure) if failure.kind == FailureKind::RateLimited => Some(failure),
-            _ => None,
-        });
-        failures.next().cloned()
+    fn asked_to_wait(&self, config: &TargetConfig) -> Option<Failure> {
+        let mut parts = self.pages.iter().zip(&config.parts);
+        parts.find_map(|(page, part)| match page {
+            Fetched::Failed(failure) if failure.kind == FailureKind::RateLimited => {
+                is_required(part).then(|| failure.clone())
+            }
+            Fetched::SessionOver(_) | Fetched::Good(_) | Fetched::Failed(_) => None,
+        })
     }
+}
+
+/// The page can't go out without this part.
+fn is_required(part: &PartConfig) -> bool {
+    !part.optional && part.cache_ttl.is_none()
 }
 
 struct Fetching<'a> {
@@ -376,7 +386,14 @@ impl Fetching<'_> {
                     nodes,
                 })
             }
-            Some(Fetched::SessionOver(_)) | None => None,
+            Some(Fetched::SessionOver(refusal)) => {
+                let nodes = vec![("health".to_owned(), format!("answered {}", refusal.status))];
+                Some(Health {
+                    is_well: false,
+                    nodes,
+                })
+            }
+            None => None,
         };
         let is_single = config.parts.len() == 1 && health.is_none();
         let format = match (is_single, collected.pages.first()) {

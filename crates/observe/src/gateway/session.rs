@@ -48,6 +48,8 @@ pub(crate) struct Session {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The generation with which optional parts were refused though a login had just worked.
+    partial: Option<u64>,
     held: Option<Held>,
     generation: u64,
     failures: u32,
@@ -218,9 +220,9 @@ impl Session {
 
     async fn log_in(self: &Arc<Self>, deadline: Instant) -> Result<Lease, Failure> {
         let follow = self.start_login();
-        self.metrics.waiters.inc();
+        let waiter = Waiter::new(&self.metrics);
         let waited = tokio::time::timeout_at(deadline.into(), follow).await;
-        self.metrics.waiters.dec();
+        drop(waiter);
         if waited.is_err() {
             return Err(Failure::new(
                 FailureKind::Timeout,
@@ -270,6 +272,14 @@ impl Session {
 
     fn keep(&self, obtained: Result<Obtained, Failure>) {
         let now = clock::now();
+        let is_over = |obtained: &Obtained| obtained.life.is_some_and(|life| life.is_zero());
+        let obtained = match obtained {
+            Ok(obtained) if is_over(&obtained) => {
+                let reason = "login: the token has expired already: is a clock wrong?";
+                Err(Failure::new(FailureKind::Degraded, reason))
+            }
+            obtained => obtained,
+        };
         let mut state = self.state();
         match obtained {
             Ok(obtained) => {
@@ -295,10 +305,25 @@ impl Session {
         }
     }
 
+    /// Optional parts refuse this credential even when it is new: one more login changes nothing.
+    pub(crate) fn keep_partial(&self, lease: &Lease) {
+        self.state().partial = Some(lease.generation);
+    }
+
+    /// Whether [`Self::keep_partial`] was said of this credential.
+    pub(crate) fn is_partial(&self, lease: &Lease) -> bool {
+        self.state().partial == Some(lease.generation)
+    }
+
     /// The target took the credential: the next failure is the first again.
     pub(crate) fn accepted(&self) {
         let mut state = self.state();
-        if state.failures != 0 {
+        // A failed login beside an old credential, or a refusal that came later, stays in force.
+        let is_waiting = state
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| !waiting.is_total || waiting.until > clock::now());
+        if state.failures != 0 && !is_waiting {
             state.failures = 0;
             state.waiting = None;
         }
@@ -316,7 +341,22 @@ impl Session {
         {
             state.held = None;
         }
-        state.wait_after(failure, REFUSAL_WEIGHT, true, now);
+        let is_outdated = failure.kind == FailureKind::Refused
+            && state
+                .held
+                .as_ref()
+                .is_some_and(|held| held.generation != lease.generation);
+        if is_outdated {
+            return failure;
+        }
+        // Scrapes that shared a credential are refused together: that is one refusal.
+        let is_known = state
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.is_total && waiting.until > now);
+        if !is_known {
+            state.wait_after(failure, REFUSAL_WEIGHT, true, now);
+        }
         drop(state);
         self.last_failure()
     }
@@ -344,5 +384,21 @@ impl State {
             until: now + wait,
             is_total,
         });
+    }
+}
+
+/// Counts a scrape that waits for a login, also when its client leaves meanwhile.
+struct Waiter<'a>(&'a TargetMetrics);
+
+impl<'a> Waiter<'a> {
+    fn new(metrics: &'a TargetMetrics) -> Self {
+        metrics.waiters.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.waiters.dec();
     }
 }

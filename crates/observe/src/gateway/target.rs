@@ -9,6 +9,7 @@ use base::clock;
 use base::files::{self, Stamp};
 use base::secret::Secret;
 use base::supervise::Supervisor;
+use base::tls::ClientTls;
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -110,6 +111,7 @@ impl Target {
             let context = LoginContext {
                 name,
                 client: client.clone(),
+                other: Client::new(ClientTls::default(), parts.supervisor.clone()),
                 page,
                 gate: parts.gate.clone(),
             };
@@ -233,7 +235,7 @@ impl Target {
                 .config
                 .parts
                 .first()
-                .map(|part| part.url.to_string())
+                .map(|part| shown(&part.url))
                 .unwrap_or_default(),
         }
     }
@@ -269,6 +271,13 @@ impl PartState {
     pub(crate) fn keep(&self, page: &Page, now: Instant) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((page.clone(), now));
     }
+}
+
+/// A URL without its query, which may hold a key.
+fn shown(url: &url::Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
 }
 
 fn unconfigured(reason: impl Into<String>) -> Failure {

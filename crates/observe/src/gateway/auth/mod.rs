@@ -57,8 +57,10 @@ pub(crate) struct Obtained {
 pub(crate) struct LoginContext {
     /// The target's name, for templates and logs.
     pub(crate) name: Arc<str>,
-    /// The client with the target's TLS settings.
+    /// The client with the target's TLS settings, for logins on the target's own host.
     pub(crate) client: Client,
+    /// The client for logins elsewhere: what one target excuses, another host must not enjoy.
+    pub(crate) other: Client,
     /// The page that a challenge is asked of.
     pub(crate) page: Url,
     /// Bounds logins at one host.
@@ -379,11 +381,13 @@ async fn send(
         Failure::new(FailureKind::Timeout, reason)
     })?;
     let failed = |error| Failure::of_client("login", &error);
-    let response = context
-        .client
-        .send(request, deadline)
-        .await
-        .map_err(failed)?;
+    let is_own = url.host_str() == context.page.host_str();
+    let client = if is_own {
+        &context.client
+    } else {
+        &context.other
+    };
+    let response = client.send(request, deadline).await.map_err(failed)?;
     let (head, body) = response.into_parts();
     let body = read_body(body, LOGIN_BYTES_MAX, deadline)
         .await
