@@ -437,3 +437,25 @@ async fn missing_credentials_concern_one_target() {
     })
     .await;
 }
+
+/// A part that the account may not see leaves the page without it, and causes one more login, not
+/// one a scrape.
+#[tokio::test]
+async fn a_forbidden_optional_part_leaves_the_rest() {
+    let stub = WhatsApp::plain().await;
+    stub.set(|state| state.db = Part::Status(403));
+    let target = stub.target(NUMBER, &json!("secret"));
+    let program = Program::start(&configuration::targets(&json!([target]))).await;
+    for _ in 0..4 {
+        let reply = program.scrape(NUMBER).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let page = reply.text();
+        assert_eq!(
+            value(&page, "gateway_part_up", &[("part", "db")]),
+            Some(0.0),
+            "{page}"
+        );
+        assert!(page.contains("web_uptime 12"), "{page}");
+    }
+    assert!(stub.logins() <= 2, "{} logins", stub.logins());
+}

@@ -29,7 +29,7 @@ use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
 use base::telemetry::Metrics;
 use tokio::sync::Notify;
 
-use config::GatewayConfig;
+use config::{GatewayConfig, SourceConfig};
 use metrics::GatewayMetrics;
 use registry::Registry;
 use sources::Source;
@@ -134,13 +134,11 @@ impl Gateway {
             if current.sources != config.sources {
                 let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
                 let old = std::mem::take(&mut *sources);
-                *sources = new_sources(&config)
-                    .into_iter()
-                    .map(|new| {
-                        old.iter()
-                            .find(|old| old.config == new.config)
-                            .map_or(new, Arc::clone)
-                    })
+                let kept = |new: &SourceConfig| old.iter().find(|old| old.config == *new).cloned();
+                let following = |new: &SourceConfig| Arc::new(Source::following(new.clone(), &old));
+                let new = config.sources.iter();
+                *sources = new
+                    .map(|new| kept(new).unwrap_or_else(|| following(new)))
                     .collect();
             }
             *current = Arc::new(config);

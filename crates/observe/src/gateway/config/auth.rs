@@ -176,6 +176,7 @@ pub struct LoginRequest {
     /// Send username and password as RFC 7617.
     pub basic: bool,
     /// More headers.
+    #[serde(serialize_with = "masked")]
     pub headers: BTreeMap<String, String>,
     /// What is sent.
     pub body: LoginBody,
@@ -188,8 +189,10 @@ pub enum LoginBody {
     /// Nothing.
     None,
     /// A JSON value.
+    #[serde(serialize_with = "masked_json")]
     Json(serde_json::Value),
     /// A form, URL-encoded.
+    #[serde(serialize_with = "masked")]
     Form(BTreeMap<String, String>),
 }
 
@@ -260,6 +263,7 @@ pub struct Oauth2Config {
     pub subject: Option<String>,
     pub audience: Option<String>,
     pub scopes: Vec<String>,
+    #[serde(serialize_with = "masked")]
     pub params: BTreeMap<String, String>,
 }
 
@@ -303,6 +307,7 @@ pub struct FormStep {
     /// Where.
     pub url: Url,
     /// The form; values are templates.
+    #[serde(serialize_with = "masked")]
     pub fields: BTreeMap<String, String>,
     /// What this answer gives to the next form.
     pub csrf: Option<Csrf>,
@@ -443,4 +448,39 @@ fn as_visible_option<S: serde::Serializer>(
         Some(source) => as_visible(source, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+/// What may show of a text that is sent: a template does, a literal could be a key.
+fn shown(text: &str) -> &str {
+    if text.contains('{') {
+        text
+    } else {
+        base::secret::MASK
+    }
+}
+
+fn masked<S: serde::Serializer>(
+    texts: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(texts.iter().map(|(name, text)| (name, shown(text))))
+}
+
+fn masked_json<S: serde::Serializer>(
+    value: &serde_json::Value,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    use serde_json::Value;
+    fn mask(value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(shown(text).to_owned()),
+            Value::Array(items) => items.iter().map(mask).collect(),
+            Value::Object(all) => all
+                .iter()
+                .map(|(key, item)| (key.clone(), mask(item)))
+                .collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        }
+    }
+    mask(value).serialize(serializer)
 }

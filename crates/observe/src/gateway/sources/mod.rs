@@ -65,6 +65,27 @@ impl Source {
         }
     }
 
+    /// A source with a new configuration that starts from what `old` last gave, when both read the
+    /// same place: its targets stay until it is read.
+    pub(crate) fn following(config: SourceConfig, old: &[std::sync::Arc<Self>]) -> Self {
+        let new = Self::new(config);
+        if let Some(old) = old.iter().find(|old| old.is_same_place(&new)) {
+            new.state().targets = old.targets();
+        }
+        new
+    }
+
+    fn is_same_place(&self, other: &Self) -> bool {
+        match (&self.config, &other.config) {
+            (SourceConfig::File { path: a }, SourceConfig::File { path: b }) => a == b,
+            (SourceConfig::Mysql(a), SourceConfig::Mysql(b)) => {
+                a.url == b.url && a.base_url == b.base_url
+            }
+            (SourceConfig::File { .. }, SourceConfig::Mysql(_))
+            | (SourceConfig::Mysql(_), SourceConfig::File { .. }) => false,
+        }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
