@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -95,20 +95,43 @@ impl Client {
         Self { pool }
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer. A GET on a kept connection that the
+    /// peer closed at that moment is sent once more: nobody answered it, and it changes nothing.
     pub async fn send(
         &self,
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, ClientError> {
-        match tokio::time::timeout_at(deadline.into(), self.pool.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(classify(&error)),
-            Err(_) => Err(ClientError::Timeout {
-                waited_for: "answer",
-            }),
+        let again = (request.method() == Method::GET).then(|| request.clone());
+        match self.send_once(request, deadline).await? {
+            Ok(response) => Ok(response),
+            Err(error) => match again.filter(|_| was_cut(&error)) {
+                Some(again) => {
+                    let response = self.send_once(again, deadline).await?;
+                    response.map_err(|error| classify(&error))
+                }
+                None => Err(classify(&error)),
+            },
         }
     }
+
+    async fn send_once(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<Result<Response<Incoming>, PoolError>, ClientError> {
+        let answer = tokio::time::timeout_at(deadline.into(), self.pool.request(request)).await;
+        answer.map_err(|_| ClientError::Timeout {
+            waited_for: "answer",
+        })
+    }
+}
+
+/// Whether the connection ended before any of the answer came.
+fn was_cut(error: &PoolError) -> bool {
+    let source = std::error::Error::source(error);
+    let error = source.and_then(|source| source.downcast_ref::<hyper::Error>());
+    error.is_some_and(hyper::Error::is_incomplete_message)
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -159,7 +182,7 @@ async fn read_within(mut body: Incoming, limit: u64) -> Result<Bytes, ClientErro
     Ok(first.unwrap_or_else(|| all.freeze()))
 }
 
-fn classify(error: &hyper_util::client::legacy::Error) -> ClientError {
+fn classify(error: &PoolError) -> ClientError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = source {
         if let Some(found) = current.downcast_ref::<ClientError>() {
