@@ -207,8 +207,9 @@ async fn usr2_starts_a_second_one_beside() {
     let running = load.start();
     program.signal(Signal::TERM);
     assert_eq!(program.wait_exit(SOON).await, 0);
+    let before = running.tally().good;
     wait::until("the load goes on", SOON, async || {
-        (running.tally().good > 100).then_some(())
+        (running.tally().good > before + 100).then_some(())
     })
     .await;
     let tally = running.finish().await;
