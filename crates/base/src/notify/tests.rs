@@ -3,6 +3,7 @@
 use super::*;
 
 fn receive(socket: &UnixDatagram) -> String {
+    socket.set_read_timeout(Some(10 * SEND_LIMIT)).unwrap();
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer).unwrap();
     String::from_utf8_lossy(&buffer[..length]).into_owned()
