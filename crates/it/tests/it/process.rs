@@ -256,6 +256,16 @@ async fn exit_codes_tell_what_was_wrong() {
     assert!(busy.stderr().contains(&address), "{}", busy.stderr());
 }
 
+/// A number left over from another parent is looked at before we have descriptors of our own.
+#[tokio::test]
+async fn a_stale_descriptor_is_not_one_of_ours() {
+    let launch = Launch::new(&shop(&pages().await)).variable("LANDLINE_READY_FD", "5");
+    let mut program = launch.spawn();
+    assert_eq!(program.wait_exit(SOON).await, 75);
+    let log = program.stderr();
+    assert!(log.contains("cannot take over descriptor 5"), "{log}");
+}
+
 /// New targets are taken over in place, by request and by command, without a new process.
 #[tokio::test]
 async fn configuration_is_applied_in_place() {
