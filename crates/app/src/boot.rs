@@ -254,6 +254,7 @@ impl Parts<'_> {
             listener,
             router: routes.into_router(),
             tls: if is_main { self.tls.clone() } else { None },
+            protocols: Vec::new(),
             limits: ServerLimits {
                 plain_for_loopback_only: is_main,
                 ..ServerLimits::default()

@@ -10,7 +10,7 @@ mod tests;
 
 pub use access::{Access, Peer, Policy};
 pub use routes::{Route, Routes};
-pub use serve::{Server, ServerLimits};
+pub use serve::{Protocol, Server, ServerLimits, Serving, TlsStream, serve_connection};
 
 use axum::Json;
 use axum::body::Body;

@@ -6,8 +6,10 @@
 //! cut off a request that is already on its way.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +69,31 @@ impl Default for ServerLimits {
     }
 }
 
+/// A TLS connection after its handshake.
+pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// Serves a connection until it ends.
+type TakeOver = dyn Fn(TlsStream, Peer, Scope) -> Serving + Send + Sync;
+
+/// A connection that is being served.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A protocol beside HTTP on the same port: the client names it in its TLS handshake (ALPN).
+#[derive(Clone)]
+pub struct Protocol {
+    /// Its name in the handshake; the listener's TLS configuration has to offer it.
+    pub name: &'static [u8],
+    /// Serves such a connection until it ends. It has to end soon when the scope stops.
+    pub take_over: Arc<TakeOver>,
+}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = String::from_utf8_lossy(self.name);
+        formatter.debug_tuple("Protocol").field(&name).finish()
+    }
+}
+
 /// A bound listener with its routes.
 #[derive(Debug)]
 pub struct Server {
@@ -76,6 +103,8 @@ pub struct Server {
     pub router: Router,
     /// Certificates; without them it speaks plain HTTP only.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What else is spoken on TLS connections.
+    pub protocols: Vec<Protocol>,
     /// Bounds.
     pub limits: ServerLimits,
 }
@@ -85,6 +114,7 @@ pub struct Server {
 struct Shared {
     router: Router,
     tls: Option<TlsAcceptor>,
+    protocols: Arc<[Protocol]>,
     limits: ServerLimits,
     scope: Scope,
 }
@@ -99,6 +129,7 @@ impl Server {
         let shared = Shared {
             router: self.router,
             tls: self.tls.map(TlsAcceptor::from),
+            protocols: self.protocols.into(),
             limits: self.limits,
             scope: scope.clone(),
         };
@@ -134,6 +165,22 @@ impl Server {
         tracker.idle().await;
         Ok(())
     }
+}
+
+/// Serves HTTP on a connection that someone else has accepted, such as a stream of a line, until it
+/// ends. When the scope stops it is treated as [`Server::run`] treats its own.
+pub async fn serve_connection<S>(stream: S, router: Router, peer: Peer, scope: Scope)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = Shared {
+        router,
+        tls: None,
+        protocols: Arc::new([]),
+        limits: ServerLimits::default(),
+        scope,
+    };
+    serve_http(stream, peer, shared).await;
 }
 
 async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
@@ -173,7 +220,16 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
                 address,
                 is_tls: true,
             };
-            Box::pin(serve_http(stream, peer, shared)).await;
+            let chosen = stream.get_ref().1.alpn_protocol();
+            let protocol = shared
+                .protocols
+                .iter()
+                .find(|one| Some(one.name) == chosen)
+                .cloned();
+            match protocol {
+                Some(protocol) => (protocol.take_over)(stream, peer, shared.scope).await,
+                None => Box::pin(serve_http(stream, peer, shared)).await,
+            }
         }
         Ok(Err(error)) => tracing::debug!(%error, peer = %address, "tls handshake failed"),
         Err(_) => tracing::debug!(peer = %address, "tls handshake timed out"),
