@@ -112,6 +112,7 @@ struct Parts<'a> {
     listeners: Listeners,
     tls: Option<Arc<rustls::ServerConfig>>,
     addresses: BTreeMap<&'static str, SocketAddr>,
+    is_replacement: bool,
 }
 
 fn build(
@@ -143,6 +144,7 @@ fn build(
         listeners: Listeners::new(inherited.listeners),
         tls,
         addresses: BTreeMap::new(),
+        is_replacement,
     };
     web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
     let main = parts.bind("main", config.listen, "listen")?;
@@ -212,10 +214,18 @@ impl Parts<'_> {
             },
         };
         let component = self.health.component(listens.name());
+        let is_replacement = self.is_replacement;
         let service = Service::new(
             listens.name(),
             Criticality::Critical,
             move |scope| async move {
+                if is_replacement {
+                    // Until then the old process alone takes what comes: we would answer 404.
+                    tokio::select! {
+                        () = scope.bus().wait(&TARGETS_READY) => {}
+                        () = scope.stopping() => return Ok(()),
+                    }
+                }
                 component.ok();
                 scope.bus().publish(listens, ());
                 server.run(scope).await
@@ -233,6 +243,7 @@ impl Parts<'_> {
             component: self.health.component("gateway"),
             environment: self.environment.variables.clone(),
             folder: self.origin.folder.clone(),
+            is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;
         ready.push(TARGETS_READY.name());

@@ -35,7 +35,7 @@ use registry::Registry;
 use sources::Source;
 use target::TargetParts;
 
-/// The sources were read once and the targets are known.
+/// The sources were read once and the targets are known; in a replacement: each with success.
 pub static TARGETS_READY: Topic<()> = Topic::new("gateway.targets");
 
 /// How often files are looked at.
@@ -54,6 +54,9 @@ pub struct GatewayParts {
     pub environment: BTreeMap<String, String>,
     /// The folder of the configuration file.
     pub folder: PathBuf,
+    /// Another process waits to be replaced by this one and has targets that it keeps serving, so
+    /// this one is not ready before it has them too.
+    pub is_replacement: bool,
 }
 
 /// The gateway.
@@ -69,6 +72,7 @@ pub struct Gateway {
     component: ComponentHandle,
     environment: BTreeMap<String, String>,
     folder: PathBuf,
+    is_replacement: bool,
     urgent: Notify,
     rebuilding: Mutex<()>,
 }
@@ -98,6 +102,7 @@ impl Gateway {
             component: parts.component,
             environment: parts.environment,
             folder: parts.folder,
+            is_replacement: parts.is_replacement,
         };
         gateway.rebuild();
         Ok(Arc::new(gateway))
@@ -150,6 +155,7 @@ impl Gateway {
 
     async fn keep_up(&self, scope: Scope) {
         let mut is_first = true;
+        let mut is_ready = false;
         let mut is_urgent = false;
         loop {
             let mut has_changed = self.registry.has_changed_files();
@@ -164,16 +170,37 @@ impl Gateway {
             if has_changed || is_first {
                 self.rebuild();
             }
-            if std::mem::take(&mut is_first) {
-                self.component.ok();
-                scope.bus().publish(&TARGETS_READY, ());
+            if !is_ready {
+                is_ready = self.has_its_targets(is_first);
+                if is_ready {
+                    self.component.ok();
+                    scope.bus().publish(&TARGETS_READY, ());
+                }
             }
+            is_first = false;
             is_urgent = tokio::select! {
-                () = tokio::time::sleep(FILE_INTERVAL) => false,
+                () = tokio::time::sleep(FILE_INTERVAL) => !is_ready,
                 () = self.urgent.notified() => true,
                 () = scope.stopping() => return,
             };
         }
+    }
+
+    /// Whether the targets are as complete as they have to be at the start. A fresh start goes on
+    /// without a source that can't be read: nobody else serves its targets.
+    fn has_its_targets(&self, is_first: bool) -> bool {
+        if !self.is_replacement {
+            return true;
+        }
+        let unread: Vec<String> = self.sources().iter().filter_map(|s| s.unread()).collect();
+        if !unread.is_empty() && is_first {
+            let sources = unread.join("; ");
+            tracing::warn!(
+                sources,
+                "not ready: a replacement needs every source of targets to be read once"
+            );
+        }
+        unread.is_empty()
     }
 
     fn rebuild(&self) {
