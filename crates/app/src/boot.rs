@@ -2,9 +2,8 @@
 //! the process. Nothing runs before everything is bound and built.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::error::Class;
 use base::events::Topic;
+use base::files;
 use base::handover::{self, Replacement};
 use base::health::Health;
 use base::http::{Access, Routes, Server, ServerLimits};
@@ -243,6 +243,7 @@ impl Parts<'_> {
             component: self.health.component("gateway"),
             environment: self.environment.variables.clone(),
             folder: self.origin.folder.clone(),
+            data_dir: self.config.data_dir.clone(),
             is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;
@@ -277,7 +278,7 @@ impl Parts<'_> {
                 .iter()
                 .map(|(role, address)| (*role, address.to_string()))
                 .collect();
-            write_whole(&path, &serde_json::to_vec_pretty(&text)?, 0o644)?;
+            files::write_whole(&path, &serde_json::to_vec_pretty(&text)?, 0o644)?;
             for (role, address) in &addresses {
                 tracing::info!(listener = role, %address, "listening");
             }
@@ -337,7 +338,7 @@ fn create_data_dir(config: &Config) -> Result<(), BoxError> {
         && path.starts_with(&config.data_dir)
         && !path.exists()
     {
-        write_whole(path, random_token()?.as_bytes(), 0o600)?;
+        files::write_whole(path, random_token()?.as_bytes(), 0o600)?;
     }
     Ok(())
 }
@@ -351,20 +352,6 @@ fn random_token() -> Result<String, BoxError> {
         .fill(&mut bytes)
         .map_err(|_| "the system gives no random bytes")?;
     Ok(wire::auth::hex(&bytes))
-}
-
-/// Writes a file beside and renames it, so that nobody reads half of it.
-fn write_whole(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }
 
 /// Applies the configuration in place, where nothing changed that needs a new process.

@@ -54,6 +54,8 @@ pub struct GatewayParts {
     pub environment: BTreeMap<String, String>,
     /// The folder of the configuration file.
     pub folder: PathBuf,
+    /// Where it keeps what must last.
+    pub data_dir: PathBuf,
     /// Another process waits to be replaced by this one and has targets that it keeps serving, so
     /// this one is not ready before it has them too.
     pub is_replacement: bool,
@@ -90,6 +92,7 @@ impl Gateway {
             target_parts: TargetParts {
                 supervisor: parts.supervisor,
                 gate: auth::LoginGate::default(),
+                refresh_tokens: auth::RefreshTokens::new(&parts.data_dir),
                 metrics: metrics.clone(),
             },
             sources: Mutex::new(new_sources(&config)),

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use wire::exposition::Page;
 
-use super::auth::{LoginContext, LoginGate, Resolver, Scheme};
+use super::auth::{LoginContext, LoginGate, RefreshTokens, Resolver, Scheme};
 use super::config::TargetConfig;
 use super::failure::{Failure, FailureKind, unix_seconds};
 use super::metrics::{GatewayMetrics, TargetMetrics};
@@ -29,6 +29,8 @@ pub(crate) struct TargetParts {
     pub(crate) supervisor: Supervisor,
     /// Bounds logins at one host.
     pub(crate) gate: LoginGate,
+    /// What must last of logins.
+    pub(crate) refresh_tokens: RefreshTokens,
     /// The gateway's families.
     pub(crate) metrics: GatewayMetrics,
 }
@@ -114,6 +116,7 @@ impl Target {
                 other: Client::new(ClientTls::default(), parts.supervisor.clone()),
                 page,
                 gate: parts.gate.clone(),
+                refresh_tokens: parts.refresh_tokens.clone(),
             };
             let supervisor = parts.supervisor.clone();
             Ok(Session::new(

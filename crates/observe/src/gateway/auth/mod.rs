@@ -6,7 +6,10 @@ mod exec;
 mod form_cookie;
 mod login_token;
 mod oauth2;
+mod refresh_tokens;
 mod signing;
+
+pub(crate) use refresh_tokens::RefreshTokens;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -65,6 +68,8 @@ pub(crate) struct LoginContext {
     pub(crate) page: Url,
     /// Bounds logins at one host.
     pub(crate) gate: LoginGate,
+    /// Where rotated refresh tokens last.
+    pub(crate) refresh_tokens: RefreshTokens,
 }
 
 /// At most [`LOGINS_PER_HOST_MAX`] logins at one host, whatever the number of targets.
