@@ -292,16 +292,11 @@ impl Parts<'_> {
 }
 
 fn own_access(config: &MetricsConfig, environment: &Environment) -> Result<Access, BoxError> {
-    let token = config
-        .token
-        .as_ref()
-        .map(|token| token.resolve(&environment.variables));
-    let tokens: Vec<_> = token.transpose()?.into_iter().collect();
-    Ok(Access {
-        loopback_needs_token: !tokens.is_empty(),
-        tokens,
-        networks: Vec::new(),
-    })
+    let Some(token) = &config.token else {
+        return Ok(Access::default());
+    };
+    let tokens = std::slice::from_ref(token);
+    Ok(Access::new(tokens, Vec::new(), &environment.variables)?.and_of_loopback())
 }
 
 /// Without a configuration, what a newcomer sees first: our own metrics need a token, and the

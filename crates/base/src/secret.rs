@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -108,6 +108,14 @@ impl SecretSource {
                 field.error("a secret is a text, `{file: path}` or `{env: NAME}`", None);
                 None
             }
+        }
+    }
+
+    /// The file it comes from.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Inline(_) | Self::Env(_) => None,
         }
     }
 

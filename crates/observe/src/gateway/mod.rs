@@ -275,15 +275,7 @@ fn access(
     config: &GatewayConfig,
     environment: &BTreeMap<String, String>,
 ) -> Result<Access, BoxError> {
-    let tokens = config
-        .access
-        .tokens
-        .iter()
-        .map(|token| token.resolve(environment));
     let networks = config.access.networks.iter().map(|network| network.parse());
-    Ok(Access {
-        tokens: tokens.collect::<Result<_, _>>()?,
-        networks: networks.collect::<Result<_, _>>()?,
-        loopback_needs_token: false,
-    })
+    let networks = networks.collect::<Result<_, _>>()?;
+    Ok(Access::new(&config.access.tokens, networks, environment)?)
 }
