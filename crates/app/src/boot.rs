@@ -314,6 +314,7 @@ pub(crate) fn first_minute(config: &mut Config) {
         auth: AuthConfig::Bearer { token },
         session: SessionRules::default(),
         tls: tls::ClientTls::default(),
+        login_tls: tls::ClientTls::default(),
         limits: observe::gateway::config::Limits::default(),
         unconfigured: None,
     }];

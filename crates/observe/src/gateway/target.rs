@@ -9,7 +9,6 @@ use base::clock;
 use base::files::{self, Stamp};
 use base::secret::Secret;
 use base::supervise::Supervisor;
-use base::tls::ClientTls;
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -113,7 +112,7 @@ impl Target {
             let context = LoginContext {
                 name,
                 client: client.clone(),
-                other: Client::new(ClientTls::default(), parts.supervisor.clone()),
+                other: Client::new(config.login_tls.clone(), parts.supervisor.clone()),
                 page,
                 gate: parts.gate.clone(),
                 refresh_tokens: parts.refresh_tokens.clone(),
@@ -232,7 +231,7 @@ impl Target {
             last_good: standing.last_good,
             next_attempt_seconds: session.wait.map(|wait| wait.as_secs()),
             token_expires_seconds: session.expires_in.map(|life| life.as_secs()),
-            insecure: self.config.tls.insecure,
+            insecure: self.config.is_insecure(),
             labels: self.labels(),
             url: self
                 .config
@@ -301,7 +300,7 @@ fn resolve(
             .map_err(|error| unconfigured(error.to_string())),
     };
     let missing = scheme.as_ref().err().map(|failure| failure.reason.clone());
-    let files = config.tls.files().map(files::stamp).collect();
+    let files = config.tls_files().map(files::stamp).collect();
     (
         scheme,
         Identity {
