@@ -457,6 +457,37 @@ async fn digest() {
     }
 }
 
+/// `stale=true` is no refused credential, not even for a new nonce: the scrape answers the next
+/// one, and nobody waits. A refusal without it is a wrong password, sent once.
+#[tokio::test]
+async fn a_stale_nonce_is_no_wrong_password() {
+    let stub = Digest::start(Algorithm::Sha256).await;
+    let start = async |password: &str| {
+        let launch = launch("digest", PRINTER, &stub.server);
+        launch.file("printer.password", password).start().await
+    };
+    stub.call_stale(2);
+    let program = start(it::stubs::digest::USER.1).await;
+    assert_page(&program, "printer").await;
+    assert_eq!(stub.challenges(), 3, "the first and two after stale ones");
+    stub.call_stale(usize::MAX);
+    let reply = program.scrape("printer").await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    assert!(reply.reason().contains("stale"), "{}", reply.reason());
+    stub.call_stale(0);
+    assert_page(&program, "printer").await;
+    assert_eq!(stub.wrong(), Vec::<String>::new());
+    drop(program);
+
+    let program = start("wrong").await;
+    for _ in 0..3 {
+        let reply = program.scrape("printer").await;
+        assert!(matches!(reply.status, 502 | 503), "{}", reply.text());
+    }
+    assert_eq!(program.target("printer").await["state"], "auth_failed");
+    assert_eq!(stub.wrong().len(), 1, "{:?}", stub.wrong());
+}
+
 /// A program of the operator's prints the token: bare, or as JSON with its life.
 #[tokio::test]
 async fn exec() {

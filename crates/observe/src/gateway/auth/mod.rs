@@ -46,6 +46,13 @@ pub(crate) enum Credential {
     Challenge(Box<digest::Challenge>),
 }
 
+impl Credential {
+    /// It came because the one before was too old, not because it was wrong (RFC 7616 3.3).
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, Self::Challenge(challenge) if challenge.is_stale())
+    }
+}
+
 /// A credential and how long it lasts.
 #[derive(Debug)]
 pub(crate) struct Obtained {
