@@ -27,15 +27,13 @@ use base::unix_signals::Signals;
 use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
 use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
 
-use crate::config::{Config, Loaded, MetricsConfig, Origin};
+use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
 use crate::{commands, config, web};
 
 /// Where a running process says how to reach it, in the data directory.
 pub(crate) const LISTENERS_FILE: &str = "listeners.json";
-/// The token of our own metrics when there is no configuration, in the data directory.
-const METRICS_TOKEN_FILE: &str = "metrics.token";
 /// A component is well again after twice this.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
@@ -327,13 +325,7 @@ fn create_data_dir(config: &Config) -> Result<(), BoxError> {
         .mode(0o700)
         .create(&config.data_dir)
         .map_err(failed)?;
-    if let Some(SecretSource::File(path)) = &config.metrics.token
-        && path
-            .file_name()
-            .is_some_and(|name| name == METRICS_TOKEN_FILE)
-        && path.starts_with(&config.data_dir)
-        && !path.exists()
-    {
+    if let Some(path) = config.metrics.token_to_make(&config.data_dir) {
         files::write_whole(path, random_token()?.as_bytes(), 0o600)?;
     }
     Ok(())

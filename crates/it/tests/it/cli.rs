@@ -2,7 +2,8 @@
 
 use it::configuration;
 use it::program::{Launch, Program, code, command_in};
-use serde_json::Value;
+use it::wait::SOON;
+use serde_json::{Value, json};
 
 use crate::process::{EXIT_CONFIGURATION, pages, shop};
 
@@ -201,6 +202,84 @@ async fn status_is_told() {
     let arguments = ["status", "--json", "--config", "landline.yaml"];
     let output = command_in(launch.directory.path(), &arguments);
     assert!(!output.status.success(), "{}", text(&output));
+}
+
+/// A configuration with problems still tells where the running process is; who finds nothing says
+/// where they looked.
+#[tokio::test]
+async fn a_broken_configuration_still_leads_to_the_process() {
+    let pages = pages().await;
+    let good = shop(&pages);
+    let program = Program::start(&good).await;
+    let broken = good.replacen("\"roles\"", "\"data_dirr\": 1, \"roles\"", 1);
+    program.write("landline.yaml", &broken);
+    let output = program.command(&["status", "--config", "landline.yaml"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = program.command(&["reload", "--config", "landline.yaml"]);
+    let shown = text(&output);
+    assert!(
+        !output.status.success() && shown.contains("unknown key `data_dirr`"),
+        "{shown}"
+    );
+    let data = program.path("data").display().to_string();
+    let default = program.path("landline-data").display().to_string();
+    let elsewhere = good.replacen("./data", "./elsewhere", 1);
+    for (configuration, place, how) in [
+        (
+            elsewhere.as_str(),
+            data.replace("data", "elsewhere"),
+            "`data_dir`",
+        ),
+        ("roles: [gateway\n", default, "config check"),
+    ] {
+        program.write("landline.yaml", configuration);
+        for command in ["status", "reload"] {
+            let output = program.command(&[command, "--config", "landline.yaml"]);
+            let shown = text(&output).replace("/./", "/");
+            let says = shown.contains(&place) && shown.contains(how);
+            assert!(!output.status.success() && says, "{command}: {shown}");
+        }
+    }
+}
+
+/// `config check` and `start` agree about a token that isn't there.
+#[tokio::test]
+async fn a_missing_token_is_judged_alike() {
+    let check = |launch: &Launch| {
+        let arguments = ["config", "check", "--config", "landline.yaml"];
+        command_in(launch.directory.path(), &arguments)
+    };
+    for (top, section) in [
+        (json!({"metrics": {"token": {"file": "absent"}}}), json!({})),
+        (
+            json!({}),
+            json!({"access": {"tokens": [{"file": "absent"}]}}),
+        ),
+        (
+            json!({}),
+            json!({"access": {"tokens": [{"env": "ABSENT"}]}}),
+        ),
+    ] {
+        let launch = Launch::new(&configuration::with(top.clone(), section.clone()));
+        let output = check(&launch);
+        let shown = text(&output);
+        assert_eq!(code(output.status), EXIT_CONFIGURATION, "{shown}");
+        assert!(shown.contains("put the secret there"), "{shown}");
+        let mut program = launch.spawn();
+        assert_eq!(program.wait_exit(SOON).await, EXIT_CONFIGURATION);
+    }
+    let token = json!({"metrics": {"token": {"file": "data/metrics.token"}}});
+    let launch = Launch::new(&configuration::with(token, json!({})));
+    let output = check(&launch);
+    let shown = text(&output);
+    assert!(
+        output.status.success() && !shown.contains("warning"),
+        "{shown}"
+    );
+    let program = launch.start().await;
+    let token = std::fs::read_to_string(program.path("data/metrics.token")).unwrap();
+    assert_eq!(token.len(), 64);
+    assert_eq!(program.main("GET", "/metrics").await.status, 401);
 }
 
 /// Completions for the usual shells, and the manual.

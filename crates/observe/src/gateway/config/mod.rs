@@ -167,7 +167,7 @@ fn read_access(field: &Field<'_>) -> Option<AccessConfig> {
     let mut section = field.section()?;
     let tokens = section
         .optional("tokens")
-        .and_then(|f| f.list(|f| SecretSource::read(&f)));
+        .and_then(|f| f.list(|f| SecretSource::read_needed(&f)));
     let networks = section.optional("networks").and_then(|field| {
         field.list(|field| {
             let text = field.text()?;
