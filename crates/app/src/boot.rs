@@ -32,6 +32,9 @@ use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
 use crate::{commands, config, web};
 
+#[cfg(test)]
+mod tests;
+
 /// Where a running process says how to reach it, in the data directory.
 pub(crate) const LISTENERS_FILE: &str = "listeners.json";
 /// A component is well again after twice this.
@@ -84,6 +87,9 @@ async fn run(config: &Config, loaded: &Loaded, environment: &Environment, starte
             return exit_code::NOT_READY;
         }
     };
+    for [listener, method, path, policy] in &program.routes {
+        tracing::debug!(listener, method, path, policy, "route");
+    }
     let outcome = process::run(program.supervisor, program.signals, program.hooks).await;
     for late in &outcome.report.late {
         tracing::warn!(phase = ?late.phase, name = late.name, "late at the exit");
@@ -97,7 +103,11 @@ struct Program {
     supervisor: Supervisor,
     signals: Signals,
     hooks: Hooks,
+    routes: Vec<RouteRow>,
 }
+
+/// Listener, method, path, and who may.
+type RouteRow = [&'static str; 4];
 
 /// What the steps of the build share.
 struct Parts<'a> {
@@ -111,6 +121,7 @@ struct Parts<'a> {
     tls: Option<Arc<rustls::ServerConfig>>,
     addresses: BTreeMap<&'static str, SocketAddr>,
     is_replacement: bool,
+    routes: Vec<RouteRow>,
 }
 
 fn build(
@@ -143,6 +154,7 @@ fn build(
         tls,
         addresses: BTreeMap::new(),
         is_replacement,
+        routes: Vec::new(),
     };
     web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
     let main = parts.bind("main", config.listen, "listen")?;
@@ -179,6 +191,7 @@ fn build(
         supervisor: parts.supervisor,
         signals,
         hooks,
+        routes: parts.routes,
     })
 }
 
@@ -196,12 +209,15 @@ impl Parts<'_> {
 
     /// Registers a listener as a critical service that says when it listens.
     fn serve(
-        &self,
+        &mut self,
         listener: std::net::TcpListener,
         routes: Routes,
         listens: &'static Topic<()>,
         is_main: bool,
     ) {
+        let rows = routes.rows().iter();
+        self.routes
+            .extend(rows.map(|row| [listens.name(), row.method, row.path, row.policy.name()]));
         let server = Server {
             listener,
             router: routes.into_router(),

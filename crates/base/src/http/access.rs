@@ -164,6 +164,15 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Its word in the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Local => "local",
+            Self::Granted(_) => "granted",
+        }
+    }
+
     /// Whether this request may pass.
     pub fn permits(&self, peer: &Peer, headers: &HeaderMap) -> bool {
         match self {
