@@ -37,6 +37,9 @@ const EXPECTED: [(u64, &str); 8] = [
     (14, "gateway.targets[2].limits.timeout"),
 ];
 
+/// How many mutated configurations the program is asked about.
+const MUTATED: usize = 200;
+
 /// Standard output and standard error as one text.
 fn text(output: &std::process::Output) -> String {
     let both = [output.stdout.as_slice(), &output.stderr].concat();
@@ -109,6 +112,22 @@ fn what_is_not_yaml_is_told() {
             "{broken:?}: {}",
             text(&output)
         );
+    }
+}
+
+/// Whatever a configuration is, checking it ends with an answer: no panic, no end without a word.
+#[test]
+fn mutated_configurations_are_judged() {
+    let directory = tempfile::tempdir().unwrap();
+    for input in it::fuzz::inputs(&configuration::all_examples(), 7, MUTATED) {
+        std::fs::write(directory.path().join("landline.yaml"), &input).unwrap();
+        let begun = std::time::Instant::now();
+        let arguments = ["config", "check", "--config", "landline.yaml"];
+        let output = command_in(directory.path(), &arguments);
+        let shown = text(&output);
+        let is_judged = [0, EXIT_CONFIGURATION].contains(&code(output.status));
+        let is_well = is_judged && begun.elapsed() < SOON;
+        assert!(is_well, "{shown}\n{}", String::from_utf8_lossy(&input));
     }
 }
 

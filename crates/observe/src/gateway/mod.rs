@@ -9,6 +9,7 @@ mod auth;
 pub mod config;
 mod failure;
 mod metrics;
+mod pattern;
 mod registry;
 mod scrape;
 mod session;

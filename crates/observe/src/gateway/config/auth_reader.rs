@@ -13,7 +13,7 @@ use super::auth::{
     ExtractFrom, FormMethod, FormStep, FormSuccess, Grant, HashAlgorithm, InvalidOn, Login,
     LoginBody, LoginRequest, Oauth2Config, RedirectWord, SessionRules, SigningAlgorithm,
 };
-use crate::gateway::template;
+use crate::gateway::{pattern, template};
 
 /// Steps of a form login.
 const STEPS_MAX: usize = 16;
@@ -364,7 +364,7 @@ fn read_from(section: &mut Section<'_>) -> Option<ExtractFrom> {
 
 fn read_regex(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    match regex::Regex::new(&text) {
+    match pattern::compile(&text) {
         Ok(regex) if regex.captures_len() >= 2 => Some(text),
         Ok(_) => {
             field.error(
