@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +15,11 @@ use base::clock;
 use base::error::Class;
 use base::events::Topic;
 use base::files;
-use base::handover::{self, Replacement};
+use base::handover::{self, Inherited, Replacement};
 use base::health::Health;
 use base::http::{Access, Routes, Server, ServerLimits};
 use base::listeners::Listeners;
+use base::notify::Notifier;
 use base::pid_file::PidFile;
 use base::process::{self, Hooks, READY, exit_code};
 use base::secret::SecretSource;
@@ -39,6 +42,8 @@ mod tests;
 pub(crate) const LISTENERS_FILE: &str = "listeners.json";
 /// A component is well again after twice this.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
+/// How much longer than a replacement itself we wait for it, so that it can say what is missing.
+const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
@@ -63,6 +68,14 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
             problem.message
         );
     }
+    // Before the runtime, whose own descriptors must not be taken for passed ones.
+    let inherited = match handover::inherit(&environment.handover()) {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            tracing::error!(error = %base::client::chain(&error), "can't start");
+            return ExitCode::from(exit_code::NOT_READY);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -73,14 +86,28 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
             return ExitCode::from(exit_code::NOT_READY);
         }
     };
-    let code = runtime.block_on(run(&config, &loaded, environment, started));
+    let start = Start {
+        config: &config,
+        loaded: &loaded,
+        environment,
+        started,
+    };
+    let code = runtime.block_on(run(&start, inherited));
     // A service that blocks its thread was reported as late; nobody waits for it any more.
     runtime.shutdown_background();
     ExitCode::from(code)
 }
 
-async fn run(config: &Config, loaded: &Loaded, environment: &Environment, started: Instant) -> u8 {
-    let program = match build(config, loaded, environment, started) {
+/// What the process was started with.
+struct Start<'a> {
+    config: &'a Config,
+    loaded: &'a Loaded,
+    environment: &'a Environment,
+    started: Instant,
+}
+
+async fn run(start: &Start<'_>, inherited: Inherited) -> u8 {
+    let program = match build(start, inherited) {
         Ok(program) => program,
         Err(error) => {
             tracing::error!(error = %base::client::chain(&*error), "can't start");
@@ -124,19 +151,21 @@ struct Parts<'a> {
     routes: Vec<RouteRow>,
 }
 
-fn build(
-    config: &Config,
-    loaded: &Loaded,
-    environment: &Environment,
-    started: Instant,
-) -> Result<Program, BoxError> {
+fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
+    let Start {
+        config,
+        loaded,
+        environment,
+        ..
+    } = *start;
     let signals = Signals::install()?;
-    let inherited = handover::inherit(&environment.handover())?;
     let is_replacement = inherited.is_replacement();
-    let pid_file = config.pid_file.as_deref();
-    let pid_file = pid_file
-        .map(|path| PidFile::acquire(path, is_replacement))
-        .transpose()?;
+    let pid_file = match &config.pid_file {
+        // It takes the file over once it is ready; only that it can is certain from the start.
+        Some(path) if is_replacement => PidFile::check(path).map(|()| None)?,
+        Some(path) => Some(PidFile::acquire(path, false)?),
+        None => None,
+    };
     create_data_dir(config)?;
     let tls = config
         .tls
@@ -177,22 +206,41 @@ fn build(
     parts.serve(main, routes, &MAIN_LISTENS, true);
     parts.supervisor.bus().map(&ready, &READY);
     parts.announce();
-    let mut hooks = Hooks::new(started, parts.listeners.clone());
-    hooks.ready_pipe = inherited.ready;
+    let mut hooks = hooks(start, parts.listeners.clone(), inherited.ready);
     hooks.pid_file = pid_file;
-    hooks.replacement = Some(Replacement {
-        program: environment.program.clone(),
-        args: environment.arguments.clone(),
-        directory: environment.folder.clone(),
-        environment: Vec::new(),
-        timeout: config.process.replacement_timeout,
-    });
     Ok(Program {
         supervisor: parts.supervisor,
         signals,
         hooks,
         routes: parts.routes,
     })
+}
+
+fn hooks(start: &Start<'_>, listeners: Listeners, ready_pipe: Option<OwnedFd>) -> Hooks {
+    let Start {
+        config,
+        environment,
+        started,
+        ..
+    } = *start;
+    let limit = config.process.replacement_timeout;
+    let mut hooks = Hooks::new(started, listeners);
+    if ready_pipe.is_some() {
+        hooks.ready_limit = limit;
+        hooks.predecessor = Some(parent_id());
+        hooks.pid_path.clone_from(&config.pid_file);
+    }
+    hooks.ready_pipe = ready_pipe;
+    let notify_socket = environment.variables.get("NOTIFY_SOCKET");
+    hooks.notifier = Notifier::new(notify_socket.map(String::as_str));
+    hooks.replacement = Some(Replacement {
+        program: environment.program.clone(),
+        args: environment.arguments.clone(),
+        directory: environment.folder.clone(),
+        environment: Vec::new(),
+        timeout: limit + REPLACEMENT_MARGIN,
+    });
+    hooks
 }
 
 impl Parts<'_> {

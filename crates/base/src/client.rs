@@ -2,6 +2,9 @@
 //! errors that say which step failed. It follows no redirect and stores no cookie: a caller that
 //! holds credentials decides where they go.
 
+mod socket;
+
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -19,6 +22,7 @@ use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -26,6 +30,7 @@ use tokio_rustls::client::TlsStream;
 use crate::clock;
 use crate::supervise::Supervisor;
 use crate::tls::{ClientTls, TlsError};
+use socket::Socket;
 
 /// The longest wait for a TCP and TLS connection, within the request's own deadline.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,6 +77,23 @@ pub enum ClientError {
     Protocol(String),
 }
 
+/// A way to a host other than a socket of this machine, such as a line to a node.
+pub trait Dial: fmt::Debug + Send + Sync {
+    /// Opens a connection to `host:port` as it is seen from the other end.
+    ///
+    /// # Errors
+    /// Why there is none, for a person.
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a>;
+}
+
+/// A connection that [`Dial`] is opening.
+pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Duplex>, String>> + Send + 'a>>;
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// A client with one TLS setting and one pool. Cloning shares the pool.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -82,9 +104,15 @@ impl Client {
     /// A client whose connections run under `supervisor`. The PEM files named in `tls` are read when
     /// the first TLS connection goes out; what is wrong with them is that request's error.
     pub fn new(tls: ClientTls, supervisor: Supervisor) -> Self {
+        Self::through(None, tls, supervisor)
+    }
+
+    /// As [`Client::new`], with connections that `dial` opens, when there is one.
+    pub fn through(dial: Option<Arc<dyn Dial>>, tls: ClientTls, supervisor: Supervisor) -> Self {
         let connector = Connector {
             settings: Arc::new(tls),
             built: Arc::default(),
+            dial,
         };
         let pool = Pool::builder(PoolExecutor(supervisor))
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -225,6 +253,7 @@ where
 struct Connector {
     settings: Arc<ClientTls>,
     built: Arc<OnceLock<Result<Arc<ClientConfig>, TlsError>>>,
+    dial: Option<Arc<dyn Dial>>,
 }
 
 impl tower::Service<Uri> for Connector {
@@ -261,13 +290,11 @@ impl Connector {
             .trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let name = || format!("{host}:{port}");
-        let stream = TcpStream::connect((host, port))
-            .await
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|error| ClientError::Connect {
-                host: name(),
-                reason: error.to_string(),
-            })?;
+        let stream = self.socket(host, port).await;
+        let stream = stream.map_err(|reason| ClientError::Connect {
+            host: name(),
+            reason,
+        })?;
         if !is_tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
@@ -288,12 +315,21 @@ impl Connector {
         let stream = stream.map_err(|error| failed(error.to_string()))?;
         Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
     }
+
+    async fn socket(&self, host: &str, port: u16) -> Result<Socket, String> {
+        if let Some(dial) = &self.dial {
+            return Ok(Socket::Dialed(dial.dial(host, port).await?));
+        }
+        let stream = TcpStream::connect((host, port)).await;
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        stream.map(Socket::Tcp).map_err(|error| error.to_string())
+    }
 }
 
 /// A connection of the pool.
 enum Stream {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Plain(TokioIo<Socket>),
+    Tls(Box<TokioIo<TlsStream<Socket>>>),
 }
 
 impl Connection for Stream {

@@ -27,14 +27,21 @@ pub use self::replace::{
 pub const LISTENERS_VARIABLE: &str = "LANDLINE_LISTENERS";
 /// The variable that names the descriptor on which a successor says that it is ready.
 pub const READY_VARIABLE: &str = "LANDLINE_READY_FD";
-/// Every variable that concerns descriptors: children other than a successor must not see them.
-pub const HANDOVER_VARIABLES: [&str; 5] = [
+/// Every variable that concerns descriptors.
+const HANDOVER_VARIABLES: [&str; 5] = [
     LISTENERS_VARIABLE,
     READY_VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
 ];
+
+/// The variables that other children than a successor must not see: those of the handover, and
+/// those by which a child could speak to systemd in our name.
+pub fn private_variables() -> impl Iterator<Item = &'static str> {
+    let systemd = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+    HANDOVER_VARIABLES.into_iter().chain(systemd)
+}
 
 /// One listener in the text of [`LISTENERS_VARIABLE`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,7 +88,8 @@ fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     }
     fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC)?;
     // SAFETY: the descriptor is open, whoever started us names it as ours, and TAKEN makes sure
-    // that it gets one owner only. `inherit` is called before anything else opens descriptors.
+    // that it gets one owner only. `inherit` is called once, before the runtime exists: whatever
+    // opened descriptors until then has closed them again.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

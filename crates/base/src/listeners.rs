@@ -271,14 +271,12 @@ impl Drop for ReplacementTurn {
 
 impl State {
     fn take_inherited(&mut self, role: &str, address: SocketAddr) -> Option<InheritedListener> {
-        let by_name = |one: &InheritedListener| match one.origin {
-            Origin::Predecessor => one.name == role && one.address == address,
-            Origin::Systemd => one.name == role,
-        };
-        let by_address =
-            |one: &InheritedListener| one.origin == Origin::Systemd && one.address == address;
-        let found = self.inherited.iter().position(by_name);
-        let found = found.or_else(|| self.inherited.iter().position(by_address))?;
+        let find =
+            |is_it: &dyn Fn(&InheritedListener) -> bool| self.inherited.iter().position(is_it);
+        // systemd can give several sockets one name, which only the address tells apart.
+        let found = find(&|one| one.name == role && one.address == address)
+            .or_else(|| find(&|one| one.origin == Origin::Systemd && one.name == role))
+            .or_else(|| find(&|one| one.origin == Origin::Systemd && one.address == address))?;
         Some(self.inherited.swap_remove(found))
     }
 }

@@ -4,39 +4,66 @@
 #[cfg(test)]
 mod tests;
 
-use sd_notify::NotifyState;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
-/// The process serves. Also ends a reload.
-pub fn ready() {
-    send(&[NotifyState::Ready]);
+use crate::clock;
+
+/// How long one message may hold up the loop of the process while systemd takes nothing.
+const SEND_LIMIT: Duration = Duration::from_secs(1);
+
+/// The way to systemd, if there is one.
+#[derive(Debug, Clone, Default)]
+pub struct Notifier {
+    address: Option<SocketAddr>,
 }
 
-/// The process with this id serves, and is the one to watch from now on.
-pub fn ready_as_main(pid: u32) {
-    send(&[NotifyState::MainPid(pid), NotifyState::Ready]);
-}
-
-/// A reload begins; `ready` or `ready_as_main` ends it.
-pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(%error, "cannot read the clock for systemd"),
+impl Notifier {
+    /// `text` is that of `NOTIFY_SOCKET`: a path, or `@` and the name of an abstract socket.
+    pub fn new(text: Option<&str>) -> Self {
+        let address = text.map(|text| match text.strip_prefix('@') {
+            Some(name) => SocketAddr::from_abstract_name(name),
+            None => SocketAddr::from_pathname(text),
+        });
+        if let Some(Err(error)) = &address {
+            tracing::debug!(%error, text, "systemd can't be told anything");
+        }
+        Self {
+            address: address.and_then(Result::ok),
+        }
     }
-}
 
-/// The process is on its way out.
-pub fn stopping() {
-    send(&[NotifyState::Stopping]);
-}
+    /// The process serves. Also ends a reload.
+    pub fn ready(&self) {
+        self.send("READY=1\n");
+    }
 
-/// One line for `systemctl status`.
-pub fn status(text: &str) {
-    let line = text.replace(['\n', '\r'], " ");
-    send(&[NotifyState::Status(&line)]);
-}
+    /// The process with this id serves, and is the one to watch from now on.
+    pub fn ready_as_main(&self, pid: u32) {
+        self.send(&format!("MAINPID={pid}\nREADY=1\n"));
+    }
 
-fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, ?states, "systemd could not be told");
+    /// A reload begins; `ready` or `ready_as_main` ends it. systemd wants the time in the same
+    /// message (sd_notify(3), `RELOADING=1`).
+    pub fn reloading(&self) {
+        let now = clock::monotonic_usec();
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}\n"));
+    }
+
+    /// The process is on its way out.
+    pub fn stopping(&self) {
+        self.send("STOPPING=1\n");
+    }
+
+    fn send(&self, text: &str) {
+        let Some(address) = &self.address else { return };
+        let sent = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(SEND_LIMIT))?;
+            socket.send_to_addr(text.as_bytes(), address)
+        });
+        if let Err(error) = sent {
+            tracing::debug!(%error, text, "systemd could not be told");
+        }
     }
 }

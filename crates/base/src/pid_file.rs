@@ -88,6 +88,13 @@ impl PidFile {
         })
     }
 
+    /// Whether the file could be written, found out without touching it.
+    pub fn check(path: &Path) -> Result<(), PidFileError> {
+        let beside = beside(path);
+        write_locked(&beside, path)?;
+        std::fs::remove_file(&beside).map_err(|source| system("remove a file beside", path, source))
+    }
+
     /// Takes the file back after a replacement that took it over has failed. Does nothing if it
     /// is still ours.
     pub fn restore(&mut self) -> Result<(), PidFileError> {

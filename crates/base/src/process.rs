@@ -9,6 +9,7 @@ mod hooks;
 mod tests;
 
 use std::future::Future;
+use std::os::unix::process::parent_id;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -17,9 +18,13 @@ use tokio::sync::oneshot;
 pub use self::hooks::{Hooks, ProcessHandle, Request, RequestError};
 use crate::clock;
 use crate::events::{Delivery, Listener, Topic, WaitError};
-use crate::handover::{REPLACEMENT_ENDED, ReplacementError, announce_ready, spawn_replacement};
-use crate::notify;
-use crate::supervise::{Exit, ExitReport, SERVICE_EXITED_WITH_ERROR, ServiceFailure, Supervisor};
+use crate::handover::{
+    REPLACEMENT_ENDED, Replacement, ReplacementError, announce_ready, spawn_replacement,
+};
+use crate::pid_file::PidFile;
+use crate::supervise::{
+    Exit, ExitReport, SERVICE_EXITED_WITH_ERROR, ServiceFailure, Supervisor, text_of,
+};
 use crate::unix_signals::{Signal, Signals};
 
 /// Everything that was configured serves. `app` maps the names of what must have happened to it.
@@ -44,25 +49,7 @@ pub struct Outcome {
 /// Starts the supervisor and stays until the process is to end. `signals` must have been
 /// installed before the services were built.
 pub async fn run(supervisor: Supervisor, signals: Signals, hooks: Hooks) -> Outcome {
-    let failures = supervisor.bus().listen(&SERVICE_EXITED_WITH_ERROR);
-    let successor_ends = supervisor.bus().listen(&REPLACEMENT_ENDED);
-    let bus = supervisor.bus().clone();
-    let limit = hooks.ready_limit;
-    supervisor.start();
-    let mut process = Process {
-        supervisor,
-        signals,
-        hooks,
-        failures,
-        successor_ends,
-        ready: Some(Box::pin(
-            async move { bus.wait_timeout(&READY, limit).await },
-        )),
-        replacing: None,
-        exiting: None,
-        is_ready: false,
-        replaced_by: None,
-    };
+    let mut process = Process::start(supervisor, signals, hooks);
     loop {
         let event = process.next().await;
         if let Some(outcome) = process.handle(event) {
@@ -112,19 +99,42 @@ enum Event {
 }
 
 impl Process {
-    /// Every branch is cancel-safe: what is not taken stays in its place.
+    fn start(supervisor: Supervisor, signals: Signals, hooks: Hooks) -> Self {
+        let failures = supervisor.bus().listen(&SERVICE_EXITED_WITH_ERROR);
+        let successor_ends = supervisor.bus().listen(&REPLACEMENT_ENDED);
+        let bus = supervisor.bus().clone();
+        let limit = hooks.ready_limit;
+        supervisor.start();
+        Self {
+            supervisor,
+            signals,
+            hooks,
+            failures,
+            successor_ends,
+            ready: Some(Box::pin(
+                async move { bus.wait_timeout(&READY, limit).await },
+            )),
+            replacing: None,
+            exiting: None,
+            is_ready: false,
+            replaced_by: None,
+        }
+    }
+
+    /// Every branch is cancel-safe: what is not taken stays in its place. A successor that has
+    /// said that it is ready comes before the signals: an exit must not kill it any more.
     async fn next(&mut self) -> Event {
         tokio::select! {
             biased;
             report = resolved(self.exiting.as_mut().map(|one| &mut one.report)) => {
                 Event::Exited(report)
             }
-            signal = self.signals.next() => Event::Signal(signal),
-            failure = self.failures.next() => Event::Failure(failure),
-            ended = self.successor_ends.next() => Event::SuccessorEnded(ended),
             outcome = resolved(self.replacing.as_mut().map(|one| &mut one.outcome)) => {
                 Event::Replaced(outcome)
             }
+            signal = self.signals.next() => Event::Signal(signal),
+            failure = self.failures.next() => Event::Failure(failure),
+            ended = self.successor_ends.next() => Event::SuccessorEnded(ended),
             ready = resolved(self.ready.as_mut()) => Event::Ready(ready),
             Some(request) = self.hooks.requests.recv() => Event::Request(request),
         }
@@ -134,10 +144,7 @@ impl Process {
         match event {
             Event::Signal(signal) => self.handle_signal(signal),
             Event::Request(request) => self.handle_request(request),
-            Event::Failure(Delivery::Value(failure)) => self.handle_failure(&failure),
-            Event::Failure(Delivery::Lagged(count)) => {
-                tracing::error!(count, "failures of services were missed");
-            }
+            Event::Failure(failure) => self.handle_failure(failure),
             Event::Ready(Ok(())) => self.become_ready(),
             Event::Ready(Err(error)) => {
                 self.exit(
@@ -149,6 +156,9 @@ impl Process {
             Event::Replaced(outcome) => self.handle_replaced(outcome),
             Event::SuccessorEnded(ended) => self.handle_successor_ended(&ended),
             Event::Exited(report) => {
+                while let Some(failure) = self.failures.try_next() {
+                    self.handle_failure(failure);
+                }
                 let Exiting { code, reason, .. } = self.exiting.take()?;
                 return Some(Outcome {
                     code,
@@ -182,27 +192,29 @@ impl Process {
         }
     }
 
-    fn handle_failure(&mut self, failure: &ServiceFailure) {
-        let ServiceFailure {
-            service,
-            error,
-            critical,
-        } = failure;
-        if !critical || self.exiting.is_some() {
+    fn handle_failure(&mut self, failure: Delivery<ServiceFailure>) {
+        let (service, error, critical) = match failure {
+            Delivery::Value(failure) => (failure.service, failure.error, failure.critical),
+            Delivery::Lagged(count) => {
+                tracing::error!(count, "failures of services were missed");
+                return;
+            }
+        };
+        if !critical {
             tracing::warn!(service, error, "service failed; the process goes on");
             return;
         }
         tracing::error!(service, error, "critical service failed");
-        let code = if self.is_ready {
-            exit_code::FAILED
-        } else {
-            exit_code::NOT_READY
-        };
-        self.exit(
-            Exit::Fast,
-            code,
-            format!("critical service {service} failed: {error}"),
-        );
+        let reason = format!("critical service {service} failed: {error}");
+        match &mut self.exiting {
+            Some(exiting) if exiting.code == exit_code::CLEAN => {
+                exiting.code = exit_code::FAILED;
+                exiting.reason = format!("{}, then {reason}", exiting.reason);
+            }
+            Some(_) => {}
+            None if self.is_ready => self.exit(Exit::Fast, exit_code::FAILED, reason),
+            None => self.exit(Exit::Fast, exit_code::NOT_READY, reason),
+        }
     }
 
     fn become_ready(&mut self) {
@@ -217,42 +229,75 @@ impl Process {
         }
         let took = clock::now().saturating_duration_since(self.hooks.started);
         let pid = std::process::id();
+        // Whoever waits for the pid file to change may then rely on us, and on nobody before.
+        if let Some(path) = self.hooks.pid_path.take() {
+            match PidFile::acquire(&path, true) {
+                Ok(file) => self.hooks.pid_file = Some(file),
+                Err(error) => tracing::warn!(error = text_of(&error), "no pid file"),
+            }
+        }
         match self.hooks.ready_pipe.take() {
             Some(pipe) => {
                 if let Err(error) = announce_ready(pipe) {
                     tracing::warn!(%error, "the process we replace did not hear that we are ready");
                 }
-                notify::ready_as_main(pid);
+                self.hooks.notifier.ready_as_main(pid);
             }
-            None => notify::ready(),
+            None => self.hooks.notifier.ready(),
         }
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(pid, took_ms, "ready");
     }
 
     fn replace(&mut self, drains: bool, reply: ReplyTo) {
-        let refusal = match (&self.replacing, &self.exiting, &self.hooks.replacement) {
-            (Some(_), _, _) => "another replacement is under way",
-            (_, Some(_), _) => "the process is stopping",
-            (_, _, None) => "this process was not started so that it can be replaced",
-            (None, None, Some(replacement)) => {
-                notify::reloading();
-                let replacement = replacement.clone();
-                let (supervisor, listeners) =
-                    (self.supervisor.clone(), self.hooks.listeners.clone());
-                let outcome = Box::pin(async move {
-                    spawn_replacement(&supervisor, &listeners, &replacement).await
-                });
-                self.replacing = Some(Replacing {
-                    outcome,
-                    drains,
-                    reply,
-                });
+        let replacement = match self.may_replace(drains) {
+            Ok(replacement) => replacement,
+            Err(refusal) => {
+                tracing::warn!(reason = refusal, "not replaced");
+                answer(reply, Err(RequestError::Refused(refusal.to_owned())));
                 return;
             }
         };
-        tracing::warn!(reason = refusal, "not replaced");
-        answer(reply, Err(RequestError::Refused(refusal.to_owned())));
+        // The newest HUP wins: the successor under way may have read what has changed since.
+        self.abandon_replacement("a newer replacement takes its place");
+        self.hooks.notifier.reloading();
+        let (supervisor, listeners) = (self.supervisor.clone(), self.hooks.listeners.clone());
+        let outcome =
+            Box::pin(async move { spawn_replacement(&supervisor, &listeners, &replacement).await });
+        self.replacing = Some(Replacing {
+            outcome,
+            drains,
+            reply,
+        });
+    }
+
+    /// How to start a successor now, or why not.
+    fn may_replace(&self, drains: bool) -> Result<Replacement, &'static str> {
+        if self.exiting.is_some() {
+            Err("the process is stopping")
+        } else if !self.is_ready {
+            // Its predecessor waits for it: a chain of three would have two main processes.
+            Err("the process is not ready yet")
+        } else if self.replaced_by.is_some() {
+            Err(
+                "this process is replaced already; signal its replacement, or stop this one with QUIT",
+            )
+        } else if self.replacing.is_some() && !drains {
+            Err("another replacement is under way")
+        } else {
+            let replacement = self.hooks.replacement.clone();
+            replacement.ok_or("this process was not started so that it can be replaced")
+        }
+    }
+
+    /// Ends a replacement that is not ready: its future kills the successor when dropped.
+    fn abandon_replacement(&mut self, reason: &str) {
+        if let Some(Replacing { reply, outcome, .. }) = self.replacing.take() {
+            drop(outcome);
+            // It takes the file just before its word, so it may have come that far.
+            self.restore_pid_file();
+            answer(reply, Err(RequestError::Refused(reason.to_owned())));
+        }
     }
 
     fn handle_replaced(&mut self, outcome: Result<u32, ReplacementError>) {
@@ -262,7 +307,7 @@ impl Process {
         match outcome {
             Ok(pid) => {
                 self.replaced_by = Some(pid);
-                notify::ready_as_main(pid);
+                self.hooks.notifier.ready_as_main(pid);
                 tracing::info!(pid, drains, "replacement is ready");
                 answer(reply, Ok(pid));
                 if drains {
@@ -271,12 +316,10 @@ impl Process {
                 }
             }
             Err(error) => {
-                let reason = crate::supervise::text_of(&error);
+                let reason = text_of(&error);
                 tracing::error!(reason, "not replaced; this process goes on");
                 self.restore_pid_file();
-                if self.is_ready {
-                    notify::ready();
-                }
+                self.hooks.notifier.ready();
                 answer(reply, Err(RequestError::Refused(reason)));
             }
         }
@@ -292,33 +335,27 @@ impl Process {
         }
         self.replaced_by = None;
         self.restore_pid_file();
-        notify::ready_as_main(std::process::id());
+        self.hooks.notifier.ready_as_main(std::process::id());
     }
 
     fn restore_pid_file(&mut self) {
         if let Some(pid_file) = &mut self.hooks.pid_file
             && let Err(error) = pid_file.restore()
         {
-            tracing::warn!(error = crate::supervise::text_of(&error), "no pid file");
+            tracing::warn!(error = text_of(&error), "no pid file");
         }
     }
 
     /// Begins the exit, or shortens the one that has begun.
     fn exit(&mut self, exit: Exit, code: u8, reason: String) {
-        // A successor that is not ready yet must not outlive us unwatched: dropping kills it.
-        if let Some(Replacing { reply, .. }) = self.replacing.take() {
-            answer(
-                reply,
-                Err(RequestError::Refused("the process is stopping".to_owned())),
-            );
-        }
+        // A successor that is not ready yet must not outlive us unwatched.
+        self.abandon_replacement("the process is stopping");
         self.ready = None;
+        // With it our predecessor learns that no word will come.
+        self.hooks.ready_pipe = None;
         if self.exiting.is_none() {
             tracing::info!(reason, code, "stopping");
             self.hooks.listeners.refuse_new();
-            if self.replaced_by.is_none() {
-                notify::stopping();
-            }
         }
         let report = Box::pin(self.supervisor.shutdown(exit));
         self.exiting.get_or_insert(Exiting {
@@ -326,6 +363,20 @@ impl Process {
             code,
             reason,
         });
+        self.tell_exit(exit);
+    }
+
+    /// What systemd should know. A predecessor that lives is the main process again. Otherwise a
+    /// fast exit is told, but not a graceful one: with that word the time of `TimeoutStopSec`
+    /// begins, after which systemd kills whatever still drains.
+    fn tell_exit(&self, exit: Exit) {
+        let predecessor = self.hooks.predecessor.filter(|pid| *pid == parent_id());
+        match (self.replaced_by, predecessor) {
+            (Some(_), _) => {}
+            (None, Some(pid)) => self.hooks.notifier.ready_as_main(pid),
+            (None, None) if exit == Exit::Fast => self.hooks.notifier.stopping(),
+            (None, None) => {}
+        }
     }
 
     fn log_diagnostics(&self) {

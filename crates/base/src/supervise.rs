@@ -108,6 +108,8 @@ struct State {
     tasks: BTreeMap<(Option<Stage>, &'static str), usize>,
     handlers: Vec<exit::Handler>,
     handling: BTreeMap<u64, (Phase, String)>,
+    /// Of the phase of the exit that is under way.
+    waits: Option<exit::Waits>,
     next_id: u64,
 }
 
@@ -281,8 +283,8 @@ impl Supervisor {
         self.inner.phase.subscribe()
     }
 
-    /// Has `handler` run when the exit reaches `phase`; at once if it has reached it already.
-    /// The handlers of one phase run side by side; one that is late is dropped and reported.
+    /// Has `handler` run when the exit reaches `phase`; at once if it has reached it already,
+    /// and then the phase waits for it if it is not over. The handlers of one phase run side by side; one that is late is dropped and reported.
     pub fn on_exit<F, H>(&self, phase: Phase, name: impl Into<String>, handler: F)
     where
         F: FnOnce(ExitKind) -> H + Send + 'static,

@@ -43,14 +43,13 @@ impl Size {
     };
 }
 
-/// A configuration with `count` targets on the upstream, `t0`, `t1`, …, all for this path.
-pub fn configuration(upstream: &upstream::Upstream, path: &str, count: usize) -> String {
-    let url = format!("http://{}{path}", upstream.address);
-    let entry = |number: usize| {
-        json!({"name": format!("t{number}"), "url": url,
+/// A configuration with a target on the upstream for each of the paths: `t0`, `t1`, …
+pub fn configuration(upstream: &upstream::Upstream, paths: &[&str]) -> String {
+    let entry = |(number, path): (usize, &&str)| {
+        json!({"name": format!("t{number}"), "url": format!("http://{}{path}", upstream.address),
             "auth": {"kind": "bearer", "token": upstream::TOKEN}})
     };
-    let targets: Vec<Value> = (0..count).map(entry).collect();
+    let targets: Vec<Value> = paths.iter().enumerate().map(entry).collect();
     configuration::targets(&json!(targets))
 }
 

@@ -156,8 +156,9 @@ impl Drop for Connection {
     }
 }
 
-/// Sends `request` byte for byte and reads until the peer closes or `limit` has passed.
-pub async fn raw(address: SocketAddr, request: &[u8], limit: Duration) -> Vec<u8> {
+/// Sends `request` byte for byte and reads until the peer closes; nothing when it still has not
+/// after `limit`.
+pub async fn raw(address: SocketAddr, request: &[u8], limit: Duration) -> Option<Vec<u8>> {
     let mut answer = Vec::new();
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -165,14 +166,15 @@ pub async fn raw(address: SocketAddr, request: &[u8], limit: Duration) -> Vec<u8
         drop(stream.write_all(request).await);
         stream.read_to_end(&mut answer).await
     };
-    match tokio::time::timeout(limit, exchange).await {
-        Ok(_) | Err(_) => answer,
-    }
+    let closed = tokio::time::timeout(limit, exchange).await.is_ok();
+    closed.then_some(answer)
 }
 
-/// Sends `request` byte for byte and gives the status code, 0 when there was no answer.
+/// Sends `request` byte for byte and gives the status code, 0 when the peer closed without a word.
+/// Fails when it neither answers nor closes.
 pub async fn raw_status(address: SocketAddr, request: &[u8]) -> u16 {
-    let answer = raw(address, request, Duration::from_secs(10)).await;
+    let answer = raw(address, request, Duration::from_secs(15)).await;
+    let answer = answer.expect("neither answered nor cut");
     let text = String::from_utf8_lossy(&answer);
     let status = text
         .strip_prefix("HTTP/1.1 ")

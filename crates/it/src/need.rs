@@ -5,7 +5,7 @@ use std::io::Write;
 
 /// The value of `LANDLINE_TEST_<tool>`; when it is missing the running test is reported as skipped.
 ///
-/// Known words: `MYSQL_ADMIN_URL`, `MYSQL_URL`, `MARIADBD`, `PROMETHEUS`, `PROMTOOL`, `NGINX`,
+/// Known words: `MYSQL_ADMIN_URL`, `MARIADBD`, `PROMETHEUS`, `PROMTOOL`, `NGINX`,
 /// `CURL`, `PYTHON`.
 pub fn need(tool: &str) -> Option<String> {
     let variable = format!("LANDLINE_TEST_{tool}");

@@ -16,8 +16,8 @@ pub fn status_kib(pid: u32, field: &str) -> Option<u64> {
 }
 
 /// Resident memory in KiB.
-pub fn rss_kib(pid: u32) -> u64 {
-    status_kib(pid, "VmRSS").unwrap_or(0)
+pub fn rss_kib(pid: u32) -> Option<u64> {
+    status_kib(pid, "VmRSS")
 }
 
 /// Forgets the peak of resident memory (`VmHWM`), so that the next reading is of what follows.

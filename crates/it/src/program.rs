@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -234,7 +234,7 @@ impl Program {
     }
 
     /// Resident memory of the process that the test has started, KiB.
-    pub fn rss_kib(&self) -> u64 {
+    pub fn rss_kib(&self) -> Option<u64> {
         proc::rss_kib(self.pid())
     }
 
@@ -272,8 +272,17 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        for pid in self.generations() {
-            send_signal(pid, Signal::KILL);
+        // A successor may be on its way between the listing and the signal.
+        let end = Instant::now() + wait::SOON;
+        loop {
+            let left = self.generations();
+            if left.is_empty() || Instant::now() > end {
+                break;
+            }
+            for pid in left {
+                send_signal(pid, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
         if let Err(error) = self.child.wait() {
             eprintln!("cannot wait for {}: {error}", self.child.id());

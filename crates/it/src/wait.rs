@@ -29,12 +29,3 @@ pub async fn within<T>(limit: Duration, mut probe: impl AsyncFnMut() -> Option<T
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
-
-/// Checks `holds` again and again for the whole of `span`; fails with `what` when it once is not so.
-pub async fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + span;
-    while Instant::now() < end {
-        assert!(holds(), "did not hold: {what}");
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
-}

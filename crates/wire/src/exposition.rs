@@ -18,6 +18,7 @@ mod parse;
 mod push;
 mod render;
 mod scan;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -28,3 +29,4 @@ pub use merge::merge;
 pub use page::{Family, Kind, Limits, Page};
 pub(crate) use push::Builder;
 pub(crate) use scan::{is_classic_label, is_classic_name, is_value};
+pub use shape::Shape;

@@ -1,6 +1,6 @@
 //! Metrics as the WhatsApp Business client writes them in JSON, read into a page. It reads the two
 //! documented forms, `{"metrics": {name: metric}}` and `{"stats": {part: {name: metric}}}` with
-//! `metric` = `{"type", "help", "data": [{"labels", "value"}]}`, and no other JSON.
+//! `metric` = `{"type", "help", "data": [{"labels", "value"}]}`, and the bare map `{name: metric}`.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use crate::exposition::{Builder, Format, Kind, Page, is_classic_label, is_classi
 #[cfg(test)]
 mod tests;
 
-/// Samples of one document, a bound against documents made to exhaust memory.
-const SAMPLES_MAX: usize = 1_000_000;
+/// Bytes of one document. Read into values, JSON takes up to 16 times its size: lists of digits do.
+const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// A document that is not of the two forms.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +51,21 @@ pub enum JsonMetricsError {
         /// Place in `data`, counted from 0.
         element: usize,
     },
-    /// More samples than any such target has.
-    #[error("the document has more than {SAMPLES_MAX} samples; fetch less at a time")]
-    TooManySamples,
+    /// Larger than any such target's document.
+    #[error("the document is larger than {BODY_BYTES_MAX} bytes; fetch less at a time")]
+    TooLarge,
 }
 
-/// Reads a document into a text page: `{"metrics": map}`, `{"stats": {part: map}}` or the map itself. Types other than counter and gauge become untyped; an element
-/// whose value is null is left out.
+/// Reads a document of at most 4 MiB into a text page: `{"metrics": map}`, `{"stats": {part: map}}`
+/// or the map itself, which then can't be empty. Types other than counter and gauge become untyped;
+/// an element whose value is null is left out.
 ///
 /// # Errors
 /// When the body is not JSON of one of the two forms; the message names the metric.
 pub fn parse(body: &[u8]) -> Result<Page, JsonMetricsError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(JsonMetricsError::TooLarge);
+    }
     let document: Value = serde_json::from_slice(body).map_err(JsonMetricsError::Json)?;
     let mut families: Vec<(&str, &Map<String, Value>)> = Vec::new();
     if let Some(metrics) = document.get("metrics") {
@@ -75,19 +79,16 @@ pub fn parse(body: &[u8]) -> Result<Page, JsonMetricsError> {
     if families.is_empty() && document.get("stats").is_none() {
         let bare = document
             .as_object()
-            .filter(|all| all.values().all(is_metric));
+            .filter(|all| !all.is_empty() && all.values().all(is_metric));
         families.push(("document", bare.ok_or(JsonMetricsError::NoMetrics)?));
     }
-    let mut reader = Reader {
-        builder: Builder::new(Page::empty(Format::Text)),
-        samples: 0,
-    };
+    let mut builder = Builder::new(Page::empty(Format::Text));
     for (_, metrics) in families {
         for (name, metric) in metrics {
-            reader.metric(name, object(name, metric)?)?;
+            read_metric(&mut builder, name, object(name, metric)?)?;
         }
     }
-    Ok(reader.builder.finish())
+    Ok(builder.finish())
 }
 
 /// Whether a value could be a metric, so that its document is a bare map of them.
@@ -104,62 +105,54 @@ fn object<'a>(name: &str, value: &'a Value) -> Result<&'a Map<String, Value>, Js
 /// Labels and value of one element of `data`.
 type Sample<'a> = (Vec<(&'a str, Cow<'a, str>)>, f64);
 
-struct Reader {
-    builder: Builder,
-    samples: usize,
-}
-
-impl Reader {
-    fn metric(&mut self, name: &str, metric: &Map<String, Value>) -> Result<(), JsonMetricsError> {
-        if !is_classic_name(name.as_bytes()) {
-            return Err(JsonMetricsError::Name(name.to_owned()));
+fn read_metric(
+    builder: &mut Builder,
+    name: &str,
+    metric: &Map<String, Value>,
+) -> Result<(), JsonMetricsError> {
+    if !is_classic_name(name.as_bytes()) {
+        return Err(JsonMetricsError::Name(name.to_owned()));
+    }
+    let data = metric
+        .get("data")
+        .and_then(Value::as_array)
+        .ok_or_else(|| JsonMetricsError::Data(name.to_owned()))?;
+    let mut samples: Vec<Sample<'_>> = Vec::with_capacity(data.len());
+    for (element, datum) in data.iter().enumerate() {
+        let labels = labels(datum).ok_or_else(|| JsonMetricsError::Labels {
+            metric: name.to_owned(),
+            element,
+        })?;
+        let value = datum.get("value");
+        if value.is_some_and(Value::is_null) {
+            continue;
         }
-        let data = metric
-            .get("data")
-            .and_then(Value::as_array)
-            .ok_or_else(|| JsonMetricsError::Data(name.to_owned()))?;
-        self.samples += data.len();
-        if self.samples > SAMPLES_MAX {
-            return Err(JsonMetricsError::TooManySamples);
-        }
-        let mut samples: Vec<Sample<'_>> = Vec::with_capacity(data.len());
-        for (element, datum) in data.iter().enumerate() {
-            let labels = labels(datum).ok_or_else(|| JsonMetricsError::Labels {
+        let value = value
+            .and_then(number)
+            .ok_or_else(|| JsonMetricsError::Value {
                 metric: name.to_owned(),
                 element,
             })?;
-            let value = datum.get("value");
-            if value.is_some_and(Value::is_null) {
-                continue;
-            }
-            let value = value
-                .and_then(number)
-                .ok_or_else(|| JsonMetricsError::Value {
-                    metric: name.to_owned(),
-                    element,
-                })?;
-            samples.push((labels, value));
-        }
-        let kind = match metric.get("type").and_then(Value::as_str) {
-            Some("counter") => Kind::Counter,
-            Some("gauge") => Kind::Gauge,
-            _ => Kind::Unknown,
-        };
-        let help = metric
-            .get("help")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let samples = samples.iter().map(|(labels, value)| {
-            (
-                labels.iter().map(|(label, text)| (*label, text.as_ref())),
-                *value,
-            )
-        });
-        self.builder.family(kind, name, help, samples);
-        Ok(())
+        samples.push((labels, value));
     }
+    let kind = match metric.get("type").and_then(Value::as_str) {
+        Some("counter") => Kind::Counter,
+        Some("gauge") => Kind::Gauge,
+        _ => Kind::Unknown,
+    };
+    let help = metric
+        .get("help")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let samples = samples.iter().map(|(labels, value)| {
+        (
+            labels.iter().map(|(label, text)| (*label, text.as_ref())),
+            *value,
+        )
+    });
+    builder.family(kind, name, help, samples);
+    Ok(())
 }
-
 /// The labels of an element; absent and null mean none. Numbers and booleans become text.
 fn labels(datum: &Value) -> Option<Vec<(&str, Cow<'_, str>)>> {
     let labels = match datum.get("labels") {

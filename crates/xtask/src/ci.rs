@@ -25,11 +25,18 @@ pub(crate) fn run(_arguments: &[String]) -> Result<Outcome, Failure> {
     let mut table = Vec::new();
     let mut failed = 0_usize;
     let mut skipped = 0_usize;
+    let mut checks_skipped = 0_usize;
     for (name, step) in STEPS {
         machine::say(&format!("\n== {name}"));
         let step_start = machine::now();
         let (verdict, note) = match step() {
-            Ok(Outcome::Done(note)) => ("ok", note),
+            Ok(Outcome::Done {
+                note,
+                skipped: some,
+            }) => {
+                checks_skipped += some;
+                ("ok", note)
+            }
             Ok(Outcome::Skipped(reason)) => {
                 skipped += 1;
                 ("SKIPPED", reason)
@@ -51,7 +58,8 @@ pub(crate) fn run(_arguments: &[String]) -> Result<Outcome, Failure> {
     let total = machine::seconds_since(start);
     let done = STEPS.len() - failed - skipped;
     machine::say(&format!(
-        "{done} ok, {failed} failed, {skipped} skipped in {total}"
+        "{done} steps ok, {failed} failed, {skipped} skipped, and {checks_skipped} tests skipped \
+         in {total}"
     ));
     if failed > 0 {
         Err(Failure(format!("{failed} steps failed")))

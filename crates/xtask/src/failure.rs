@@ -7,8 +7,13 @@ use std::io;
 /// The end of a command that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It did its work; the note goes into the table of `ci`.
-    Done(String),
+    /// It did its work, all but `skipped` checks of it; the note goes into the table of `ci`.
+    Done {
+        /// What there is to say.
+        note: String,
+        /// Checks that could not be made here; each was announced.
+        skipped: usize,
+    },
     /// It could not be done here; the reason is printed and counted, never hidden.
     Skipped(String),
 }
@@ -16,7 +21,10 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// Work done, with a short note (or none).
     pub(crate) fn done(note: &str) -> Self {
-        Self::Done(note.to_owned())
+        Self::Done {
+            note: note.to_owned(),
+            skipped: 0,
+        }
     }
 
     /// Says loudly that the work was not done.

@@ -6,13 +6,16 @@
 //! removes the folder.
 
 use std::fs::DirBuilder;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::failure::{Attempt, Failure};
+
+/// Names that are tried for the folder.
+const FOLDERS_MAX: u32 = 100;
 
 /// Reads `watch T` and `forget T`, where T is a process id or, negative, a process group.
 const SCRIPT: &str = r#"
@@ -43,12 +46,30 @@ pub(crate) struct Stage {
     guardian: Child,
 }
 
+/// A folder that is named after this process; what a run in a container that was killed whole has
+/// left may bear the same name.
+fn new_folder() -> Result<PathBuf, Failure> {
+    let base = std::env::temp_dir().join(format!("landline-test-{}", std::process::id()));
+    for attempt in 0..FOLDERS_MAX {
+        let folder = base.with_extension(attempt.to_string());
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made.attempt(|| format!("create {}", folder.display()))?;
+                return Ok(folder);
+            }
+        }
+    }
+    Err(Failure(format!(
+        "remove what is left of {}.*",
+        base.display()
+    )))
+}
+
 impl Stage {
     /// A new folder, open to this user only, with its guardian.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("landline-test-{}", std::process::id()));
-        let made = DirBuilder::new().mode(0o700).create(&folder);
-        made.attempt(|| format!("create {}", folder.display()))?;
+        let folder = new_folder()?;
         let mut command = Command::new("sh");
         command
             .args(["-c", SCRIPT, "guardian"])

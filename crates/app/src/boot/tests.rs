@@ -45,7 +45,14 @@ async fn every_route_is_known_with_its_policy() {
     let environment = environment(folder.path());
     let loaded = config::load(None, folder.path(), &environment.variables);
     let config = loaded.config.clone().expect("valid");
-    let program = build(&config, &loaded, &environment, clock::now()).expect("built");
+    let inherited = handover::inherit(&environment.handover()).expect("nothing inherited");
+    let start = Start {
+        config: &config,
+        loaded: &loaded,
+        environment: &environment,
+        started: clock::now(),
+    };
+    let program = build(&start, inherited).expect("built");
     let mut rows = program.routes;
     rows.sort_unstable();
     assert_eq!(rows, ROUTES);

@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{OwnedFd, RawFd};
 
+use rustix::fs::{FileType, fstat};
 use rustix::net::sockopt::socket_acceptconn;
 use thiserror::Error;
 
@@ -73,6 +74,12 @@ pub enum InheritError {
         #[source]
         source: io::Error,
     },
+    /// The descriptor of `LANDLINE_READY_FD` is something else.
+    #[error("descriptor {fd} (LANDLINE_READY_FD) is not a pipe")]
+    NotAPipe {
+        /// Its number.
+        fd: RawFd,
+    },
     /// A descriptor is not a listening TCP socket.
     #[error("descriptor {fd} ({name}) is not a listening TCP socket")]
     NotListening {
@@ -83,14 +90,20 @@ pub enum InheritError {
     },
 }
 
-/// Takes over what the texts name. To be called once, before anything opens descriptors.
+/// Takes over what the texts name. To be called once, before the runtime or anything else that
+/// keeps descriptors is made: a number left over from elsewhere must not become one of theirs.
 pub fn inherit(texts: &HandoverTexts) -> Result<Inherited, InheritError> {
     let mut inherited = Inherited::default();
     if let Some(text) = &texts.ready_fd {
         let fd = number("LANDLINE_READY_FD", text)?;
         let name = "ready pipe".to_owned();
         let adopted = adopt(fd).map_err(|source| InheritError::Descriptor { name, fd, source });
-        inherited.ready = Some(adopted?);
+        let ready = adopted?;
+        // The variable can be left over from a parent that has nothing to do with us.
+        if !fstat(&ready).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_fifo()) {
+            return Err(InheritError::NotAPipe { fd });
+        }
+        inherited.ready = Some(ready);
     }
     if let Some(text) = &texts.listeners {
         let entries: Vec<Entry> =

@@ -39,7 +39,7 @@ pub struct Replacement {
     pub directory: PathBuf,
     /// Variables to add to the environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// How long it may take; [`REPLACEMENT_LIMIT`] outside of tests.
+    /// When it is killed: somewhat later than its own limit, so that it can say what is missing.
     pub timeout: Duration,
 }
 

@@ -95,15 +95,15 @@ fn what_cannot_be_used_is_named() {
     let fd = passed(&reader);
     let expected = format!("descriptor {fd} (web) is not a listening TCP socket");
     check(texts(&entry(fd)), &expected);
-    let ready_fd = Some("x".to_owned());
+    let ready = |text: String| HandoverTexts {
+        ready_fd: Some(text),
+        ..HandoverTexts::default()
+    };
     let expected = "LANDLINE_READY_FD is \"x\", which is not a number";
-    check(
-        HandoverTexts {
-            ready_fd,
-            ..HandoverTexts::default()
-        },
-        expected,
-    );
+    check(ready("x".to_owned()), expected);
+    let fd = passed(&File::open("/dev/null").unwrap());
+    let expected = format!("descriptor {fd} (LANDLINE_READY_FD) is not a pipe");
+    check(ready(fd.to_string()), &expected);
 }
 
 #[test]

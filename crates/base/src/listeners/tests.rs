@@ -89,6 +89,18 @@ fn a_systemd_listener_matches_by_name_then_by_address() {
 }
 
 #[test]
+fn systemd_listeners_with_one_name_are_told_apart_by_address() {
+    let (first, first_at) = inherited("main", "bound", Origin::Systemd);
+    let (second, second_at) = inherited("main", "bound", Origin::Systemd);
+    let listeners = Listeners::new(vec![first, second]);
+    for (role, at) in [("main", second_at), ("gateway", first_at)] {
+        let listener = listeners.bind(role, at, "key").unwrap();
+        assert_eq!(listener.local_addr().unwrap(), at, "{role}");
+    }
+    assert!(listeners.unused().is_empty());
+}
+
+#[test]
 fn the_same_place_is_the_same_listener_until_released() {
     let listeners = Listeners::new(Vec::new());
     let bind = || listeners.bind("gateway", address(ANY_PORT), "key").unwrap();

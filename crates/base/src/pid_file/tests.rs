@@ -112,10 +112,15 @@ fn of_many_starts_at_once_one_wins() {
 
 #[test]
 fn a_directory_that_is_missing_is_told() {
-    let (directory, _) = place();
-    let error = PidFile::acquire(&directory.path().join("no/where.pid"), false).unwrap_err();
-    assert!(
-        error.to_string().starts_with("cannot create the pid file "),
-        "{error}"
-    );
+    let (directory, path) = place();
+    let missing = directory.path().join("no/where.pid");
+    for error in [
+        PidFile::acquire(&missing, false).unwrap_err(),
+        PidFile::check(&missing).unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(text.starts_with("cannot create the pid file "), "{text}");
+    }
+    PidFile::check(&path).unwrap();
+    assert_eq!(names(&directory), 0, "a check leaves nothing");
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::READY_LIMIT;
 use crate::handover::Replacement;
 use crate::listeners::Listeners;
+use crate::notify::Notifier;
 use crate::pid_file::PidFile;
 use crate::supervise::Exit;
 
@@ -24,12 +26,18 @@ pub struct Hooks {
     pub ready_limit: Duration,
     /// The pipe of the process we replace.
     pub ready_pipe: Option<OwnedFd>,
+    /// The process we replace; our parent as long as it lives.
+    pub predecessor: Option<u32>,
     /// The listeners, for a successor.
     pub listeners: Listeners,
     /// How to start a successor; without it USR2 and HUP are refused.
     pub replacement: Option<Replacement>,
     /// The pid file, held until the end.
     pub pid_file: Option<PidFile>,
+    /// The pid file that a replacement takes over once it is ready.
+    pub pid_path: Option<PathBuf>,
+    /// The way to systemd.
+    pub notifier: Notifier,
     /// Further lines for the diagnostics of USR1.
     pub diagnostics: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -52,9 +60,12 @@ impl Hooks {
             started,
             ready_limit: READY_LIMIT,
             ready_pipe: None,
+            predecessor: None,
             listeners,
             replacement: None,
             pid_file: None,
+            pid_path: None,
+            notifier: Notifier::default(),
             diagnostics: Box::new(Vec::new),
             requests,
             handle: ProcessHandle { requests: sender },

@@ -1,7 +1,9 @@
 //! The process loop: each signal, readiness, failures and replacement, with scripted signals and
 //! the shell as successor.
 
-use std::future::pending;
+use std::future::{pending, ready};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -9,9 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::*;
-use crate::handover::Replacement;
 use crate::listeners::Listeners;
-use crate::pid_file::PidFile;
+use crate::notify::Notifier;
 use crate::supervise::{Criticality, Phase, Service};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,6 +58,15 @@ impl Rig {
         self
     }
 
+    /// What systemd would be told arrives at the socket, which does not block.
+    fn systemd(&mut self, directory: &tempfile::TempDir) -> UnixDatagram {
+        let path = directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        self.hooks.notifier = Notifier::new(path.to_str());
+        socket
+    }
+
     /// Runs the process beside `script`, which is given the signals and the supervisor.
     async fn run<S, R>(self, script: S) -> Outcome
     where
@@ -72,6 +82,16 @@ impl Rig {
         let script = script(signals, supervisor.clone(), hooks.handle());
         tokio::join!(run(supervisor, scripted, hooks), script).0
     }
+}
+
+/// What systemd has been told since the last call.
+fn told(socket: &UnixDatagram) -> Vec<String> {
+    let mut buffer = [0; 512];
+    let mut messages = Vec::new();
+    while let Ok(length) = socket.recv(&mut buffer) {
+        messages.push(String::from_utf8_lossy(&buffer[..length]).replace('\n', " "));
+    }
+    messages
 }
 
 fn fails(name: &str, criticality: Criticality, after: Duration) -> Service {
@@ -154,6 +174,25 @@ async fn a_critical_failure_before_ready_is_75() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_critical_failure_during_the_exit_is_70_even_if_it_is_the_last_to_end() {
+    let rig = Rig::ready();
+    let store = Service::new("store", Criticality::Critical, |scope| async move {
+        scope.stopping().await;
+        Err("disk full".into())
+    });
+    rig.supervisor.register(store.stops_at(Phase::Close));
+    let outcome = rig
+        .run(|signals, _, _| async move {
+            sleep(SECOND).await;
+            signals.send(Signal::Terminate).await.unwrap();
+        })
+        .await;
+    assert_eq!(outcome.code, exit_code::FAILED);
+    let expected = "signal TERM, then critical service store failed: disk full";
+    assert_eq!(outcome.reason, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plain_failure_is_survived() {
     let rig = Rig::ready();
     rig.supervisor
@@ -189,6 +228,81 @@ async fn ready_is_told_to_the_predecessor() {
     let mut word = String::new();
     std::io::Read::read_to_string(&mut std::fs::File::from(reader), &mut word).unwrap();
     assert_eq!(word, format!("process {} is ready\n", std::process::id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_predecessor_learns_at_once_that_no_word_will_come() {
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    let mut rig = Rig::new();
+    rig.hooks.ready_pipe = Some(writer);
+    rig.run(|signals, supervisor, _| async move {
+        supervisor.spawn("session", sleep(60 * SECOND));
+        sleep(SECOND).await;
+        let mut byte = [0];
+        let open = rustix::io::read(&reader, &mut byte);
+        assert_eq!(open, Err(rustix::io::Errno::AGAIN));
+        signals.send(Signal::Quit).await.unwrap();
+        sleep(SECOND).await;
+        assert_eq!(rustix::io::read(&reader, &mut byte), Ok(0));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_takes_the_pid_file_only_when_it_is_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pid");
+    let file = |path: &PathBuf| std::fs::metadata(path).unwrap().ino();
+    for is_ready in [false, true] {
+        let _old = PidFile::acquire(&path, false).unwrap();
+        let before = file(&path);
+        let mut rig = if is_ready { Rig::ready() } else { Rig::new() };
+        rig.hooks.pid_path = Some(path.clone());
+        let seen = path.clone();
+        rig.run(|signals, _, _| async move {
+            sleep(SECOND).await;
+            assert_eq!(file(&seen) != before, is_ready);
+            signals.send(Signal::Terminate).await.unwrap();
+        })
+        .await;
+        assert_eq!(path.exists(), !is_ready, "each owner removes its own");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn systemd_is_told_of_a_fast_exit_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut rig = Rig::ready();
+    let socket = rig.systemd(&directory);
+    rig.run(|signals, supervisor, _| async move {
+        supervisor.spawn("session", pending());
+        signals.send(Signal::Quit).await.unwrap();
+        sleep(60 * SECOND).await;
+        assert_eq!(told(&socket), ["READY=1 "]);
+        signals.send(Signal::Terminate).await.unwrap();
+        sleep(SECOND).await;
+        assert_eq!(told(&socket), ["STOPPING=1 "]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_ends_hands_back_to_its_predecessor() {
+    let own = std::process::id();
+    let back = format!("MAINPID={} READY=1 ", parent_id());
+    for (predecessor, last) in [(parent_id(), back.as_str()), (own, "STOPPING=1 ")] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut rig = Rig::ready();
+        let socket = rig.systemd(&directory);
+        rig.hooks.predecessor = Some(predecessor);
+        rig.run(|signals, _, _| async move {
+            sleep(SECOND).await;
+            signals.send(Signal::Terminate).await.unwrap();
+        })
+        .await;
+        assert_eq!(told(&socket), ["READY=1 ", last]);
+    }
 }
 
 #[tokio::test]
@@ -286,7 +400,11 @@ async fn usr2_leaves_both_serving() {
         .successor(WELL)
         .run(|signals, supervisor, handle| async move {
             handle.replace(false).await.unwrap();
-            signals.send(Signal::User2).await.unwrap();
+            let error = handle.replace(true).await.unwrap_err().to_string();
+            assert!(
+                error.starts_with("this process is replaced already"),
+                "{error}"
+            );
             sleep(SECOND / 5).await;
             assert!(!supervisor.is_exiting());
             signals.send(Signal::Terminate).await.unwrap();
@@ -325,7 +443,6 @@ async fn term_ends_a_replacement_that_is_not_ready() {
         .run(|signals, _, handle| async move {
             let stop = async {
                 sleep(SECOND / 5).await;
-                signals.send(Signal::Hangup).await.unwrap();
                 signals.send(Signal::Terminate).await.unwrap();
             };
             let (refused, ()) = tokio::join!(handle.replace(true), stop);
@@ -334,6 +451,67 @@ async fn term_ends_a_replacement_that_is_not_ready() {
         .await;
     assert_eq!((outcome.code, outcome.reason.as_str()), (0, "signal TERM"));
     assert!(clock::now() - began < 10 * SECOND);
+}
+
+#[tokio::test]
+async fn the_newest_hup_wins() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = directory.path().join("first");
+    let place = first.display();
+    let script = format!("[ -e {place} ] || {{ touch {place}; exec sleep 60; }}; {WELL}");
+    let outcome = Rig::ready()
+        .successor(&script)
+        .run(|signals, supervisor, handle| async move {
+            supervisor.spawn("session", sleep(SECOND));
+            let again = async {
+                while !first.exists() {
+                    sleep(SECOND / 100).await;
+                }
+                let error = handle.replace(false).await.unwrap_err().to_string();
+                assert_eq!(error, "another replacement is under way");
+                signals.send(Signal::Hangup).await.unwrap();
+            };
+            let (refused, ()) = tokio::join!(handle.replace(true), again);
+            let error = refused.unwrap_err().to_string();
+            assert_eq!(error, "a newer replacement takes its place");
+        })
+        .await;
+    assert!(
+        outcome.reason.starts_with("replaced by process "),
+        "{}",
+        outcome.reason
+    );
+}
+
+#[tokio::test]
+async fn a_successor_that_is_ready_comes_before_a_signal() {
+    let Rig {
+        supervisor,
+        signals,
+        scripted,
+        hooks,
+    } = Rig::ready();
+    let mut process = Process::start(supervisor, scripted, hooks);
+    process.replacing = Some(Replacing {
+        outcome: Box::pin(ready(Ok(7))),
+        drains: true,
+        reply: None,
+    });
+    signals.send(Signal::Terminate).await.unwrap();
+    assert!(matches!(process.next().await, Event::Replaced(Ok(7))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_not_ready_is_not_replaced() {
+    let outcome = Rig::new()
+        .successor(WELL)
+        .run(|signals, _, handle| async move {
+            let error = handle.replace(true).await.unwrap_err().to_string();
+            assert_eq!(error, "the process is not ready yet");
+            signals.send(Signal::Terminate).await.unwrap();
+        })
+        .await;
+    assert_eq!(outcome.reason, "signal TERM");
 }
 
 #[tokio::test(start_paused = true)]

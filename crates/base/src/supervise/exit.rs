@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::stage::Stage;
 use super::{REMAINING_LOG_CEILING, REMAINING_LOG_FIRST, Supervisor, tasks};
@@ -217,20 +218,29 @@ impl Control {
 }
 
 pub(super) fn add_handler(supervisor: &Supervisor, handler: Handler) {
-    {
-        let mut state = supervisor.lock();
-        // The phase is advanced under the same lock that takes its handlers.
-        if supervisor
-            .inner
-            .phase
-            .borrow()
-            .is_none_or(|phase| phase < handler.phase)
-        {
-            state.handlers.push(handler);
-            return;
+    let mut state = supervisor.lock();
+    // The phase is advanced under the same lock that takes its handlers.
+    let now = *supervisor.inner.phase.borrow();
+    if now.is_none_or(|phase| phase < handler.phase) {
+        state.handlers.push(handler);
+        return;
+    }
+    let waits = state.waits.clone();
+    match waits.filter(|_| now == Some(handler.phase)) {
+        Some(Waits { handling, cut }) => {
+            // Taken under the lock, so that the phase does not end before it has seen the handler.
+            let token = handling.token();
+            drop(state);
+            spawn_handler(supervisor, handler, token, cut);
+        }
+        None => {
+            drop(state);
+            let kind = kind_of(supervisor);
+            // The call is inside the caught future, so that its own panic is caught too.
+            let run = async move { (handler.run)(kind).await };
+            supervisor.spawn_background("exit-handler", run);
         }
     }
-    supervisor.spawn_background("exit-handler", (handler.run)(kind_of(supervisor)));
 }
 
 pub(super) fn begin(
@@ -315,23 +325,27 @@ async fn run(supervisor: Supervisor, began: Instant) {
 
 async fn run_phase(supervisor: &Supervisor, phase: Phase) -> Vec<Late> {
     let began = Instant::now();
-    let handlers = enter(supervisor, phase);
+    let (handlers, Waits { handling, cut }) = enter(supervisor, phase);
     tracing::debug!(%phase, handlers = handlers.len(), "exit phase begins");
     if let Some(stage) = Stage::told_by(phase) {
         supervisor.inner.stages.of(stage).stopping.cancel();
     }
-    let handling = TaskTracker::new();
-    let cut = CancellationToken::new();
     for handler in handlers {
-        spawn_handler(supervisor, handler, &handling, &cut);
+        spawn_handler(supervisor, handler, handling.token(), cut.clone());
     }
-    handling.close();
 
     let awaited = Stage::awaited_by(phase);
     let finished = async {
-        handling.wait().await;
-        if let Some(stage) = awaited {
-            supervisor.inner.stages.of(stage).tracker.wait().await;
+        loop {
+            handling.wait().await;
+            if let Some(stage) = awaited {
+                supervisor.inner.stages.of(stage).tracker.wait().await;
+            }
+            let mut state = supervisor.lock();
+            if handling.is_empty() {
+                state.waits = None;
+                return;
+            }
         }
     };
     tokio::pin!(finished);
@@ -343,6 +357,7 @@ async fn run_phase(supervisor: &Supervisor, phase: Phase) -> Vec<Late> {
     };
     let mut late = Vec::new();
     if is_late {
+        supervisor.lock().waits = None;
         late = remaining(supervisor, phase);
         for one in &late {
             tracing::warn!(%phase, name = one.name, "late at the exit and dropped");
@@ -365,29 +380,39 @@ async fn run_phase(supervisor: &Supervisor, phase: Phase) -> Vec<Late> {
     late
 }
 
+/// What a phase that is under way waits for besides its stage.
+#[derive(Clone)]
+pub(super) struct Waits {
+    handling: TaskTracker,
+    /// Drops the handlers that are late.
+    cut: CancellationToken,
+}
+
 /// Makes the phase visible and takes its handlers, as one step.
-fn enter(supervisor: &Supervisor, phase: Phase) -> Vec<Handler> {
+fn enter(supervisor: &Supervisor, phase: Phase) -> (Vec<Handler>, Waits) {
+    let waits = Waits {
+        handling: TaskTracker::new(),
+        cut: CancellationToken::new(),
+    };
+    // A closed tracker still takes handlers; closing only lets its wait end.
+    waits.handling.close();
     let mut state = supervisor.lock();
+    state.waits = Some(waits.clone());
     supervisor.inner.phase.send_replace(Some(phase));
     let (now, later) = std::mem::take(&mut state.handlers)
         .into_iter()
         .partition(|handler| handler.phase == phase);
     state.handlers = later;
-    now
+    (now, waits)
 }
 
 fn spawn_handler(
     supervisor: &Supervisor,
     handler: Handler,
-    handling: &TaskTracker,
-    cut: &CancellationToken,
+    token: TaskTrackerToken,
+    cut: CancellationToken,
 ) {
-    let kind = supervisor
-        .inner
-        .exit
-        .timeline
-        .borrow()
-        .map_or(ExitKind::Fast, |line| line.kind);
+    let kind = kind_of(supervisor);
     let Handler { phase, name, run } = handler;
     let id = {
         let mut state = supervisor.lock();
@@ -395,7 +420,7 @@ fn spawn_handler(
         state.handling.insert(id, (phase, name.clone()));
         id
     };
-    let (owner, cut, token) = (supervisor.clone(), cut.clone(), handling.token());
+    let owner = supervisor.clone();
     // The call is inside the caught future, so that its own panic is caught too.
     let caught = tasks::Caught::new(async move { run(kind).await });
     tasks::spawn_untracked(async move {

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::service::{Body, Service};
 use super::tasks::Caught;
 use super::{
-    BoxError, Criticality, Restart, SERVICE_EXITED_WITH_ERROR, Scope, ServiceFailure, Supervisor,
+    BoxError, CLOSING_LIMIT, Criticality, Restart, SERVICE_EXITED_WITH_ERROR, Scope,
+    ServiceFailure, Supervisor,
 };
 
 enum Outcome {
@@ -109,7 +110,15 @@ async fn run_once(body: Body, scope: Scope) -> (Outcome, Option<Body>) {
         scope.cut.cancel();
     }
     scope.children.close();
-    scope.children.wait().await;
+    let children = scope.children.wait();
+    if !matches!(outcome, Outcome::Failed(_)) {
+        children.await;
+    } else if timeout(CLOSING_LIMIT, children).await.is_err() {
+        // A dropped task ends at its next await; the word of the failure can't wait for one that
+        // blocks its thread.
+        let tasks = scope.children.len();
+        tracing::warn!(service = %scope.service, tasks, "the service failed; tasks still block");
+    }
     (outcome, again)
 }
 

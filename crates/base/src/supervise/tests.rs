@@ -406,6 +406,54 @@ async fn a_handler_for_a_phase_that_has_begun_runs_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_added_during_its_phase_is_waited_for() {
+    let supervisor = Supervisor::new();
+    let inner = supervisor.clone();
+    supervisor.on_exit(Phase::Flush, "first", |_| async move {
+        inner.on_exit(Phase::Flush, "second", |_| sleep(5 * SECOND));
+        inner.on_exit(Phase::Flush, "broken", |_| -> std::future::Ready<()> {
+            panic!("oh")
+        });
+    });
+    let report = supervisor.shutdown(GRACEFUL).await;
+    assert_eq!((report.late.len(), report.elapsed), (0, 5 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_handler_that_panics_harms_nobody() {
+    let supervisor = Supervisor::new();
+    supervisor.shutdown(GRACEFUL).await;
+    for phase in [Phase::StopAccepting, Phase::Close] {
+        supervisor.on_exit(phase, "broken", |_| -> std::future::Ready<()> {
+            panic!("oh")
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_failure_is_told_although_a_task_blocks() {
+    let supervisor = Supervisor::new();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    supervisor.register(plain("store", |scope| async move {
+        let blocks = Arc::new(AtomicUsize::new(0));
+        let begun = blocks.clone();
+        scope.spawn("writer", async move {
+            begun.store(1, Ordering::SeqCst);
+            assert!(released.recv().is_err(), "until released");
+        });
+        // Not woken by the task, behind which it would wait for the thread.
+        while blocks.load(Ordering::SeqCst) == 0 {
+            sleep(SECOND / 100).await;
+        }
+        Err("broken".into())
+    }));
+    supervisor.start();
+    let told = tokio::time::timeout(10 * CLOSING_LIMIT, failure(&supervisor)).await;
+    drop(release);
+    assert_eq!(told.unwrap().error, "broken");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_failure_reaches_a_listener_in_order() {
     let supervisor = Supervisor::new();
     let mut failures = supervisor.bus().listen(&SERVICE_EXITED_WITH_ERROR);

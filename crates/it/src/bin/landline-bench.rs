@@ -62,7 +62,7 @@ fn measure(size: Size) -> Value {
         .unwrap();
     let start = |text: &str| runtime.block_on(Program::start(text));
     let upstream = Upstream::start();
-    let one = bench::configuration(&upstream, "/metrics", 1);
+    let one = bench::configuration(&upstream, &["/metrics"]);
 
     let idle = resources::idle(&start(&one));
     let start_times = resources::time_to_ready(&one, size.starts);
@@ -75,11 +75,11 @@ fn measure(size: Size) -> Value {
         latency::measure(size, &upstream, nginx.as_ref(), &start(&one))
     };
     let large_page = {
-        let program = start(&bench::configuration(&upstream, "/large", 1));
+        let program = start(&bench::configuration(&upstream, &["/large", "/metrics"]));
         resources::large_page(&program, &upstream)
     };
     let thousand_targets = {
-        let program = start(&bench::configuration(&upstream, "/metrics", 1000));
+        let program = start(&bench::configuration(&upstream, &["/metrics"; 1000]));
         resources::thousand_targets(&program, size.load_seconds)
     };
     json!({

@@ -31,6 +31,7 @@ pub async fn start() -> Server {
             "/html" => with_header(answer(200, "<html><p>Hello"), "content-type", "text/html"),
             "/empty" => answer(200, ""),
             "/long_line" => text_page(format!("a{{x=\"{}\"}} 1\n", "y".repeat(4 << 20))),
+            "/json_bomb" => text_page(format!("{{\"x\":[0{}]}}", ",0".repeat(8 << 20))),
             "/bomb" => with_header(answer(200, "not gzip at all"), "content-encoding", "gzip"),
             _ => answer(404, "no such page"),
         }

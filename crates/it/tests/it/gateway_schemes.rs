@@ -500,6 +500,7 @@ async fn exec() {
     for script in scripts {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shop-token");
+        let script = format!("[ -z \"$NOTIFY_SOCKET$WATCHDOG_USEC\" ] || exit 9\n{script}");
         std::fs::write(
             &path,
             format!("#!/bin/sh\necho run >>\"$0.runs\"\n{script}\n"),
@@ -514,7 +515,9 @@ async fn exec() {
                 ("/usr/local/bin/shop-token", &program),
             ],
         );
-        let program = Program::start(&text).await;
+        // What speaks to systemd is not for the operator's program.
+        let launch = Launch::new(&text).variable("NOTIFY_SOCKET", "/nowhere");
+        let program = launch.variable("WATCHDOG_USEC", "1").start().await;
         assert_page(&program, "shop").await;
         assert_page(&program, "shop").await;
         let runs = std::fs::read_to_string(directory.path().join("shop-token.runs")).unwrap();

@@ -65,12 +65,13 @@ async fn only_a_fresh_start_goes_on_without_its_source() {
     .await;
     std::fs::remove_file(program.path("clusters.yaml")).unwrap();
     program.signal(Signal::HUP);
+    wait::until("the replacement is tried", SOON, async || {
+        (program.generations().len() == 2).then_some(())
+    })
+    .await;
     wait::until("the replacement is given up", SOON, async || {
         assert_eq!(program.scrape("one").await.status, 200, "meanwhile");
-        program
-            .stderr()
-            .contains("was not ready within")
-            .then_some(())
+        (program.generations() == [program.pid()]).then_some(())
     })
     .await;
     let said = program.stderr();

@@ -12,6 +12,7 @@ use it::wait::{self, SOON};
 use it::{client, proc};
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::net::UnixDatagram;
 
 /// The exit code of a configuration that is not valid (`EX_CONFIG`).
 pub(crate) const EXIT_CONFIGURATION: i32 = 78;
@@ -140,45 +141,66 @@ async fn a_pid_file_has_one_owner() {
     assert_eq!(program.scrape("shop").await.status, 200);
 }
 
+/// The messages that systemd would get, up to the first one with this word in it.
+async fn told_until(socket: &UnixDatagram, word: &str) -> String {
+    let mut told = String::new();
+    let mut buffer = vec![0; 4096];
+    while !told.contains(word) {
+        let next = tokio::time::timeout(SOON * 3, socket.recv(&mut buffer)).await;
+        let length = next
+            .unwrap_or_else(|_| panic!("no {word} in {told:?}"))
+            .unwrap();
+        told.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        told.push('\n');
+    }
+    told
+}
+
+/// The program under a systemd of ours, and the replacement that a signal starts.
+async fn replaced_under_systemd(signal: Signal) -> (Program, UnixDatagram, u32) {
+    let launch = Launch::new(&shop(&pages().await));
+    let path = launch.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let launch = launch.variable("NOTIFY_SOCKET", &path.display().to_string());
+    let program = launch.start().await;
+    told_until(&socket, "READY=1").await;
+    program.signal(signal);
+    let reload = told_until(&socket, "RELOADING=1").await;
+    assert!(reload.contains("MONOTONIC_USEC="), "{reload:?}");
+    let switched = told_until(&socket, "MAINPID=").await;
+    let pid = switched.split("MAINPID=").nth(1).unwrap();
+    let pid = pid.lines().next().unwrap().parse().unwrap();
+    assert_ne!(pid, program.pid());
+    (program, socket, pid)
+}
+
 /// systemd is told of readiness, of the new main process, and of the end.
 #[tokio::test]
 async fn systemd_is_told() {
-    let launch = Launch::new(&shop(&pages().await));
-    let path = launch.path("notify");
-    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
-    let launch = launch.variable("NOTIFY_SOCKET", &path.display().to_string());
-    let mut program = launch.start().await;
-    let mut told = String::new();
-    let mut until = async |word: &str| {
-        let mut buffer = vec![0; 4096];
-        while !told.contains(word) {
-            let next = tokio::time::timeout(SOON * 3, socket.recv(&mut buffer)).await;
-            let length = next
-                .unwrap_or_else(|_| panic!("no {word} in {told:?}"))
-                .unwrap();
-            told.push_str(&String::from_utf8_lossy(&buffer[..length]));
-            told.push('\n');
-        }
-        std::mem::take(&mut told)
-    };
-    until("READY=1").await;
-    program.signal(Signal::HUP);
-    let reload = until("RELOADING=1").await;
-    assert!(reload.contains("MONOTONIC_USEC="), "{reload:?}");
-    let switched = until("MAINPID=").await;
-    let pid = switched
-        .split("MAINPID=")
-        .nth(1)
-        .unwrap()
-        .lines()
-        .next()
-        .unwrap()
-        .to_owned();
-    assert_ne!(pid, program.pid().to_string());
+    let (mut program, socket, new) = replaced_under_systemd(Signal::HUP).await;
     assert_eq!(program.wait_exit(SOON * 3).await, 0);
-    assert!(proc::is_alive(pid.parse().unwrap()));
-    it::program::send_signal(pid.parse().unwrap(), Signal::TERM);
-    until("STOPPING=1").await;
+    assert!(proc::is_alive(new));
+    it::program::send_signal(new, Signal::TERM);
+    told_until(&socket, "STOPPING=1").await;
+}
+
+/// After USR2 the new process can be ended: the old one is the main process again, and systemd
+/// does not take the unit down.
+#[tokio::test]
+async fn systemd_is_told_of_the_way_back() {
+    for signal in [Signal::TERM, Signal::QUIT] {
+        let (program, socket, new) = replaced_under_systemd(Signal::USR2).await;
+        it::program::send_signal(new, signal);
+        let back = format!("MAINPID={}\n", program.pid());
+        let told = told_until(&socket, &back).await;
+        wait::until("the new one ends", SOON, async || {
+            (!proc::is_alive(new)).then_some(())
+        })
+        .await;
+        let told = told + &told_until(&socket, &back).await;
+        assert!(!told.contains("STOPPING"), "{told:?}");
+        assert_eq!(program.serving_pid().await, Some(program.pid()));
+    }
 }
 
 /// A listener from systemd is used, not bound anew.
@@ -266,6 +288,16 @@ async fn a_changed_metrics_token_counts() {
             .then_some(())
     })
     .await;
+}
+
+/// A number left over from another parent is looked at before we have descriptors of our own.
+#[tokio::test]
+async fn a_stale_descriptor_is_not_one_of_ours() {
+    let launch = Launch::new(&shop(&pages().await)).variable("LANDLINE_READY_FD", "5");
+    let mut program = launch.spawn();
+    assert_eq!(program.wait_exit(SOON).await, 75);
+    let log = program.stderr();
+    assert!(log.contains("cannot take over descriptor 5"), "{log}");
 }
 
 /// New targets are taken over in place, by request and by command, without a new process.

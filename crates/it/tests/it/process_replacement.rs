@@ -181,6 +181,46 @@ async fn a_bad_configuration_changes_nothing() {
     assert_recovers(&program).await;
 }
 
+/// A replacement that serves and yet does not become ready leaves the pid file alone, says itself
+/// what is missing, and the old process goes on.
+#[tokio::test]
+async fn a_replacement_that_is_not_ready_takes_nothing() {
+    let pages = pages().await;
+    // A database that takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mysql://reader@{}/shop", silent.local_addr().unwrap());
+    let text = |sources: serde_json::Value| {
+        configuration::with(
+            json!({"pid_file": "./landline.pid", "process": {"replacement_timeout": "5s"}}),
+            json!({"targets": [{"name": "shop", "url": pages.server.url("/metrics")}], "sources": sources}),
+        )
+    };
+    let good = text(json!([]));
+    let launch = Launch::new(&good).own_copy();
+    let program = launch.variable("CREDENTIALS_URL", &url).start().await;
+    let owner = || std::fs::read_to_string(program.path("landline.pid")).unwrap();
+    let old = format!("{}\n", program.pid());
+    let source = json!({"kind": "mysql", "url": {"env": "CREDENTIALS_URL"},
+        "profile": "whatsapp", "base_url": pages.server.url("")});
+    program.write("landline.yaml", &text(json!([source])));
+    program.signal(Signal::HUP);
+    wait::until("the replacement serves", SOON, async || {
+        let pid = program.serving_pid().await?;
+        (pid != program.pid()).then_some(())
+    })
+    .await;
+    assert_eq!(owner(), old);
+    wait::until("it says what is missing", REPLACED, async || {
+        let is_told = program.stderr().contains("still missing: gateway.targets");
+        is_told.then_some(())
+    })
+    .await;
+    assert_eq!(owner(), old);
+    program.write("landline.yaml", &good);
+    assert_recovers(&program).await;
+    assert_ne!(owner(), old);
+}
+
 /// After USR2 both serve until the operator ends the old one.
 #[tokio::test]
 async fn usr2_starts_a_second_one_beside() {
@@ -207,8 +247,9 @@ async fn usr2_starts_a_second_one_beside() {
     let running = load.start();
     program.signal(Signal::TERM);
     assert_eq!(program.wait_exit(SOON).await, 0);
+    let before = running.tally().good;
     wait::until("the load goes on", SOON, async || {
-        (running.tally().good > 100).then_some(())
+        (running.tally().good > before + 100).then_some(())
     })
     .await;
     let tally = running.finish().await;

@@ -11,13 +11,13 @@ use futures_util::future::join_all;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
-use wire::exposition::{Format, Limits, Page, merge};
+use wire::exposition::{Format, Limits, Page, Shape, merge};
 
 use super::auth::{Credential, uri};
 use super::config::{Convert, HealthRule, PartConfig, TargetConfig};
 use super::failure::{Failure, FailureKind};
 use super::session::{Lease, Session};
-use super::target::{Standing, Target};
+use super::target::{PartState, Standing, Target};
 use super::whatsapp::{self, HEALTH_HELP, HEALTH_METRIC, Health};
 
 /// The largest health page.
@@ -155,10 +155,12 @@ struct Parts {
     health: Option<Fetched<Option<Health>>>,
 }
 
-/// A part's page, and its age when it is not of this scrape.
-struct PartPage {
-    page: Page,
-    age: Option<Duration>,
+/// What a part sent.
+enum PartPage {
+    /// A page, and its age when it is not of this scrape.
+    Read(Page, Option<Duration>),
+    /// A page of the shape of the last one, of a target whose one page goes out as it came.
+    Known(Format, Bytes),
 }
 
 impl Parts {
@@ -283,31 +285,26 @@ impl Fetching<'_> {
         if let Some(every) = part.every
             && let Some((page, age)) = state.last_within(every, started)
         {
-            return Fetched::Good(PartPage {
-                page,
-                age: Some(age),
-            });
+            return Fetched::Good(PartPage::Read(page, Some(age)));
         }
-        let fetched = self.page(part, lease).await;
+        let fetched = self.page(part, state, lease).await;
         let now = clock::now();
         state
             .durations
             .observe(now.saturating_duration_since(started).as_secs_f64());
-        match fetched {
-            Fetched::Good(page) => {
+        match &fetched {
+            Fetched::Good(PartPage::Read(page, _)) => {
                 if part.every.is_some() || part.cache_ttl.is_some() {
-                    state.keep(&page, now);
+                    state.keep(page, now);
                 }
-                Fetched::Good(PartPage { page, age: None })
             }
-            Fetched::SessionOver(refusal) => Fetched::SessionOver(refusal),
             Fetched::Failed(failure) => {
-                self.target
-                    .metrics
-                    .part_failed(&part.name, failure.kind.word());
-                Fetched::Failed(failure)
+                let metrics = &self.target.metrics;
+                metrics.part_failed(&part.name, failure.kind.word());
             }
+            Fetched::Good(PartPage::Known(..)) | Fetched::SessionOver(_) => {}
         }
+        fetched
     }
 
     fn over<T>(&self, head: &http::response::Parts) -> Fetched<T> {
@@ -338,7 +335,7 @@ impl Fetching<'_> {
         answer.map_err(|error| Failure::of_client(what, &error))
     }
 
-    async fn page(&self, part: &PartConfig, lease: &Lease) -> Fetched<Page> {
+    async fn page(&self, part: &PartConfig, state: &PartState, lease: &Lease) -> Fetched<PartPage> {
         let what = format!("part {}", part.name);
         let is_single = self.target.config().parts.len() == 1;
         let accept = match self.wanted {
@@ -365,25 +362,41 @@ impl Fetching<'_> {
             .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
-        let page = match part.convert {
-            Convert::Passthrough => {
-                let format = Format::from_content_type(content_type.unwrap_or_default());
-                Page::parse(body, format, Limits::default()).map_err(|error| error.to_string())
-            }
-            Convert::JsonMap => wire::json_metrics::parse(&body).map_err(|error| error.to_string()),
-        };
-        match page {
+        match self.read(part, state, body, content_type) {
             Ok(page) => Fetched::Good(page),
             Err(error) => {
-                let shown = content_type
-                    .unwrap_or("none")
-                    .chars()
-                    .take(60)
-                    .collect::<String>();
+                let shown: String = content_type.unwrap_or("none").chars().take(60).collect();
                 let reason = format!("{what}: not a metrics page (content type {shown}): {error}");
                 Fetched::Failed(Failure::new(FailureKind::Degraded, reason))
             }
         }
+    }
+
+    /// The page in a body, not read again when only its values are new.
+    fn read(
+        &self,
+        part: &PartConfig,
+        state: &PartState,
+        body: Bytes,
+        content_type: Option<&str>,
+    ) -> Result<PartPage, String> {
+        if part.convert == Convert::JsonMap {
+            let page = wire::json_metrics::parse(&body).map_err(|error| error.to_string())?;
+            return Ok(PartPage::Read(page, None));
+        }
+        let format = Format::from_content_type(content_type.unwrap_or_default());
+        if state
+            .shape()
+            .is_some_and(|shape| shape.matches(&body, format))
+        {
+            return Ok(PartPage::Known(format, body));
+        }
+        let page =
+            Page::parse(body, format, Limits::default()).map_err(|error| error.to_string())?;
+        if self.target.is_verbatim() {
+            state.keep_shape(Shape::of(&page));
+        }
+        Ok(PartPage::Read(page, None))
     }
 
     async fn health(&self, lease: &Lease) -> Fetched<Option<Health>> {
@@ -422,7 +435,14 @@ impl Fetching<'_> {
     }
 
     /// One page out of the parts, and how it stands.
-    fn join(&self, parts: Parts) -> Result<(Scraped, Standing), Failure> {
+    fn join(&self, mut parts: Parts) -> Result<(Scraped, Standing), Failure> {
+        if let [Fetched::Good(PartPage::Known(format, body))] = parts.pages.as_mut_slice() {
+            let scraped = Scraped {
+                format: *format,
+                chunks: vec![std::mem::take(body)],
+            };
+            return Ok((scraped, Standing::default()));
+        }
         let config = self.target.config();
         let mut collected = self.collect(parts.pages)?;
         let health = match parts.health {
@@ -482,11 +502,15 @@ impl Fetching<'_> {
         let parts = self.target.config().parts.iter().zip(&self.target.parts);
         for ((part, state), fetched) in parts.zip(fetched) {
             let failure = match fetched {
-                Fetched::Good(PartPage { page, age }) => {
+                Fetched::Good(PartPage::Read(page, age)) => {
                     collected.pages.push(page);
                     collected.up.push(1.0);
                     collected.ages.push(age.unwrap_or_default().as_secs_f64());
                     continue;
+                }
+                // Only a target with a single page has these, and `join` has sent it on.
+                Fetched::Good(PartPage::Known(..)) => {
+                    Failure::new(FailureKind::Degraded, "a page that was not read")
                 }
                 Fetched::SessionOver(refusal) => {
                     let reason = format!("part {} answered {}", part.name, refusal.status);

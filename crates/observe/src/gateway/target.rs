@@ -12,10 +12,10 @@ use base::supervise::Supervisor;
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use tokio::sync::Semaphore;
-use wire::exposition::Page;
+use wire::exposition::{Page, Shape};
 
 use super::auth::{LoginContext, LoginGate, RefreshTokens, Resolver, Scheme};
-use super::config::TargetConfig;
+use super::config::{Convert, PartConfig, TargetConfig};
 use super::failure::{Failure, FailureKind, unix_seconds};
 use super::metrics::{GatewayMetrics, TargetMetrics};
 use super::session::{Session, SessionView};
@@ -61,6 +61,8 @@ pub(crate) struct Identity {
 pub(crate) struct PartState {
     pub(super) durations: Histogram,
     pub(super) last: Mutex<Option<(Page, Instant)>>,
+    /// Of the last page that was read whole; kept only where a page goes out as it came.
+    shape: Mutex<Option<Shape>>,
 }
 
 /// How the last scrape went.
@@ -129,6 +131,7 @@ impl Target {
         let states = config.parts.iter().map(|part| PartState {
             durations: metrics.part_durations(&part.name),
             last: Mutex::default(),
+            shape: Mutex::default(),
         });
         Arc::new(Self {
             parts: states.collect(),
@@ -170,6 +173,15 @@ impl Target {
             .as_ref()
             .map(|session| session.view(now))
             .unwrap_or_default()
+    }
+
+    /// Its one page goes out as it came, and nothing is added to it.
+    pub(crate) fn is_verbatim(&self) -> bool {
+        let is_plain = |part: &PartConfig| {
+            part.convert == Convert::Passthrough && part.every.is_none() && part.cache_ttl.is_none()
+        };
+        self.config.health.is_none()
+            && matches!(self.config.parts.as_slice(), [part] if is_plain(part))
     }
 
     /// The last scrape was good, or there was none.
@@ -272,6 +284,16 @@ impl PartState {
     /// Keeps a page for later.
     pub(crate) fn keep(&self, page: &Page, now: Instant) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((page.clone(), now));
+    }
+
+    /// The shape of the last page that [`Self::keep_shape`] was told of.
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the shape of a page that goes out as it came.
+    pub(crate) fn keep_shape(&self, shape: Option<Shape>) {
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner) = shape;
     }
 }
 

@@ -40,6 +40,9 @@ pub enum Reason {
     /// More families than the limit.
     #[error("the page has more than {0} metric names; split it over several targets")]
     TooManyFamilies(usize),
+    /// More sample lines than the limit.
+    #[error("the page has more than {0} samples; split it over several targets")]
+    TooManySamples(usize),
     /// More labels in one series than the limit.
     #[error("the series has more than {0} labels; drop some")]
     TooManyLabels(usize),

@@ -16,15 +16,18 @@ pub struct Limits {
     pub families_max: usize,
     /// Labels of one series.
     pub labels_max: usize,
+    /// Sample lines of one page.
+    pub samples_max: usize,
 }
 
 impl Default for Limits {
-    /// 1 MiB a line, 100 000 families, 1000 labels.
+    /// 1 MiB a line, 100 000 families, 1000 labels, a million samples.
     fn default() -> Self {
         Self {
             line_bytes_max: 1 << 20,
             families_max: 100_000,
             labels_max: 1000,
+            samples_max: 1_000_000,
         }
     }
 }
@@ -159,7 +162,7 @@ pub(super) struct Span {
 pub(super) struct Run {
     pub(super) span: Span,
     pub(super) series: usize,
-    /// Every line reads the same in both formats: no time stamp, exemplar or loose blank.
+    /// All its lines read the same in both formats: no time stamp, exemplar or loose blank.
     pub(super) plain: bool,
 }
 
@@ -207,11 +210,13 @@ impl Entry {
         if let Some(last) = self.runs.last_mut()
             && last.span.source == run.span.source
             && last.span.end == run.span.start
-            && last.plain == run.plain
         {
             last.span.end = run.span.end;
             last.series += run.series;
+            last.plain &= run.plain;
         } else {
+            // Nearly every family is one run: room for four would be most of a page's memory.
+            self.runs.reserve_exact(usize::from(self.runs.is_empty()));
             self.runs.push(run);
         }
     }

@@ -82,6 +82,7 @@ struct Reader<'a> {
     typed_late: bool,
     untidy: bool,
     ended: bool,
+    samples: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -98,6 +99,7 @@ impl<'a> Reader<'a> {
             typed_late: false,
             untidy: false,
             ended: false,
+            samples: 0,
         }
     }
 
@@ -145,6 +147,10 @@ impl<'a> Reader<'a> {
 
     fn sample(&mut self, line: &'a [u8], span: Span) -> Result<(), Reason> {
         let sample = self.scanner.sample(line)?;
+        self.samples += 1;
+        if self.samples > self.limits.samples_max {
+            return Err(Reason::TooManySamples(self.limits.samples_max));
+        }
         let family = if sample.name == self.last_sample.0 {
             self.last_sample.1
         } else if sample.quoted && sample.name.contains(&b'\\') {
@@ -167,7 +173,8 @@ impl<'a> Reader<'a> {
 
     /// The family a sample belongs to.
     fn family(&mut self, name: &[u8], own: impl FnOnce(&Bytes) -> Bytes) -> Result<usize, Reason> {
-        if self.last_metadata.0 == name {
+        // The name of metadata is kept as it is written, and a backslash in it stands for another.
+        if self.last_metadata.0 == name && !name.contains(&b'\\') {
             return Ok(self.last_metadata.1);
         }
         match self.assembly.resolve(name) {

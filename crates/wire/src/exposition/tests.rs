@@ -5,6 +5,7 @@ mod converting;
 mod joining;
 mod properties;
 mod reading;
+mod shapes;
 mod vectors;
 
 use bytes::Bytes;

@@ -50,6 +50,7 @@ fn errors_name_the_place() {
         ("", "the body is not JSON"),
         ("web_uptime 1", "the body is not JSON"),
         ("[]", "neither `metrics` nor `stats`"),
+        ("{}", "neither `metrics` nor `stats`"),
         (r#"{"errors":[]}"#, "neither `metrics` nor `stats`"),
         (r#"{"metrics":[]}"#, "`metrics` is not an object"),
         (r#"{"stats":{"app":1}}"#, "`app` is not an object"),

@@ -45,8 +45,6 @@ pub(crate) struct Server {
     pub(crate) process: Child,
     /// With all rights.
     pub(crate) admin_url: String,
-    /// With the right to read the database `credentials`.
-    pub(crate) reader_url: String,
 }
 
 /// Prepares a data folder and starts `program` on a free port.
@@ -55,8 +53,8 @@ pub(crate) fn start(stage: &mut Stage, program: &Path) -> Result<Server, Failure
     let folder = stage.folder().join("mariadb");
     let data = folder.join("data");
     fs::create_dir_all(&data).attempt(|| format!("create {}", data.display()))?;
-    let passwords = (password()?, password()?);
-    write_accounts(&folder.join("accounts.sql"), &passwords)?;
+    let password = password()?;
+    write_accounts(&folder.join("accounts.sql"), &password)?;
     prepare(stage, &folder)?;
     for attempt in 1..=ATTEMPTS_MAX {
         let address = free_address()?;
@@ -64,15 +62,8 @@ pub(crate) fn start(stage: &mut Stage, program: &Path) -> Result<Server, Failure
         if greets(&mut process, address)? {
             let seconds = machine::seconds_since(start);
             machine::say(&format!("mariadb ready on {address} ({seconds})"));
-            let url =
-                |user: &str, word: &str| format!("mysql://{user}:{word}@{address}/credentials");
-            let admin_url = url("admin", &passwords.0);
-            let reader_url = url("reader", &passwords.1);
-            return Ok(Server {
-                process,
-                admin_url,
-                reader_url,
-            });
+            let admin_url = format!("mysql://admin:{password}@{address}/credentials");
+            return Ok(Server { process, admin_url });
         }
         stage.end(&mut process)?;
         machine::say(&format!(
@@ -146,16 +137,13 @@ fn launch(stage: &mut Stage, program: &Path, folder: &Path, port: u16) -> Result
     stage.start(&mut command, true)
 }
 
-/// The database and its two users, created by the server itself before it accepts anyone. The
+/// The database and its user, created by the server itself before it accepts anyone. The
 /// account `root` has no password, so it is taken away.
-fn write_accounts(path: &Path, passwords: &(String, String)) -> Result<(), Failure> {
-    let (admin, reader) = passwords;
+fn write_accounts(path: &Path, password: &str) -> Result<(), Failure> {
     let text = format!(
         "CREATE DATABASE IF NOT EXISTS credentials CHARACTER SET utf8mb4;\n\
-         CREATE USER IF NOT EXISTS 'admin'@'127.0.0.1' IDENTIFIED BY '{admin}';\n\
+         CREATE USER IF NOT EXISTS 'admin'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
          GRANT ALL PRIVILEGES ON *.* TO 'admin'@'127.0.0.1' WITH GRANT OPTION;\n\
-         CREATE USER IF NOT EXISTS 'reader'@'127.0.0.1' IDENTIFIED BY '{reader}';\n\
-         GRANT SELECT ON credentials.* TO 'reader'@'127.0.0.1';\n\
          DELETE FROM mysql.global_priv WHERE User = 'root' OR User = '';\n\
          FLUSH PRIVILEGES;\n"
     );

@@ -52,15 +52,11 @@ fn run_on(
         Some(program) => Some(mariadb::start(stage, &program)?),
         None => None,
     };
-    let (admin, reader) = match &server {
-        Some(server) => (
-            Some(server.admin_url.clone()),
-            Some(server.reader_url.clone()),
-        ),
-        None => (None, None),
-    };
-    variables.push(("LANDLINE_TEST_MYSQL_ADMIN_URL", admin.map(PathBuf::from)));
-    variables.push(("LANDLINE_TEST_MYSQL_URL", reader.map(PathBuf::from)));
+    let admin_url = server.as_ref().map(|server| server.admin_url.clone());
+    variables.push((
+        "LANDLINE_TEST_MYSQL_ADMIN_URL",
+        admin_url.map(PathBuf::from),
+    ));
     let result = run_tests(stage, &variables, filters);
     if let Some(server) = &mut server {
         stage.end(&mut server.process)?;
@@ -228,8 +224,14 @@ fn close(
         summary.failed
     );
     machine::say(&totals);
+    if summary.passed + summary.failed == 0 {
+        return Err(Failure::new("no test has run; is the filter right?"));
+    }
     if ran && summary.failed == 0 {
-        return Ok(Outcome::Done(totals));
+        return Ok(Outcome::Done {
+            note: totals,
+            skipped,
+        });
     }
     Err(Failure(format!("the tests did not pass: {totals}")))
 }

@@ -2,8 +2,8 @@
 //! package brings it. A test whose variable is unset reports itself as skipped.
 //!
 //! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
-//! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
-//! LANDLINE_TEST_MYSQL_URL (the private server: all rights, and read only).
+//! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL (the
+//! private server, with all rights).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

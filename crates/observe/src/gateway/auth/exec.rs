@@ -53,8 +53,7 @@ impl Exec {
             .ok_or_else(|| bad_answer("login: no program"))?;
         let failed = |reason: String| bad_answer(format!("login: program {program}: {reason}"));
         let mut command = tokio::process::Command::new(program);
-        // The variables of a hand-over are for a successor of this process only.
-        for variable in base::handover::HANDOVER_VARIABLES {
+        for variable in base::handover::private_variables() {
             command.env_remove(variable);
         }
         let mut child = command

@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use url::Url;
 
-use super::as_duration;
+use super::{as_duration, as_url};
 
 /// The default of `ttl_max` and `ttl_default`.
 const TTL_DEFAULT: Duration = Duration::from_hours(1);
@@ -185,6 +185,7 @@ pub struct LoginRequest {
     /// Method.
     pub method: String,
     /// Where.
+    #[serde(serialize_with = "as_url")]
     pub url: Url,
     /// Send username and password as RFC 7617.
     pub basic: bool,
@@ -261,6 +262,7 @@ pub struct Apply {
 )]
 pub struct Oauth2Config {
     pub grant: Grant,
+    #[serde(serialize_with = "as_url")]
     pub token_url: Url,
     pub client_id: Option<String>,
     pub client_secret: Option<SecretSource>,
@@ -318,6 +320,7 @@ pub struct FormStep {
     /// GET or POST.
     pub method: FormMethod,
     /// Where.
+    #[serde(serialize_with = "as_url")]
     pub url: Url,
     /// The form; values are templates.
     #[serde(serialize_with = "masked")]

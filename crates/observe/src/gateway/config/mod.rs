@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::config::{Field, Section, format_bytes, format_duration};
-use base::secret::SecretSource;
+use base::secret::{MASK, SecretSource};
 use base::tls::ClientTls;
 use serde::{Serialize, Serializer};
 use url::Url;
@@ -426,6 +426,24 @@ fn read_mysql(section: &mut Section<'_>) -> Option<MysqlConfig> {
 )]
 pub(super) fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_bytes(*bytes))
+}
+
+/// A URL without its password and the values of its query: any of them may be a key.
+pub(super) fn as_url<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut shown = url.clone();
+    if let Some(query) = url.query() {
+        let names = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}={MASK}"),
+            None => pair.to_owned(),
+        });
+        shown.set_query(Some(&names.collect::<Vec<_>>().join("&")));
+    }
+    if url.password().is_some() && shown.set_password(Some(MASK)).is_err() {
+        return Err(serde::ser::Error::custom(
+            "a URL that can't have a password has one",
+        ));
+    }
+    serializer.serialize_str(shown.as_str())
 }
 
 pub(super) fn as_duration<S: Serializer>(

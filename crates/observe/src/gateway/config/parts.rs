@@ -6,7 +6,7 @@ use base::config::Field;
 use serde::Serialize;
 use url::Url;
 
-use super::as_duration;
+use super::{as_duration, as_url};
 
 /// Parts of one target.
 const PARTS_MAX: usize = 32;
@@ -17,6 +17,7 @@ pub struct PartConfig {
     /// The value of the label `part`.
     pub name: String,
     /// Where it is.
+    #[serde(serialize_with = "as_url")]
     pub url: Url,
     /// The page goes out without it when it fails.
     pub optional: bool,
@@ -50,6 +51,7 @@ pub enum Convert {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HealthConfig {
     /// Where it is.
+    #[serde(serialize_with = "as_url")]
     pub url: Url,
     /// What makes it well.
     pub rule: HealthRule,

@@ -229,6 +229,7 @@ fn limits_hold() {
         line_bytes_max: 20,
         families_max: 2,
         labels_max: 1,
+        samples_max: 3,
     };
     let refused = |body: &str| {
         Page::parse(
@@ -250,6 +251,10 @@ fn limits_hold() {
     assert_eq!(
         refused("a{b=\"\",c=\"\"} 1\n").reason,
         Reason::TooManyLabels(1)
+    );
+    assert_eq!(
+        refused("a 1\na 2\nb 1\nb 2\n").reason,
+        Reason::TooManySamples(3)
     );
     let many: Vec<String> = (0..400).map(|at| format!("l{at}=\"x\"")).collect();
     assert_eq!(text(&format!("a{{{}}} 1\n", many.join(","))).series(), 1);
