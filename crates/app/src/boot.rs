@@ -281,15 +281,16 @@ impl Parts<'_> {
             listens.name(),
             Criticality::Critical,
             move |scope| async move {
+                scope.bus().publish(listens, ());
                 if is_replacement {
                     // Until then the old process alone takes what comes: we would answer 404.
+                    // After it, what comes waits in the queue, which belongs to the socket.
                     tokio::select! {
                         () = scope.bus().wait(&TARGETS_READY) => {}
                         () = scope.stopping() => return Ok(()),
                     }
                 }
                 component.ok();
-                scope.bus().publish(listens, ());
                 server.run(scope).await
             },
         );

@@ -119,7 +119,10 @@ impl Gateway {
             "gateway.targets",
             Criticality::Critical,
             move |scope| async move {
-                gateway.keep_up(scope).await;
+                let was_ready = gateway.keep_up(scope).await;
+                if !was_ready && gateway.is_replacement {
+                    gateway.tell_unread();
+                }
                 Ok(())
             },
         )
@@ -157,7 +160,8 @@ impl Gateway {
         Ok(())
     }
 
-    async fn keep_up(&self, scope: Scope) {
+    /// Runs until it is told to stop; whether it had its targets by then.
+    async fn keep_up(&self, scope: Scope) -> bool {
         let mut is_first = true;
         let mut is_ready = false;
         let mut is_urgent = false;
@@ -168,14 +172,14 @@ impl Gateway {
                     has_changed = source.refresh(&self.folder, &self.environment, is_urgent) => {
                         has_changed
                     }
-                    () = scope.stopping() => return,
+                    () = scope.stopping() => return is_ready,
                 };
             }
             if has_changed || is_first {
                 self.rebuild();
             }
             if !is_ready {
-                is_ready = self.has_its_targets(is_first);
+                is_ready = self.has_its_targets();
                 if is_ready {
                     self.component.ok();
                     scope.bus().publish(&TARGETS_READY, ());
@@ -185,26 +189,33 @@ impl Gateway {
             is_urgent = tokio::select! {
                 () = tokio::time::sleep(FILE_INTERVAL) => !is_ready,
                 () = self.urgent.notified() => true,
-                () = scope.stopping() => return,
+                () = scope.stopping() => return is_ready,
             };
         }
     }
 
     /// Whether the targets are as complete as they have to be at the start. A fresh start goes on
     /// without a source that can't be read: nobody else serves its targets.
-    fn has_its_targets(&self, is_first: bool) -> bool {
-        if !self.is_replacement {
-            return true;
-        }
-        let unread: Vec<String> = self.sources().iter().filter_map(|s| s.unread()).collect();
-        if !unread.is_empty() && is_first {
-            let sources = unread.join("; ");
-            tracing::warn!(
-                sources,
-                "not ready: a replacement needs every source of targets to be read once"
-            );
-        }
-        unread.is_empty()
+    fn has_its_targets(&self) -> bool {
+        !self.is_replacement || self.unread().is_empty()
+    }
+
+    /// The sources that were never read with success, with their errors.
+    fn unread(&self) -> Vec<String> {
+        let sources = self.sources();
+        sources
+            .iter()
+            .filter_map(|source| source.unread())
+            .collect()
+    }
+
+    /// Says what this replacement waited for in vain.
+    fn tell_unread(&self) {
+        let sources = self.unread().join("; ");
+        tracing::error!(
+            sources,
+            "not ready: a replacement needs every source of targets to be read once"
+        );
     }
 
     fn rebuild(&self) {
