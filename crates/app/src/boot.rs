@@ -2,10 +2,9 @@
 //! the process. Nothing runs before everything is bound and built.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::error::Class;
 use base::events::Topic;
+use base::files;
 use base::handover::{self, Inherited, Replacement};
 use base::health::Health;
 use base::http::{Access, Routes, Server, ServerLimits};
@@ -30,15 +30,16 @@ use base::unix_signals::Signals;
 use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
 use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
 
-use crate::config::{Config, Loaded, MetricsConfig, Origin};
+use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
 use crate::{commands, config, web};
 
+#[cfg(test)]
+mod tests;
+
 /// Where a running process says how to reach it, in the data directory.
 pub(crate) const LISTENERS_FILE: &str = "listeners.json";
-/// The token of our own metrics when there is no configuration, in the data directory.
-const METRICS_TOKEN_FILE: &str = "metrics.token";
 /// A component is well again after twice this.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// How much longer than a replacement itself we wait for it, so that it can say what is missing.
@@ -113,6 +114,9 @@ async fn run(start: &Start<'_>, inherited: Inherited) -> u8 {
             return exit_code::NOT_READY;
         }
     };
+    for [listener, method, path, policy] in &program.routes {
+        tracing::debug!(listener, method, path, policy, "route");
+    }
     let outcome = process::run(program.supervisor, program.signals, program.hooks).await;
     for late in &outcome.report.late {
         tracing::warn!(phase = ?late.phase, name = late.name, "late at the exit");
@@ -126,7 +130,11 @@ struct Program {
     supervisor: Supervisor,
     signals: Signals,
     hooks: Hooks,
+    routes: Vec<RouteRow>,
 }
+
+/// Listener, method, path, and who may.
+type RouteRow = [&'static str; 4];
 
 /// What the steps of the build share.
 struct Parts<'a> {
@@ -139,6 +147,8 @@ struct Parts<'a> {
     listeners: Listeners,
     tls: Option<Arc<rustls::ServerConfig>>,
     addresses: BTreeMap<&'static str, SocketAddr>,
+    is_replacement: bool,
+    routes: Vec<RouteRow>,
 }
 
 fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
@@ -172,6 +182,8 @@ fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
         listeners: Listeners::new(inherited.listeners),
         tls,
         addresses: BTreeMap::new(),
+        is_replacement,
+        routes: Vec::new(),
     };
     web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
     let main = parts.bind("main", config.listen, "listen")?;
@@ -200,6 +212,7 @@ fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
         supervisor: parts.supervisor,
         signals,
         hooks,
+        routes: parts.routes,
     })
 }
 
@@ -244,12 +257,15 @@ impl Parts<'_> {
 
     /// Registers a listener as a critical service that says when it listens.
     fn serve(
-        &self,
+        &mut self,
         listener: std::net::TcpListener,
         routes: Routes,
         listens: &'static Topic<()>,
         is_main: bool,
     ) {
+        let rows = routes.rows().iter();
+        self.routes
+            .extend(rows.map(|row| [listens.name(), row.method, row.path, row.policy.name()]));
         let server = Server {
             listener,
             router: routes.into_router(),
@@ -261,12 +277,21 @@ impl Parts<'_> {
             },
         };
         let component = self.health.component(listens.name());
+        let is_replacement = self.is_replacement;
         let service = Service::new(
             listens.name(),
             Criticality::Critical,
             move |scope| async move {
-                component.ok();
                 scope.bus().publish(listens, ());
+                if is_replacement {
+                    // Until then the old process alone takes what comes: we would answer 404.
+                    // After it, what comes waits in the queue, which belongs to the socket.
+                    tokio::select! {
+                        () = scope.bus().wait(&TARGETS_READY) => {}
+                        () = scope.stopping() => return Ok(()),
+                    }
+                }
+                component.ok();
                 server.run(scope).await
             },
         );
@@ -282,6 +307,8 @@ impl Parts<'_> {
             component: self.health.component("gateway"),
             environment: self.environment.variables.clone(),
             folder: self.origin.folder.clone(),
+            data_dir: self.config.data_dir.clone(),
+            is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;
         ready.push(TARGETS_READY.name());
@@ -315,7 +342,7 @@ impl Parts<'_> {
                 .iter()
                 .map(|(role, address)| (*role, address.to_string()))
                 .collect();
-            write_whole(&path, &serde_json::to_vec_pretty(&text)?, 0o644)?;
+            files::write_whole(&path, &serde_json::to_vec_pretty(&text)?, 0o644)?;
             for (role, address) in &addresses {
                 tracing::info!(listener = role, %address, "listening");
             }
@@ -329,16 +356,11 @@ impl Parts<'_> {
 }
 
 fn own_access(config: &MetricsConfig, environment: &Environment) -> Result<Access, BoxError> {
-    let token = config
-        .token
-        .as_ref()
-        .map(|token| token.resolve(&environment.variables));
-    let tokens: Vec<_> = token.transpose()?.into_iter().collect();
-    Ok(Access {
-        loopback_needs_token: !tokens.is_empty(),
-        tokens,
-        networks: Vec::new(),
-    })
+    let Some(token) = &config.token else {
+        return Ok(Access::default());
+    };
+    let tokens = std::slice::from_ref(token);
+    Ok(Access::new(tokens, Vec::new(), &environment.variables)?.and_of_loopback())
 }
 
 /// Without a configuration, what a newcomer sees first: our own metrics need a token, and the
@@ -356,6 +378,7 @@ pub(crate) fn first_minute(config: &mut Config) {
         auth: AuthConfig::Bearer { token },
         session: SessionRules::default(),
         tls: tls::ClientTls::default(),
+        login_tls: tls::ClientTls::default(),
         limits: observe::gateway::config::Limits::default(),
         unconfigured: None,
     }];
@@ -368,14 +391,8 @@ fn create_data_dir(config: &Config) -> Result<(), BoxError> {
         .mode(0o700)
         .create(&config.data_dir)
         .map_err(failed)?;
-    if let Some(SecretSource::File(path)) = &config.metrics.token
-        && path
-            .file_name()
-            .is_some_and(|name| name == METRICS_TOKEN_FILE)
-        && path.starts_with(&config.data_dir)
-        && !path.exists()
-    {
-        write_whole(path, random_token()?.as_bytes(), 0o600)?;
+    if let Some(path) = config.metrics.token_to_make(&config.data_dir) {
+        files::write_whole(path, random_token()?.as_bytes(), 0o600)?;
     }
     Ok(())
 }
@@ -389,20 +406,6 @@ fn random_token() -> Result<String, BoxError> {
         .fill(&mut bytes)
         .map_err(|_| "the system gives no random bytes")?;
     Ok(wire::auth::hex(&bytes))
-}
-
-/// Writes a file beside and renames it, so that nobody reads half of it.
-fn write_whole(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }
 
 /// Applies the configuration in place, where nothing changed that needs a new process.

@@ -10,13 +10,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base::config::Severity;
 use base::files;
 use base::process::exit_code;
 use serde_json::{Value, json};
 
 use crate::cli::{ConfigFile, Question};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Loaded};
 use crate::environment::Environment;
 use crate::report;
 use crate::roles::ROLES;
@@ -180,15 +179,16 @@ fn with_running<T>(
     question: impl FnOnce(SocketAddr) -> Result<T, String>,
 ) -> Result<T, String> {
     let loaded = config::load(file, &environment.folder, &environment.variables);
-    let is_error = |p: &&base::config::Problem| p.severity == Severity::Error;
     // A configuration that is wrong now may still tell where the process is that must refuse it.
-    let data_dir = match (&loaded.config, loaded.problems.iter().find(is_error)) {
-        (Some(Config { data_dir, .. }), _) => data_dir.clone(),
-        (None, _) => loaded.origin.folder.join("landline-data"),
-    };
+    let (data_dir, how) = loaded.place();
     let path = data_dir.join(crate::boot::LISTENERS_FILE);
-    let text = files::read_text_limited(&path, 64 << 10)
-        .map_err(|error| format!("no running landline found by {}: {error}", path.display()))?;
+    let text = files::read_text_limited(&path, 64 << 10).map_err(|error| {
+        let place = data_dir.display();
+        format!(
+            "no running landline found in {place} ({how}): {}: {error}",
+            crate::boot::LISTENERS_FILE
+        )
+    })?;
     let address = serde_json::from_str::<Value>(&text)
         .ok()
         .and_then(|json| json.get("main")?.as_str()?.parse::<SocketAddr>().ok())

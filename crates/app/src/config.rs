@@ -20,6 +20,8 @@ use crate::roles::{ROLES, Role};
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The file that is read when no other is named and it exists.
 pub(crate) const DEFAULT_FILE: &str = "landline.yaml";
+/// The token of our own metrics, in the data directory.
+pub(crate) const METRICS_TOKEN_FILE: &str = "metrics.token";
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3080);
 
@@ -71,6 +73,15 @@ pub(crate) struct MetricsConfig {
     pub(crate) token: Option<SecretSource>,
 }
 
+impl MetricsConfig {
+    /// The file of the token, when it is ours to make and not there yet.
+    pub(crate) fn token_to_make(&self, data_dir: &Path) -> Option<&Path> {
+        let path = self.token.as_ref()?.file()?;
+        let is_ours = path == data_dir.join(METRICS_TOKEN_FILE);
+        (is_ours && !path.exists()).then_some(path)
+    }
+}
+
 /// Limits of start and replacement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ProcessConfig {
@@ -101,9 +112,25 @@ pub(crate) struct Loaded {
     pub(crate) problems: Vec<Problem>,
     /// Where it came from.
     pub(crate) origin: Origin,
+    /// The data directory; `None` when the file is too broken to say.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl Loaded {
+    /// The data directory, and how it is known, for people.
+    pub(crate) fn place(&self) -> (PathBuf, &'static str) {
+        let file = &self.origin.file;
+        match (&self.data_dir, file) {
+            (Some(data_dir), Some(_)) => (data_dir.clone(), "the configuration's `data_dir`"),
+            (Some(data_dir), None) => (data_dir.clone(), "the default: no configuration file"),
+            (None, _) => {
+                let how =
+                    "the default: the configuration can't be read, see `landline config check`";
+                (default_data_dir(&self.origin.folder), how)
+            }
+        }
+    }
+
     /// The file's name for reports.
     pub(crate) fn file(&self) -> PathBuf {
         self.origin
@@ -146,6 +173,9 @@ pub(crate) fn load(
     let context = Context::new(&origin.folder, environment.clone());
     let mut config = Config::read(&Field::root(&document.root, &context));
     let problems = context.take_problems();
+    let is_known = !problems.iter().any(|problem| problem.path == "data_dir");
+    let data_dir = config.as_ref().map(|config| config.data_dir.clone());
+    let data_dir = data_dir.filter(|_| is_known);
     if problems
         .iter()
         .any(|problem| problem.severity == Severity::Error)
@@ -161,6 +191,7 @@ pub(crate) fn load(
         config,
         problems,
         origin,
+        data_dir,
     }
 }
 
@@ -178,6 +209,7 @@ fn refused(origin: Origin, message: String, (line, column): (usize, usize)) -> L
         config: None,
         problems: vec![problem],
         origin,
+        data_dir: None,
     }
 }
 
@@ -197,14 +229,10 @@ impl Config {
         let tls = section.optional("tls").and_then(|field| read_tls(&field));
         let pid_file = section.optional("pid_file").and_then(|field| field.path());
         let log = section.optional("log").and_then(|field| read_log(&field));
-        let metrics = section.optional("metrics").and_then(|field| {
-            let mut section = field.section()?;
-            let token = section
-                .optional("token")
-                .and_then(|field| SecretSource::read(&field));
-            section.finish();
-            Some(MetricsConfig { token })
-        });
+        let data_dir = data_dir.unwrap_or_else(|| default_data_dir(&field.context().folder));
+        let metrics = section
+            .optional("metrics")
+            .and_then(|field| read_metrics(&field, &data_dir));
         let process = section.optional("process").and_then(|field| {
             let mut section = field.section()?;
             let timeout = section
@@ -219,7 +247,7 @@ impl Config {
         section.finish();
         Some(Self {
             roles: roles.unwrap_or_else(|| ROLES.iter().map(|row| row.role).collect()),
-            data_dir: data_dir.unwrap_or_else(|| field.context().resolve("landline-data")),
+            data_dir,
             listen: listen.unwrap_or(DEFAULT_LISTEN),
             tls,
             pid_file,
@@ -231,6 +259,25 @@ impl Config {
             gateway: gateway.unwrap_or_default(),
         })
     }
+}
+
+/// Where what must last is when the configuration doesn't say.
+fn default_data_dir(folder: &Path) -> PathBuf {
+    folder.join("landline-data")
+}
+
+fn read_metrics(field: &Field<'_>, data_dir: &Path) -> Option<MetricsConfig> {
+    let mut section = field.section()?;
+    let token = section.optional("token").and_then(|field| {
+        let token = Some(SecretSource::parse(&field)?);
+        let metrics = MetricsConfig { token };
+        match metrics.token_to_make(data_dir) {
+            Some(_) => metrics.token,
+            None => SecretSource::read_needed(&field),
+        }
+    });
+    section.finish();
+    Some(MetricsConfig { token })
 }
 
 fn default_log() -> LogConfig {

@@ -1,7 +1,8 @@
-//! Reading small files with a bound, and telling when one has changed. No writing, no watching.
+//! Reading small files with a bound, replacing one whole, and telling when one has changed. No
+//! watching.
 
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Reads a whole file of at most `limit` bytes.
@@ -25,6 +26,33 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 pub fn read_text_limited(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(read_limited(path, limit)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
+/// Replaces a file so that a reader sees the old content or the new one, also after a power cut:
+/// written beside, flushed, renamed, and the folder flushed.
+pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let beside = path.with_extension(format!("{:08x}.new", fastrand::u32(..)));
+    let written =
+        write_beside(&beside, content, mode).and_then(|()| std::fs::rename(&beside, path));
+    if let Err(error) = written {
+        // What is left of it is of no use; the first error is the one to tell.
+        drop(std::fs::remove_file(&beside));
+        return Err(error);
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// What changes when a file's content is replaced or rewritten. Links are followed, so that the

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -82,13 +82,28 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads the three forms from the configuration. A file or variable that is not there is a
-    /// warning: it may come later, and what needs it says so.
+    /// Reads the three forms from the configuration, whether the secret is there or not.
+    pub fn parse(field: &Field<'_>) -> Option<Self> {
+        match &field.node.value {
+            crate::config::Value::Mapping(_) => Self::read_reference(field),
+            _ => Some(Self::Inline(Secret::new(field.text()?))),
+        }
+    }
+
+    /// Reads a secret without which the program doesn't start.
+    pub fn read_needed(field: &Field<'_>) -> Option<Self> {
+        let source = Self::parse(field)?;
+        if let Err(error) = source.resolve(&field.context().environment) {
+            let help = "nothing starts without it: put the secret there, or take this key out";
+            field.error(error.to_string(), Some(help));
+        }
+        Some(source)
+    }
+
+    /// Reads a secret that one part needs. A file or variable that is not there is a warning: it
+    /// may come later, and what needs it says so.
     pub fn read(field: &Field<'_>) -> Option<Self> {
-        let source = match &field.node.value {
-            crate::config::Value::Mapping(_) => Self::read_reference(field)?,
-            _ => Self::Inline(Secret::new(field.text()?)),
-        };
+        let source = Self::parse(field)?;
         if let Err(error) = source.resolve(&field.context().environment) {
             let help = "this part does nothing until the secret is there; the rest goes on";
             field.warning(error.to_string(), Some(help));
@@ -108,6 +123,14 @@ impl SecretSource {
                 field.error("a secret is a text, `{file: path}` or `{env: NAME}`", None);
                 None
             }
+        }
+    }
+
+    /// The file it comes from.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Inline(_) | Self::Env(_) => None,
         }
     }
 

@@ -37,6 +37,15 @@ pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/gateway")
 }
 
+/// All examples as written, to start mutations from.
+pub fn all_examples() -> Vec<Vec<u8>> {
+    let files = std::fs::read_dir(examples()).unwrap();
+    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| std::fs::read(path).unwrap();
+    paths.iter().map(read).collect()
+}
+
 /// An example as written, with `replacements` made and its listeners moved to free ports. Every
 /// replacement must match something, so that an example cannot drift away from its test.
 pub fn example(name: &str, replacements: &[(&str, &str)]) -> String {

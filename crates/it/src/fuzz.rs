@@ -1,5 +1,7 @@
-//! A small mutation fuzzer for parsers of foreign bytes: seeded and repeatable, it catches panics,
-//! keeps the input that caused one, and counts executions. It looks for crashes, not for meaning.
+//! A small mutation fuzzer for parsers of foreign bytes: seeded and repeatable, it catches panics
+//! and inputs that take too long, keeps what caused one, and counts executions. It looks for
+//! crashes, not for meaning. What ends the whole process, an overflow of the stack or too much
+//! memory, leaves no input behind, but the same seed meets it again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -23,12 +25,16 @@ pub struct Outcome {
     pub executions: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// The input that made it panic.
+    /// The input that made it panic, or took too long.
     pub crash: Option<Vec<u8>>,
 }
 
 /// The largest input.
-const INPUT_BYTES_MAX: usize = 64 * 1024;
+const INPUT_BYTES_MAX: usize = 1 << 20;
+/// The largest input that is kept for further mutation.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+/// The longest that one input may take, on a busy machine and without optimisation.
+const INPUT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most inputs kept for further mutation.
 const CORPUS_MAX: usize = 512;
 /// The most mutations of one input.
@@ -129,11 +135,7 @@ pub fn run(target: &Target, seed: u64, span: Duration) -> Outcome {
         }
     }
     while begun.elapsed() < span {
-        let mut input = corpus[random.below(corpus.len())].clone();
-        for _ in 0..=random.draw() % MUTATIONS_MAX {
-            mutate(&mut input, &corpus, &mut random);
-        }
-        input.truncate(INPUT_BYTES_MAX);
+        let input = next(&corpus, &mut random);
         executions += 1;
         if crashes(target, &input) {
             return Outcome {
@@ -151,10 +153,30 @@ pub fn run(target: &Target, seed: u64, span: Duration) -> Outcome {
     }
 }
 
+/// Some inputs made of these seeds, for a parser that is a program of its own.
+pub fn inputs(seeds: &[Vec<u8>], seed: u64, count: usize) -> Vec<Vec<u8>> {
+    let mut random = Random::new(seed);
+    (0..count).map(|_| next(seeds, &mut random)).collect()
+}
+
+/// An input made of one of the corpus.
+fn next(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut input = corpus[random.below(corpus.len())].clone();
+    for _ in 0..=random.draw() % MUTATIONS_MAX {
+        mutate(&mut input, corpus, random);
+    }
+    if random.below(64) == 0 {
+        repeat(&mut input, random);
+    }
+    input.truncate(INPUT_BYTES_MAX);
+    input
+}
+
 /// Runs every target for `span`; writes what crashed. Whether all went well.
 pub fn run_all(targets: &[Target], seed: u64, span: Duration) -> bool {
     let mut is_well = true;
     for target in targets {
+        println!("{}: seed {seed}", target.name);
         let outcome = run(target, seed, span);
         let rate = outcome.executions as f64 / outcome.elapsed.as_secs_f64().max(0.001);
         println!(
@@ -173,13 +195,22 @@ pub fn run_all(targets: &[Target], seed: u64, span: Duration) -> bool {
     is_well
 }
 
-/// Whether the target panics on this input.
+/// Whether the target panics on this input or takes too long for it.
 fn crashes(target: &Target, input: &[u8]) -> bool {
-    catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err()
+    let begun = Instant::now();
+    let is_well = catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_ok();
+    let took = begun.elapsed();
+    if took > INPUT_TIME_MAX {
+        println!("{}: {} bytes took {took:?}", target.name, input.len());
+    }
+    !is_well || took > INPUT_TIME_MAX
 }
 
 /// Keeps some inputs, so that mutations build on one another; the seeds always stay.
 fn keep(corpus: &mut Vec<Vec<u8>>, seeds: usize, input: Vec<u8>, random: &mut Random) {
+    if input.len() > KEPT_BYTES_MAX {
+        return;
+    }
     if corpus.len() < CORPUS_MAX {
         corpus.push(input);
     } else if random.below(16) == 0 {
@@ -214,6 +245,16 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
             input.splice(at..at, word.bytes());
         }
     }
+}
+
+/// Repeats a piece until the input is as large as it may be: what nests, looks back or counts.
+fn repeat(input: &mut Vec<u8>, random: &mut Random) {
+    let at = random.below(input.len());
+    let end = input.len().min(at + 1 + random.below(64));
+    let piece = input[at..end].to_vec();
+    let room = INPUT_BYTES_MAX.saturating_sub(input.len());
+    let times = room / piece.len().max(1);
+    input.splice(at..at, piece.repeat(times));
 }
 
 /// Writes a crashing input beside the other build products.

@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+/// Problems that are shown of one document.
+pub const PROBLEMS_MAX: usize = 1_000;
+
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,9 +76,26 @@ impl Context {
         }
     }
 
-    /// Adds a problem.
+    /// Adds a problem; after [`PROBLEMS_MAX`] of them only one that says so, and is an error when
+    /// one of those behind it is.
     pub fn report(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        let count = problems.len();
+        match problems.last_mut().filter(|_| count > PROBLEMS_MAX) {
+            Some(last) if problem.severity == Severity::Error => last.severity = Severity::Error,
+            Some(_) => {}
+            None if count == PROBLEMS_MAX => problems.push(Problem {
+                message: "there are more problems, which are not shown".to_owned(),
+                help: None,
+                ..problem
+            }),
+            None => problems.push(problem),
+        }
+    }
+
+    /// Nothing more is shown, so no more hints need to be looked for.
+    fn is_full(&self) -> bool {
+        self.problems.borrow().len() > PROBLEMS_MAX
     }
 
     /// All problems so far, in the order of their lines; the list is empty afterwards.

@@ -266,10 +266,10 @@ impl<'a> Section<'a> {
             if self.known.contains(&name) {
                 continue;
             }
-            let near = self.known.iter().min_by_key(|known| distance(known, name));
-            let help = match near.filter(|known| distance(known, name) <= 2) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!("known here: {}", self.known.join(", ")),
+            let help = if self.field.context.is_full() {
+                String::new()
+            } else {
+                self.hint(name)
             };
             let field = Field {
                 node: key,
@@ -280,6 +280,17 @@ impl<'a> Section<'a> {
                 format!("unknown key `{}`", name.escape_debug()),
                 Some(&help),
             );
+        }
+    }
+}
+
+impl Section<'_> {
+    /// The nearest known key, or all of them.
+    fn hint(&self, name: &str) -> String {
+        let near = self.known.iter().min_by_key(|known| distance(known, name));
+        match near.filter(|known| distance(known, name) <= 2) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => format!("known here: {}", self.known.join(", ")),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the readers accept, and that all problems come at once.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use super::*;
@@ -110,4 +111,90 @@ fn hostile_documents_are_refused() {
         let error = Document::parse(text).expect_err("refused");
         assert!(error.line >= 1, "{error:?}");
     }
+}
+
+/// A text that an anchor multiplies: aliases are few values, but many bytes.
+#[test]
+fn aliases_multiply_neither_bytes_nor_depth() {
+    let long = "x".repeat(500_000);
+    let bytes = format!("a: &a {long}\nb: [{}]\n", "*a,".repeat(100_000));
+    let mut depth = format!("a0: &a0 {}1{}\n", "[".repeat(40), "]".repeat(40));
+    for level in 1..60 {
+        let (open, close) = ("[".repeat(40), "]".repeat(40));
+        let below = level - 1;
+        writeln!(depth, "a{level}: &a{level} {open}*a{below}{close}").expect("written");
+    }
+    for (text, expected) in [(bytes, "of text"), (depth, "levels deep")] {
+        let error = Document::parse(&text).expect_err("refused");
+        assert!(error.message.contains(expected), "{error:?}");
+    }
+}
+
+/// Shapes that make a reader slow when it looks back or ahead too far: 1 MiB of each ends in time.
+#[test]
+fn large_documents_end_in_time() {
+    for piece in [
+        "[",
+        "{",
+        "{a: ",
+        "- ",
+        "? ",
+        "a: ",
+        "&a ",
+        "*a ",
+        "\"",
+        "'",
+        "|\n",
+        "#",
+        "\t",
+        "%",
+        "---\n",
+        "!!x ",
+        "\\",
+        ": ",
+        ", ",
+        "a\n",
+        "- a\n",
+        "key: value\n",
+        "[a, b], ",
+        "\u{feff}",
+        "\r",
+    ] {
+        let text = piece.repeat((1 << 20) / piece.len());
+        let begun = crate::clock::now();
+        let outcome = Document::parse(&text).map(|_| ());
+        let took = begun.elapsed();
+        assert!(
+            took < Duration::from_secs(10),
+            "{piece:?}: {took:?} {outcome:?}"
+        );
+    }
+}
+
+/// Every key is unknown: their problems and hints stay few.
+#[test]
+fn a_flood_of_problems_is_bounded() {
+    let mut text = String::new();
+    for number in 0..100_000 {
+        writeln!(text, "lissten{number}: 1").expect("written");
+    }
+    let begun = crate::clock::now();
+    let found = problems(&text, |root| {
+        let mut section = root.section().expect("mapping");
+        section.allow(&[
+            "listen", "roles", "data_dir", "gateway", "metrics", "process",
+        ]);
+        section.finish();
+    });
+    let took = begun.elapsed();
+    assert_eq!(found.len(), PROBLEMS_MAX + 1);
+    let document = Document::parse("a: 1\n").expect("valid YAML");
+    let context = Context::new("/", BTreeMap::new());
+    let root = Field::root(&document.root, &context);
+    (0..=PROBLEMS_MAX + 1).for_each(|_| root.warning("secret", None));
+    root.error("behind the last that is shown", None);
+    let problems = context.take_problems();
+    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
+    assert_eq!(problems.iter().filter(is_error).count(), 1);
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

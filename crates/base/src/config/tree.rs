@@ -6,9 +6,11 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-/// The most nodes a document may have, aliases counted as often as they are used.
+/// The most nodes a document may have, anchors and aliases counted as often as they are used.
 pub(super) const NODES_MAX: usize = 500_000;
-/// The deepest nesting.
+/// The most bytes of texts, anchors and aliases counted as often as they are used.
+pub(super) const TEXT_BYTES_MAX: usize = 64 << 20;
+/// The deepest nesting, aliases included.
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// A value and where it stands.
@@ -97,7 +99,7 @@ impl Document {
         let mut builder = Builder {
             parser: Parser::new_from_str(text),
             anchors: HashMap::new(),
-            nodes: 0,
+            size: Size::default(),
         };
         let root = builder.document()?;
         Ok(Self {
@@ -118,7 +120,15 @@ fn empty_mapping() -> Node {
 struct Builder<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
+    size: Size,
+}
+
+/// What a tree costs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
     nodes: usize,
+    text_bytes: usize,
+    depth: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -163,16 +173,12 @@ impl<'a> Builder<'a> {
         span: &Span,
         depth: usize,
     ) -> Result<Option<Node>, SyntaxError> {
-        self.nodes += 1;
-        if depth > DEPTH_MAX {
-            return Err(at(
-                span,
-                &format!("nested more than {DEPTH_MAX} levels deep"),
-            ));
-        }
+        self.size.nodes += 1;
+        check_depth(depth, span)?;
         let (value, anchor, end) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let is_plain = style == ScalarStyle::Plain;
+                self.size.text_bytes += text.len();
                 (
                     Value::Scalar {
                         text: text.into_owned(),
@@ -190,35 +196,48 @@ impl<'a> Builder<'a> {
                 let (entries, end) = self.mapping(depth)?;
                 (Value::Mapping(entries), anchor, end)
             }
-            Event::Alias(id) => return self.alias(id, span).map(Some),
+            Event::Alias(id) => return self.alias(id, span, depth).map(Some),
             _ => return Ok(None),
         };
-        self.check_count(span)?;
+        self.check_size(span)?;
         let node = place(value, span, &end);
         if anchor != 0 {
+            // What is kept for aliases is a copy, and anchors nest.
+            self.add(size(&node), span)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(Some(node))
     }
 
-    fn alias(&mut self, id: usize, span: &Span) -> Result<Node, SyntaxError> {
-        let Some(node) = self.anchors.get(&id).cloned() else {
+    fn alias(&mut self, id: usize, span: &Span, depth: usize) -> Result<Node, SyntaxError> {
+        let Some(node) = self.anchors.get(&id) else {
             return Err(at(
                 span,
                 "this alias names an anchor that is not complete yet",
             ));
         };
-        self.nodes += count(&node);
-        self.check_count(span)?;
+        let node = node.clone();
+        let added = size(&node);
+        check_depth(depth + added.depth, span)?;
+        self.add(added, span)?;
         Ok(node)
     }
 
-    fn check_count(&self, span: &Span) -> Result<(), SyntaxError> {
-        if self.nodes > NODES_MAX {
-            return Err(at(
-                span,
-                &format!("more than {NODES_MAX} values, aliases counted"),
-            ));
+    fn add(&mut self, more: Size, span: &Span) -> Result<(), SyntaxError> {
+        self.size.nodes += more.nodes;
+        self.size.text_bytes += more.text_bytes;
+        self.check_size(span)
+    }
+
+    fn check_size(&self, span: &Span) -> Result<(), SyntaxError> {
+        if self.size.nodes > NODES_MAX {
+            let message = format!("more than {NODES_MAX} values, aliases counted");
+            return Err(at(span, &message));
+        }
+        if self.size.text_bytes > TEXT_BYTES_MAX {
+            let limit = super::format_bytes(TEXT_BYTES_MAX as u64);
+            let message = format!("more than {limit} of text, aliases counted");
+            return Err(at(span, &message));
         }
         Ok(())
     }
@@ -259,12 +278,35 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn count(node: &Node) -> usize {
-    1 + match &node.value {
-        Value::Scalar { .. } => 0,
-        Value::Sequence(items) => items.iter().map(count).sum(),
-        Value::Mapping(entries) => entries.iter().map(|(_, value)| 1 + count(value)).sum(),
+fn check_depth(depth: usize, span: &Span) -> Result<(), SyntaxError> {
+    if depth > DEPTH_MAX {
+        let message = format!("nested more than {DEPTH_MAX} levels deep");
+        return Err(at(span, &message));
     }
+    Ok(())
+}
+
+/// The cost of a tree; its depth is 0 when it is a scalar.
+fn size(node: &Node) -> Size {
+    let mut total = Size {
+        nodes: 1,
+        ..Size::default()
+    };
+    let mut add = |node: &Node| {
+        let part = size(node);
+        total.nodes += part.nodes;
+        total.text_bytes += part.text_bytes;
+        total.depth = total.depth.max(part.depth + 1);
+    };
+    match &node.value {
+        Value::Scalar { text, .. } => total.text_bytes += text.len(),
+        Value::Sequence(items) => items.iter().for_each(add),
+        Value::Mapping(entries) => entries.iter().for_each(|(key, value)| {
+            add(key);
+            add(value);
+        }),
+    }
+    total
 }
 
 fn place(value: Value, start: &Span, end: &Span) -> Node {

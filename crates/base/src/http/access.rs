@@ -1,13 +1,17 @@
 //! Who asks, and who may: the peer of a connection, and the policy that every route states.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ipnet::IpNet;
 
-use crate::secret::Secret;
+use crate::clock;
+use crate::files::{self, Stamp};
+use crate::secret::{Secret, SecretError, SecretSource};
 
 /// Who is at the other end of a connection. Forwarding headers don't change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,30 +34,115 @@ impl Peer {
     }
 }
 
+/// How long a token in a file may be outdated.
+pub const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Who beside loopback may use a family of paths. The default is nobody.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Access {
-    /// Bearer tokens, any of which lets in.
-    pub tokens: Vec<Secret>,
-    /// Networks whose addresses need no token.
-    pub networks: Vec<IpNet>,
-    /// Loopback needs a token too.
-    pub loopback_needs_token: bool,
+    tokens: Mutex<Tokens>,
+    networks: Vec<IpNet>,
+    loopback_needs_token: bool,
+}
+
+#[derive(Debug, Default)]
+struct Tokens {
+    all: Vec<Token>,
+    checked_at: Option<Instant>,
+}
+
+/// A bearer token, read again when its file changes.
+#[derive(Debug)]
+struct Token {
+    source: SecretSource,
+    secret: Secret,
+    stamp: Option<Stamp>,
+    is_unreadable: bool,
 }
 
 impl Access {
-    fn permits(&self, peer: &Peer, headers: &HeaderMap) -> bool {
+    /// Lets in whoever shows one of these tokens, or comes from one of these networks.
+    ///
+    /// # Errors
+    /// A token can't be read: without it nobody could tell who may.
+    pub fn new(
+        tokens: &[SecretSource],
+        networks: Vec<IpNet>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, SecretError> {
+        let read = |source: &SecretSource| {
+            Ok(Token {
+                stamp: source.file().and_then(files::stamp),
+                secret: source.resolve(environment)?,
+                source: source.clone(),
+                is_unreadable: false,
+            })
+        };
+        let all = tokens.iter().map(read).collect::<Result<_, _>>()?;
+        let checked_at = None;
+        Ok(Self {
+            tokens: Mutex::new(Tokens { all, checked_at }),
+            networks,
+            loopback_needs_token: false,
+        })
+    }
+
+    /// Asks loopback for a token, too.
+    #[must_use]
+    pub fn and_of_loopback(self) -> Self {
+        Self {
+            loopback_needs_token: true,
+            ..self
+        }
+    }
+
+    pub(super) fn permits(&self, peer: &Peer, headers: &HeaderMap, now: Instant) -> bool {
         let ip = peer.ip();
         (peer.is_loopback() && !self.loopback_needs_token)
             || self.networks.iter().any(|network| network.contains(&ip))
-            || bearer(headers).is_some_and(|given| {
-                // All are compared, so that the time tells nothing about which one was near.
-                self.tokens
-                    .iter()
-                    .filter(|token| token.matches(given))
-                    .count()
-                    > 0
-            })
+            || bearer(headers).is_some_and(|given| self.knows(given, now))
+    }
+
+    fn knows(&self, given: &str, now: Instant) -> bool {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= TOKEN_CHECK_INTERVAL;
+        if tokens.checked_at.is_none_or(is_due) {
+            tokens.checked_at = Some(now);
+            tokens.all.iter_mut().for_each(Token::refresh);
+        }
+        // All are compared, so that the time tells nothing about which one was near.
+        let known = tokens
+            .all
+            .iter()
+            .filter(|token| token.secret.matches(given));
+        known.count() > 0
+    }
+}
+
+impl Token {
+    /// Reads the file again if it has changed; a token whose file can't be read stays in force.
+    fn refresh(&mut self) {
+        let Some(path) = self.source.file() else {
+            return;
+        };
+        let stamp = files::stamp(path);
+        if stamp == self.stamp && !self.is_unreadable {
+            return;
+        }
+        match self.source.resolve(&BTreeMap::new()) {
+            Ok(secret) => {
+                if secret != self.secret {
+                    tracing::info!(path = %path.display(), "bearer token read again");
+                }
+                (self.secret, self.stamp, self.is_unreadable) = (secret, stamp, false);
+            }
+            Err(error) => {
+                if !self.is_unreadable {
+                    tracing::warn!(%error, "bearer token can't be read again: the last one stays");
+                }
+                self.is_unreadable = true;
+            }
+        }
     }
 }
 
@@ -75,12 +164,21 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Its word in the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Local => "local",
+            Self::Granted(_) => "granted",
+        }
+    }
+
     /// Whether this request may pass.
     pub fn permits(&self, peer: &Peer, headers: &HeaderMap) -> bool {
         match self {
             Self::Public => true,
             Self::Local => peer.is_loopback(),
-            Self::Granted(access) => access.permits(peer, headers),
+            Self::Granted(access) => access.permits(peer, headers, clock::now()),
         }
     }
 }

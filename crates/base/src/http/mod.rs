@@ -8,7 +8,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, Peer, Policy};
+pub use access::{Access, Peer, Policy, TOKEN_CHECK_INTERVAL};
 pub use routes::{Route, Routes};
 pub use serve::{Protocol, Server, ServerLimits, Serving, TlsStream, serve_connection};
 

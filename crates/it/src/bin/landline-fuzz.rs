@@ -1,6 +1,6 @@
 //! `landline-fuzz [--seconds N] [--seed N] [target]`: feeds mutated bytes to the parsers of foreign
-//! input, N seconds each (10), and ends with 1 when one of them panics. The table below is all there
-//! is to add to.
+//! input, N seconds each (10), and ends with 1 when one of them panics or takes too long; beyond a
+//! limit of memory it is aborted. The table below is all there is to add to.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -12,17 +12,38 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use it::fuzz::{Target, run_all};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
+/// Address space of this process.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Seconds when nothing else is said.
 const SECONDS: u64 = 10;
 
 /// Every parser under test: a name, inputs to start from, and a function that asserts.
 fn targets() -> Vec<Target> {
-    vec![Target {
-        name: "exposition",
-        seeds: vec![it::stubs::page(20).into_bytes()],
-        run: wire::fuzz::fuzz,
-    }]
+    vec![
+        Target {
+            name: "exposition",
+            seeds: vec![it::stubs::page(20).into_bytes()],
+            run: wire::fuzz::fuzz,
+        },
+        Target {
+            name: "configuration",
+            seeds: it::configuration::all_examples(),
+            run: observe::fuzz::fuzz,
+        },
+    ]
+}
+
+/// Bounds the memory of this process, so that an input that asks for more ends it.
+fn bound_memory() {
+    let limit = Rlimit {
+        current: Some(MEMORY_BYTES_MAX),
+        maximum: Some(MEMORY_BYTES_MAX),
+    };
+    if let Err(error) = setrlimit(Resource::As, limit) {
+        eprintln!("memory is not bounded: {error}");
+    }
 }
 
 fn main() -> ExitCode {
@@ -41,6 +62,7 @@ fn main() -> ExitCode {
         eprintln!("nothing to fuzz: no parser of this name is in the table");
         return ExitCode::from(64);
     }
+    bound_memory();
     let is_well = run_all(&targets, request.seed, Duration::from_secs(request.seconds));
     ExitCode::from(u8::from(!is_well))
 }

@@ -27,6 +27,8 @@ struct State {
     /// Nonces and the highest counter that came with each.
     nonces: HashMap<String, u32>,
     given: usize,
+    /// Right answers that will be called stale.
+    stale: usize,
     wrong: Vec<String>,
 }
 
@@ -58,6 +60,11 @@ impl Digest {
         self.state.lock().unwrap().nonces.clear();
     }
 
+    /// Calls the next right answers stale, also those to a new nonce.
+    pub fn call_stale(&self, answers: usize) {
+        self.state.lock().unwrap().stale = answers;
+    }
+
     /// How many nonces were given.
     pub fn challenges(&self) -> usize {
         self.state.lock().unwrap().given
@@ -82,6 +89,10 @@ fn respond(state: &mut State, algorithm: Algorithm, seen: &Seen) -> Answer {
     if let Err(reason) = verify(algorithm, seen, &get) {
         state.wrong.push(reason);
         return challenge(state, algorithm, false);
+    }
+    if state.stale > 0 {
+        state.stale -= 1;
+        return challenge(state, algorithm, true);
     }
     let count = u32::from_str_radix(&get("nc"), 16).unwrap_or(0);
     match state.nonces.get_mut(&get("nonce")) {

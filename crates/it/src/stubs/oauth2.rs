@@ -41,6 +41,13 @@ pub struct State {
     refused: Vec<String>,
 }
 
+impl State {
+    /// From now on only this refresh token is good, as after a new consent.
+    pub fn restart_line(&mut self, token: &str) {
+        token.clone_into(&mut self.refresh);
+    }
+}
+
 /// The running stub.
 #[derive(Debug)]
 pub struct OAuth2 {

@@ -2,7 +2,8 @@
 
 use it::configuration;
 use it::program::{Launch, Program, code, command_in};
-use serde_json::Value;
+use it::wait::SOON;
+use serde_json::{Value, json};
 
 use crate::process::{EXIT_CONFIGURATION, pages, shop};
 
@@ -35,6 +36,9 @@ const EXPECTED: [(u64, &str); 8] = [
     (13, "gateway.targets[2].url"),
     (14, "gateway.targets[2].limits.timeout"),
 ];
+
+/// How many mutated configurations the program is asked about.
+const MUTATED: usize = 200;
 
 /// Standard output and standard error as one text.
 fn text(output: &std::process::Output) -> String {
@@ -108,6 +112,22 @@ fn what_is_not_yaml_is_told() {
             "{broken:?}: {}",
             text(&output)
         );
+    }
+}
+
+/// Whatever a configuration is, checking it ends with an answer: no panic, no end without a word.
+#[test]
+fn mutated_configurations_are_judged() {
+    let directory = tempfile::tempdir().unwrap();
+    for input in it::fuzz::inputs(&configuration::all_examples(), 7, MUTATED) {
+        std::fs::write(directory.path().join("landline.yaml"), &input).unwrap();
+        let begun = std::time::Instant::now();
+        let arguments = ["config", "check", "--config", "landline.yaml"];
+        let output = command_in(directory.path(), &arguments);
+        let shown = text(&output);
+        let is_judged = [0, EXIT_CONFIGURATION].contains(&code(output.status));
+        let is_well = is_judged && begun.elapsed() < SOON;
+        assert!(is_well, "{shown}\n{}", String::from_utf8_lossy(&input));
     }
 }
 
@@ -203,6 +223,84 @@ async fn status_is_told() {
     let arguments = ["status", "--json", "--config", "landline.yaml"];
     let output = command_in(launch.directory.path(), &arguments);
     assert!(!output.status.success(), "{}", text(&output));
+}
+
+/// A configuration with problems still tells where the running process is; who finds nothing says
+/// where they looked.
+#[tokio::test]
+async fn a_broken_configuration_still_leads_to_the_process() {
+    let pages = pages().await;
+    let good = shop(&pages);
+    let program = Program::start(&good).await;
+    let broken = good.replacen("\"roles\"", "\"data_dirr\": 1, \"roles\"", 1);
+    program.write("landline.yaml", &broken);
+    let output = program.command(&["status", "--config", "landline.yaml"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = program.command(&["reload", "--config", "landline.yaml"]);
+    let shown = text(&output);
+    assert!(
+        !output.status.success() && shown.contains("unknown key `data_dirr`"),
+        "{shown}"
+    );
+    let data = program.path("data").display().to_string();
+    let default = program.path("landline-data").display().to_string();
+    let elsewhere = good.replacen("./data", "./elsewhere", 1);
+    for (configuration, place, how) in [
+        (
+            elsewhere.as_str(),
+            data.replace("data", "elsewhere"),
+            "`data_dir`",
+        ),
+        ("roles: [gateway\n", default, "config check"),
+    ] {
+        program.write("landline.yaml", configuration);
+        for command in ["status", "reload"] {
+            let output = program.command(&[command, "--config", "landline.yaml"]);
+            let shown = text(&output).replace("/./", "/");
+            let says = shown.contains(&place) && shown.contains(how);
+            assert!(!output.status.success() && says, "{command}: {shown}");
+        }
+    }
+}
+
+/// `config check` and `start` agree about a token that isn't there.
+#[tokio::test]
+async fn a_missing_token_is_judged_alike() {
+    let check = |launch: &Launch| {
+        let arguments = ["config", "check", "--config", "landline.yaml"];
+        command_in(launch.directory.path(), &arguments)
+    };
+    for (top, section) in [
+        (json!({"metrics": {"token": {"file": "absent"}}}), json!({})),
+        (
+            json!({}),
+            json!({"access": {"tokens": [{"file": "absent"}]}}),
+        ),
+        (
+            json!({}),
+            json!({"access": {"tokens": [{"env": "ABSENT"}]}}),
+        ),
+    ] {
+        let launch = Launch::new(&configuration::with(top.clone(), section.clone()));
+        let output = check(&launch);
+        let shown = text(&output);
+        assert_eq!(code(output.status), EXIT_CONFIGURATION, "{shown}");
+        assert!(shown.contains("put the secret there"), "{shown}");
+        let mut program = launch.spawn();
+        assert_eq!(program.wait_exit(SOON).await, EXIT_CONFIGURATION);
+    }
+    let token = json!({"metrics": {"token": {"file": "data/metrics.token"}}});
+    let launch = Launch::new(&configuration::with(token, json!({})));
+    let output = check(&launch);
+    let shown = text(&output);
+    assert!(
+        output.status.success() && !shown.contains("warning"),
+        "{shown}"
+    );
+    let program = launch.start().await;
+    let token = std::fs::read_to_string(program.path("data/metrics.token")).unwrap();
+    assert_eq!(token.len(), 64);
+    assert_eq!(program.main("GET", "/metrics").await.status, 401);
 }
 
 /// Completions for the usual shells, and the manual.

@@ -9,6 +9,7 @@ use it::need::need;
 use it::program::{Launch, Program};
 use it::stubs::whatsapp::WhatsApp;
 use it::wait::{self, SOON};
+use rustix::process::Signal;
 use serde_json::json;
 
 /// A row with everything in it.
@@ -197,6 +198,49 @@ async fn targets_outlive_the_database() {
         })
         .await;
     until_status(&program, "44556", 200).await;
+    database.remove().await;
+}
+
+/// A replacement knows no targets of its own, so it is none while the database is down: the old
+/// process goes on with those it has.
+#[tokio::test]
+async fn no_replacement_takes_over_without_the_database() {
+    let Some(admin) = need("MYSQL_ADMIN_URL") else {
+        return;
+    };
+    let database = Database::create(&admin).await;
+    database.insert(ROW).await;
+    let stub = WhatsApp::plain().await;
+    let section = json!({"sources": [{"kind": "mysql", "url": {"env": "CREDENTIALS_URL"},
+        "profile": "whatsapp", "base_url": stub.server.url(""), "refresh": "1s"}]});
+    let text = configuration::with(json!({"process": {"replacement_timeout": "3s"}}), section);
+    let launch = Launch::new(&text).variable("CREDENTIALS_URL", &database.url());
+    let program = launch.start().await;
+    until_status(&program, NUMBER, 200).await;
+    database.gate.set_open(false);
+    program.signal(Signal::HUP);
+    wait::until("the replacement is tried", SOON, async || {
+        (program.generations().len() == 2).then_some(())
+    })
+    .await;
+    wait::until("the replacement is given up", SOON, async || {
+        assert_eq!(program.scrape(NUMBER).await.status, 200, "meanwhile");
+        (program.generations() == [program.pid()]).then_some(())
+    })
+    .await;
+    let said = program.stderr();
+    let names_it = |line: &str| line.contains("not ready") && line.contains(&stub.server.url(""));
+    assert!(said.lines().any(names_it), "{said}");
+
+    database.gate.set_open(true);
+    program.signal(Signal::HUP);
+    wait::until("the replacement serves", SOON * 3, async || {
+        assert_eq!(program.scrape(NUMBER).await.status, 200, "meanwhile");
+        let new = program.serving_pid().await;
+        new.filter(|new| *new != program.pid())
+    })
+    .await;
+    assert_eq!(program.scrape(NUMBER).await.status, 200);
     database.remove().await;
 }
 

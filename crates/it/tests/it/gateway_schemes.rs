@@ -17,6 +17,7 @@ use it::stubs::schemes::{self, PAGE};
 use it::stubs::server::{Server, answer, handler, json as json_answer, text_page};
 use it::stubs::sigv4;
 use it::wait::{self, SOON};
+use rustix::process::Signal;
 use serde_json::json;
 
 const SHOP: &str = "https://shop.example.net";
@@ -210,6 +211,46 @@ async fn oauth2_refresh() {
         assert_eq!((stub.issued(), stub.refused()), (issued, Vec::new()));
         stub.revoke();
     }
+}
+
+/// The next refresh token outlives the process and a change of the target; another one in the
+/// configuration wins.
+#[tokio::test]
+async fn a_rotated_refresh_token_lasts() {
+    let stub = OAuth2::start().await;
+    let launch = oauth2_launch("oauth2-refresh", &stub).file("shop.refresh", oauth2::REFRESH);
+    let program = launch.start().await;
+    assert_page(&program, "shop").await;
+    program.signal(Signal::HUP);
+    wait::until("the replacement serves", SOON, async || {
+        let new = program.serving_pid().await;
+        new.filter(|new| *new != program.pid())
+    })
+    .await;
+    stub.revoke();
+    assert_page(&program, "shop").await;
+    assert_eq!(stub.refused(), Vec::<String>::new(), "after a replacement");
+
+    let text = std::fs::read_to_string(program.path("landline.yaml")).unwrap();
+    program.write(
+        "landline.yaml",
+        &text.replace("customer: shop", "customer: other"),
+    );
+    let reply = program.main("POST", "/-/reload").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    stub.revoke();
+    assert_page(&program, "shop").await;
+    assert_eq!(stub.refused(), Vec::<String>::new(), "after a reload");
+
+    stub.set(|state| state.restart_line("second-line"));
+    stub.revoke();
+    program.write("shop.refresh", "second-line");
+    wait::until("the configured token is used", SOON, async || {
+        (program.scrape("shop").await.status == 200).then_some(())
+    })
+    .await;
+    let shown = program.stderr() + &program.get("/v1/gateway/targets", &[]).await.text();
+    assert!(!shown.contains("refresh-"), "{shown}");
 }
 
 /// The assertion is signed with the private key; the stub has only the public one.
@@ -414,6 +455,37 @@ async fn digest() {
         assert_eq!(stub.challenges(), 2, "{algorithm:?}");
         assert_eq!(stub.wrong(), Vec::<String>::new(), "{algorithm:?}");
     }
+}
+
+/// `stale=true` is no refused credential, not even for a new nonce: the scrape answers the next
+/// one, and nobody waits. A refusal without it is a wrong password, sent once.
+#[tokio::test]
+async fn a_stale_nonce_is_no_wrong_password() {
+    let stub = Digest::start(Algorithm::Sha256).await;
+    let start = async |password: &str| {
+        let launch = launch("digest", PRINTER, &stub.server);
+        launch.file("printer.password", password).start().await
+    };
+    stub.call_stale(2);
+    let program = start(it::stubs::digest::USER.1).await;
+    assert_page(&program, "printer").await;
+    assert_eq!(stub.challenges(), 3, "the first and two after stale ones");
+    stub.call_stale(usize::MAX);
+    let reply = program.scrape("printer").await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    assert!(reply.reason().contains("stale"), "{}", reply.reason());
+    stub.call_stale(0);
+    assert_page(&program, "printer").await;
+    assert_eq!(stub.wrong(), Vec::<String>::new());
+    drop(program);
+
+    let program = start("wrong").await;
+    for _ in 0..3 {
+        let reply = program.scrape("printer").await;
+        assert!(matches!(reply.status, 502 | 503), "{}", reply.text());
+    }
+    assert_eq!(program.target("printer").await["state"], "auth_failed");
+    assert_eq!(stub.wrong().len(), 1, "{:?}", stub.wrong());
 }
 
 /// A program of the operator's prints the token: bare, or as JSON with its life.

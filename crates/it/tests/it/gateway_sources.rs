@@ -5,6 +5,7 @@ use it::configuration;
 use it::program::{Launch, Program};
 use it::stubs::pages::{Page, Pages};
 use it::wait::{self, SOON};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::process::pages;
@@ -44,6 +45,48 @@ async fn a_file_of_targets_is_followed() {
     program.write("clusters.yaml", &entry("two"));
     until("one", 404).await;
     until("two", 200).await;
+}
+
+/// With its file gone, a fresh start is ready at once and a replacement is not: the old process
+/// has the targets.
+#[tokio::test]
+async fn only_a_fresh_start_goes_on_without_its_source() {
+    let pages = pages().await;
+    let text = configuration::with(
+        json!({"process": {"replacement_timeout": "2s"}}),
+        json!({"sources": [{"kind": "file", "path": "clusters.yaml"}]}),
+    );
+    let program = Launch::new(&text).start().await;
+    let entry = json!([{"name": "one", "url": pages.server.url("/metrics")}]).to_string();
+    program.write("clusters.yaml", &entry);
+    wait::until("one answers", SOON, async || {
+        (program.scrape("one").await.status == 200).then_some(())
+    })
+    .await;
+    std::fs::remove_file(program.path("clusters.yaml")).unwrap();
+    program.signal(Signal::HUP);
+    wait::until("the replacement is tried", SOON, async || {
+        (program.generations().len() == 2).then_some(())
+    })
+    .await;
+    wait::until("the replacement is given up", SOON, async || {
+        assert_eq!(program.scrape("one").await.status, 200, "meanwhile");
+        (program.generations() == [program.pid()]).then_some(())
+    })
+    .await;
+    let said = program.stderr();
+    let names_it = |line: &str| line.contains("not ready:") && line.contains("clusters.yaml");
+    assert!(said.lines().any(names_it), "{said}");
+    assert_eq!(program.serving_pid().await, Some(program.pid()));
+
+    program.write("clusters.yaml", &entry);
+    program.signal(Signal::HUP);
+    wait::until("the replacement serves", SOON, async || {
+        assert_eq!(program.scrape("one").await.status, 200, "meanwhile");
+        let new = program.serving_pid().await;
+        new.filter(|new| *new != program.pid())
+    })
+    .await;
 }
 
 /// A name in two sources belongs to the first; the second is reported.

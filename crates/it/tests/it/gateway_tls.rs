@@ -1,9 +1,11 @@
 //! Vector 9: certificates are verified unless one target says otherwise, and that is visible.
 
 use it::program::{Launch, Program};
+use it::stubs::schemes;
+use it::stubs::server::{Server, handler, json as json_answer};
 use it::stubs::whatsapp::WhatsApp;
 use it::{certificates, configuration};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One wrong certificate, two targets: only the one that says so is served, and it is shown.
 #[tokio::test]
@@ -57,6 +59,43 @@ async fn an_own_authority_and_name_are_accepted() {
     let reply = program.scrape("named").await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(program.scrape("unnamed").await.status, 502);
+}
+
+/// A login on another host has TLS settings of its own; without them the reason names the remedy,
+/// and the settings of the target do not reach there.
+#[tokio::test]
+async fn a_login_elsewhere_has_its_own_authority() {
+    let authority = certificates::Authority::new("id");
+    let pair = authority.server(&["localhost"]);
+    let answer_token = |_| async { json_answer(200, &json!({"token": "t1"})) };
+    let config = certificates::server_config(&pair, None);
+    let id = Server::tls(handler(answer_token), config).await;
+    let page = schemes::header("authorization", "Bearer t1").await;
+    let login = format!("https://localhost:{}/login", id.address.port());
+    let target = |name: &str, target_tls: Value, login_tls: Value| {
+        json!({"name": name, "url": page.url("/metrics"), "tls": target_tls, "auth": {
+            "kind": "login_token", "request": {"url": login}, "tls": login_tls,
+            "extract": {"token": {"pointer": "/token"}}}})
+    };
+    let insecure = json!({"insecure": true});
+    let targets = json!([
+        target("own", json!({}), json!({"ca": "id.pem"})),
+        target("none", insecure.clone(), Value::Null),
+        target("unverified", json!({}), insecure),
+    ]);
+    let launch = Launch::new(&configuration::targets(&targets)).file("id.pem", &authority.cert);
+    let program = launch.start().await;
+    let reply = program.scrape("none").await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    let remedy = "`auth.tls: {ca: …}`";
+    assert!(reply.reason().contains(remedy), "{}", reply.reason());
+    assert_eq!(id.requests(), 0, "no credentials to a stranger");
+    for name in ["own", "unverified"] {
+        let reply = program.scrape(name).await;
+        assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+    }
+    assert_eq!(program.target("unverified").await["insecure"], true);
+    assert_eq!(program.target("own").await["insecure"], false);
 }
 
 /// Connections are kept: many scrapes make few of them.

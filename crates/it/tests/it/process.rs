@@ -256,6 +256,40 @@ async fn exit_codes_tell_what_was_wrong() {
     assert!(busy.stderr().contains(&address), "{}", busy.stderr());
 }
 
+/// The token of our own metrics is read again when its file changes; the last one outlives it.
+#[tokio::test]
+async fn a_changed_metrics_token_counts() {
+    let pages = pages().await;
+    let text = configuration::with(
+        json!({"metrics": {"token": {"file": "scraper.token"}}}),
+        json!({"targets": [{"name": "shop", "url": pages.server.url("/metrics")}]}),
+    );
+    let launch = Launch::new(&text).file("scraper.token", "first\n");
+    let program = launch.start().await;
+    let status = async |token: &str| {
+        let url = format!("http://{}/metrics", program.main);
+        let header = format!("Bearer {token}");
+        let reply = client::get(&url, &[("authorization", &header)]).await;
+        reply.unwrap().status
+    };
+    assert_eq!((status("first").await, status("second").await), (200, 401));
+    program.write("scraper.token", "second\n");
+    wait::until("the new token counts", SOON, async || {
+        (status("second").await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(status("first").await, 401);
+    std::fs::remove_file(program.path("scraper.token")).unwrap();
+    wait::until("the loss is told", SOON, async || {
+        assert_eq!(status("second").await, 200);
+        program
+            .stderr()
+            .contains("bearer token can't")
+            .then_some(())
+    })
+    .await;
+}
+
 /// A number left over from another parent is looked at before we have descriptors of our own.
 #[tokio::test]
 async fn a_stale_descriptor_is_not_one_of_ours() {

@@ -204,18 +204,22 @@ async fn a_replacement_that_is_not_ready_takes_nothing() {
         "profile": "whatsapp", "base_url": pages.server.url("")});
     program.write("landline.yaml", &text(json!([source])));
     program.signal(Signal::HUP);
-    wait::until("the replacement serves", SOON, async || {
-        let pid = program.serving_pid().await?;
-        (pid != program.pid()).then_some(())
+    wait::until("the replacement is tried", SOON, async || {
+        (program.generations().len() == 2).then_some(())
     })
     .await;
     assert_eq!(owner(), old);
     wait::until("it says what is missing", REPLACED, async || {
+        let serving = program.serving_pid().await;
+        assert_eq!(serving, Some(program.pid()), "it has no targets to serve");
         let is_told = program.stderr().contains("still missing: gateway.targets");
         is_told.then_some(())
     })
     .await;
     assert_eq!(owner(), old);
+    let said = program.stderr();
+    let names_it = |line: &str| line.contains("not ready") && line.contains("not read yet");
+    assert!(said.lines().any(names_it), "{said}");
     program.write("landline.yaml", &good);
     assert_recovers(&program).await;
     assert_ne!(owner(), old);

@@ -258,7 +258,7 @@ impl Collector for TargetGauges {
             (
                 "target_insecure",
                 "1 when the target's certificate is not verified",
-                |target, _| Some(f64::from(u8::from(target.config().tls.insecure))),
+                |target, _| Some(f64::from(u8::from(target.config().is_insecure()))),
             ),
             (
                 "session_state",

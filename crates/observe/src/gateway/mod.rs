@@ -9,6 +9,7 @@ mod auth;
 pub mod config;
 mod failure;
 mod metrics;
+mod pattern;
 mod registry;
 mod scrape;
 mod session;
@@ -35,7 +36,7 @@ use registry::Registry;
 use sources::Source;
 use target::TargetParts;
 
-/// The sources were read once and the targets are known.
+/// The sources were read once and the targets are known; in a replacement: each with success.
 pub static TARGETS_READY: Topic<()> = Topic::new("gateway.targets");
 
 /// How often files are looked at.
@@ -54,6 +55,11 @@ pub struct GatewayParts {
     pub environment: BTreeMap<String, String>,
     /// The folder of the configuration file.
     pub folder: PathBuf,
+    /// Where it keeps what must last.
+    pub data_dir: PathBuf,
+    /// Another process waits to be replaced by this one and has targets that it keeps serving, so
+    /// this one is not ready before it has them too.
+    pub is_replacement: bool,
 }
 
 /// The gateway.
@@ -69,6 +75,7 @@ pub struct Gateway {
     component: ComponentHandle,
     environment: BTreeMap<String, String>,
     folder: PathBuf,
+    is_replacement: bool,
     urgent: Notify,
     rebuilding: Mutex<()>,
 }
@@ -86,6 +93,7 @@ impl Gateway {
             target_parts: TargetParts {
                 supervisor: parts.supervisor,
                 gate: auth::LoginGate::default(),
+                refresh_tokens: auth::RefreshTokens::new(&parts.data_dir),
                 metrics: metrics.clone(),
             },
             sources: Mutex::new(new_sources(&config)),
@@ -98,6 +106,7 @@ impl Gateway {
             component: parts.component,
             environment: parts.environment,
             folder: parts.folder,
+            is_replacement: parts.is_replacement,
         };
         gateway.rebuild();
         Ok(Arc::new(gateway))
@@ -110,7 +119,10 @@ impl Gateway {
             "gateway.targets",
             Criticality::Critical,
             move |scope| async move {
-                gateway.keep_up(scope).await;
+                let was_ready = gateway.keep_up(scope).await;
+                if !was_ready && gateway.is_replacement {
+                    gateway.tell_unread();
+                }
                 Ok(())
             },
         )
@@ -148,8 +160,10 @@ impl Gateway {
         Ok(())
     }
 
-    async fn keep_up(&self, scope: Scope) {
+    /// Runs until it is told to stop; whether it had its targets by then.
+    async fn keep_up(&self, scope: Scope) -> bool {
         let mut is_first = true;
+        let mut is_ready = false;
         let mut is_urgent = false;
         loop {
             let mut has_changed = self.registry.has_changed_files();
@@ -158,22 +172,50 @@ impl Gateway {
                     has_changed = source.refresh(&self.folder, &self.environment, is_urgent) => {
                         has_changed
                     }
-                    () = scope.stopping() => return,
+                    () = scope.stopping() => return is_ready,
                 };
             }
             if has_changed || is_first {
                 self.rebuild();
             }
-            if std::mem::take(&mut is_first) {
-                self.component.ok();
-                scope.bus().publish(&TARGETS_READY, ());
+            if !is_ready {
+                is_ready = self.has_its_targets();
+                if is_ready {
+                    self.component.ok();
+                    scope.bus().publish(&TARGETS_READY, ());
+                }
             }
+            is_first = false;
             is_urgent = tokio::select! {
-                () = tokio::time::sleep(FILE_INTERVAL) => false,
+                () = tokio::time::sleep(FILE_INTERVAL) => !is_ready,
                 () = self.urgent.notified() => true,
-                () = scope.stopping() => return,
+                () = scope.stopping() => return is_ready,
             };
         }
+    }
+
+    /// Whether the targets are as complete as they have to be at the start. A fresh start goes on
+    /// without a source that can't be read: nobody else serves its targets.
+    fn has_its_targets(&self) -> bool {
+        !self.is_replacement || self.unread().is_empty()
+    }
+
+    /// The sources that were never read with success, with their errors.
+    fn unread(&self) -> Vec<String> {
+        let sources = self.sources();
+        sources
+            .iter()
+            .filter_map(|source| source.unread())
+            .collect()
+    }
+
+    /// Says what this replacement waited for in vain.
+    fn tell_unread(&self) {
+        let sources = self.unread().join("; ");
+        tracing::error!(
+            sources,
+            "not ready: a replacement needs every source of targets to be read once"
+        );
     }
 
     fn rebuild(&self) {
@@ -245,15 +287,7 @@ fn access(
     config: &GatewayConfig,
     environment: &BTreeMap<String, String>,
 ) -> Result<Access, BoxError> {
-    let tokens = config
-        .access
-        .tokens
-        .iter()
-        .map(|token| token.resolve(environment));
     let networks = config.access.networks.iter().map(|network| network.parse());
-    Ok(Access {
-        tokens: tokens.collect::<Result<_, _>>()?,
-        networks: networks.collect::<Result<_, _>>()?,
-        loopback_needs_token: false,
-    })
+    let networks = networks.collect::<Result<_, _>>()?;
+    Ok(Access::new(&config.access.tokens, networks, environment)?)
 }

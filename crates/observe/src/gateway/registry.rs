@@ -92,7 +92,7 @@ impl Registry {
 }
 
 fn watched_files(config: &TargetConfig) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = config.tls.files().map(PathBuf::from).collect();
+    let mut files: Vec<PathBuf> = config.tls_files().map(PathBuf::from).collect();
     files.extend(
         config
             .auth

@@ -24,6 +24,9 @@ use super::whatsapp::{self, HEALTH_HELP, HEALTH_METRIC, Health};
 const HEALTH_BYTES_MAX: u64 = 1 << 20;
 /// What is kept of the deadline for joining and sending the page.
 const FINISH_SHARE: f64 = 0.05;
+/// Nonces that one scrape takes up because the target calls the last one stale: with nonces for
+/// one request each, parts that are fetched side by side take some rounds.
+const RENEWALS_MAX: usize = 4;
 const ACCEPT_TEXT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
 const ACCEPT_OPENMETRICS: &str =
     "application/openmetrics-text;version=1.0.0;q=1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
@@ -43,6 +46,22 @@ enum Fetched<T> {
     Good(T),
     SessionOver(Refusal),
     Failed(Failure),
+}
+
+impl<T> Fetched<T> {
+    fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::SessionOver(refusal) => Some(refusal),
+            Self::Good(_) | Self::Failed(_) => None,
+        }
+    }
+
+    fn take_next(&mut self) -> Option<Credential> {
+        match self {
+            Self::SessionOver(refusal) => refusal.next.take(),
+            Self::Good(_) | Self::Failed(_) => None,
+        }
+    }
 }
 
 /// An answer that says that the session is over.
@@ -102,14 +121,24 @@ async fn scrape_within(
     };
     let mut parts = fetching.all(&lease).await;
     let config = target.config();
-    if parts.session_over() && !lease.is_fresh && !session.is_partial(&lease) {
+    let mut renewals = 0;
+    while fetching.may_renew(&parts, &lease, renewals) {
         lease = session
             .renew(&lease, parts.next_credential(), deadline)
             .await?;
         fetching.again(&mut parts, &lease).await;
+        renewals += 1;
     }
     if let Some(status) = parts.required_over(config) {
-        return Err(fetching.refused(&lease, status));
+        return Err(if parts.is_stale() {
+            // Nobody said that the credential is wrong, so nobody has to wait.
+            Failure::new(
+                FailureKind::Degraded,
+                "the target calls each new nonce stale",
+            )
+        } else {
+            fetching.refused(&lease, status)
+        });
     }
     if parts.session_over() {
         session.keep_partial(&lease);
@@ -137,8 +166,19 @@ enum PartPage {
 impl Parts {
     /// Whether any answer says that the session is over.
     fn session_over(&self) -> bool {
-        let is_over = |page: &Fetched<PartPage>| matches!(page, Fetched::SessionOver(_));
-        self.pages.iter().any(is_over) || matches!(self.health, Some(Fetched::SessionOver(_)))
+        self.refusals().next().is_some()
+    }
+
+    /// Whether all such answers say that only the nonce is too old.
+    fn is_stale(&self) -> bool {
+        let mut refusals = self.refusals().peekable();
+        let is_stale = |next: &Credential| next.is_stale();
+        refusals.peek().is_some() && refusals.all(|one| one.next.as_ref().is_some_and(is_stale))
+    }
+
+    fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        let pages = self.pages.iter().filter_map(Fetched::refusal);
+        pages.chain(self.health.as_ref().and_then(Fetched::refusal))
     }
 
     /// The status of the first such answer for a part that the page can't do without.
@@ -152,10 +192,8 @@ impl Parts {
 
     /// A credential that a refusal brought along.
     fn next_credential(&mut self) -> Option<Credential> {
-        self.pages.iter_mut().find_map(|page| match page {
-            Fetched::SessionOver(refusal) => refusal.next.take(),
-            Fetched::Good(_) | Fetched::Failed(_) => None,
-        })
+        let of_page = self.pages.iter_mut().find_map(Fetched::take_next);
+        of_page.or_else(|| self.health.as_mut().and_then(Fetched::take_next))
     }
 
     /// The failure of a target that says when to come back.
@@ -201,6 +239,16 @@ impl Fetching<'_> {
         };
         let (pages, health) = futures_util::future::join(pages, health).await;
         Parts { pages, health }
+    }
+
+    /// Whether another credential may help: once, unless this one was new already; with each
+    /// answer that calls a nonce stale, because that says that user and password are right.
+    fn may_renew(&self, parts: &Parts, lease: &Lease, renewals: usize) -> bool {
+        if parts.is_stale() {
+            return renewals < RENEWALS_MAX;
+        }
+        let is_known = lease.is_fresh || self.session.is_partial(lease);
+        parts.session_over() && !is_known
     }
 
     /// Fetches once more what the old session was refused for.

@@ -9,13 +9,12 @@ use base::clock;
 use base::files::{self, Stamp};
 use base::secret::Secret;
 use base::supervise::Supervisor;
-use base::tls::ClientTls;
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use wire::exposition::{Page, Shape};
 
-use super::auth::{LoginContext, LoginGate, Resolver, Scheme};
+use super::auth::{LoginContext, LoginGate, RefreshTokens, Resolver, Scheme};
 use super::config::{Convert, PartConfig, TargetConfig};
 use super::failure::{Failure, FailureKind, unix_seconds};
 use super::metrics::{GatewayMetrics, TargetMetrics};
@@ -29,6 +28,8 @@ pub(crate) struct TargetParts {
     pub(crate) supervisor: Supervisor,
     /// Bounds logins at one host.
     pub(crate) gate: LoginGate,
+    /// What must last of logins.
+    pub(crate) refresh_tokens: RefreshTokens,
     /// The gateway's families.
     pub(crate) metrics: GatewayMetrics,
 }
@@ -113,9 +114,10 @@ impl Target {
             let context = LoginContext {
                 name,
                 client: client.clone(),
-                other: Client::new(ClientTls::default(), parts.supervisor.clone()),
+                other: Client::new(config.login_tls.clone(), parts.supervisor.clone()),
                 page,
                 gate: parts.gate.clone(),
+                refresh_tokens: parts.refresh_tokens.clone(),
             };
             let supervisor = parts.supervisor.clone();
             Ok(Session::new(
@@ -241,7 +243,7 @@ impl Target {
             last_good: standing.last_good,
             next_attempt_seconds: session.wait.map(|wait| wait.as_secs()),
             token_expires_seconds: session.expires_in.map(|life| life.as_secs()),
-            insecure: self.config.tls.insecure,
+            insecure: self.config.is_insecure(),
             labels: self.labels(),
             url: self
                 .config
@@ -320,7 +322,7 @@ fn resolve(
             .map_err(|error| unconfigured(error.to_string())),
     };
     let missing = scheme.as_ref().err().map(|failure| failure.reason.clone());
-    let files = config.tls.files().map(files::stamp).collect();
+    let files = config.tls_files().map(files::stamp).collect();
     (
         scheme,
         Identity {

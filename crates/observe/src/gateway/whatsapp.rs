@@ -3,12 +3,13 @@
 
 use base::config::Field;
 use base::secret::SecretSource;
+use base::tls::ClientTls;
 use serde_json::Value;
 use url::Url;
 
 use super::config::{
-    Apply, AuthConfig, ExpiryFormat, Extract, ExtractFrom, HealthConfig, HealthRule, LoginBody,
-    LoginRequest, PartConfig, SessionRules,
+    Apply, AuthConfig, ExpiryFormat, Extract, ExtractFrom, HealthConfig, HealthRule, Login,
+    LoginBody, LoginRequest, PartConfig, SessionRules,
 };
 
 /// The gauge that the original proxy added to every page.
@@ -79,7 +80,7 @@ pub(crate) fn read_auth(
     auth: Option<Field<'_>>,
     origin: &Url,
     target: &Field<'_>,
-) -> Option<(AuthConfig, SessionRules)> {
+) -> Option<Login> {
     let Some(field) = auth else {
         target.error(
             "`auth` is missing",
@@ -89,7 +90,7 @@ pub(crate) fn read_auth(
     };
     let mut section = field.section()?;
     if section.optional("kind").is_some() {
-        return AuthConfig::read(&field);
+        return Login::read(&field, Some(origin));
     }
     let username = section
         .required("username")
@@ -97,9 +98,13 @@ pub(crate) fn read_auth(
     let password = section
         .required("password")
         .and_then(|field| SecretSource::read(&field));
-    let rules = SessionRules::read(&mut section);
+    let session = SessionRules::read(&mut section);
     section.finish();
-    Some((login(origin, username?, password?), rules))
+    Some(Login {
+        auth: login(origin, username?, password?),
+        session,
+        tls: ClientTls::default(),
+    })
 }
 
 /// What a health page says.

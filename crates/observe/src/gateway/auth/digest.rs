@@ -1,5 +1,5 @@
 //! `digest`: answers to a challenge (RFC 7616). What is obtained is the challenge; each request
-//! answers it with the next count. A stale one is obtained anew, as any session that is over.
+//! answers it with the next count. A refusal brings the next challenge along.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -25,6 +25,13 @@ pub(crate) struct Digest {
 pub(crate) struct Challenge {
     challenge: wire::digest::Challenge,
     count: AtomicU32,
+}
+
+impl Challenge {
+    /// User and password were right, only the nonce was too old.
+    pub(super) fn is_stale(&self) -> bool {
+        self.challenge.is_stale
+    }
 }
 
 impl Digest {

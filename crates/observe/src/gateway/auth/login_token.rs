@@ -19,7 +19,7 @@ use crate::gateway::config::{
     Apply, AuthConfig, ExpiryFormat, Extract, ExtractFrom, LoginBody, LoginRequest,
 };
 use crate::gateway::failure::{Failure, unix_seconds};
-use crate::gateway::template;
+use crate::gateway::{pattern, template};
 
 /// A login request with its secrets.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ fn extract(
 
 /// The first group of a pattern's first match in a body.
 pub(super) fn first_group(pattern: &str, body: &[u8]) -> Result<Option<String>, Failure> {
-    let regex = regex::Regex::new(pattern).map_err(|error| bad_answer(error.to_string()))?;
+    let regex = pattern::compile(pattern).map_err(|error| bad_answer(error.to_string()))?;
     let text = String::from_utf8_lossy(body);
     let group = regex.captures(&text).and_then(|captures| captures.get(1));
     Ok(group.map(|group| group.as_str().to_owned()))

@@ -6,13 +6,16 @@ mod exec;
 mod form_cookie;
 mod login_token;
 mod oauth2;
+mod refresh_tokens;
 mod signing;
+
+pub(crate) use refresh_tokens::RefreshTokens;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use base::client::{Client, read_body};
+use base::client::{Client, ClientError, read_body};
 use base::secret::{Secret, SecretError, SecretSource};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION};
@@ -43,6 +46,13 @@ pub(crate) enum Credential {
     Challenge(Box<digest::Challenge>),
 }
 
+impl Credential {
+    /// It came because the one before was too old, not because it was wrong (RFC 7616 3.3).
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, Self::Challenge(challenge) if challenge.is_stale())
+    }
+}
+
 /// A credential and how long it lasts.
 #[derive(Debug)]
 pub(crate) struct Obtained {
@@ -59,12 +69,15 @@ pub(crate) struct LoginContext {
     pub(crate) name: Arc<str>,
     /// The client with the target's TLS settings, for logins on the target's own host.
     pub(crate) client: Client,
-    /// The client for logins elsewhere: what one target excuses, another host must not enjoy.
+    /// The client for logins elsewhere, with the settings of `auth.tls`: what one target excuses,
+    /// another host must not enjoy.
     pub(crate) other: Client,
     /// The page that a challenge is asked of.
     pub(crate) page: Url,
     /// Bounds logins at one host.
     pub(crate) gate: LoginGate,
+    /// Where rotated refresh tokens last.
+    pub(crate) refresh_tokens: RefreshTokens,
 }
 
 /// At most [`LOGINS_PER_HOST_MAX`] logins at one host, whatever the number of targets.
@@ -380,13 +393,13 @@ async fn send(
         let reason = "login: too many logins wait for this host";
         Failure::new(FailureKind::Timeout, reason)
     })?;
-    let failed = |error| Failure::of_client("login", &error);
     let is_own = url.host_str() == context.page.host_str();
     let client = if is_own {
         &context.client
     } else {
         &context.other
     };
+    let failed = |error| login_failure(&error, is_own);
     let response = client.send(request, deadline).await.map_err(failed)?;
     let (head, body) = response.into_parts();
     let body = read_body(body, LOGIN_BYTES_MAX, deadline)
@@ -397,6 +410,20 @@ async fn send(
         headers: head.headers,
         body,
     })
+}
+
+/// A failed login with what to do about a certificate that isn't trusted.
+fn login_failure(error: &ClientError, is_own: bool) -> Failure {
+    let failure = Failure::of_client("login", error);
+    if failure.kind != FailureKind::TlsError {
+        return failure;
+    }
+    let key = if is_own { "tls" } else { "auth.tls" };
+    let reason = format!(
+        "{}; if the login host has an authority of its own, name its PEM file: `{key}: {{ca: …}}`",
+        failure.reason
+    );
+    Failure { reason, ..failure }
 }
 
 impl LoginAnswer {

@@ -1,5 +1,5 @@
 //! `oauth2`: the token endpoint of RFC 6749 with the grants that machines use, and the assertions
-//! of RFC 7523. A refresh token that the server rotates replaces the configured one in memory.
+//! of RFC 7523. A refresh token that the server rotates replaces the configured one and is kept.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use url::form_urlencoded::Serializer;
 
+use super::refresh_tokens::TokenKey;
 use super::{
     LoginContext, Obtained, OutRequest, Resolver, SchemeError, apply_token, bad_answer, send, uri,
 };
@@ -32,8 +33,10 @@ pub(crate) struct Oauth2 {
     username: Option<Secret>,
     password: Option<Secret>,
     key: Option<SigningKey>,
-    /// The newest refresh token.
-    refresh_token: Mutex<Option<Secret>>,
+    /// As configured: the first of its line.
+    refresh_token: Option<Secret>,
+    /// The newest refresh token, when it could not be written down.
+    unkept: Mutex<Option<Secret>>,
 }
 
 struct SigningKey(EncodingKey);
@@ -70,7 +73,8 @@ impl Oauth2 {
             client_secret: resolver.read_optional(config.client_secret.as_ref())?,
             username: resolver.read_optional(config.username.as_ref())?,
             password: resolver.read_optional(config.password.as_ref())?,
-            refresh_token: Mutex::new(resolver.read_optional(config.refresh_token.as_ref())?),
+            refresh_token: resolver.read_optional(config.refresh_token.as_ref())?,
+            unkept: Mutex::default(),
             key,
             config: config.clone(),
         })
@@ -81,7 +85,9 @@ impl Oauth2 {
         context: &LoginContext,
         deadline: Instant,
     ) -> Result<Obtained, Failure> {
-        let answer = send(context, self.build()?, &self.config.token_url, deadline).await?;
+        let refresh_token = self.newest_refresh_token(context);
+        let request = self.build(refresh_token.as_ref())?;
+        let answer = send(context, request, &self.config.token_url, deadline).await?;
         if answer.status == http::StatusCode::BAD_REQUEST {
             return Err(self.refusal(&answer));
         }
@@ -93,14 +99,10 @@ impl Oauth2 {
         let token = text("access_token").ok_or_else(|| {
             bad_answer("login: the token endpoint's answer has no `access_token`")
         })?;
-        if let Some(refresh) = text("refresh_token")
-            && self.config.grant == Grant::RefreshToken
+        if let Some(next) = text("refresh_token").map(Secret::new)
+            && refresh_token.is_some_and(|used| used != next)
         {
-            let mut current = self
-                .refresh_token
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *current = Some(Secret::new(refresh));
+            self.keep_refresh_token(context, next).await;
         }
         // Some servers write the number as a text.
         let seconds = json.get("expires_in").and_then(|value| {
@@ -117,6 +119,45 @@ impl Oauth2 {
             credential: apply_token(&apply, token)?,
             life,
         })
+    }
+
+    fn refresh_key(&self, context: &LoginContext) -> Option<TokenKey> {
+        let configured = self.refresh_token.as_ref();
+        let configured = configured.filter(|_| self.config.grant == Grant::RefreshToken)?;
+        let url = &self.config.token_url;
+        Some(TokenKey::new(&context.name, url, configured))
+    }
+
+    /// The file is asked each time: a process that drains or starts beside uses the same line of
+    /// tokens.
+    fn newest_refresh_token(&self, context: &LoginContext) -> Option<Secret> {
+        let key = self.refresh_key(context)?;
+        let unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = unkept.clone().or_else(|| context.refresh_tokens.read(&key));
+        newest.or_else(|| self.refresh_token.clone())
+    }
+
+    async fn keep_refresh_token(&self, context: &LoginContext, token: Secret) {
+        let Some(key) = self.refresh_key(context) else {
+            return;
+        };
+        let (tokens, kept) = (context.refresh_tokens.clone(), token.clone());
+        // It waits for the disk.
+        let done = tokio::task::spawn_blocking(move || tokens.keep(&key, &kept)).await;
+        let error = match done {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &error {
+            tracing::warn!(
+                target = %context.name,
+                error,
+                "the new refresh token can't be kept: a restart will need another"
+            );
+        }
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        *unkept = error.map(|_| token);
     }
 
     /// 400 with an error code (RFC 6749 5.2): which ones mean that the credential is wrong.
@@ -146,10 +187,10 @@ impl Oauth2 {
         )
     }
 
-    fn build(&self) -> Result<OutRequest, Failure> {
+    fn build(&self, refresh_token: Option<&Secret>) -> Result<OutRequest, Failure> {
         let config = &self.config;
         let mut form = Serializer::new(String::new());
-        self.add_grant(&mut form)?;
+        self.add_grant(&mut form, refresh_token)?;
         if !config.scopes.is_empty() && config.grant != Grant::JwtBearer {
             form.append_pair("scope", &config.scopes.join(" "));
         }
@@ -192,29 +233,24 @@ impl Oauth2 {
             .map_err(|error| bad_answer(format!("login: the request can't be built: {error}")))
     }
 
-    fn add_grant(&self, form: &mut Serializer<'_, String>) -> Result<(), Failure> {
-        let exposed = |secret: &Option<Secret>| {
-            secret
-                .as_ref()
-                .map(|secret| secret.expose().to_owned())
-                .unwrap_or_default()
-        };
+    fn add_grant(
+        &self,
+        form: &mut Serializer<'_, String>,
+        refresh_token: Option<&Secret>,
+    ) -> Result<(), Failure> {
+        let exposed = |secret: Option<&Secret>| secret.map_or("", Secret::expose).to_owned();
         match self.config.grant {
             Grant::ClientCredentials => {
                 form.append_pair("grant_type", "client_credentials");
             }
             Grant::Password => {
                 form.append_pair("grant_type", "password");
-                form.append_pair("username", &exposed(&self.username));
-                form.append_pair("password", &exposed(&self.password));
+                form.append_pair("username", &exposed(self.username.as_ref()));
+                form.append_pair("password", &exposed(self.password.as_ref()));
             }
             Grant::RefreshToken => {
-                let current = self
-                    .refresh_token
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
                 form.append_pair("grant_type", "refresh_token");
-                form.append_pair("refresh_token", &exposed(&current));
+                form.append_pair("refresh_token", &exposed(refresh_token));
             }
             Grant::JwtBearer => {
                 let config = &self.config;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::secret::SecretSource;
+use base::tls::ClientTls;
 use http::StatusCode;
 use serde::Serialize;
 use url::Url;
@@ -76,8 +77,19 @@ impl SessionRules {
     }
 }
 
+/// All that the section `auth` says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Login {
+    /// How to log in.
+    pub auth: AuthConfig,
+    /// When a session is over.
+    pub session: SessionRules,
+    /// TLS towards a login on another host than the target's.
+    pub tls: ClientTls,
+}
+
 /// How to log in.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(
     missing_docs,
@@ -89,6 +101,7 @@ impl SessionRules {
 )]
 pub enum AuthConfig {
     /// Nothing to do.
+    #[default]
     None,
     /// A header with a fixed value.
     StaticHeader {
@@ -395,6 +408,25 @@ pub enum Encoding {
 }
 
 impl AuthConfig {
+    /// Where it logs in; nothing when it does so at the target's page, or not over HTTP.
+    pub fn login_urls(&self) -> Vec<&Url> {
+        match self {
+            Self::LoginToken { request, .. } => vec![&request.url],
+            Self::Oauth2(config) => vec![&config.token_url],
+            Self::FormCookie { steps, .. } => steps.iter().map(|step| &step.url).collect(),
+            Self::None
+            | Self::StaticHeader { .. }
+            | Self::Basic { .. }
+            | Self::Bearer { .. }
+            | Self::QueryKey { .. }
+            | Self::Mtls { .. }
+            | Self::Hmac { .. }
+            | Self::Sigv4 { .. }
+            | Self::Digest { .. }
+            | Self::Exec { .. } => Vec::new(),
+        }
+    }
+
     /// Every secret that it names.
     pub fn secrets(&self) -> Vec<&SecretSource> {
         match self {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use base::config::{Field, Section};
 use base::secret::SecretSource;
+use base::tls::ClientTls;
+use url::Url;
 
 use super::auth::{
     Apply, AuthConfig, ClientAuth, Csrf, CsrfFrom, DateFormat, Encoding, ExpiryFormat, Extract,
-    ExtractFrom, FormMethod, FormStep, FormSuccess, Grant, HashAlgorithm, InvalidOn, LoginBody,
-    LoginRequest, Oauth2Config, RedirectWord, SessionRules, SigningAlgorithm,
+    ExtractFrom, FormMethod, FormStep, FormSuccess, Grant, HashAlgorithm, InvalidOn, Login,
+    LoginBody, LoginRequest, Oauth2Config, RedirectWord, SessionRules, SigningAlgorithm,
 };
-use crate::gateway::template;
+use crate::gateway::{pattern, template};
 
 /// Steps of a form login.
 const STEPS_MAX: usize = 16;
@@ -41,9 +43,9 @@ impl SessionRules {
     }
 }
 
-impl AuthConfig {
-    /// Reads the section.
-    pub fn read(field: &Field<'_>) -> Option<(Self, SessionRules)> {
+impl Login {
+    /// Reads the section of a target whose page is at `page`.
+    pub fn read(field: &Field<'_>, page: Option<&Url>) -> Option<Self> {
         type Read = fn(&mut Section<'_>) -> Option<AuthConfig>;
         let kinds: [(&str, Read); 13] = [
             ("none", |_| Some(AuthConfig::None)),
@@ -65,10 +67,30 @@ impl AuthConfig {
             .required("kind")
             .and_then(|field| field.choice(&kinds))?;
         let auth = read(&mut section);
-        let rules = SessionRules::read(&mut section);
+        let session = SessionRules::read(&mut section);
+        let tls = section.optional("tls");
         section.finish();
-        Some((auth?, rules))
+        let auth = auth?;
+        let tls = tls.and_then(|field| read_login_tls(&field, &auth, page));
+        Some(Self {
+            auth,
+            session,
+            tls: tls.unwrap_or_default(),
+        })
     }
+}
+
+/// TLS of a login elsewhere; on the target's own host the target's settings hold.
+fn read_login_tls(field: &Field<'_>, auth: &AuthConfig, page: Option<&Url>) -> Option<ClientTls> {
+    let own = page.and_then(Url::host_str);
+    let urls = auth.login_urls();
+    if urls.iter().all(|url| url.host_str() == own) {
+        field.warning(
+            "nobody logs in on another host than the target's, so this does nothing",
+            Some("the target's own `tls` holds for its host"),
+        );
+    }
+    ClientTls::read(field)
 }
 
 fn text(section: &mut Section<'_>, key: &'static str) -> Option<String> {
@@ -342,7 +364,7 @@ fn read_from(section: &mut Section<'_>) -> Option<ExtractFrom> {
 
 fn read_regex(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    match regex::Regex::new(&text) {
+    match pattern::compile(&text) {
         Ok(regex) if regex.captures_len() >= 2 => Some(text),
         Ok(_) => {
             field.error(

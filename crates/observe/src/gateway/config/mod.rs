@@ -7,14 +7,14 @@ mod parts;
 
 pub use auth::{
     Apply, AuthConfig, ClientAuth, Csrf, CsrfFrom, DateFormat, Encoding, ExpiryFormat, Extract,
-    ExtractFrom, FormMethod, FormStep, FormSuccess, Grant, HashAlgorithm, InvalidOn, LoginBody,
-    LoginRequest, Oauth2Config, SessionRules, SigningAlgorithm,
+    ExtractFrom, FormMethod, FormStep, FormSuccess, Grant, HashAlgorithm, InvalidOn, Login,
+    LoginBody, LoginRequest, Oauth2Config, SessionRules, SigningAlgorithm,
 };
 pub use parts::{Convert, HealthConfig, HealthRule, PartConfig, read_health, read_parts};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::config::{Field, Section, format_bytes, format_duration};
@@ -65,13 +65,27 @@ pub struct TargetConfig {
     pub auth: AuthConfig,
     /// When a session is over and how long it may last.
     pub session: SessionRules,
-    /// TLS towards the target and its login.
+    /// TLS towards the target, and towards its login on the same host.
     pub tls: ClientTls,
+    /// TLS towards its login on another host.
+    pub login_tls: ClientTls,
     /// Bounds of a scrape.
     pub limits: Limits,
     /// A row of a source lacks what a login needs; the text says what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unconfigured: Option<String>,
+}
+
+impl TargetConfig {
+    /// A certificate is not verified, of the target or of its login.
+    pub fn is_insecure(&self) -> bool {
+        self.tls.insecure || self.login_tls.insecure
+    }
+
+    /// The PEM files that it names.
+    pub fn tls_files(&self) -> impl Iterator<Item = &Path> {
+        self.tls.files().chain(self.login_tls.files())
+    }
 }
 
 /// Bounds of a scrape.
@@ -153,7 +167,7 @@ fn read_access(field: &Field<'_>) -> Option<AccessConfig> {
     let mut section = field.section()?;
     let tokens = section
         .optional("tokens")
-        .and_then(|f| f.list(|f| SecretSource::read(&f)));
+        .and_then(|f| f.list(|f| SecretSource::read_needed(&f)));
     let networks = section.optional("networks").and_then(|field| {
         field.list(|field| {
             let text = field.text()?;
@@ -206,13 +220,11 @@ fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
         .and_then(|f| read_health(&f, origin.as_ref()));
     let auth = section.optional("auth");
     let shape = (profile, &origin);
-    let (auth, session) = match shape {
-        (Some(()), Some(origin)) => whatsapp::read_auth(auth, origin, section.field())
-            .map_or((None, None), |(auth, session)| (Some(auth), Some(session))),
+    let login = match shape {
+        (Some(()), Some(origin)) => whatsapp::read_auth(auth, origin, section.field()),
         _ => match auth {
-            Some(field) => AuthConfig::read(&field)
-                .map_or((None, None), |(auth, session)| (Some(auth), Some(session))),
-            None => (Some(AuthConfig::None), Some(SessionRules::default())),
+            Some(field) => Login::read(&field, origin.as_ref()),
+            None => Some(Login::default()),
         },
     };
     section.finish();
@@ -221,7 +233,11 @@ fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
         _ => (parts?, health),
     };
     let mut tls = tls.unwrap_or_default();
-    let auth = auth?;
+    let Login {
+        auth,
+        session,
+        tls: login_tls,
+    } = login?;
     if let AuthConfig::Mtls { cert, key, ca } = &auth {
         tls.cert = Some(cert.clone());
         tls.key = Some(key.clone());
@@ -233,8 +249,9 @@ fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
         parts,
         health,
         auth,
-        session: session?,
+        session,
         tls,
+        login_tls,
         limits: limits.unwrap_or_default(),
         unconfigured: None,
     })

@@ -30,6 +30,8 @@ struct State {
     error: Option<String>,
     refused: Vec<String>,
     last_read: Option<i64>,
+    /// It was read with success once.
+    is_known: bool,
     next: Option<Instant>,
     stamp: Option<Stamp>,
 }
@@ -146,6 +148,7 @@ impl Source {
                 state.targets = reading.targets;
                 state.refused = reading.refused;
                 state.error = None;
+                state.is_known = true;
                 has_changed
             }
             Err(error) => {
@@ -160,6 +163,13 @@ impl Source {
                 false
             }
         }
+    }
+
+    /// Its name and error, when it was never read with success.
+    pub(crate) fn unread(&self) -> Option<String> {
+        let state = self.state();
+        let error = state.error.as_deref().unwrap_or("not read yet");
+        (!state.is_known).then(|| format!("{}: {error}", self.name()))
     }
 
     fn name(&self) -> String {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use base::secret::{Secret, SecretSource};
+use base::tls::ClientTls;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{ConnectOptions, Connection, Row};
 use url::Url;
@@ -106,6 +107,8 @@ fn target(row: &MySqlRow, config: &MysqlConfig) -> Result<TargetConfig, String> 
         auth: whatsapp::login(&base, secret(username), secret(password)),
         session: SessionRules::default(),
         tls: config.tls.clone(),
+        // The profile logs in at the target itself.
+        login_tls: ClientTls::default(),
         limits: config.limits,
         unconfigured,
     })

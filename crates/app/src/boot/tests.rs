@@ -1,0 +1,59 @@
+//! The whole program is built, and every path that it serves is one that we know and have judged.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+
+/// Every path of every listener, and who may use it. A new one is written down here on purpose:
+/// `public` says nothing that needs protection, `local` is loopback only, `granted` is loopback or
+/// whom the configuration lets in.
+const ROUTES: [RouteRow; 17] = [
+    ["gateway.listener", "GET", "/health", "granted"],
+    ["gateway.listener", "GET", "/health/", "granted"],
+    ["gateway.listener", "GET", "/healthz", "public"],
+    ["gateway.listener", "GET", "/metrics", "granted"],
+    ["gateway.listener", "GET", "/metrics/{name}", "granted"],
+    ["gateway.listener", "GET", "/readyz", "public"],
+    ["gateway.listener", "GET", "/v1/gateway/sd", "granted"],
+    ["gateway.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["main.listener", "GET", "/health", "granted"],
+    ["main.listener", "GET", "/health/", "granted"],
+    ["main.listener", "GET", "/healthz", "public"],
+    ["main.listener", "GET", "/metrics", "granted"],
+    ["main.listener", "GET", "/metrics/{name}", "granted"],
+    ["main.listener", "GET", "/readyz", "public"],
+    ["main.listener", "GET", "/v1/gateway/sd", "granted"],
+    ["main.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["main.listener", "POST", "/-/reload", "local"],
+];
+
+fn environment(folder: &Path) -> Environment {
+    Environment {
+        variables: BTreeMap::new(),
+        program: "landline".into(),
+        arguments: Vec::new(),
+        folder: folder.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_known_with_its_policy() {
+    let folder = tempfile::tempdir().expect("folder");
+    let text = "listen: 127.0.0.1:0\ngateway: {listen: \"127.0.0.1:0\"}\n";
+    std::fs::write(folder.path().join(config::DEFAULT_FILE), text).expect("written");
+    let environment = environment(folder.path());
+    let loaded = config::load(None, folder.path(), &environment.variables);
+    let config = loaded.config.clone().expect("valid");
+    let inherited = handover::inherit(&environment.handover()).expect("nothing inherited");
+    let start = Start {
+        config: &config,
+        loaded: &loaded,
+        environment: &environment,
+        started: clock::now(),
+    };
+    let program = build(&start, inherited).expect("built");
+    let mut rows = program.routes;
+    rows.sort_unstable();
+    assert_eq!(rows, ROUTES);
+}
