@@ -259,8 +259,11 @@ fn repeat(input: &mut Vec<u8>, random: &mut Random) {
 
 /// Writes a crashing input beside the other build products.
 fn write(target: &Target, input: &[u8]) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("landline-crash-{}-{}", target.name, input.len()));
-    std::fs::write(&path, input).unwrap();
+    let file = tempfile::Builder::new()
+        .prefix(&format!("landline-crash-{}-", target.name))
+        .tempfile();
+    let (mut file, path) = file.unwrap().keep().unwrap();
+    std::io::Write::write_all(&mut file, input).unwrap();
     path
 }
 

@@ -1,21 +1,29 @@
-//! The entry of the fuzz target for exposition pages: whatever can be read must survive joining and
-//! converting as a page that can be read again. It only asserts; the fuzzer lives elsewhere.
+//! The entries of the fuzz targets: whatever can be read must survive joining and converting as a
+//! page that can be read again. They only assert; the fuzzer lives elsewhere.
 
 use bytes::Bytes;
 
-use crate::exposition::{Format, Limits, Page, merge};
+use crate::exposition::{Format, Limits, Page, Shape, merge};
 
 /// Reads the data as a page in both formats, joins what could be read with itself and with the other
 /// and writes everything in both formats.
 ///
 /// # Panics
 /// When a page that was written cannot be read again or has lost a sample line.
-pub fn fuzz(data: &[u8]) {
+pub fn exposition(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
     let mut pages = Vec::new();
     for format in [Format::Text, Format::OpenMetrics] {
         if let Ok(page) = Page::parse(body.clone(), format, Limits::default()) {
             assert_written(&page);
+            if let Some(shape) = Shape::of(&page) {
+                assert!(shape.matches(data, format), "a page has its own shape");
+                assert_eq!(
+                    page.render_whole(format),
+                    data,
+                    "a page with a shape goes out as it came"
+                );
+            }
             pages.extend([page.clone(), page]);
         }
     }
@@ -24,6 +32,16 @@ pub fn fuzz(data: &[u8]) {
     assert_eq!(merged.series(), series, "a merge loses no sample");
     merged.push_gauge("pushed", "Pushed.", &[([("data", "\"\\\n")], 1.0)]);
     assert_written(&merged);
+}
+
+/// Reads the data as a document of metrics and writes it as a page.
+///
+/// # Panics
+/// When the page cannot be read or has lost a sample.
+pub fn json_metrics(data: &[u8]) {
+    if let Ok(page) = crate::json_metrics::parse(data) {
+        assert_written(&page);
+    }
 }
 
 fn assert_written(page: &Page) {

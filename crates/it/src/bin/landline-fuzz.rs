@@ -19,13 +19,26 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Seconds when nothing else is said.
 const SECONDS: u64 = 10;
 
+const OPEN_METRICS: &str = "# HELP a A.\n# TYPE a counter\na_total{b=\"c\"} 1 # {t=\"u\"} 1 1.5\n\
+    # TYPE h histogram\n# UNIT h \nh_bucket{le=\"+Inf\"} 2 1.5\nh_count 2\nh_sum 3\n# EOF\n";
+const JSON_METRICS: &str = r#"{"metrics":{"a":{"type":"gauge","help":"A \"b\"","data":[{"labels":
+    {"c":"d\n"},"value":1},{"value":"NaN"}]}},"stats":{"e":{"f":{"type":"counter","data":[]}}}}"#;
+
 /// Every parser under test: a name, inputs to start from, and a function that asserts.
 fn targets() -> Vec<Target> {
     vec![
         Target {
             name: "exposition",
-            seeds: vec![it::stubs::page(20).into_bytes()],
-            run: wire::fuzz::fuzz,
+            seeds: vec![
+                it::stubs::page(20).into_bytes(),
+                OPEN_METRICS.as_bytes().to_vec(),
+            ],
+            run: wire::fuzz::exposition,
+        },
+        Target {
+            name: "json_metrics",
+            seeds: vec![JSON_METRICS.as_bytes().to_vec()],
+            run: wire::fuzz::json_metrics,
         },
         Target {
             name: "configuration",
@@ -78,7 +91,10 @@ struct Request {
 fn read_arguments(mut words: impl Iterator<Item = String>) -> Option<Request> {
     let mut request = Request {
         seconds: SECONDS,
-        seed: 1,
+        // Another one each time, or every run would walk the same inputs; it is printed.
+        seed: std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |since| since.as_secs()),
         target: None,
     };
     while let Some(word) = words.next() {

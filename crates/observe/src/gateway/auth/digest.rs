@@ -23,14 +23,24 @@ pub(crate) struct Digest {
 /// A challenge and how often it was answered.
 #[derive(Debug)]
 pub(crate) struct Challenge {
-    challenge: wire::digest::Challenge,
+    offer: wire::digest::Challenge,
+    /// One for all answers: the `-sess` algorithms make their key of the first (RFC 7616 3.4.2).
+    cnonce: String,
     count: AtomicU32,
 }
 
 impl Challenge {
+    fn new(offer: wire::digest::Challenge) -> Self {
+        Self {
+            offer,
+            cnonce: format!("{:032x}", fastrand::u128(..)),
+            count: AtomicU32::new(0),
+        }
+    }
+
     /// User and password were right, only the nonce was too old.
     pub(super) fn is_stale(&self) -> bool {
-        self.challenge.is_stale
+        self.offer.is_stale
     }
 }
 
@@ -60,12 +70,8 @@ impl Digest {
         let offered = offered.iter().filter_map(|value| value.to_str().ok());
         let challenge =
             wire::digest::choose(offered).map_err(|error| bad_answer(format!("login: {error}")))?;
-        let challenge = Challenge {
-            challenge,
-            count: AtomicU32::new(0),
-        };
         Ok(Obtained {
-            credential: Credential::Challenge(Box::new(challenge)),
+            credential: Credential::Challenge(Box::new(Challenge::new(challenge))),
             life: None,
         })
     }
@@ -75,11 +81,7 @@ impl Digest {
         let offered = headers.get_all(WWW_AUTHENTICATE);
         let offered = offered.iter().filter_map(|value| value.to_str().ok());
         let challenge = wire::digest::choose(offered).ok()?;
-        let count = AtomicU32::new(0);
-        Some(Credential::Challenge(Box::new(Challenge {
-            challenge,
-            count,
-        })))
+        Some(Credential::Challenge(Box::new(Challenge::new(challenge))))
     }
 
     pub(super) fn answer(
@@ -97,11 +99,11 @@ impl Digest {
             method: request.method().as_str(),
             uri,
             body: b"",
-            cnonce: &format!("{:032x}", fastrand::u128(..)),
+            cnonce: &challenge.cnonce,
             nonce_count: challenge.count.fetch_add(1, Ordering::Relaxed) + 1,
         };
         let failed = |reason: String| bad_answer(format!("login: {reason}"));
-        let text = challenge.challenge.authorization(&answer);
+        let text = challenge.offer.authorization(&answer);
         let text = text.map_err(|error| failed(error.to_string()))?;
         let mut value = HeaderValue::try_from(text).map_err(|error| failed(error.to_string()))?;
         value.set_sensitive(true);
