@@ -308,6 +308,7 @@ impl Parts<'_> {
             environment: self.environment.variables.clone(),
             folder: self.origin.folder.clone(),
             data_dir: self.config.data_dir.clone(),
+            way_to: None,
             is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;
@@ -380,6 +381,7 @@ pub(crate) fn first_minute(config: &mut Config) {
         tls: tls::ClientTls::default(),
         login_tls: tls::ClientTls::default(),
         limits: observe::gateway::config::Limits::default(),
+        via: None,
         unconfigured: None,
     }];
 }

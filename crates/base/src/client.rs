@@ -86,6 +86,28 @@ pub trait Dial: fmt::Debug + Send + Sync {
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a>;
 }
 
+/// Gives the way to a node by its name. The node need not be there yet: then dialling fails.
+#[derive(Clone)]
+pub struct WayTo(Arc<dyn Fn(&str) -> Arc<dyn Dial> + Send + Sync>);
+
+impl WayTo {
+    /// Wraps a function from a node's name to the way there.
+    pub fn new(way: impl Fn(&str) -> Arc<dyn Dial> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(way))
+    }
+
+    /// The way to the node of this name.
+    pub fn node(&self, name: &str) -> Arc<dyn Dial> {
+        (self.0)(name)
+    }
+}
+
+impl fmt::Debug for WayTo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WayTo")
+    }
+}
+
 /// A connection that [`Dial`] is opening.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Duplex>, String>> + Send + 'a>>;
 

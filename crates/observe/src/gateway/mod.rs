@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::client::WayTo;
 use base::events::Topic;
 use base::health::ComponentHandle;
 use base::http::{Access, Routes};
@@ -30,7 +31,7 @@ use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
 use base::telemetry::Metrics;
 use tokio::sync::Notify;
 
-use config::{GatewayConfig, SourceConfig};
+use config::{GatewayConfig, SourceConfig, TargetConfig};
 use metrics::GatewayMetrics;
 use registry::Registry;
 use sources::Source;
@@ -57,6 +58,8 @@ pub struct GatewayParts {
     pub folder: PathBuf,
     /// Where it keeps what must last.
     pub data_dir: PathBuf,
+    /// The way to nodes, for targets that are reached `via` one.
+    pub way_to: Option<WayTo>,
     /// Another process waits to be replaced by this one and has targets that it keeps serving, so
     /// this one is not ready before it has them too.
     pub is_replacement: bool,
@@ -69,6 +72,8 @@ pub struct Gateway {
     access: Arc<Access>,
     registry: Arc<Registry>,
     sources: Mutex<Vec<Arc<Source>>>,
+    /// What nodes offer.
+    offered: Mutex<Arc<[TargetConfig]>>,
     names_twice: Mutex<Vec<String>>,
     metrics: GatewayMetrics,
     target_parts: TargetParts,
@@ -95,7 +100,9 @@ impl Gateway {
                 gate: auth::LoginGate::default(),
                 refresh_tokens: auth::RefreshTokens::new(&parts.data_dir),
                 metrics: metrics.clone(),
+                way_to: parts.way_to,
             },
+            offered: Mutex::default(),
             sources: Mutex::new(new_sources(&config)),
             config: Mutex::new(Arc::new(config)),
             names_twice: Mutex::default(),
@@ -161,6 +168,19 @@ impl Gateway {
     }
 
     /// Runs until it is told to stop; whether it had its targets by then.
+    /// Takes the targets that nodes offer now in place of those they offered before. They come behind
+    /// all others: a node can't take a name away.
+    pub fn offer(&self, targets: Vec<TargetConfig>) {
+        let offered = targets.into();
+        let mut current = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == offered {
+            return;
+        }
+        *current = offered;
+        drop(current);
+        self.rebuild();
+    }
+
     async fn keep_up(&self, scope: Scope) -> bool {
         let mut is_first = true;
         let mut is_ready = false;
@@ -227,7 +247,14 @@ impl Gateway {
         let config = Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner));
         let sources = self.sources();
         let from_sources = sources.iter().flat_map(|source| source.targets());
-        let all = config.targets.iter().cloned().chain(from_sources);
+        let offered = Arc::clone(&self.offered.lock().unwrap_or_else(PoisonError::into_inner));
+        let offered = offered.iter().cloned();
+        let all = config
+            .targets
+            .iter()
+            .cloned()
+            .chain(from_sources)
+            .chain(offered);
         let twice = self
             .registry
             .replace(all, &self.environment, &self.target_parts);

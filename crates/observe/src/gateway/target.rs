@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base::client::Client;
+use base::client::{Client, Dial, WayTo};
 use base::clock;
 use base::files::{self, Stamp};
 use base::secret::Secret;
 use base::supervise::Supervisor;
+use base::tls::ClientTls;
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -32,6 +33,8 @@ pub(crate) struct TargetParts {
     pub(crate) refresh_tokens: RefreshTokens,
     /// The gateway's families.
     pub(crate) metrics: GatewayMetrics,
+    /// The way to nodes, where there are lines to them.
+    pub(crate) way_to: Option<WayTo>,
 }
 
 /// One target.
@@ -106,7 +109,14 @@ impl Target {
     ) -> Arc<Self> {
         let (scheme, identity) = resolve(&config, environment);
         let metrics = parts.metrics.target(&config.name);
-        let client = Client::new(config.tls.clone(), parts.supervisor.clone());
+        let dial = via(&config, parts);
+        let client_of =
+            |tls: &ClientTls, dial| Client::through(dial, tls.clone(), parts.supervisor.clone());
+        let (dial, scheme) = match dial {
+            Ok(dial) => (dial, scheme),
+            Err(failure) => (None, Err(failure)),
+        };
+        let client = client_of(&config.tls, dial.clone());
         let name: Arc<str> = Arc::from(config.name.as_str());
         let page = config.parts.first().map(|part| part.url.clone());
         let session = scheme.and_then(|scheme| {
@@ -114,7 +124,7 @@ impl Target {
             let context = LoginContext {
                 name,
                 client: client.clone(),
-                other: Client::new(config.login_tls.clone(), parts.supervisor.clone()),
+                other: client_of(&config.login_tls, dial),
                 page,
                 gate: parts.gate.clone(),
                 refresh_tokens: parts.refresh_tokens.clone(),
@@ -302,6 +312,19 @@ fn shown(url: &url::Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.to_string()
+}
+
+/// The way to the node that the target is reached through, when it is.
+fn via(config: &TargetConfig, parts: &TargetParts) -> Result<Option<Arc<dyn Dial>>, Failure> {
+    let Some(node) = &config.via else {
+        return Ok(None);
+    };
+    match &parts.way_to {
+        Some(way_to) => Ok(Some(way_to.node(node))),
+        None => Err(unconfigured(
+            "`via` needs lines to nodes: add the role `proxy` to this process",
+        )),
+    }
 }
 
 fn unconfigured(reason: impl Into<String>) -> Failure {

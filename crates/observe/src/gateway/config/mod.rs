@@ -61,6 +61,9 @@ pub struct TargetConfig {
     pub parts: Vec<PartConfig>,
     /// The health page beside them.
     pub health: Option<HealthConfig>,
+    /// The node that it is reached through; nothing when it is reached from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// How to log in.
     pub auth: AuthConfig,
     /// When a session is over and how long it may last.
@@ -227,6 +230,7 @@ fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
             None => Some(Login::default()),
         },
     };
+    let via = section.optional("via").and_then(|field| read_via(&field));
     section.finish();
     let (parts, health) = match shape {
         (Some(()), Some(origin)) => (whatsapp::parts(origin), Some(whatsapp::health(origin))),
@@ -253,6 +257,7 @@ fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
         tls,
         login_tls,
         limits: limits.unwrap_or_default(),
+        via,
         unconfigured: None,
     })
 }
@@ -321,6 +326,14 @@ fn read_name(field: &Field<'_>) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+/// `{node: NAME}`.
+fn read_via(field: &Field<'_>) -> Option<String> {
+    let mut section = field.section()?;
+    let node = section.required("node").and_then(|field| field.text());
+    section.finish();
+    node
 }
 
 fn read_labels(field: &Field<'_>) -> Option<BTreeMap<String, String>> {

@@ -110,6 +110,7 @@ fn target(row: &MySqlRow, config: &MysqlConfig) -> Result<TargetConfig, String> 
         // The profile logs in at the target itself.
         login_tls: ClientTls::default(),
         limits: config.limits,
+        via: None,
         unconfigured,
     })
 }
