@@ -1,0 +1,4 @@
+//! agent
+/// x
+#[derive(Debug)]
+pub struct Announcement;
