@@ -291,6 +291,8 @@ impl Acceptor {
             }
         };
         let (messages, outgoing) = mpsc::channel(MESSAGES_MAX);
+        // The queue is empty and its receiver is here.
+        drop(messages.try_send(Message::Ready));
         let shared = Shared::new(Parts {
             peer: key.0.clone(),
             id: key.1.clone(),

@@ -103,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) scope: Scope,
     pub(crate) end: End,
     pub(crate) draining: CancellationToken,
+    /// Fires when the proxy has all that makes a line.
+    ready: CancellationToken,
     pub(crate) control: Arc<Health>,
     pub(crate) interactive: Arc<Health>,
     pub(crate) bulk: bulk_serve::Counts,
@@ -165,6 +167,7 @@ impl Starting {
             scope,
             end: End::default(),
             draining: CancellationToken::new(),
+            ready: CancellationToken::new(),
             control: Arc::default(),
             interactive: Arc::default(),
             bulk: bulk_serve::Counts::default(),
@@ -187,22 +190,38 @@ impl Starting {
         self.shared.scope.spawn("lane to a proxy", serving);
     }
 
+    /// Ends what has begun.
     pub(crate) fn give_up(self, error: &ConnectError) {
         self.shared.end.end(chain(error));
     }
 
-    pub(crate) fn finish(self, framed: Framed) -> AgentLine {
-        let scope = &self.shared.scope;
-        let serving = serve_lane(framed, Lane::Interactive, Arc::clone(&self.shared));
-        scope.spawn("lane to a proxy", serving);
+    /// Serves the interactive lane as well and waits until the proxy has the line.
+    pub(crate) async fn finish(self, framed: Framed) -> Result<AgentLine, ConnectError> {
+        let shared = self.shared;
+        let scope = &shared.scope;
+        scope.spawn(
+            "lane to a proxy",
+            serve_lane(framed, Lane::Interactive, Arc::clone(&shared)),
+        );
+        let ready = tokio::select! {
+            outcome = timeout(HELLO_LIMIT, shared.ready.cancelled()) => outcome.map_err(|_| {
+                let (address, step) = (shared.route.address.clone(), "completing the line");
+                ConnectError::Timeout { address, step, limit: HELLO_LIMIT }
+            }),
+            reason = shared.end.ended() => {
+                Err(ConnectError::Ended { address: shared.route.address.clone(), reason })
+            }
+        };
+        if let Err(error) = ready {
+            shared.end.end(chain(&error));
+            return Err(error);
+        }
         scope.spawn(
             "bulk dialler",
-            bulk_serve::keep_dialled(Arc::clone(&self.shared)),
+            bulk_serve::keep_dialled(Arc::clone(&shared)),
         );
-        AgentLine {
-            shared: self.shared,
-            incoming: self.incoming,
-        }
+        let incoming = self.incoming;
+        Ok(AgentLine { shared, incoming })
     }
 }
 
@@ -418,9 +437,13 @@ async fn talk(stream: LineStream, queued: mpsc::Receiver<Message>, shared: Arc<S
     let incoming = shared.incoming.clone();
     let heard = |message| {
         let incoming = incoming.clone();
+        let ready = shared.ready.clone();
         async move {
-            // Nobody listens any more: the line is about to end.
-            drop(incoming.send(message).await);
+            match message {
+                Message::Ready => ready.cancel(),
+                // Fails when nobody listens any more: the line is about to end.
+                message => drop(incoming.send(message).await),
+            }
         }
     };
     let reason = tokio::select! {

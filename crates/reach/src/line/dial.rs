@@ -22,7 +22,7 @@ use super::egress::{Egress, split};
 use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
 use super::limits::{DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT};
-use super::message::{Hello, HelloAnswer, LineId, Peer, RefusalCode, VERSION, Welcome};
+use super::message::{Hello, HelloAnswer, LineId, Peer, VERSION, Welcome};
 use super::stream::BoxDuplex;
 use super::{socket, websocket};
 
@@ -149,7 +149,7 @@ impl Connector {
             Err(error) => Err(error),
         };
         match interactive {
-            Ok(framed) => Ok(starting.finish(framed)),
+            Ok(framed) => starting.finish(framed).await,
             Err(error) => {
                 starting.give_up(&error);
                 Err(error)
@@ -408,9 +408,4 @@ async fn limited<T>(
             limit,
         }
     })
-}
-
-/// Whether the proxy refused because it is about to leave.
-pub(crate) fn is_draining(error: &ConnectError) -> bool {
-    matches!(error, ConnectError::Refused { refusal, .. } if refusal.code == RefusalCode::Draining)
 }

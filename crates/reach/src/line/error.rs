@@ -101,6 +101,14 @@ pub enum ConnectError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// The line ended before it was complete.
+    #[error("the line to {address} ended before it was complete: {reason}")]
+    Ended {
+        /// Host and port.
+        address: String,
+        /// Why.
+        reason: String,
+    },
     /// The framing could not begin.
     #[error("begin the {lane} lane with {address}")]
     Framing {

@@ -165,6 +165,8 @@ impl RefusalCode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
+    /// The line is complete at the proxy as well. To agents only, and first.
+    Ready,
     /// Which proxies there are, signed. To agents only.
     Announcement(SignedAnnouncement),
     /// The sender will leave. Nothing new is to be opened on this line.
