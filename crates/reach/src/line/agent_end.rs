@@ -126,6 +126,18 @@ impl fmt::Debug for Shared {
 pub(crate) struct Starting {
     shared: Arc<Shared>,
     incoming: mpsc::Receiver<Message>,
+    guard: EndGuard,
+}
+
+/// Ends a line that is given up half way, also when the dial is merely dropped.
+struct EndGuard(Option<End>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        if let Some(end) = self.0.take() {
+            end.end("the dial was given up");
+        }
+    }
 }
 
 /// A lane's framing at the agent.
@@ -175,9 +187,11 @@ impl Starting {
             outgoing,
             queued: Mutex::new(Some(queued)),
         };
+        let guard = EndGuard(Some(shared.end.clone()));
         Self {
             shared: Arc::new(shared),
             incoming: received,
+            guard,
         }
     }
 
@@ -196,8 +210,8 @@ impl Starting {
     }
 
     /// Serves the interactive lane as well and waits until the proxy has the line.
-    pub(crate) async fn finish(self, framed: Framed) -> Result<AgentLine, ConnectError> {
-        let shared = self.shared;
+    pub(crate) async fn finish(mut self, framed: Framed) -> Result<AgentLine, ConnectError> {
+        let shared = Arc::clone(&self.shared);
         let scope = &shared.scope;
         scope.spawn(
             "lane to a proxy",
@@ -220,6 +234,7 @@ impl Starting {
             "bulk dialler",
             bulk_serve::keep_dialled(Arc::clone(&shared)),
         );
+        self.guard.0 = None;
         let incoming = self.incoming;
         Ok(AgentLine { shared, incoming })
     }
@@ -247,14 +262,7 @@ impl AgentLine {
 
     /// How it is doing.
     pub fn state(&self) -> AgentLineState {
-        AgentLineState {
-            proxy: self.shared.route.proxy.clone(),
-            address: self.shared.route.address.clone(),
-            via: self.shared.route.via,
-            round_trip: self.shared.interactive.round_trip(),
-            streams: self.shared.streams(),
-            bulk_idle: self.shared.bulk.idle.load(Ordering::Relaxed),
-        }
+        self.shared.state()
     }
 
     /// Tells the proxy that we leave, takes nothing new, waits up to `limit` for what is open,
@@ -263,9 +271,9 @@ impl AgentLine {
         self.shared.drain(notice, limit).await;
     }
 
-    /// What can drain the line without owning it.
-    pub fn drainer(&self) -> AgentDrainer {
-        AgentDrainer {
+    /// What can look at the line and drain it without owning it.
+    pub fn handle(&self) -> AgentLineHandle {
+        AgentLineHandle {
             shared: Arc::clone(&self.shared),
         }
     }
@@ -282,21 +290,21 @@ impl Drop for AgentLine {
     }
 }
 
-/// Drains a line that someone else owns.
+/// A line that someone else owns.
 #[derive(Debug, Clone)]
-pub struct AgentDrainer {
+pub struct AgentLineHandle {
     shared: Arc<Shared>,
 }
 
-impl AgentDrainer {
+impl AgentLineHandle {
     /// See [`AgentLine::drain`].
     pub async fn drain(&self, notice: Drain, limit: Duration) {
         self.shared.drain(notice, limit).await;
     }
 
-    /// How many streams are open.
-    pub fn streams(&self) -> usize {
-        self.shared.streams()
+    /// How it is doing.
+    pub fn state(&self) -> AgentLineState {
+        self.shared.state()
     }
 
     /// Ends the line at once.
@@ -310,6 +318,17 @@ impl Shared {
         let framed = [&self.control, &self.interactive];
         let framed = framed.map(|health| health.streams.load(Ordering::Relaxed));
         framed.iter().sum::<usize>() + self.bulk.busy.load(Ordering::Relaxed)
+    }
+
+    fn state(&self) -> AgentLineState {
+        AgentLineState {
+            proxy: self.route.proxy.clone(),
+            address: self.route.address.clone(),
+            via: self.route.via,
+            round_trip: self.interactive.round_trip(),
+            streams: self.streams(),
+            bulk_idle: self.bulk.idle.load(Ordering::Relaxed),
+        }
     }
 
     async fn drain(&self, notice: Drain, limit: Duration) {

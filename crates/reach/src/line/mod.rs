@@ -30,11 +30,13 @@ mod websocket;
 
 pub use self::accept::{ACCEPT_LIMIT, Acceptor, AcceptorSettings, Identify};
 pub use self::agent_end::{
-    AgentDrainer, AgentEvent, AgentLine, AgentLineState, Handler, Opening, Served, Taker, handler,
+    AgentEvent, AgentLine, AgentLineHandle, AgentLineState, Handler, Opening, Served, Taker,
+    handler,
 };
 pub use self::copy::{Copied, copy};
 pub use self::dial::{Connector, ConnectorSettings, Via};
 pub use self::egress::{Egress, EgressError};
+pub(crate) use self::error::chain;
 pub use self::error::{AcceptError, ConnectError, OpenError};
 pub use self::frame::FrameError;
 pub use self::lane::Lane;

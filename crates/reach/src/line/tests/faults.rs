@@ -174,7 +174,7 @@ async fn a_listener_that_hangs_costs_a_bounded_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_control_lane_without_the_other_is_dropped() {
+async fn a_lane_without_a_line_is_refused() {
     let authority = Authority::new();
     let (_supervisor, scope) = scope().await;
     let mut proxy = Proxy::start_with(&authority, "p1", &scope, QUICK, false).await;

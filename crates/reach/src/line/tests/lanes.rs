@@ -239,7 +239,7 @@ async fn a_draining_agent_lets_streams_end() {
         has_successor: false,
         spread_ms: 0,
     };
-    let drainer = rig.agent.drainer();
+    let drainer = rig.agent.handle();
     let (done, ended) = oneshot::channel();
     rig.scope.spawn("drain", async move {
         drainer.drain(notice, PATIENCE).await;

@@ -65,6 +65,7 @@ async fn what_a_peer_may_not_send_is_an_error() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn bytes_come_out_as_they_went_in(bytes in prop::collection::vec(any::<u8>(), 0..100_000), pipe in 1_usize..5000) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
