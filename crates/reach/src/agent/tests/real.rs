@@ -1,0 +1,1 @@
+//! An agent over real lines.

@@ -1,0 +1,6 @@
+//! Lines to machines that can only dial out: the transport (`line`) and the agent that keeps lines
+//! to every proxy (`agent`). Neither knows a database or an authority: certificates come as rustls
+//! configurations, and who a peer is says the caller.
+
+pub mod agent;
+pub mod line;

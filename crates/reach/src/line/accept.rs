@@ -1,0 +1,433 @@
+//! The proxy's door for lines: TLS with a client certificate, the hello, and the joining of
+//! connections into lines. The caller accepts the sockets and keeps the finished lines.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base::supervise::Scope;
+use bytes::Bytes;
+use h2::client::{Connection, SendRequest};
+use http::Request;
+use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::Lane;
+use super::error::{AcceptError, chain};
+use super::frame::{read_frame, write_frame};
+use super::framing::{self, CONTROL_PATH, Health};
+use super::limits::{
+    COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, MESSAGES_MAX, TLS_LIMIT, Timing,
+};
+use super::message::{
+    Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
+};
+use super::messages;
+use super::proxy_end::{End, Line, Parts, Shared, lock};
+use super::stream::{BoxDuplex, Counted, LineStream};
+
+/// Reads who a peer is out of its certificate chain, or says why it is not welcome.
+pub type Identify =
+    Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<Peer, String> + Send + Sync + 'static>;
+
+/// What the door is told.
+#[derive(Clone)]
+pub struct AcceptorSettings {
+    /// Our certificate, and the check of client certificates, which must be required. ALPN and
+    /// resumption are set here.
+    pub tls: Arc<ServerConfig>,
+    /// Who the peer is.
+    pub identify: Identify,
+    /// What agents are told about us.
+    pub welcome: Welcome,
+    /// Pings.
+    pub timing: Timing,
+    /// Lines at once, finished or not.
+    pub lines_max: usize,
+}
+
+impl fmt::Debug for AcceptorSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcceptorSettings")
+            .field("welcome", &self.welcome)
+            .field("timing", &self.timing)
+            .field("lines_max", &self.lines_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The door; clones share it.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: AcceptorSettings,
+    tls: Arc<ServerConfig>,
+    scope: Scope,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Why nobody is let in any more.
+    closed: Option<String>,
+    lines: HashMap<(Peer, LineId), Entry>,
+}
+
+/// A line under way or finished.
+#[derive(Debug)]
+enum Entry {
+    /// The control lane is there, the interactive one not yet.
+    Begun(Control),
+    Complete(Line),
+}
+
+#[derive(Debug)]
+struct Control {
+    send: SendRequest<Bytes>,
+    health: Arc<Health>,
+    end: End,
+    remote: SocketAddr,
+}
+
+impl Acceptor {
+    /// A door whose lines live in `scope`.
+    pub fn new(settings: AcceptorSettings, scope: Scope) -> Self {
+        let mut tls = ServerConfig::clone(&settings.tls);
+        tls.alpn_protocols = Lane::ALL.iter().map(|lane| lane.alpn().to_vec()).collect();
+        // A resumed session would skip the check of the client's certificate, which may have
+        // expired or been locked since.
+        tls.send_tls13_tickets = 0;
+        tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        let inner = Inner {
+            settings,
+            tls: Arc::new(tls),
+            scope,
+            state: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The settings for the handshake, for a listener that chooses among several by the client's
+    /// hello and then calls [`Acceptor::admit`].
+    pub fn tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.inner.tls)
+    }
+
+    /// Takes a connection before its TLS handshake: a socket, or the bytes of a WebSocket. See
+    /// [`Acceptor::admit`].
+    pub async fn accept(
+        &self,
+        io: BoxDuplex,
+        remote: SocketAddr,
+    ) -> Result<Option<Line>, AcceptError> {
+        let handshake = TlsAcceptor::from(self.tls()).accept(io);
+        let tls = timeout(TLS_LIMIT, handshake)
+            .await
+            .map_err(|_| AcceptError::Timeout("the TLS handshake"))?
+            .map_err(AcceptError::Tls)?;
+        self.admit(tls, remote).await
+    }
+
+    /// Takes a connection after its TLS handshake as a lane. Gives the line when the connection
+    /// completes one, nothing when it is the first or a further one of a line.
+    pub async fn admit(
+        &self,
+        tls: TlsStream<BoxDuplex>,
+        remote: SocketAddr,
+    ) -> Result<Option<Line>, AcceptError> {
+        let (_, session) = tls.get_ref();
+        let lane = session
+            .alpn_protocol()
+            .and_then(Lane::of_alpn)
+            .ok_or(AcceptError::NoLane)?;
+        let certificates = session.peer_certificates().unwrap_or_default();
+        let who = (self.inner.settings.identify)(certificates);
+        let mut io: BoxDuplex = Box::new(tls);
+        let hello = timeout(
+            HELLO_LIMIT,
+            read_frame::<Hello, _>(&mut io, FRAME_BYTES_MAX),
+        )
+        .await
+        .map_err(|_| AcceptError::Timeout("the hello"))??;
+        let checked = who
+            .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason))
+            .and_then(|peer| self.check(&hello, lane, peer));
+        let answer = HelloAnswer {
+            refusal: checked.as_ref().err().cloned(),
+            welcome: self.inner.settings.welcome.clone(),
+        };
+        timeout(HELLO_LIMIT, write_frame(&mut io, &answer))
+            .await
+            .map_err(|_| AcceptError::Timeout("the answer to the hello"))??;
+        let key = (checked?, hello.line);
+        match lane {
+            Lane::Control => self.begin(io, key, remote).await.map(|()| None),
+            Lane::Interactive => self.complete(io, key).await.map(Some),
+            Lane::Bulk => self.add_bulk(io, &key).map(|()| None),
+        }
+    }
+
+    /// Lets nobody in any more; those who come are told why. Finished lines stay.
+    pub fn close(&self, reason: &str) {
+        lock(&self.inner.state).closed = Some(reason.to_owned());
+    }
+
+    /// Lines that are complete.
+    pub fn lines(&self) -> Vec<Line> {
+        let state = lock(&self.inner.state);
+        let complete = state.lines.values().filter_map(|entry| match entry {
+            Entry::Complete(line) => Some(line.clone()),
+            Entry::Begun(_) => None,
+        });
+        complete.collect()
+    }
+
+    fn check(&self, hello: &Hello, lane: Lane, peer: Peer) -> Result<Peer, Refusal> {
+        let refuse = |code, text: String| Err(Refusal::new(code, text));
+        if hello.version != VERSION || !hello.line.is_well_formed() {
+            let text = format!("this proxy speaks version {VERSION} of the line's messages");
+            return refuse(RefusalCode::Invalid, text);
+        }
+        let state = lock(&self.inner.state);
+        let key = (peer, hello.line.clone());
+        match (lane, state.lines.get(&key)) {
+            (Lane::Control, None) => {
+                if let Some(reason) = &state.closed {
+                    return refuse(RefusalCode::Draining, reason.clone());
+                }
+                if state.lines.len() >= self.inner.settings.lines_max {
+                    let text = format!("this proxy has {} lines already", state.lines.len());
+                    return refuse(RefusalCode::TooMany, text);
+                }
+            }
+            (Lane::Interactive, Some(Entry::Begun(_))) | (Lane::Bulk, Some(Entry::Complete(_))) => {
+            }
+            _ => {
+                let text = format!("no line of yours waits for a {lane} lane: begin a new line");
+                return refuse(RefusalCode::NotFound, text);
+            }
+        }
+        Ok(key.0)
+    }
+
+    /// The control lane: the beginning of a line.
+    async fn begin(
+        &self,
+        io: BoxDuplex,
+        key: (Peer, LineId),
+        remote: SocketAddr,
+    ) -> Result<(), AcceptError> {
+        let end = End::default();
+        let (send, health) = self.start_lane(io, Lane::Control, &end).await?;
+        let control = Control {
+            send,
+            health,
+            end: end.clone(),
+            remote,
+        };
+        lock(&self.inner.state)
+            .lines
+            .insert(key.clone(), Entry::Begun(control));
+        let door = self.clone();
+        self.inner.scope.spawn("line of an agent", async move {
+            tokio::select! {
+                _ = end.ended() => {}
+                () = tokio::time::sleep(COMPLETE_LIMIT) => {
+                    if door.is_complete(&key) {
+                        end.ended().await;
+                    } else {
+                        end.end("the interactive lane did not come");
+                    }
+                }
+            }
+            lock(&door.inner.state).lines.remove(&key);
+        });
+        Ok(())
+    }
+
+    fn is_complete(&self, key: &(Peer, LineId)) -> bool {
+        let state = lock(&self.inner.state);
+        matches!(state.lines.get(key), Some(Entry::Complete(_)))
+    }
+
+    /// The interactive lane: the line is complete.
+    async fn complete(&self, io: BoxDuplex, key: (Peer, LineId)) -> Result<Line, AcceptError> {
+        let gone = || Refusal::new(RefusalCode::NotFound, "the line's control lane is gone");
+        let control = match lock(&self.inner.state).lines.remove(&key) {
+            Some(Entry::Begun(control)) => control,
+            Some(complete) => {
+                // Two interactive lanes at once: the first one stands.
+                lock(&self.inner.state).lines.insert(key, complete);
+                return Err(gone().into());
+            }
+            None => return Err(gone().into()),
+        };
+        let begun = async {
+            let interactive = self.start_lane(io, Lane::Interactive, &control.end).await?;
+            let stream = open_control(&control).await?;
+            Ok::<_, AcceptError>((interactive, stream))
+        };
+        let (interactive, stream) = match timeout(HELLO_LIMIT, begun).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(error)) => {
+                control.end.end(chain(&error));
+                return Err(error);
+            }
+            Err(_) => {
+                control.end.end("the lanes could not be set up in time");
+                return Err(AcceptError::Timeout("the set-up of the lanes"));
+            }
+        };
+        let (messages, outgoing) = mpsc::channel(MESSAGES_MAX);
+        // The queue is empty and its receiver is here.
+        drop(messages.try_send(Message::Ready));
+        let shared = Shared::new(Parts {
+            peer: key.0.clone(),
+            id: key.1.clone(),
+            remote: control.remote,
+            control: (control.send, control.health),
+            interactive,
+            messages,
+            end: control.end,
+        });
+        let line = Line {
+            shared: Arc::new(shared),
+        };
+        lock(&self.inner.state)
+            .lines
+            .insert(key.clone(), Entry::Complete(line.clone()));
+        self.start_line(&line, stream, outgoing, key);
+        Ok(line)
+    }
+
+    /// The tasks of a complete line.
+    fn start_line(
+        &self,
+        line: &Line,
+        stream: LineStream,
+        outgoing: mpsc::Receiver<Message>,
+        key: (Peer, LineId),
+    ) {
+        let scope = &self.inner.scope;
+        let timing = self.inner.settings.timing;
+        let kept = line.clone();
+        scope.spawn("bulk keeper", async move {
+            tokio::select! {
+                () = kept.shared.bulk.keep(timing) => {}
+                _ = kept.shared.end.ended() => {}
+            }
+            kept.shared.bulk.clear();
+        });
+        let talking = line.clone();
+        let door = self.clone();
+        scope.spawn("control stream", async move {
+            let shared = &talking.shared;
+            let heard = |message| {
+                if let Message::Draining(drain) = message {
+                    tracing::debug!(peer = %shared.peer.name, reason = %drain.reason, "agent drains");
+                    // The first reason stands.
+                    drop(shared.draining.set(drain.reason));
+                }
+                std::future::ready(())
+            };
+            let reason = tokio::select! {
+                reason = messages::exchange(stream, outgoing, heard) => reason,
+                reason = shared.end.ended() => reason,
+            };
+            shared.end.end(reason);
+            lock(&door.inner.state).lines.remove(&key);
+        });
+    }
+
+    fn add_bulk(&self, io: BoxDuplex, key: &(Peer, LineId)) -> Result<(), AcceptError> {
+        let state = lock(&self.inner.state);
+        let added = match state.lines.get(key) {
+            Some(Entry::Complete(line)) => line.shared.bulk.add(io),
+            _ => false,
+        };
+        if added {
+            return Ok(());
+        }
+        let text = "the line has gone or has all the bulk connections it may have";
+        Err(Refusal::new(RefusalCode::TooMany, text).into())
+    }
+
+    /// Begins the framing and the pings of a lane; either one's end ends the line.
+    async fn start_lane(
+        &self,
+        io: BoxDuplex,
+        lane: Lane,
+        end: &End,
+    ) -> Result<(SendRequest<Bytes>, Arc<Health>), AcceptError> {
+        let (send, connection) = timeout(HELLO_LIMIT, framing::begin_opening(io))
+            .await
+            .map_err(|_| AcceptError::Timeout("the beginning of the framing"))??;
+        let health = Arc::new(Health::default());
+        let task = run_lane(
+            connection,
+            lane,
+            Arc::clone(&health),
+            end.clone(),
+            self.inner.settings.timing,
+        );
+        self.inner.scope.spawn("lane of an agent", task);
+        Ok((send, health))
+    }
+}
+
+async fn run_lane(
+    mut connection: Connection<BoxDuplex, Bytes>,
+    lane: Lane,
+    health: Arc<Health>,
+    end: End,
+    timing: Timing,
+) {
+    let pings = connection.ping_pong();
+    let watched = async {
+        match pings {
+            Some(pings) => framing::watch(pings, &health, timing).await,
+            None => "the lane can't be pinged".to_owned(),
+        }
+    };
+    let reason = tokio::select! {
+        outcome = connection => match outcome {
+            Ok(()) => format!("the agent closed the {lane} lane"),
+            Err(error) => format!("{lane} lane: {}", chain(&error)),
+        },
+        reason = watched => format!("{lane} lane: {reason}"),
+        reason = end.ended() => reason,
+    };
+    end.end(reason);
+}
+
+/// The stream that carries messages.
+async fn open_control(control: &Control) -> Result<LineStream, AcceptError> {
+    let mut send = control.send.clone().ready().await?;
+    let request = Request::post(format!("http://line{CONTROL_PATH}")).body(());
+    let request = request.map_err(|_| AcceptError::NoLane)?;
+    let (answer, send) = send.send_request(request, false)?;
+    let answer = answer.await?;
+    // It is not one of the streams that a drain waits for.
+    let counted = Counted::new(&Arc::default());
+    Ok(LineStream::framed(
+        send,
+        answer.into_body(),
+        Lane::Control,
+        counted,
+    ))
+}
+
+/// How long a caller should give [`Acceptor::accept`] as a whole.
+pub const ACCEPT_LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,152 @@
+//! The bulk lane: authenticated TLS connections that the agent has dialled ahead. One is used for
+//! one stream and is then gone; the agent dials the next when it sees that one was taken.
+//!
+//! On an idle connection the proxy pings and the agent answers. To use one, the proxy sends the
+//! open request; the agent says at once that it has seen it, dials its target, and answers. What
+//! follows are the bytes of the stream, and the end of TLS in one direction ends that direction.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use tokio_util::sync::CancellationToken;
+
+use super::frame::{FrameError, read_frame, write_frame};
+use super::limits::{BULK_MAX, BULK_SEEN_LIMIT, FRAME_BYTES_MAX, Timing};
+use super::message::{OpenRequest, Refusal};
+use super::proxy_end::lock;
+use super::stream::{BoxDuplex, Counted, LineStream};
+
+/// From the proxy.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    /// Still there?
+    Ping,
+    /// Dial this.
+    Open(OpenRequest),
+}
+
+/// From the agent.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Report {
+    /// Still there.
+    Pong,
+    /// The open request has arrived.
+    Seen,
+    /// The bytes of the target follow.
+    Opened,
+    /// The target can't be had.
+    Refused(Refusal),
+}
+
+/// The proxy's connections of one line.
+#[derive(Default)]
+pub(crate) struct BulkPool {
+    idle: Mutex<VecDeque<BoxDuplex>>,
+    busy: Arc<AtomicUsize>,
+}
+
+impl std::fmt::Debug for BulkPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BulkPool")
+            .field("idle", &self.idle())
+            .field("busy", &self.busy())
+            .finish()
+    }
+}
+
+impl BulkPool {
+    /// Takes in a connection that the agent has dialled ahead; false if there are enough.
+    pub(crate) fn add(&self, connection: BoxDuplex) -> bool {
+        let mut idle = lock(&self.idle);
+        let has_room = idle.len() + self.busy() < BULK_MAX;
+        if has_room {
+            idle.push_back(connection);
+        }
+        has_room
+    }
+
+    pub(crate) fn idle(&self) -> usize {
+        lock(&self.idle).len()
+    }
+
+    pub(crate) fn busy(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Opens a stream on one of the idle connections. Nothing if none is of use.
+    /// The stream breaks when `line_end` fires.
+    pub(crate) async fn open(
+        &self,
+        request: &OpenRequest,
+        line_end: &CancellationToken,
+    ) -> Option<Result<LineStream, Refusal>> {
+        loop {
+            // The youngest: the least likely to have been cut by something on the way.
+            let mut connection = lock(&self.idle).pop_back()?;
+            let counted = Counted::new(&self.busy);
+            match tokio::time::timeout(BULK_SEEN_LIMIT, ask(&mut connection, request)).await {
+                Ok(Ok(Report::Seen)) => {}
+                // Dead or confused: the next one.
+                _ => continue,
+            }
+            return match read_frame(&mut connection, FRAME_BYTES_MAX).await {
+                Ok(Report::Opened) => Some(Ok(LineStream::connection(
+                    connection,
+                    line_end.clone(),
+                    counted,
+                ))),
+                Ok(Report::Refused(refusal)) => Some(Err(refusal)),
+                // The target may have been dialled: not again on another connection.
+                Ok(report) => Some(Err(broke(&format!("an unexpected {report:?}")))),
+                Err(error) => Some(Err(broke(&error.to_string()))),
+            };
+        }
+    }
+
+    /// Pings what is idle, one after the other, so that the dead are thrown away before use.
+    pub(crate) async fn keep(&self, timing: Timing) {
+        loop {
+            tokio::time::sleep(timing.ping_interval).await;
+            for _ in 0..self.idle() {
+                let Some(mut connection) = lock(&self.idle).pop_front() else {
+                    break;
+                };
+                if is_alive(&mut connection, timing.pong_limit).await {
+                    lock(&self.idle).push_back(connection);
+                }
+            }
+        }
+    }
+
+    /// Throws away what is idle.
+    pub(crate) fn clear(&self) {
+        lock(&self.idle).clear();
+    }
+}
+
+async fn ask(connection: &mut BoxDuplex, request: &OpenRequest) -> Result<Report, FrameError> {
+    write_frame(connection, &Order::Open(request.clone())).await?;
+    read_frame(connection, FRAME_BYTES_MAX).await
+}
+
+async fn is_alive(connection: &mut BoxDuplex, limit: Duration) -> bool {
+    let exchange = async {
+        write_frame(connection, &Order::Ping).await?;
+        read_frame::<Report, _>(connection, FRAME_BYTES_MAX).await
+    };
+    matches!(
+        tokio::time::timeout(limit, exchange).await,
+        Ok(Ok(Report::Pong))
+    )
+}
+
+fn broke(reason: &str) -> Refusal {
+    let text = format!("the bulk connection broke while the target was dialled: {reason}");
+    Refusal::new(super::message::RefusalCode::Unavailable, text)
+}

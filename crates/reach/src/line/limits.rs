@@ -1,0 +1,83 @@
+//! The bounds and deadlines of lines, each with its reason. The windows are those that
+//! docs/decisions/006-line-transport.md gives the measurements for.
+
+use std::time::Duration;
+
+/// The longest wait for a TCP connection, over all addresses of a name.
+pub const TCP_LIMIT: Duration = Duration::from_secs(5);
+/// The longest wait for one of several addresses of a name.
+pub(crate) const TCP_ADDRESS_LIMIT: Duration = Duration::from_secs(2);
+/// Addresses of one name that are tried.
+pub(crate) const ADDRESSES_MAX: usize = 8;
+/// The longest TLS handshake.
+pub const TLS_LIMIT: Duration = Duration::from_secs(5);
+/// The longest wait for the answer to `CONNECT` or to a WebSocket upgrade.
+pub const UPGRADE_LIMIT: Duration = Duration::from_secs(5);
+/// The longest wait for the hello or for its answer.
+pub const HELLO_LIMIT: Duration = Duration::from_secs(5);
+/// How long a line may wait for its second lane after the first.
+pub(crate) const COMPLETE_LIMIT: Duration = Duration::from_secs(20);
+/// How often a balancer is asked for the proxy that has the control lane, before the line is given
+/// up: with four proxies drawn at random, one line in a hundred fails and is begun anew.
+pub(crate) const DRAWS_MAX: usize = 16;
+/// The longest wait for the answer to an open request, when the caller has no shorter deadline.
+pub const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// The longest time an agent gives its handler: less than `OPEN_LIMIT`, so that the reason of a
+/// slow target still arrives.
+pub const HANDLER_LIMIT: Duration = Duration::from_millis(4_500);
+/// An open request without an answer after this long makes the lane prove that it lives.
+pub(crate) const PROBE_AFTER: Duration = Duration::from_millis(500);
+/// How long a bulk connection may take to acknowledge an open request before another is used.
+pub(crate) const BULK_SEEN_LIMIT: Duration = Duration::from_secs(1);
+/// The pause after a bulk connection could not be dialled.
+pub(crate) const BULK_PAUSE: Duration = Duration::from_secs(2);
+/// Bulk connections that one line may hold, idle and busy.
+pub const BULK_MAX: usize = 64;
+
+/// A frame of JSON: the hello, its answer, an open request on a bulk connection.
+pub(crate) const FRAME_BYTES_MAX: usize = 64 << 10;
+/// A message on the control stream; an announcement of a thousand proxies fits.
+pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
+/// Messages that wait for the control stream, in each direction.
+pub(crate) const MESSAGES_MAX: usize = 64;
+/// The head of an answer to `CONNECT` or to an upgrade.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
+/// The text of a refusal.
+pub(crate) const REFUSAL_BYTES_MAX: usize = 1 << 10;
+
+/// No limit by connection: one that could be reached would let a reader that stalls stop its
+/// neighbours (RFC 9113 6.9.1 allows up to this).
+pub(crate) const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// What one stream may have under way: 20 MB/s at a round trip of 50 ms.
+pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
+/// What one stream may queue for sending; larger ones delay all others.
+pub(crate) const SEND_BUFFER: usize = 64 << 10;
+/// The largest DATA frame.
+pub(crate) const FRAME_SIZE: u32 = 64 << 10;
+/// Header lists: one open request or refusal.
+pub(crate) const HEADERS_BYTES_MAX: u32 = 32 << 10;
+/// Streams at once on one lane.
+pub const STREAMS_MAX: usize = 10_000;
+/// Streams that may be reset without an answer before h2 takes it for an attack: a client that
+/// leaves with all its requests is none.
+pub(crate) const RESETS_MAX: usize = 100_000;
+/// The buffer of each direction of a copy.
+pub(crate) const COPY_BUFFER: usize = 64 << 10;
+
+/// How often each end of a lane asks for a sign of life, and how long it waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two pings.
+    pub ping_interval: Duration,
+    /// The longest wait for a pong; then the lane, and with it the line, is dead.
+    pub pong_limit: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(10),
+            pong_limit: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A line: what an agent keeps to a proxy so that the proxy can dial what only the agent reaches.
+//!
+//! The agent dials TLS 1.3 connections with certificates on both sides, a connection for each lane.
+//! On the control and interactive lanes it then is the server of HTTP/2 and the proxy the client,
+//! which opens a stream for each tunnelled connection; the bulk lane has a connection for each
+//! stream. docs/decisions/006-line-transport.md says why. This module knows no authority and no
+//! database: certificates and the reading of them are given to it.
+
+mod accept;
+mod agent_end;
+mod bulk;
+mod bulk_serve;
+mod copy;
+mod dial;
+mod egress;
+mod error;
+mod frame;
+mod framing;
+mod head;
+mod lane;
+mod limits;
+mod message;
+mod messages;
+mod proxy_end;
+mod socket;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod websocket;
+
+pub use self::accept::{ACCEPT_LIMIT, Acceptor, AcceptorSettings, Identify};
+pub use self::agent_end::{
+    AgentEvent, AgentLine, AgentLineHandle, AgentLineState, Handler, Opening, Served, Taker,
+    handler,
+};
+pub use self::copy::{Copied, copy};
+pub use self::dial::{Connector, ConnectorSettings, Via};
+pub use self::egress::{Egress, EgressError};
+pub(crate) use self::error::chain;
+pub use self::error::{AcceptError, ConnectError, OpenError};
+pub use self::frame::FrameError;
+pub use self::lane::Lane;
+pub use self::limits::{
+    BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, MESSAGE_BYTES_MAX, OPEN_LIMIT, STREAMS_MAX, TCP_LIMIT,
+    TLS_LIMIT, Timing, UPGRADE_LIMIT,
+};
+pub use self::message::{
+    Drain, LineId, Message, OpenRequest, Peer, Refusal, RefusalCode, SignedAnnouncement, Target,
+    TargetKind, Welcome,
+};
+pub use self::proxy_end::{Line, LineState};
+pub use self::socket::prepare;
+pub use self::stream::{BoxDuplex, Duplex, LineStream};
+pub use self::websocket::{
+    WEBSOCKET_PATH, WEBSOCKET_PROTOCOL, answer as websocket_answer, serve as websocket_serve,
+};

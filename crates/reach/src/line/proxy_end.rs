@@ -1,0 +1,384 @@
+//! A line as the proxy has it: opens streams to the agent, knows how the line is doing, says when
+//! it will leave. How connections become lines is in `accept`.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use base::clock;
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderValue, Request, Response};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::bulk::BulkPool;
+use super::error::{OpenError, chain};
+use super::framing::{Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
+use super::limits::{OPEN_LIMIT, PROBE_AFTER, STREAMS_MAX};
+use super::message::{
+    Drain, LineId, Message, OpenRequest, Peer, Refusal, RefusalCode, SignedAnnouncement,
+};
+use super::stream::{Counted, LineStream};
+use super::{Lane, limits};
+
+/// The proxy's end of a line; clones share it.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// How a line is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineState {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Where the agent's control lane comes from.
+    pub remote: SocketAddr,
+    /// When the line was complete.
+    pub since: SystemTime,
+    /// The last round trip on the interactive lane.
+    pub round_trip: Option<Duration>,
+    /// Streams open on the control lane.
+    pub control_streams: usize,
+    /// Streams open on the interactive lane.
+    pub interactive_streams: usize,
+    /// Bulk connections in use.
+    pub bulk_busy: usize,
+    /// Bulk connections that wait to be used.
+    pub bulk_idle: usize,
+    /// Streams opened since the beginning.
+    pub opened: u64,
+    /// Streams that could not be opened.
+    pub failed: u64,
+    /// Why the last of those could not.
+    pub last_error: Option<String>,
+    /// Nothing new is opened on it.
+    pub is_draining: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peer: Peer,
+    pub(crate) id: LineId,
+    pub(crate) remote: SocketAddr,
+    pub(crate) since: SystemTime,
+    pub(crate) control: OpeningLane,
+    pub(crate) interactive: OpeningLane,
+    pub(crate) bulk: BulkPool,
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) end: End,
+    pub(crate) draining: OnceLock<String>,
+    pub(crate) opened: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) last_error: Mutex<Option<String>>,
+}
+
+/// One framed lane.
+#[derive(Debug)]
+pub(crate) struct OpeningLane {
+    pub(crate) lane: Lane,
+    pub(crate) send: SendRequest<Bytes>,
+    pub(crate) health: Arc<Health>,
+}
+
+/// The end of a line: happens once, with a reason.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct End {
+    token: CancellationToken,
+    reason: Arc<OnceLock<String>>,
+}
+
+impl End {
+    pub(crate) fn end(&self, reason: impl Into<String>) {
+        // The first reason is the cause, later ones are consequences.
+        if self.reason.set(reason.into()).is_ok() {
+            self.token.cancel();
+        }
+    }
+
+    pub(crate) async fn ended(&self) -> String {
+        self.token.cancelled().await;
+        self.reason()
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    pub(crate) fn reason(&self) -> String {
+        self.reason.get().cloned().unwrap_or_default()
+    }
+}
+
+impl Line {
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        &self.shared.peer
+    }
+
+    /// The number of this line; a new line of the same agent has another.
+    pub fn id(&self) -> &LineId {
+        &self.shared.id
+    }
+
+    /// Has the agent dial `request.target` and gives the connection. The answer comes within
+    /// `deadline`, at most `OPEN_LIMIT`. Bulk goes over a connection of its own if one is ready,
+    /// and over the interactive lane if not.
+    pub async fn open(
+        &self,
+        request: &OpenRequest,
+        lane: Lane,
+        deadline: Duration,
+    ) -> Result<LineStream, OpenError> {
+        let limit = deadline.min(OPEN_LIMIT);
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(limit, self.open_on(request, lane)) => {
+                outcome.unwrap_or_else(|_| Err(OpenError::Timeout { peer: self.name(), limit }))
+            }
+            reason = self.shared.end.ended() => Err(OpenError::Gone { peer: self.name(), reason }),
+        };
+        match &outcome {
+            Ok(_) => self.shared.opened.fetch_add(1, Ordering::Relaxed),
+            Err(error) => {
+                *lock(&self.shared.last_error) = Some(error.to_string());
+                self.shared.failed.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        outcome
+    }
+
+    async fn open_on(&self, request: &OpenRequest, lane: Lane) -> Result<LineStream, OpenError> {
+        if let Some(reason) = self.shared.draining.get() {
+            let (peer, reason) = (self.name(), reason.clone());
+            return Err(OpenError::Draining { peer, reason });
+        }
+        match lane {
+            Lane::Control => self.open_framed(&self.shared.control, request).await,
+            Lane::Interactive => self.open_framed(&self.shared.interactive, request).await,
+            Lane::Bulk => match self
+                .shared
+                .bulk
+                .open(request, self.shared.end.token())
+                .await
+            {
+                Some(outcome) => outcome.map_err(|refusal| OpenError::Refused {
+                    peer: self.name(),
+                    refusal,
+                }),
+                None => self.open_framed(&self.shared.interactive, request).await,
+            },
+        }
+    }
+
+    async fn open_framed(
+        &self,
+        lane: &OpeningLane,
+        request: &OpenRequest,
+    ) -> Result<LineStream, OpenError> {
+        let Some(counted) = Counted::within(&lane.health.streams, STREAMS_MAX) else {
+            let (peer, streams) = (self.name(), STREAMS_MAX);
+            return Err(OpenError::TooMany {
+                peer,
+                streams,
+                lane: lane.lane,
+            });
+        };
+        let request = head_of(request)?;
+        let asked = async {
+            let mut send = lane.send.clone().ready().await?;
+            let (answer, send) = send.send_request(request, false)?;
+            Ok((answer.await?, send))
+        };
+        let (answer, send) = probing(&lane.health.probe, asked)
+            .await
+            .map_err(|error| self.broken(&error))?;
+        if answer.status().is_success() {
+            return Ok(LineStream::framed(
+                send,
+                answer.into_body(),
+                lane.lane,
+                counted,
+            ));
+        }
+        let refusal = refusal_of(&answer);
+        if refusal.code == RefusalCode::Draining {
+            let (peer, reason) = (self.name(), refusal.text);
+            return Err(OpenError::Draining { peer, reason });
+        }
+        Err(OpenError::Refused {
+            peer: self.name(),
+            refusal,
+        })
+    }
+
+    fn broken(&self, error: &h2::Error) -> OpenError {
+        let (peer, reason) = (self.name(), chain(error));
+        if error.is_go_away() {
+            return OpenError::Draining { peer, reason };
+        }
+        OpenError::Gone { peer, reason }
+    }
+
+    /// How it is doing.
+    pub fn state(&self) -> LineState {
+        let shared = &self.shared;
+        let count = |lane: &OpeningLane| lane.health.streams.load(Ordering::Relaxed);
+        LineState {
+            peer: shared.peer.clone(),
+            remote: shared.remote,
+            since: shared.since,
+            round_trip: shared.interactive.health.round_trip(),
+            control_streams: count(&shared.control),
+            interactive_streams: count(&shared.interactive),
+            bulk_busy: shared.bulk.busy(),
+            bulk_idle: shared.bulk.idle(),
+            opened: shared.opened.load(Ordering::Relaxed),
+            failed: shared.failed.load(Ordering::Relaxed),
+            last_error: lock(&shared.last_error).clone(),
+            is_draining: shared.draining.get().is_some(),
+        }
+    }
+
+    /// Sends the list of proxies. False if the agent is so slow that earlier messages still wait:
+    /// the next announcement will do.
+    pub fn announce(&self, announcement: SignedAnnouncement) -> bool {
+        self.shared
+            .messages
+            .try_send(Message::Announcement(announcement))
+            .is_ok()
+    }
+
+    /// Tells the agent to go elsewhere, opens nothing new, waits up to `limit` for what is open,
+    /// then ends the line.
+    pub async fn drain(&self, notice: Drain, limit: Duration) {
+        let reason = notice.reason.clone();
+        // A second drain changes nothing: the first reason stands.
+        if self.shared.draining.set(reason.clone()).is_ok() {
+            let sent = self.shared.messages.send(Message::Draining(notice));
+            if tokio::time::timeout(limits::HELLO_LIMIT, sent)
+                .await
+                .is_err()
+            {
+                tracing::warn!(peer = %self.name(), "the drain advisory could not be sent");
+            }
+        }
+        tokio::select! {
+            _ = tokio::time::timeout(limit, self.idle()) => {}
+            _ = self.shared.end.ended() => {}
+        }
+        self.close(reason);
+    }
+
+    /// Waits until no stream is open.
+    async fn idle(&self) {
+        // Streams end in many places; their number is looked at instead of being told.
+        const LOOK_EVERY: Duration = Duration::from_millis(50);
+        loop {
+            let state = self.state();
+            if state.control_streams + state.interactive_streams + state.bulk_busy == 0 {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Ends the line at once, with everything that is open on it.
+    pub fn close(&self, reason: impl Into<String>) {
+        self.shared.end.end(reason);
+    }
+
+    /// Resolves when the line has ended, with the reason.
+    pub async fn closed(&self) -> String {
+        self.shared.end.ended().await
+    }
+
+    /// Whether it has ended.
+    pub fn is_closed(&self) -> bool {
+        self.shared.end.has_ended()
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.shared.peer.role, self.shared.peer.name)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let lane = |lane, (send, health)| OpeningLane { lane, send, health };
+        Self {
+            peer: parts.peer,
+            id: parts.id,
+            remote: parts.remote,
+            since: clock::wall(),
+            control: lane(Lane::Control, parts.control),
+            interactive: lane(Lane::Interactive, parts.interactive),
+            bulk: BulkPool::default(),
+            messages: parts.messages,
+            end: parts.end,
+            draining: OnceLock::new(),
+            opened: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            last_error: Mutex::default(),
+        }
+    }
+}
+
+/// What a line is made of.
+pub(crate) struct Parts {
+    pub(crate) peer: Peer,
+    pub(crate) id: LineId,
+    pub(crate) remote: SocketAddr,
+    pub(crate) control: (SendRequest<Bytes>, Arc<Health>),
+    pub(crate) interactive: (SendRequest<Bytes>, Arc<Health>),
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) end: End,
+}
+
+/// The request as h2 sends it.
+fn head_of(request: &OpenRequest) -> Result<Request<()>, OpenError> {
+    let refuse = |reason: String| OpenError::Request(reason);
+    let text = serde_json::to_vec(request).map_err(|error| refuse(error.to_string()))?;
+    if text.len() > limits::HEADERS_BYTES_MAX as usize / 2 {
+        return Err(refuse(format!("{} bytes are too many", text.len())));
+    }
+    let mut value = HeaderValue::from_bytes(&text).map_err(|error| refuse(error.to_string()))?;
+    // Every request differs: keep them out of the table of known headers.
+    value.set_sensitive(true);
+    Request::post(format!("http://line{OPEN_PATH}"))
+        .header(OPEN_HEADER, value)
+        .body(())
+        .map_err(|error| refuse(error.to_string()))
+}
+
+/// The refusal in an answer that is none.
+fn refusal_of<T>(answer: &Response<T>) -> Refusal {
+    answer
+        .headers()
+        .get(REFUSAL_HEADER)
+        .and_then(|value| serde_json::from_slice(value.as_bytes()).ok())
+        .map(|refusal: Refusal| Refusal::new(refusal.code, refusal.text))
+        .unwrap_or_else(|| {
+            let text = format!("refused with status {} and no reason", answer.status());
+            Refusal::new(RefusalCode::Unavailable, text)
+        })
+}
+
+/// Runs `work`; if it takes long, asks the lane to prove that it lives.
+async fn probing<T>(probe: &Notify, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    if let Ok(outcome) = tokio::time::timeout(PROBE_AFTER, work.as_mut()).await {
+        return outcome;
+    }
+    probe.notify_one();
+    work.await
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,42 @@
+//! Options of the TCP sockets that carry lanes.
+
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+use super::Lane;
+
+/// Data without an acknowledgement for this long breaks the connection.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(30);
+/// An idle connection is probed after this long: middleboxes forget after 60 s at the least.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Prepares a socket for a lane. Options that the system does not know are left out: they make a
+/// line quicker to notice trouble, and pings notice it without them.
+pub fn prepare(stream: &TcpStream, lane: Lane) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    let outcomes = [
+        ("nodelay", socket.set_tcp_nodelay(true)),
+        ("keepalive", socket.set_tcp_keepalive(&keepalive)),
+        (
+            "user timeout",
+            socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT)),
+        ),
+        (
+            "unsent limit",
+            socket.set_tcp_notsent_lowat(lane.unsent_bytes_max()),
+        ),
+    ];
+    for (option, outcome) in outcomes {
+        if let Err(error) = outcome {
+            tracing::debug!(option, %lane, %error, "socket option not set");
+        }
+    }
+}

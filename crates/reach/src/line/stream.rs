@@ -1,0 +1,267 @@
+//! A stream of a line: bytes both ways, each direction closed on its own, whatever carries it.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::Lane;
+use super::limits::SEND_BUFFER;
+
+/// Bytes both ways: a socket, TLS on it, a pipe in memory.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A connection of any sort.
+pub type BoxDuplex = Box<dyn Duplex>;
+
+/// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
+/// the stream resets what is not finished.
+pub struct LineStream {
+    inner: Inner,
+    lane: Lane,
+    _counted: Counted,
+}
+
+enum Inner {
+    Framed(Framed),
+    Connection(Connection),
+}
+
+impl fmt::Debug for LineStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineStream")
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LineStream {
+    pub(crate) fn framed(
+        send: SendStream<Bytes>,
+        receive: RecvStream,
+        lane: Lane,
+        counted: Counted,
+    ) -> Self {
+        let framed = Framed {
+            send,
+            receive,
+            chunk: Bytes::new(),
+            is_shut: false,
+        };
+        Self {
+            inner: Inner::Framed(framed),
+            lane,
+            _counted: counted,
+        }
+    }
+
+    /// A connection of its own, which still ends with its line.
+    pub(crate) fn connection(io: BoxDuplex, line_end: CancellationToken, counted: Counted) -> Self {
+        let line_end = Box::pin(line_end.cancelled_owned());
+        Self {
+            inner: Inner::Connection(Connection { io, line_end }),
+            lane: Lane::Bulk,
+            _counted: counted,
+        }
+    }
+
+    /// The lane it travels on, which need not be the one asked for: bulk falls back to interactive.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Breaks it at once and drops what is queued, so that the other end learns that something
+    /// failed. Merely dropping the stream sends first what is queued.
+    pub fn abort(mut self) {
+        if let Inner::Framed(framed) = &mut self.inner {
+            framed.send.send_reset(Reason::CANCEL);
+        }
+    }
+}
+
+impl AsyncRead for LineStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Framed(framed) => framed.poll_read(context, buffer),
+            Inner::Connection(connection) => connection.poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for LineStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.inner {
+            Inner::Framed(framed) => framed.poll_write(context, bytes),
+            Inner::Connection(connection) => {
+                Pin::new(&mut connection.io).poll_write(context, bytes)
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            // The connection's task writes what was handed to it.
+            Inner::Framed(_) => Poll::Ready(Ok(())),
+            Inner::Connection(connection) => Pin::new(&mut connection.io).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Framed(framed) => Poll::Ready(framed.shut()),
+            Inner::Connection(connection) => Pin::new(&mut connection.io).poll_shutdown(context),
+        }
+    }
+}
+
+/// A stream that has a connection to itself.
+struct Connection {
+    io: BoxDuplex,
+    line_end: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Connection {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.line_end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+/// A stream of h2.
+struct Framed {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    /// What was received and not read.
+    chunk: Bytes,
+    is_shut: bool,
+}
+
+impl Framed {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.chunk.is_empty() {
+            match ready!(self.receive.poll_data(context)) {
+                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = self.chunk.len().min(buffer.remaining());
+        buffer.put_slice(self.chunk.get(..length).unwrap_or_default());
+        self.chunk.advance(length);
+        // Only what was read opens the window again, so a reader that stalls stalls its writer.
+        self.receive
+            .flow_control()
+            .release_capacity(length)
+            .map_err(broken)?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_shut {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.send.reserve_capacity(bytes.len().min(SEND_BUFFER));
+        while self.send.capacity() == 0 {
+            match ready!(self.send.poll_capacity(context)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(self.reset(context))),
+            }
+        }
+        let length = bytes.len().min(self.send.capacity());
+        let chunk = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
+        self.send.send_data(chunk, false).map_err(broken)?;
+        Poll::Ready(Ok(length))
+    }
+
+    /// Why nothing can be written any more.
+    fn reset(&mut self, context: &mut Context<'_>) -> io::Error {
+        match self.send.poll_reset(context) {
+            Poll::Ready(Err(error)) => broken(error),
+            Poll::Ready(Ok(_)) | Poll::Pending => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        if self.is_shut {
+            return Ok(());
+        }
+        self.is_shut = true;
+        match self.send.send_data(Bytes::new(), true) {
+            // The other end has reset the stream: there is nothing to close.
+            Err(error) if error.is_reset() => Ok(()),
+            outcome => outcome.map_err(broken),
+        }
+    }
+}
+
+/// The line's error as a socket would tell it.
+fn broken(error: h2::Error) -> io::Error {
+    if error.is_io() {
+        return error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+    }
+    let kind = if error.is_reset() || error.is_go_away() {
+        io::ErrorKind::ConnectionReset
+    } else {
+        io::ErrorKind::BrokenPipe
+    };
+    io::Error::new(kind, error)
+}
+
+/// One of a number of things, until dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+
+    /// One more, unless there are `limit` already.
+    pub(crate) fn within(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let add = |now: usize| (now < limit).then_some(now + 1);
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .ok()
+            .map(|_| Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
