@@ -11,9 +11,10 @@ use crate::files;
 const PACKAGES_MAX: usize = 340;
 
 /// What each crate may use of the others: arrows point downwards only.
-const EDGES: [(&str, &[&str]); 7] = [
+const EDGES: [(&str, &[&str]); 8] = [
     ("base", &[]),
     ("wire", &["base"]),
+    ("state", &["base"]),
     ("identity", &["base", "state"]),
     ("observe", &["base", "wire"]),
     ("app", &["base", "wire", "observe"]),
