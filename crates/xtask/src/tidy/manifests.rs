@@ -7,8 +7,8 @@ use super::{Finding, Rule};
 use crate::failure::Failure;
 use crate::files;
 
-/// Packages in the lock file.
-const PACKAGES_MAX: usize = 340;
+/// Packages in the lock file: SQLite, PostgreSQL and SSH certificates brought the last fifty.
+const PACKAGES_MAX: usize = 400;
 
 /// What each crate may use of the others: arrows point downwards only.
 const EDGES: [(&str, &[&str]); 9] = [

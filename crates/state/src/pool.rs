@@ -1,0 +1,167 @@
+//! Connections for reuse, at most so many at once. Unlike the pool that comes with the driver, it
+//! gives an error with its cause as soon as there is one, bounds every wait, and starts its tasks
+//! through the supervisor.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use base::clock;
+use base::supervise::Supervisor;
+use sqlx::{AnyConnection, Connection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::StateError;
+use crate::connect::{Backend, Purpose, Target};
+use crate::lease::Lease;
+
+/// How long a connection that was used before may take to answer, before it counts as broken.
+pub(crate) const CHECK_LIMIT: Duration = Duration::from_millis(300);
+/// How long one waits for others to give back a connection.
+pub(crate) const QUEUE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the rollback of a forgotten transaction may take, before its connection is closed.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(1);
+/// Connections are made anew after this, so that they follow a database that has moved.
+const AGE_MAX: Duration = Duration::from_mins(30);
+
+/// A connection and when it was made.
+pub(crate) struct Held {
+    pub(crate) connection: AnyConnection,
+    pub(crate) made: Instant,
+}
+
+/// Shared by its clones.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    target: Target,
+    purpose: Purpose,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Held>>,
+    supervisor: Supervisor,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("place", &self.inner.target.place)
+            .field("purpose", &self.inner.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(
+        target: Target,
+        purpose: Purpose,
+        size_max: usize,
+        supervisor: &Supervisor,
+    ) -> Self {
+        let inner = Inner {
+            target,
+            purpose,
+            permits: Arc::new(Semaphore::new(size_max)),
+            idle: Mutex::default(),
+            supervisor: supervisor.clone(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.inner.target
+    }
+
+    /// A connection that has just answered, or a new one.
+    pub(crate) async fn acquire(&self) -> Result<Lease, StateError> {
+        let permit = self.permit().await?;
+        if let Some(held) = self.reuse().await {
+            return Ok(Lease::new(self.clone(), permit, held));
+        }
+        let connection = self.inner.target.connect(self.inner.purpose).await?;
+        let made = clock::now();
+        Ok(Lease::new(self.clone(), permit, Held { connection, made }))
+    }
+
+    /// Takes back a connection that is between two statements.
+    pub(crate) fn put_back(&self, held: Held) {
+        if !self.inner.permits.is_closed() {
+            self.lock().push(held);
+        }
+    }
+
+    /// Takes back a connection whose queued rollback still has to reach the database; the permit
+    /// is held until it has.
+    pub(crate) fn roll_back(&self, mut held: Held, permit: OwnedSemaphorePermit) {
+        // Outside a runtime nobody could wait for the answer; closing rolls back as well.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let pool = self.clone();
+        let work = async move {
+            let answer = timeout(ROLLBACK_LIMIT, held.connection.ping()).await;
+            if matches!(answer, Ok(Ok(()))) {
+                pool.put_back(held);
+            }
+            drop(permit);
+        };
+        self.inner
+            .supervisor
+            .spawn_background("state-rollback", work);
+    }
+
+    /// Refuses whoever comes from now on and closes what is not in use.
+    pub(crate) async fn close(&self) {
+        self.inner.permits.close();
+        let idle = std::mem::take(&mut *self.lock());
+        for held in idle {
+            if let Err(error) = held.connection.close().await {
+                tracing::debug!(%error, "a connection to the state did not close in order");
+            }
+        }
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StateError> {
+        let permits = self.inner.permits.clone();
+        match timeout(QUEUE_LIMIT, permits.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(StateError::Closed),
+            Err(_) => Err(StateError::Busy { limit: QUEUE_LIMIT }),
+        }
+    }
+
+    /// An idle connection. One that does not answer means that the database went away, and with
+    /// it all the others.
+    async fn reuse(&self) -> Option<Held> {
+        let now = clock::now();
+        let mut held = {
+            let mut idle = self.lock();
+            idle.retain(|held| now.duration_since(held.made) < AGE_MAX);
+            idle.pop()?
+        };
+        if self.inner.target.backend == Backend::Sqlite {
+            return Some(held);
+        }
+        if matches!(
+            timeout(CHECK_LIMIT, held.connection.ping()).await,
+            Ok(Ok(()))
+        ) {
+            return Some(held);
+        }
+        let broken = std::mem::take(&mut *self.lock());
+        drop(broken);
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Held>> {
+        self.inner
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
