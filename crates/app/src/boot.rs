@@ -308,7 +308,7 @@ impl Parts<'_> {
             environment: self.environment.variables.clone(),
             folder: self.origin.folder.clone(),
             data_dir: self.config.data_dir.clone(),
-            way_to: None,
+            nodes: None,
             is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;

@@ -22,12 +22,12 @@ use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::clock;
+use crate::duplex::BoxDuplex;
 use crate::supervise::Supervisor;
 use crate::tls::{ClientTls, TlsError};
 use socket::Socket;
@@ -86,35 +86,14 @@ pub trait Dial: fmt::Debug + Send + Sync {
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a>;
 }
 
-/// Gives the way to a node by its name. The node need not be there yet: then dialling fails.
-#[derive(Clone)]
-pub struct WayTo(Arc<dyn Fn(&str) -> Arc<dyn Dial> + Send + Sync>);
-
-impl WayTo {
-    /// Wraps a function from a node's name to the way there.
-    pub fn new(way: impl Fn(&str) -> Arc<dyn Dial> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(way))
-    }
-
-    /// The way to the node of this name.
-    pub fn node(&self, name: &str) -> Arc<dyn Dial> {
-        (self.0)(name)
-    }
-}
-
-impl fmt::Debug for WayTo {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("WayTo")
-    }
+/// The nodes that there are lines to.
+pub trait Nodes: fmt::Debug + Send + Sync {
+    /// The way to the node of this name. It need not be there yet: then dialling fails.
+    fn way_to(&self, node: &str) -> Arc<dyn Dial>;
 }
 
 /// A connection that [`Dial`] is opening.
-pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Duplex>, String>> + Send + 'a>>;
-
-/// Bytes both ways.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<BoxDuplex, String>> + Send + 'a>>;
 
 /// A client with one TLS setting and one pool. Cloning shares the pool.
 #[derive(Debug, Clone)]

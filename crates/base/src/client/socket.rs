@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Duplex;
+use crate::duplex::BoxDuplex;
 
 /// Bytes both ways, whichever way they go.
 pub(super) enum Socket {
     Tcp(TcpStream),
-    Dialed(Box<dyn Duplex>),
+    Dialed(BoxDuplex),
 }
 
 impl AsyncRead for Socket {

@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tower::Service;
 
 use super::{Peer, text_response};
@@ -81,8 +82,10 @@ pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A protocol beside HTTP on the same port: the client names it in its TLS handshake (ALPN).
 #[derive(Clone)]
 pub struct Protocol {
-    /// Its name in the handshake; the listener's TLS configuration has to offer it.
+    /// Its name in the handshake.
     pub name: &'static [u8],
+    /// The handshake with those who name it, which has to offer it too.
+    pub tls: Arc<ServerConfig>,
     /// Serves such a connection until it ends. It has to end soon when the scope stops.
     pub take_over: Arc<TakeOver>,
 }
@@ -113,7 +116,7 @@ pub struct Server {
 #[derive(Clone)]
 struct Shared {
     router: Router,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     protocols: Arc<[Protocol]>,
     limits: ServerLimits,
     scope: Scope,
@@ -128,7 +131,7 @@ impl Server {
         let listener = TcpListener::from_std(self.listener)?;
         let shared = Shared {
             router: self.router,
-            tls: self.tls.map(TlsAcceptor::from),
+            tls: self.tls,
             protocols: self.protocols.into(),
             limits: self.limits,
             scope: scope.clone(),
@@ -187,53 +190,49 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "set nodelay");
     }
-    let Some(acceptor) = &shared.tls else {
-        return serve_http(
-            stream,
-            Peer {
-                address,
-                is_tls: false,
-            },
-            shared,
-        )
-        .await;
+    let plain = Peer {
+        address,
+        is_tls: false,
+    };
+    let Some(tls) = shared.tls.clone() else {
+        return serve_http(stream, plain, shared).await;
     };
     let mut first = [0u8; 1];
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await {
         Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {}
-        Ok(Ok(1)) => {
-            return serve_http(
-                stream,
-                Peer {
-                    address,
-                    is_tls: false,
-                },
-                shared,
-            )
-            .await;
-        }
+        Ok(Ok(1)) => return serve_http(stream, plain, shared).await,
         _ => return,
     }
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let peer = Peer {
-                address,
-                is_tls: true,
-            };
-            let chosen = stream.get_ref().1.alpn_protocol();
-            let protocol = shared
-                .protocols
-                .iter()
-                .find(|one| Some(one.name) == chosen)
-                .cloned();
-            match protocol {
-                Some(protocol) => (protocol.take_over)(stream, peer, shared.scope).await,
-                None => Box::pin(serve_http(stream, peer, shared)).await,
-            }
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, tls, &shared));
+    let peer = Peer {
+        address,
+        is_tls: true,
+    };
+    match handshake.await {
+        Ok(Ok((stream, None))) => Box::pin(serve_http(stream, peer, shared)).await,
+        Ok(Ok((stream, Some(protocol)))) => {
+            (protocol.take_over)(stream, peer, shared.scope).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, peer = %address, "tls handshake failed"),
         Err(_) => tracing::debug!(peer = %address, "tls handshake timed out"),
     }
+}
+
+/// The handshake that fits what the client names in its hello, and the protocol if it is not HTTP.
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    shared: &Shared,
+) -> io::Result<(TlsStream, Option<Protocol>)> {
+    let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let is_named = |protocol: &&Protocol| {
+        let hello = begun.client_hello();
+        let named = hello.alpn();
+        named.is_some_and(|mut names| names.any(|name| name == protocol.name))
+    };
+    let protocol = shared.protocols.iter().find(is_named).cloned();
+    let tls = protocol.as_ref().map_or(tls, |one| Arc::clone(&one.tls));
+    Ok((begun.into_stream(tls).await?, protocol))
 }
 
 async fn serve_http<S>(stream: S, peer: Peer, shared: Shared)

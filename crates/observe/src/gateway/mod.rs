@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base::client::WayTo;
+use base::client::Nodes;
 use base::events::Topic;
 use base::health::ComponentHandle;
 use base::http::{Access, Routes};
@@ -58,8 +58,8 @@ pub struct GatewayParts {
     pub folder: PathBuf,
     /// Where it keeps what must last.
     pub data_dir: PathBuf,
-    /// The way to nodes, for targets that are reached `via` one.
-    pub way_to: Option<WayTo>,
+    /// The nodes, for targets that are reached `via` one.
+    pub nodes: Option<Arc<dyn Nodes>>,
     /// Another process waits to be replaced by this one and has targets that it keeps serving, so
     /// this one is not ready before it has them too.
     pub is_replacement: bool,
@@ -100,7 +100,7 @@ impl Gateway {
                 gate: auth::LoginGate::default(),
                 refresh_tokens: auth::RefreshTokens::new(&parts.data_dir),
                 metrics: metrics.clone(),
-                way_to: parts.way_to,
+                nodes: parts.nodes,
             },
             offered: Mutex::default(),
             sources: Mutex::new(new_sources(&config)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base::client::{Client, Dial, WayTo};
+use base::client::{Client, Dial, Nodes};
 use base::clock;
 use base::files::{self, Stamp};
 use base::secret::Secret;
@@ -33,8 +33,8 @@ pub(crate) struct TargetParts {
     pub(crate) refresh_tokens: RefreshTokens,
     /// The gateway's families.
     pub(crate) metrics: GatewayMetrics,
-    /// The way to nodes, where there are lines to them.
-    pub(crate) way_to: Option<WayTo>,
+    /// The nodes, where there are lines to them.
+    pub(crate) nodes: Option<Arc<dyn Nodes>>,
 }
 
 /// One target.
@@ -319,8 +319,8 @@ fn via(config: &TargetConfig, parts: &TargetParts) -> Result<Option<Arc<dyn Dial
     let Some(node) = &config.via else {
         return Ok(None);
     };
-    match &parts.way_to {
-        Some(way_to) => Ok(Some(way_to.node(node))),
+    match &parts.nodes {
+        Some(nodes) => Ok(Some(nodes.way_to(node))),
         None => Err(unconfigured(
             "`via` needs lines to nodes: add the role `proxy` to this process",
         )),
