@@ -2,6 +2,7 @@
 //! too many. It is told events with their time and answers with actions; nothing in it waits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::announcement::Announcement;
@@ -55,7 +56,7 @@ pub struct DialId(u64);
 #[derive(Debug, Clone)]
 pub enum Event {
     /// An announcement that was checked.
-    Announced(Announcement),
+    Announced(Arc<Announcement>),
     /// A dial has become a line.
     Connected {
         /// Which.
@@ -169,7 +170,10 @@ impl Pool {
         let mut actions = Vec::new();
         match event {
             Event::Announced(announcement) => {
-                self.tracker.hear(&announcement, now);
+                // Every proxy passes it on: all copies but the first say nothing.
+                if !self.tracker.hear(&announcement, now) {
+                    return actions;
+                }
             }
             Event::Connected {
                 dial,

@@ -227,7 +227,7 @@ impl Agent {
                     let settings = &self.inner.settings;
                     let now = clock::wall();
                     match Announcement::read(&signed, &settings.verify, &settings.cluster, now) {
-                        Ok(announcement) => Event::Announced(announcement),
+                        Ok(announcement) => Event::Announced(Arc::new(announcement)),
                         Err(error) => {
                             let proxy = &line.proxy().name;
                             tracing::warn!(%proxy, error = crate::line::chain(&error), "announcement refused");

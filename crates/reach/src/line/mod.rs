@@ -25,7 +25,7 @@ mod proxy_end;
 mod socket;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod websocket;
 
 pub use self::accept::{ACCEPT_LIMIT, Acceptor, AcceptorSettings, Identify};

@@ -1,5 +1,6 @@
 //! The pool's decisions one by one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -56,7 +57,7 @@ impl Table {
 
     fn announced(&mut self, issued_ms: u64, ids: &[&str]) -> Vec<Action> {
         let proxies = ids.iter().map(|id| super::announced(id)).collect();
-        self.step(Event::Announced(announcement(issued_ms, proxies)))
+        self.step(Event::Announced(Arc::new(announcement(issued_ms, proxies))))
     }
 
     fn claims(&self) -> Vec<String> {
@@ -195,7 +196,7 @@ fn a_second_line_to_the_same_proxy_is_closed() {
     let mut nowhere = super::announced("p2");
     nowhere.addresses.clear();
     let both = vec![super::announced("p1"), nowhere];
-    let dials = table.step(Event::Announced(announcement(1, both)));
+    let dials = table.step(Event::Announced(Arc::new(announcement(1, both))));
     assert_eq!(addresses(&dials), ["lb:1"], "only the balancer leads to p2");
     let again = dial_of(&dials);
     let reason = "there is a line to this proxy already";
@@ -263,7 +264,7 @@ fn a_leaving_proxy_is_not_dialled_until_it_is_announced_anew() {
     let mut newer = super::announced("p1");
     newer.generation = 2;
     let list = vec![newer, super::announced("p2")];
-    let dials = table.step(Event::Announced(announcement(3, list)));
+    let dials = table.step(Event::Announced(Arc::new(announcement(3, list))));
     assert_eq!(addresses(&dials), ["p1:1"]);
 }
 
@@ -276,7 +277,7 @@ fn agents_move_to_the_highest_generation_and_keep_what_they_have() {
     let mut newer = super::announced("p2");
     newer.generation = 2;
     let list = vec![super::announced("p1"), newer];
-    let dials = table.step(Event::Announced(announcement(2, list)));
+    let dials = table.step(Event::Announced(Arc::new(announcement(2, list))));
     assert_eq!(addresses(&dials), ["p2:1"]);
     table.connected_with(dial_of(&dials), "p2", 2);
     assert_eq!(table.claims(), ["p1", "p2"]);

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -16,6 +17,8 @@ const DIAL_TIMEOUT_MS: u64 = 5_000;
 const UNLISTED_AFTER_MS: u64 = 10_000;
 /// Lists are sent again this often.
 const REPEAT_MS: u64 = 120_000;
+/// Copies of one list that an agent hears.
+const COPIES_MAX: usize = 3;
 /// An agent may begin this many dials within ten seconds: three slots, waits of half a second at
 /// the least that grow, and the balancer.
 const DIALS_IN_TEN_SECONDS_MAX: usize = 30;
@@ -480,7 +483,7 @@ impl World {
             welcome,
         };
         self.tell(delay, agent, event);
-        let announcement = self.announcement();
+        let announcement = Arc::new(self.announcement());
         self.tell(delay + 1, agent, Event::Announced(announcement));
     }
 
@@ -515,9 +518,11 @@ impl World {
         self.after(delay, Happening::Publish);
     }
 
-    /// Every proxy sends the list over every line, so agents hear it several times.
+    /// Every proxy sends the list over every line, so agents hear it several times; more than
+    /// `COPIES_MAX` would say nothing new.
     fn publish(&mut self) {
-        let announcement = self.announcement();
+        let announcement = Arc::new(self.announcement());
+        let mut copies = vec![0; self.agents.len()];
         for proxy in self.proxies() {
             let agents: Vec<AgentNo> = self.proxies[proxy.0]
                 .lines
@@ -525,8 +530,12 @@ impl World {
                 .map(|(agent, _)| *agent)
                 .collect();
             for agent in agents {
+                copies[agent.0] += 1;
+                if copies[agent.0] > COPIES_MAX {
+                    continue;
+                }
                 let delay = self.latency();
-                self.tell(delay, agent, Event::Announced(announcement.clone()));
+                self.tell(delay, agent, Event::Announced(Arc::clone(&announcement)));
             }
         }
     }

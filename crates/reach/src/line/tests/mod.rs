@@ -23,20 +23,20 @@ use tokio::sync::{mpsc, oneshot};
 use super::*;
 
 /// Short enough for a test, long enough for a machine under load.
-pub(super) const QUICK: Timing = Timing {
+pub(crate) const QUICK: Timing = Timing {
     ping_interval: Duration::from_millis(200),
     pong_limit: Duration::from_millis(800),
 };
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An authority of certificates.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -70,7 +70,7 @@ impl Authority {
         Arc::new(roots)
     }
 
-    pub(super) fn server(&self, name: &str) -> Arc<ServerConfig> {
+    pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
         let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider());
         let (chain, key) = self.issue("proxy", name);
         let config = ServerConfig::builder_with_provider(provider())
@@ -81,14 +81,14 @@ impl Authority {
         Arc::new(config.unwrap())
     }
 
-    pub(super) fn client(&self, name: &str) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self, name: &str) -> Arc<ClientConfig> {
         let (chain, key) = self.issue("node", name);
         let config = self.client_builder().with_client_auth_cert(chain, key);
         Arc::new(config.unwrap())
     }
 
     /// Trusts this authority and has no certificate.
-    pub(super) fn nobody(&self) -> Arc<ClientConfig> {
+    pub(crate) fn nobody(&self) -> Arc<ClientConfig> {
         Arc::new(self.client_builder().with_no_client_auth())
     }
 
@@ -103,7 +103,7 @@ impl Authority {
 }
 
 /// Finds `landline://cluster/role/name!` in a certificate, as the real one finds it by X.509.
-pub(super) fn identify(role: &'static str) -> Identify {
+pub(crate) fn identify(role: &'static str) -> Identify {
     Arc::new(move |chain| {
         let text = String::from_utf8_lossy(chain.first().ok_or("no certificate")?).into_owned();
         let (_, rest) = text.split_once("landline://").ok_or("no name of ours")?;
@@ -126,7 +126,7 @@ pub(super) fn identify(role: &'static str) -> Identify {
 }
 
 /// A scope in which tasks of a test live.
-pub(super) async fn scope() -> (Supervisor, Scope) {
+pub(crate) async fn scope() -> (Supervisor, Scope) {
     let supervisor = Supervisor::new();
     let (give, given) = oneshot::channel();
     supervisor.register(Service::new(
@@ -143,20 +143,20 @@ pub(super) async fn scope() -> (Supervisor, Scope) {
 }
 
 /// A proxy that listens.
-pub(super) struct Proxy {
-    pub(super) address: SocketAddr,
-    pub(super) acceptor: Acceptor,
-    pub(super) lines: mpsc::Receiver<Line>,
-    pub(super) give: mpsc::Sender<Line>,
-    pub(super) errors: mpsc::Receiver<AcceptError>,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) acceptor: Acceptor,
+    pub(crate) lines: mpsc::Receiver<Line>,
+    pub(crate) give: mpsc::Sender<Line>,
+    pub(crate) errors: mpsc::Receiver<AcceptError>,
 }
 
 impl Proxy {
-    pub(super) async fn start(authority: &Authority, name: &str, scope: &Scope) -> Self {
+    pub(crate) async fn start(authority: &Authority, name: &str, scope: &Scope) -> Self {
         Self::start_with(authority, name, scope, QUICK, true).await
     }
 
-    pub(super) async fn start_with(
+    pub(crate) async fn start_with(
         authority: &Authority,
         name: &str,
         scope: &Scope,
@@ -208,7 +208,7 @@ impl Proxy {
         }
     }
 
-    pub(super) async fn line(&mut self) -> Line {
+    pub(crate) async fn line(&mut self) -> Line {
         tokio::time::timeout(PATIENCE, self.lines.recv())
             .await
             .unwrap()
@@ -216,7 +216,7 @@ impl Proxy {
     }
 }
 
-pub(super) fn settings(authority: &Authority) -> ConnectorSettings {
+pub(crate) fn settings(authority: &Authority) -> ConnectorSettings {
     ConnectorSettings {
         tls: authority.client("web-1"),
         outer_tls: None,
@@ -228,15 +228,15 @@ pub(super) fn settings(authority: &Authority) -> ConnectorSettings {
 }
 
 /// A line between a proxy and an agent, both here.
-pub(super) struct Rig {
-    pub(super) supervisor: Supervisor,
-    pub(super) scope: Scope,
-    pub(super) proxy: Proxy,
-    pub(super) line: Line,
-    pub(super) agent: AgentLine,
+pub(crate) struct Rig {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) scope: Scope,
+    pub(crate) proxy: Proxy,
+    pub(crate) line: Line,
+    pub(crate) agent: AgentLine,
 }
 
-pub(super) async fn rig() -> Rig {
+pub(crate) async fn rig() -> Rig {
     let authority = Authority::new();
     let (supervisor, scope) = scope().await;
     let mut proxy = Proxy::start(&authority, "p1", &scope).await;
@@ -258,7 +258,7 @@ pub(super) async fn rig() -> Rig {
 
 /// What the agent offers, by name: `echo`, `hello` (speaks first), `sink`, `source`, `hang`, and
 /// `tcp:<address>`; the rest is refused.
-pub(super) fn targets(scope: &Scope) -> Handler {
+pub(crate) fn targets(scope: &Scope) -> Handler {
     let scope = scope.clone();
     handler(move |request: OpenRequest| {
         let scope = scope.clone();
@@ -304,7 +304,7 @@ pub(super) fn targets(scope: &Scope) -> Handler {
     })
 }
 
-pub(super) fn request(name: &str) -> OpenRequest {
+pub(crate) fn request(name: &str) -> OpenRequest {
     let target = Target {
         kind: TargetKind::App,
         name: name.to_owned(),
@@ -318,7 +318,7 @@ pub(super) fn request(name: &str) -> OpenRequest {
 }
 
 /// Waits for a condition.
-pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = base::clock::now() + PATIENCE;
     while !condition() {
         assert!(base::clock::now() < deadline, "not in time: {what}");
@@ -327,7 +327,7 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Everything up to the end, of at most a megabyte.
-pub(super) async fn read_all(stream: &mut LineStream) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn read_all(stream: &mut LineStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 16 << 10];
     loop {
