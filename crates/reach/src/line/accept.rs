@@ -30,7 +30,7 @@ use super::message::{
 };
 use super::messages;
 use super::proxy_end::{End, Line, Parts, Shared, lock};
-use super::stream::{BoxDuplex, Counted, LineStream};
+use super::stream::{BoxDuplex, Counted, Duplex, LineStream};
 
 /// Reads who a peer is out of its certificate chain, or says why it is not welcome.
 pub type Identify =
@@ -142,11 +142,14 @@ impl Acceptor {
 
     /// Takes a connection after its TLS handshake as a lane. Gives the line when the connection
     /// completes one, nothing when it is the first or a further one of a line.
-    pub async fn admit(
+    pub async fn admit<S>(
         &self,
-        tls: TlsStream<BoxDuplex>,
+        tls: TlsStream<S>,
         remote: SocketAddr,
-    ) -> Result<Option<Line>, AcceptError> {
+    ) -> Result<Option<Line>, AcceptError>
+    where
+        S: Duplex + 'static,
+    {
         let (_, session) = tls.get_ref();
         let lane = session
             .alpn_protocol()

@@ -12,16 +12,10 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+pub use base::duplex::{BoxDuplex, Duplex};
+
 use super::Lane;
 use super::limits::SEND_BUFFER;
-
-/// Bytes both ways: a socket, TLS on it, a pipe in memory.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-/// A connection of any sort.
-pub type BoxDuplex = Box<dyn Duplex>;
 
 /// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
 /// the stream resets what is not finished.
