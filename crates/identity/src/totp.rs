@@ -7,11 +7,11 @@ use base::secret::Secret;
 use crate::random::{self, RandomError};
 
 /// Seconds of one code.
-pub const STEP_SECONDS: i64 = 30;
+pub(crate) const STEP_SECONDS: i64 = 30;
 /// Digits of a code.
-pub const DIGITS: u32 = 6;
+pub(crate) const DIGITS: u32 = 6;
 /// Steps before and after the present one whose codes are taken, for clocks that differ.
-pub const STEPS_AROUND: i64 = 1;
+pub(crate) const STEPS_AROUND: i64 = 1;
 /// Bytes of a key: as long as the hash (RFC 4226, section 4).
 const KEY_BYTES: usize = 20;
 

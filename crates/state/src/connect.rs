@@ -9,7 +9,6 @@ use std::time::Duration;
 use base::secret::Secret;
 use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Row};
 use tokio::time::timeout;
 
@@ -17,7 +16,7 @@ use crate::StateError;
 
 /// How long making a connection may take. Together with [`crate::pool::CHECK_LIMIT`] it is less
 /// than a second: a database that is down is an error within that time.
-pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(600);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(750);
 /// How much of its log SQLite keeps on disk between two peaks, in bytes.
 const SQLITE_LOG_KEPT_BYTES: u32 = 64 << 20;
 
@@ -27,10 +26,13 @@ const SQLITE_LOG_KEPT_BYTES: u32 = 64 << 20;
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;";
 const SQLITE_READ_ONLY: &str = "PRAGMA query_only = ON";
-/// The server ends what the client has forgotten or lost: limits in milliseconds.
+/// The server ends what the client has forgotten or lost: limits in milliseconds. From version 14
+/// on it notices in the middle of a statement that the client is gone, and lets go of its locks.
 const POSTGRES_SESSION: &str = "SET client_min_messages = warning; SET statement_timeout = 30000; \
      SET lock_timeout = 5000; SET idle_in_transaction_session_timeout = 30000; \
-     SET default_transaction_isolation = 'read committed'";
+     SET default_transaction_isolation = 'read committed'; \
+     SELECT set_config('client_connection_check_interval', '500', false) \
+     WHERE current_setting('server_version_num')::int >= 140000";
 
 /// Where the state is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,21 +79,25 @@ impl Target {
     }
 
     fn sqlite(path: &Path) -> Result<Self, StateError> {
-        if path.to_str().is_none() {
+        let failed = |source| StateError::CreateFile {
+            path: path.to_owned(),
+            source,
+        };
+        let Some(url) = std::path::absolute(path)
+            .map_err(failed)?
+            .to_str()
+            .map(url_of)
+        else {
             return Err(StateError::PathNotText {
                 path: path.to_owned(),
             });
-        }
-        create_private(path).map_err(|source| StateError::CreateFile {
-            path: path.to_owned(),
-            source,
-        })?;
-        let url = SqliteConnectOptions::new().filename(path).to_url_lossy();
-        let options = AnyConnectOptions::from_url(&url);
+        };
+        create_private(path).map_err(failed)?;
         Ok(Self {
             backend: Backend::Sqlite,
             place: path.display().to_string(),
-            options: options.map_err(|source| StateError::Url { source })?,
+            options: AnyConnectOptions::from_str(&url)
+                .map_err(|source| StateError::Url { source })?,
         })
     }
 
@@ -184,6 +190,20 @@ impl Target {
 
 async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(sql).execute(connection).await.map(drop)
+}
+
+/// The URL of a file. The driver's own way to it leaves out `%`, `?` and `#`.
+fn url_of(path: &str) -> String {
+    let hex = |digit: u8| char::from(b"0123456789ABCDEF"[usize::from(digit)]);
+    let mut url = "sqlite://".to_owned();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.extend(['%', hex(byte >> 4), hex(byte & 15)]);
+        }
+    }
+    url
 }
 
 /// Makes folder and file for this user only. SQLite gives its log the rights of the file.

@@ -137,7 +137,7 @@ impl<'c> Executor<'c> for &'c mut Lease {
         let (connection, is_waiting) = self.parts();
         *is_waiting = true;
         Box::pin(Rows {
-            rows: connection.fetch_many(query),
+            answer: connection.fetch_many(query),
             patience: Box::pin(sleep(STATEMENT_LIMIT)),
             is_waiting,
         })
@@ -173,7 +173,7 @@ impl<'c> Executor<'c> for &'c mut Lease {
 
 /// The rows of a statement, each within [`STATEMENT_LIMIT`] of the one before.
 struct Rows<'e> {
-    rows: BoxStream<'e, Step>,
+    answer: BoxStream<'e, Step>,
     patience: Pin<Box<Sleep>>,
     is_waiting: &'e mut bool,
 }
@@ -182,7 +182,7 @@ impl Stream for Rows<'_> {
     type Item = Step;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Step>> {
-        match self.rows.as_mut().poll_next(context) {
+        match self.answer.as_mut().poll_next(context) {
             Poll::Ready(None) => {
                 *self.is_waiting = false;
                 Poll::Ready(None)

@@ -17,7 +17,7 @@ use crate::connect::{Backend, Purpose, Target};
 use crate::lease::Lease;
 
 /// How long a connection that was used before may take to answer, before it counts as broken.
-pub(crate) const CHECK_LIMIT: Duration = Duration::from_millis(300);
+pub(crate) const CHECK_LIMIT: Duration = Duration::from_millis(200);
 /// How long one waits for others to give back a connection.
 pub(crate) const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the rollback of a forgotten transaction may take, before its connection is closed.

@@ -105,8 +105,7 @@ impl Write {
                 row.try_get(0).map(Some)
             }
             Backend::Postgres => {
-                let payload = self.hub.payload(topic);
-                let query = sqlx::query(POSTGRES_TOUCH).bind(CHANNEL).bind(payload);
+                let query = sqlx::query(POSTGRES_TOUCH).bind(CHANNEL).bind(topic);
                 query.execute(&mut self.lease).await?;
                 Ok(None)
             }

@@ -1,15 +1,19 @@
 //! Waking those who wait for a change. A wake says only that something may have changed: whoever
 //! is woken looks again and compares.
 
+mod listen;
+mod poll;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::supervise::Supervisor;
+use base::supervise::{Criticality, Phase, Service, Supervisor};
 use sqlx::Row;
 use tokio::sync::{Notify, watch};
 
 use crate::StateError;
+use crate::connect::Backend;
 use crate::lease::Lease;
 use crate::pool::Pool;
 
@@ -87,9 +91,34 @@ impl Hub {
         }
     }
 
-    /// What a notification says.
-    pub(crate) fn payload(&self, topic: &'static str) -> &'static str {
-        topic
+    /// Wakes everyone: changes may have been missed.
+    pub(super) fn wake_all(&self) {
+        for sender in lock(&self.topics).values() {
+            sender.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Wakes those whose topic has another version than when it was looked at last.
+    pub(super) fn compare(&self, found: BTreeMap<String, i64>) {
+        let mut seen = lock(&self.seen);
+        for (topic, version) in found {
+            if seen.get(&topic) != Some(&version) {
+                self.wake(&topic);
+                seen.insert(topic, version);
+            }
+        }
+    }
+
+    /// Waits until someone watches.
+    pub(super) async fn watched(&self) {
+        while !self.is_watched() {
+            self.interest.notified().await;
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        let topics = lock(&self.topics);
+        topics.values().any(|sender| sender.receiver_count() > 0)
     }
 }
 
@@ -102,8 +131,25 @@ pub(crate) async fn versions(lease: &mut Lease) -> Result<BTreeMap<String, i64>,
     Ok(pairs.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Starts what finds the changes of other processes.
-pub(crate) fn register(_pool: &Pool, _hub: &Arc<Hub>, _supervisor: &Supervisor) {}
+/// Registers what finds the changes of other processes. It is needed as long as anything drains.
+pub(crate) fn register(pool: &Pool, hub: &Arc<Hub>, supervisor: &Supervisor) {
+    let (pool, hub) = (pool.clone(), hub.clone());
+    let service = Service::new("state-watch", Criticality::Plain, |scope| async move {
+        let work = async {
+            match pool.target().backend {
+                Backend::Sqlite => poll::run(&pool, &hub).await,
+                Backend::Postgres => listen::run(pool.target(), &hub).await,
+            }
+        };
+        // Dropping the work loses nothing: it only looks.
+        tokio::select! {
+            () = scope.stopping() => {}
+            () = work => {}
+        }
+        Ok(())
+    });
+    supervisor.register(service.stops_at(Phase::Flush));
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,36 +1,42 @@
-//! One suite for both back ends: what holds on SQLite holds on PostgreSQL.
+//! One suite for both back ends: what holds on SQLite holds on PostgreSQL. The tests for
+//! PostgreSQL need a server; `cargo xtask test` starts one.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: they read the environment and the clock, and fail by panic"
+)]
 
-use base::supervise::Supervisor;
-use sqlx::Row;
-use state::{Location, Migration, State};
+mod child;
+mod migrations;
+mod outage;
+mod relay;
+mod site;
+mod statements;
+mod transactions;
+mod watching;
 
-const NOTES: &[Migration] = &[Migration {
-    owner: "notes",
-    version: 1,
-    name: "notes",
-    sql: "CREATE TABLE notes (id {SERIAL}, body {BYTES} NOT NULL)",
-}];
-
-#[tokio::test]
-async fn smoke() {
-    let folder = tempfile::tempdir().unwrap();
-    let location = Location::Sqlite(folder.path().join("state.db"));
-    let supervisor = Supervisor::new();
-    let state = State::open(&location, &[NOTES], &supervisor).await.unwrap();
-    let mut watch = state.watch("notes");
-    let mut write = state.write().await.unwrap();
-    sqlx::query("INSERT INTO notes (body) VALUES ($1)")
-        .bind(b"a".as_slice())
-        .execute(&mut write)
-        .await
-        .unwrap();
-    write.touch("notes");
-    write.commit().await.unwrap();
-    watch.changed().await;
-    let mut read = state.read().await.unwrap();
-    let row = sqlx::query("SELECT id, body FROM notes")
-        .fetch_one(&mut *read)
-        .await
-        .unwrap();
-    assert_eq!(row.get::<Vec<u8>, _>(1), b"a");
+/// Runs each function on a new, empty database of both back ends.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let site = crate::site::Site::sqlite();
+                super::$name(&site).await;
+                site.finish().await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(site) = crate::site::Site::postgres().await else { return };
+                super::$name(&site).await;
+                site.finish().await;
+            })+
+        }
+    };
 }
+pub(crate) use on_both;

@@ -1,0 +1,166 @@
+//! Keeping locks. They act at once: on the next request, on the next handshake, and through
+//! [`LOCKS_TOPIC`] on what is open.
+
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+use state::{Read, Write};
+
+use crate::audit::{Caller, Event};
+use crate::error::{IdentityError, Refusal};
+use crate::locks::{Lock, LockSet, LockTarget};
+use crate::{Identity, after, names, random, row};
+
+/// The topic of `State::watch` that is touched when a lock is made or removed.
+pub const LOCKS_TOPIC: &str = "identity_locks";
+/// Locks at once.
+const LOCKS_MAX: i64 = 10_000;
+
+const SELECT: &str = "SELECT id, kind, name, reason, expires_at, created_at, created_by FROM locks
+     WHERE expires_at = 0 OR expires_at > $1 ORDER BY created_at, id LIMIT $2";
+
+/// Locks.
+#[derive(Debug, Clone, Copy)]
+pub struct Locks<'a> {
+    pub(crate) identity: &'a Identity,
+}
+
+impl Locks<'_> {
+    /// Locks somebody, for ever or for a time; returns the identifier of the lock.
+    pub async fn add(
+        &self,
+        caller: &Caller,
+        target: LockTarget,
+        reason: &str,
+        life: Option<Duration>,
+    ) -> Result<String, IdentityError> {
+        names::check_name("lock target", target.name())?;
+        let now = self.identity.now();
+        let mut write = self.identity.state().write().await?;
+        let lock = Lock {
+            id: random::short_id()?,
+            reason: reason.chars().take(200).collect(),
+            expires_at: life.map(|life| after(now, life)),
+            created_at: now,
+            created_by: caller.actor.to_string(),
+            target,
+        };
+        prune(&mut write, now).await?;
+        insert(&mut write, &lock).await?;
+        let event = Event::success("lock.created", caller, lock.target.to_string())
+            .with("id", &lock.id)
+            .with("reason", &lock.reason)
+            .with("expires_at", lock.expires_at);
+        self.identity.finish(write, &[event]).await?;
+        self.identity.refresh().await?;
+        Ok(lock.id)
+    }
+
+    /// Removes a lock.
+    pub async fn remove(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
+        let mut write = self.identity.state().write().await?;
+        let found = sqlx::query("DELETE FROM locks WHERE id = $1 RETURNING kind, name")
+            .bind(id)
+            .fetch_optional(&mut write)
+            .await?;
+        let found = found.ok_or_else(|| IdentityError::NotFound {
+            what: "lock",
+            name: names::shortened(id),
+        })?;
+        write.touch(LOCKS_TOPIC);
+        let target = format!(
+            "{}:{}",
+            row::text(&found, "kind")?,
+            row::text(&found, "name")?
+        );
+        let event = Event::success("lock.removed", caller, target).with("id", id);
+        self.identity.finish(write, &[event]).await?;
+        self.identity.refresh().await
+    }
+
+    /// The locks that hold.
+    pub async fn list(&self) -> Result<Vec<Lock>, IdentityError> {
+        let mut read = self.identity.state().read().await?;
+        rows(&mut read, self.identity.now()).await
+    }
+}
+
+/// Keeps a lock.
+pub(crate) async fn insert(write: &mut Write, lock: &Lock) -> Result<(), IdentityError> {
+    sqlx::query(
+        "INSERT INTO locks (id, kind, name, reason, expires_at, created_at, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(lock.id.as_str())
+    .bind(lock.target.kind())
+    .bind(lock.target.name())
+    .bind(lock.reason.as_str())
+    .bind(lock.expires_at.unwrap_or_default())
+    .bind(lock.created_at)
+    .bind(lock.created_by.as_str())
+    .execute(&mut *write)
+    .await?;
+    write.touch(LOCKS_TOPIC);
+    Ok(())
+}
+
+async fn prune(write: &mut Write, now: i64) -> Result<(), IdentityError> {
+    sqlx::query("DELETE FROM locks WHERE expires_at > 0 AND expires_at <= $1")
+        .bind(now)
+        .execute(&mut *write)
+        .await?;
+    let found = sqlx::query("SELECT COUNT(*) AS count FROM locks")
+        .fetch_one(&mut *write)
+        .await?;
+    if row::number(&found, "count")? >= LOCKS_MAX {
+        let text = "there are 10000 locks already: remove some".to_owned();
+        return Err(IdentityError::NotReady(text));
+    }
+    Ok(())
+}
+
+/// All locks that hold.
+pub(crate) async fn all(read: &mut Read, now: i64) -> Result<LockSet, IdentityError> {
+    Ok(LockSet::new(rows(read, now).await?))
+}
+
+async fn rows(read: &mut Read, now: i64) -> Result<Vec<Lock>, IdentityError> {
+    let rows = sqlx::query(SELECT)
+        .bind(now)
+        .bind(LOCKS_MAX)
+        .fetch_all(&mut *read)
+        .await?;
+    rows.iter().map(of_row).collect()
+}
+
+/// Refuses when one of `targets` is locked, as this transaction sees it.
+pub(crate) async fn check(
+    write: &mut Write,
+    targets: &[LockTarget],
+    now: i64,
+) -> Result<Result<(), Refusal>, IdentityError> {
+    let rows = sqlx::query(SELECT)
+        .bind(now)
+        .bind(LOCKS_MAX)
+        .fetch_all(&mut *write)
+        .await?;
+    let locks: Vec<Lock> = rows.iter().map(of_row).collect::<Result<_, _>>()?;
+    let locks = LockSet::new(locks);
+    Ok(match locks.find(targets, now) {
+        Some(lock) => Err(Refusal::Locked(lock.reason.clone())),
+        None => Ok(()),
+    })
+}
+
+fn of_row(found: &AnyRow) -> Result<Lock, IdentityError> {
+    let (kind, name) = (row::text(found, "kind")?, row::text(found, "name")?);
+    let expires_at = row::number(found, "expires_at")?;
+    Ok(Lock {
+        id: row::text(found, "id")?,
+        target: LockTarget::parse(&kind, &name).ok_or(IdentityError::Stored("lock"))?,
+        reason: row::text(found, "reason")?,
+        expires_at: (expires_at != 0).then_some(expires_at),
+        created_at: row::number(found, "created_at")?,
+        created_by: row::text(found, "created_by")?,
+    })
+}

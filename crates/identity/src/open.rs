@@ -1,0 +1,152 @@
+//! Opening: the first start creates the cluster, each start takes up the authorities, and a service
+//! keeps what is trusted up to date.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base::clock;
+use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use state::{State, Write};
+
+use crate::audit::{Caller, Event};
+use crate::authorities::{self, Keys, TRUST_TOPIC};
+use crate::error::IdentityError;
+use crate::lock_store::{self, LOCKS_TOPIC};
+use crate::passwords::Passwords;
+use crate::seal::Sealer;
+use crate::trust::Trust;
+use crate::{Clock, Identity, Inner, names, row};
+
+/// How often what is trusted is read again even when nobody told of a change.
+const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
+/// Delays after a failed refresh: what was trusted stays trusted meanwhile.
+const RESTART: Restart = Restart::OnFailure {
+    first: Duration::from_secs(1),
+    ceiling: Duration::from_secs(30),
+};
+
+impl Identity {
+    /// Opens the identity of `cluster`, and creates it in an empty state. The key that seals
+    /// private keys is in `data_dir`; processes that share a state have to share it.
+    pub async fn open(state: State, data_dir: &Path, cluster: &str) -> Result<Self, IdentityError> {
+        Self::open_with_clock(state, data_dir, cluster, Arc::new(clock::wall)).await
+    }
+
+    /// The same with another clock, for tests and simulations.
+    pub async fn open_with_clock(
+        state: State,
+        data_dir: &Path,
+        cluster: &str,
+        clock: Clock,
+    ) -> Result<Self, IdentityError> {
+        names::check_name("cluster", cluster)?;
+        let is_new = found_cluster(&state).await?.is_none();
+        let sealer = Sealer::open(data_dir, is_new)?;
+        if is_new {
+            create(&state, &sealer, cluster, crate::milliseconds(clock())).await?;
+        }
+        let found = found_cluster(&state).await?;
+        if found.as_deref() != Some(cluster) {
+            return Err(IdentityError::Cluster {
+                found: found.unwrap_or_default(),
+                expected: cluster.to_owned(),
+            });
+        }
+        let bundle = authorities::bundle(&mut state.read().await?).await?;
+        let inner = Inner {
+            trust: Trust::new(bundle)?,
+            state,
+            cluster: cluster.to_owned(),
+            sealer,
+            passwords: Passwords::default(),
+            refusals: Mutex::default(),
+            unknown_names: Mutex::default(),
+            keys: Mutex::new(Keys::default()),
+            clock,
+        };
+        let identity = Self {
+            inner: Arc::new(inner),
+        };
+        identity.refresh().await?;
+        // A wrong sealing key is found at the start, not when the first machine joins.
+        identity.authorities().check_keys().await?;
+        Ok(identity)
+    }
+
+    /// Reads what is trusted, and who is locked, from the state.
+    pub async fn refresh(&self) -> Result<(), IdentityError> {
+        let mut read = self.state().read().await?;
+        let bundle = authorities::bundle(&mut read).await?;
+        let locks = lock_store::all(&mut read, self.now()).await?;
+        self.inner.trust.replace(bundle)?;
+        self.inner.trust.set_locks(locks);
+        Ok(())
+    }
+
+    /// The service that keeps [`Identity::trust`] up to date with what any process changes.
+    pub fn service(&self) -> Service {
+        let identity = self.clone();
+        Service::restarting("identity", Criticality::Plain, RESTART, move |scope| {
+            let identity = identity.clone();
+            async move { identity.keep_up(&scope).await }
+        })
+    }
+
+    async fn keep_up(&self, scope: &Scope) -> Result<(), BoxError> {
+        let mut trust = self.state().watch(TRUST_TOPIC);
+        let mut locks = self.state().watch(LOCKS_TOPIC);
+        loop {
+            // Before the first wait too: something may have changed while this did not run.
+            self.refresh().await?;
+            tokio::select! {
+                () = trust.changed() => {}
+                () = locks.changed() => {}
+                () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+                () = scope.stopping() => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The name of the cluster in the state, if there is one.
+async fn found_cluster(state: &State) -> Result<Option<String>, IdentityError> {
+    let mut read = state.read().await?;
+    let found = sqlx::query("SELECT name FROM clusters WHERE id = 1")
+        .fetch_optional(&mut read)
+        .await?;
+    found.map(|found| row::text(&found, "name")).transpose()
+}
+
+/// Creates the cluster, unless another process was first.
+async fn create(
+    state: &State,
+    sealer: &Sealer,
+    cluster: &str,
+    now: i64,
+) -> Result<(), IdentityError> {
+    let mut write = state.write().await?;
+    if !insert_cluster(&mut write, cluster, now).await? {
+        return Ok(());
+    }
+    authorities::create_all(&mut write, sealer, cluster, now).await?;
+    let event = Event::success(
+        "cluster.created",
+        &Caller::system(),
+        format!("cluster:{cluster}"),
+    );
+    crate::audit::append(&mut write, now, &[event]).await?;
+    Ok(write.commit().await?)
+}
+
+async fn insert_cluster(write: &mut Write, cluster: &str, now: i64) -> Result<bool, IdentityError> {
+    let done = sqlx::query(
+        "INSERT INTO clusters (id, name, generation, first_user_at, created_at)
+         VALUES (1, $1, 1, 0, $2) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(cluster)
+    .bind(now)
+    .execute(&mut *write)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
