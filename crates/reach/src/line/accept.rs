@@ -99,18 +99,24 @@ struct Control {
     remote: SocketAddr,
 }
 
+/// The handshake of lanes: `tls` with their names in ALPN, and without resumption.
+pub fn lanes_tls(tls: &ServerConfig) -> Arc<ServerConfig> {
+    let mut tls = tls.clone();
+    tls.alpn_protocols = Lane::ALL.iter().map(|lane| lane.alpn().to_vec()).collect();
+    // A resumed session would skip the check of the client's certificate, which may have
+    // expired or been locked since.
+    tls.send_tls13_tickets = 0;
+    tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Arc::new(tls)
+}
+
 impl Acceptor {
     /// A door whose lines live in `scope`.
     pub fn new(settings: AcceptorSettings, scope: Scope) -> Self {
-        let mut tls = ServerConfig::clone(&settings.tls);
-        tls.alpn_protocols = Lane::ALL.iter().map(|lane| lane.alpn().to_vec()).collect();
-        // A resumed session would skip the check of the client's certificate, which may have
-        // expired or been locked since.
-        tls.send_tls13_tickets = 0;
-        tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        let tls = lanes_tls(&settings.tls);
         let inner = Inner {
             settings,
-            tls: Arc::new(tls),
+            tls,
             scope,
             state: Mutex::default(),
         };
@@ -180,6 +186,11 @@ impl Acceptor {
             Lane::Interactive => self.complete(io, key).await.map(Some),
             Lane::Bulk => self.add_bulk(io, &key).map(|()| None),
         }
+    }
+
+    /// Where its lines live.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.inner.scope
     }
 
     /// Lets nobody in any more; those who come are told why. Finished lines stay.

@@ -102,8 +102,10 @@ pub struct Target {
 pub enum TargetKind {
     /// An application: HTTP or TCP.
     App,
-    /// A page of metrics.
+    /// The node's own pages of metrics, over HTTP.
     Metrics,
+    /// `host:port` of something that the node offers.
+    Address,
     /// The other end's own interface.
     Control,
 }

@@ -1,0 +1,200 @@
+//! What the configuration says about a node: how it joins, what it is called, what it offers.
+
+use std::collections::{BTreeMap, HashSet};
+
+use base::config::Field;
+use base::secret::SecretSource;
+use serde::Serialize;
+use url::Url;
+
+/// Applications of one node.
+const APPS_MAX: usize = 1_000;
+/// Characters of an application's name: it is a label of a DNS name.
+const APP_NAME_MAX: usize = 63;
+/// Pins of one configuration: two while the authority changes.
+const PINS_MAX: usize = 4;
+
+/// How a machine becomes a member of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JoinConfig {
+    /// Where a proxy or a balancer is, `host:port`.
+    pub proxy: String,
+    /// The join token. Needed once only.
+    pub token: Option<SecretSource>,
+    /// Pins of the cluster's authority, `sha256:…`: what tells the right hub from a wrong one.
+    pub ca_pins: Vec<String>,
+}
+
+/// What a node is and offers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NodeConfig {
+    /// Its name in the cluster; the host's name when it says none.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Applications that can be reached through it.
+    pub apps: Vec<AppConfig>,
+}
+
+/// An application behind a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AppConfig {
+    /// Its name, unique on the node.
+    pub name: String,
+    /// Where the node finds it.
+    #[serde(flatten)]
+    pub at: AppAddress,
+}
+
+/// Where an application is, as the node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AppAddress {
+    /// It speaks HTTP.
+    Url(Url),
+    /// `host:port` of anything else.
+    Tcp(String),
+}
+
+impl JoinConfig {
+    /// Reads `{proxy, token, ca_pin}`.
+    pub fn read(field: &Field<'_>) -> Option<Self> {
+        let mut section = field.section()?;
+        let proxy = section
+            .required("proxy")
+            .and_then(|field| read_host(&field));
+        let token = section
+            .optional("token")
+            .and_then(|field| SecretSource::parse(&field));
+        let pins = section.required("ca_pin").and_then(|field| {
+            let pins: Vec<String> = field
+                .text()?
+                .split(',')
+                .map(|pin| pin.trim().to_owned())
+                .collect();
+            if pins.len() > PINS_MAX || !pins.iter().all(|pin| is_pin(pin)) {
+                let help = "`landline tokens add` on the hub prints it";
+                field.error(
+                    "`sha256:` and 64 hexadecimal digits are expected here",
+                    Some(help),
+                );
+                return None;
+            }
+            Some(pins)
+        });
+        section.finish();
+        Some(Self {
+            proxy: proxy?,
+            token,
+            ca_pins: pins?,
+        })
+    }
+}
+
+impl NodeConfig {
+    /// Reads `{name, labels, apps}`; `more` are keys that someone else reads from the section.
+    pub fn read(field: &Field<'_>, more: &[&'static str]) -> Option<Self> {
+        let mut section = field.section()?;
+        section.allow(more);
+        let name = section.optional("name").and_then(|field| read_name(&field));
+        let labels = section
+            .optional("labels")
+            .and_then(|field| field.entries(|_, field| field.text()));
+        let apps = section.optional("apps").and_then(|field| read_apps(&field));
+        section.finish();
+        Some(Self {
+            name,
+            labels: labels.unwrap_or_default().into_iter().collect(),
+            apps: apps.unwrap_or_default(),
+        })
+    }
+}
+
+impl AppAddress {
+    /// `host:port` to connect to.
+    pub fn host_and_port(&self) -> String {
+        match self {
+            Self::Tcp(address) => address.clone(),
+            Self::Url(url) => {
+                let port = url.port_or_known_default().unwrap_or(80);
+                format!("{}:{port}", url.host_str().unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn read_apps(field: &Field<'_>) -> Option<Vec<AppConfig>> {
+    let mut names = HashSet::new();
+    let apps = field.list(|field| {
+        let app = read_app(&field)?;
+        if !names.insert(app.name.clone()) {
+            field.error(
+                format!("the application `{}` is here twice", app.name),
+                None,
+            );
+        }
+        Some(app)
+    })?;
+    if apps.len() > APPS_MAX {
+        field.error(format!("at most {APPS_MAX} applications on one node"), None);
+    }
+    Some(apps)
+}
+
+fn read_app(field: &Field<'_>) -> Option<AppConfig> {
+    let mut section = field.section()?;
+    let name = section.required("name").and_then(|field| read_name(&field));
+    let url = section.optional("url").and_then(|field| field.url());
+    let tcp = section.optional("tcp").and_then(|field| read_host(&field));
+    section.finish();
+    let at = match (url, tcp) {
+        (Some(url), None) => AppAddress::Url(url),
+        (None, Some(address)) => AppAddress::Tcp(address),
+        _ => {
+            field.error(
+                "give either `url` (for HTTP) or `tcp` (for anything else)",
+                None,
+            );
+            return None;
+        }
+    };
+    Some(AppConfig { name: name?, at })
+}
+
+/// A name that can be a label of a DNS name.
+fn read_name(field: &Field<'_>) -> Option<String> {
+    let name = field.text()?;
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_well_formed = !name.is_empty()
+        && name.len() <= APP_NAME_MAX
+        && name.chars().all(is_allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if !is_well_formed {
+        field.error(
+            "a name has up to 63 small letters, digits and `-`, because it stands in host names",
+            None,
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// `host:port`.
+fn read_host(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    if port
+        .and_then(|(_, port)| port.parse::<u16>().ok())
+        .is_none()
+    {
+        field.error("`host:port` is expected here", None);
+        return None;
+    }
+    Some(text)
+}
+
+fn is_pin(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

@@ -1,0 +1,130 @@
+//! The door for lines on the main port: their handshakes, and holding each line until it ends.
+
+use std::sync::Arc;
+
+use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
+use base::supervise::{BoxError, Scope};
+use identity::peer::MachineRole;
+use identity::trust::{ClientCertificates, Trust};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::{DRAIN_LIMIT, Hub, RETURN_SPREAD};
+use crate::line::{
+    Acceptor, AcceptorSettings, Drain, Identify, Lane, Line, Peer, Timing, Welcome, lanes_tls,
+};
+use crate::offers::Offers;
+
+/// Lines at once.
+const LINES_MAX: usize = 20_000;
+
+impl Hub {
+    /// The protocols of lines, for the main listener.
+    ///
+    /// # Errors
+    /// The crypto provider refuses its own defaults.
+    pub fn protocols(self: &Arc<Self>) -> Result<Vec<Protocol>, BoxError> {
+        let tls = lanes_tls(&self.tls(ClientCertificates::Required)?);
+        let protocol = |lane: Lane| {
+            let hub = Arc::clone(self);
+            let take_over = move |stream: TlsStream, remote: Remote, _: Scope| -> Serving {
+                let hub = Arc::clone(&hub);
+                Box::pin(async move { hub.admit(stream, remote).await })
+            };
+            Protocol {
+                name: lane.alpn(),
+                tls: Arc::clone(&tls),
+                take_over: Arc::new(take_over),
+            }
+        };
+        Ok(Lane::ALL.into_iter().map(protocol).collect())
+    }
+
+    async fn admit(self: Arc<Self>, stream: TlsStream, remote: Remote) {
+        // Before the service runs, and after it, there is nobody to hold a line.
+        let Some(acceptor) = self.acceptor.get() else {
+            return;
+        };
+        match acceptor.admit(stream, remote.address).await {
+            Ok(Some(line)) => {
+                let hub = Arc::clone(&self);
+                acceptor
+                    .scope()
+                    .spawn("line to a node", async move { hub.hold(line).await });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let error = crate::line::chain(&error);
+                tracing::warn!(peer = %remote.address, error, "a lane was refused");
+            }
+        }
+    }
+
+    /// Keeps a line among the nodes' until it ends.
+    async fn hold(&self, line: Line) {
+        let node = line.peer().name.clone();
+        let offers = match Offers::ask(&line).await {
+            Ok(offers) => offers,
+            Err(error) => {
+                tracing::warn!(node, error, "what the node offers is not known");
+                Offers::default()
+            }
+        };
+        tracing::info!(
+            node,
+            apps = offers.apps.len(),
+            metrics = offers.metrics.len(),
+            "line to a node"
+        );
+        self.nodes.add(line.clone(), offers);
+        let reason = line.closed().await;
+        self.nodes.remove(&line, &reason);
+        tracing::info!(node, reason, "line to a node ended");
+    }
+
+    pub(super) async fn hold_lines(&self, scope: Scope) -> Result<(), BoxError> {
+        let settings = AcceptorSettings {
+            tls: Arc::new(self.tls(ClientCertificates::Required)?),
+            identify: identify(self.identity.trust()),
+            welcome: Welcome {
+                group: self.identity.cluster().to_owned(),
+                generation: 0,
+                addresses: self.settings.addresses.clone(),
+            },
+            timing: Timing::default(),
+            lines_max: LINES_MAX,
+        };
+        let acceptor = self
+            .acceptor
+            .get_or_init(|| Acceptor::new(settings, scope.clone()));
+        scope.stopping().await;
+        acceptor.close("this proxy stops; another one takes over");
+        for line in acceptor.lines() {
+            let notice = Drain {
+                reason: "the proxy stops".to_owned(),
+                has_successor: true,
+                spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
+            };
+            scope.spawn("drain of a line", async move {
+                line.drain(notice, DRAIN_LIMIT).await;
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Which node a client certificate names.
+fn identify(trust: Trust) -> Identify {
+    Arc::new(move |certificates: &[CertificateDer<'static>]| {
+        let since = base::clock::wall().duration_since(std::time::UNIX_EPOCH);
+        let now = UnixTime::since_unix_epoch(since.unwrap_or_default());
+        let peer = trust.client_of(Some(certificates), now);
+        let machine = peer.and_then(|peer| peer.machine(&[MachineRole::Node]));
+        let machine = machine.map_err(|error| error.to_string())?;
+        Ok(Peer {
+            id: machine.uuid,
+            name: machine.name,
+            role: machine.role.to_string(),
+            cluster: machine.cluster,
+        })
+    })
+}

@@ -1,0 +1,272 @@
+//! Which nodes have a line here, what they offer, and the way to them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::client::{Dial, Dialing};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::line::{Lane, Line, LineStream, OpenRequest, Target, TargetKind};
+use crate::offers::{OfferedMetrics, Offers};
+
+/// The host in the URL of a page that a node offers: the node serves it itself.
+pub const METRICS_HOST: &str = "metrics.node";
+/// The longest wait for a connection through a line.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// Nodes that are remembered after their last line has ended.
+const ABSENT_MAX: usize = 10_000;
+
+/// The nodes.
+#[derive(Debug)]
+pub struct Nodes {
+    table: Mutex<Table>,
+    version: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    present: BTreeMap<String, Vec<Held>>,
+    /// Why the last line of a node ended.
+    absent: BTreeMap<String, String>,
+    /// Which node a page of metrics belongs to, while that node is present: a name can't be taken
+    /// from a node by another one that offers it, too.
+    owners: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Held {
+    line: Line,
+    offers: Offers,
+}
+
+/// A node as it is listed.
+#[derive(Debug, Serialize)]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// `online`, `draining` or `offline`.
+    pub state: &'static str,
+    /// Lines to this proxy.
+    pub lines: usize,
+    /// The last round trip, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Streams that are open now.
+    pub streams: usize,
+    /// Bulk connections that wait to be used.
+    pub bulk_idle: usize,
+    /// Where it comes from.
+    pub remote: Option<String>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// What it offers.
+    pub offers: Offers,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            table: Mutex::default(),
+            version: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Nodes {
+    /// Tells when nodes come, go or offer something else.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// The pages of metrics that nodes offer, each with the node it belongs to.
+    pub fn metrics(&self) -> Vec<(String, OfferedMetrics)> {
+        let table = self.table();
+        let mut all = Vec::new();
+        for (name, held) in &table.present {
+            let offered = held.last().map(|held| &held.offers.metrics);
+            for metrics in offered.into_iter().flatten() {
+                if table.owners.get(&metrics.name) == Some(name) {
+                    all.push((name.clone(), metrics.clone()));
+                }
+            }
+        }
+        all
+    }
+
+    /// All nodes that are or were here.
+    pub fn list(&self) -> Vec<NodeView> {
+        let table = self.table();
+        let present = table.present.iter().map(|(name, held)| view(name, held));
+        let absent = table
+            .absent
+            .iter()
+            .filter(|(name, _)| !table.present.contains_key(*name));
+        let absent = absent.map(|(name, reason)| NodeView {
+            name: name.clone(),
+            state: "offline",
+            lines: 0,
+            round_trip_us: None,
+            streams: 0,
+            bulk_idle: 0,
+            remote: None,
+            last_error: Some(reason.clone()),
+            offers: Offers::default(),
+        });
+        present.chain(absent).collect()
+    }
+
+    /// Opens a connection to something that the node offers.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn open(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        lane: Lane,
+    ) -> Result<LineStream, String> {
+        let line = self.line(node)?;
+        let stream = line.open(request, lane, OPEN_LIMIT).await;
+        stream.map_err(|error| crate::line::chain(&error))
+    }
+
+    pub(super) fn add(&self, line: Line, offers: Offers) {
+        let mut table = self.table();
+        let name = line.peer().name.clone();
+        table.absent.remove(&name);
+        for metrics in &offers.metrics {
+            let owner = table
+                .owners
+                .entry(metrics.name.clone())
+                .or_insert_with(|| name.clone());
+            if *owner != name {
+                tracing::warn!(
+                    metrics = metrics.name,
+                    node = name,
+                    owner = *owner,
+                    "a page that another node offers already; it is not taken"
+                );
+            }
+        }
+        table
+            .present
+            .entry(name)
+            .or_default()
+            .push(Held { line, offers });
+        drop(table);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn remove(&self, line: &Line, reason: &str) {
+        let mut table = self.table();
+        let name = &line.peer().name;
+        let is_gone = table.present.get_mut(name).is_some_and(|held| {
+            held.retain(|held| held.line.id() != line.id());
+            held.is_empty()
+        });
+        if is_gone {
+            table.present.remove(name);
+            table.owners.retain(|_, owner| owner != name);
+            if table.absent.len() < ABSENT_MAX {
+                table.absent.insert(name.clone(), reason.to_owned());
+            }
+        }
+        drop(table);
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// The newest line of a node that takes something new.
+    fn line(&self, node: &str) -> Result<Line, String> {
+        let table = self.table();
+        let Some(held) = table.present.get(node) else {
+            return Err(match table.absent.get(node) {
+                Some(reason) => format!("node {node} is offline: its last line ended: {reason}"),
+                None => format!(
+                    "node {node} is offline: it has no line to this proxy; is landline running there, and did it join?"
+                ),
+            });
+        };
+        let mut newest_first = held.iter().rev().map(|held| &held.line);
+        let fit = newest_first.find(|line| !line.is_closed() && !line.state().is_draining);
+        let any = held.last().map(|held| &held.line);
+        fit.or(any)
+            .cloned()
+            .ok_or_else(|| format!("node {node} is offline"))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn view(name: &str, held: &[Held]) -> NodeView {
+    let states: Vec<_> = held.iter().map(|held| held.line.state()).collect();
+    let last = states.last();
+    let is_draining = states.iter().all(|state| state.is_draining);
+    let round_trip = last.and_then(|state| state.round_trip);
+    NodeView {
+        name: name.to_owned(),
+        state: if is_draining { "draining" } else { "online" },
+        lines: held.len(),
+        round_trip_us: round_trip.and_then(|trip| u64::try_from(trip.as_micros()).ok()),
+        streams: states
+            .iter()
+            .map(|state| state.control_streams + state.interactive_streams + state.bulk_busy)
+            .sum(),
+        bulk_idle: states.iter().map(|state| state.bulk_idle).sum(),
+        remote: last.map(|state| state.remote.to_string()),
+        last_error: last.and_then(|state| state.last_error.clone()),
+        offers: held
+            .last()
+            .map(|held| held.offers.clone())
+            .unwrap_or_default(),
+    }
+}
+
+/// The way to what one node offers, for clients that know URLs.
+#[derive(Debug)]
+struct WayTo {
+    nodes: Arc<Nodes>,
+    node: String,
+}
+
+/// Gives clients the way to nodes.
+#[derive(Debug)]
+pub struct Ways(pub Arc<Nodes>);
+
+impl base::client::Nodes for Ways {
+    fn way_to(&self, node: &str) -> Arc<dyn Dial> {
+        Arc::new(WayTo {
+            nodes: Arc::clone(&self.0),
+            node: node.to_owned(),
+        })
+    }
+}
+
+impl Dial for WayTo {
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a> {
+        let (kind, name) = if host == METRICS_HOST {
+            (TargetKind::Metrics, String::new())
+        } else {
+            (TargetKind::Address, format!("{host}:{port}"))
+        };
+        let target = Target {
+            kind,
+            name,
+            node: None,
+        };
+        let request = OpenRequest {
+            target,
+            client: None,
+            user: None,
+        };
+        Box::pin(async move {
+            let stream = self
+                .nodes
+                .open(&self.node, &request, Lane::Interactive)
+                .await?;
+            Ok(Box::new(stream) as base::duplex::BoxDuplex)
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! The role `node`: becomes a member of the cluster, keeps lines to its proxies, and serves over them
+//! what the configuration offers.
+
+mod credentials;
+mod enrol;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use base::health::ComponentHandle;
+use base::secret::Secret;
+use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use identity::Identity;
+use identity::own_certificate::OwnCertificate;
+use identity::peer::{MachineRole, Peer as CertificatePeer};
+use identity::trust::Trust;
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+
+use crate::agent::{Agent, AgentSettings, DIALS_MAX, PoolSettings, Strategy};
+use crate::config::{JoinConfig, NodeConfig};
+use crate::hub;
+use crate::line::{Connector, ConnectorSettings, Egress, Identify, Peer, Timing};
+use crate::offers::{OfferedApp, OfferedMetrics, Offers};
+use credentials::Credentials;
+
+/// How long open streams may go on when the node stops.
+const DRAIN_LIMIT: Duration = Duration::from_hours(30);
+/// How often it is looked whether the certificate should be renewed.
+const RENEW_INTERVAL: Duration = Duration::from_mins(1);
+/// Bulk connections dialled ahead for each line.
+const BULK_IDLE: usize = 2;
+const TRY_AGAIN: Restart = Restart::OnFailure {
+    first: Duration::from_secs(1),
+    ceiling: Duration::from_secs(30),
+};
+
+/// How the node becomes a member.
+#[derive(Debug, Clone)]
+pub enum Enrolment {
+    /// With a token, at a hub elsewhere.
+    Remote {
+        /// Where, and how the hub is recognised.
+        join: JoinConfig,
+        /// The token; none when the node is a member already.
+        token: Option<Secret>,
+    },
+    /// The hub is this very process.
+    Local(Identity),
+}
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct NodeParts {
+    /// What it is and offers.
+    pub config: NodeConfig,
+    /// Its name in the cluster.
+    pub name: String,
+    /// How it becomes a member.
+    pub enrolment: Enrolment,
+    /// Where proxies are, `host:port`.
+    pub proxies: Vec<String>,
+    /// The way out of this network.
+    pub egress: Egress,
+    /// Where it keeps key and certificate.
+    pub data_dir: PathBuf,
+    /// Its pages of metrics, and the server of them.
+    pub metrics: NodeMetrics,
+    /// Tells `/readyz`.
+    pub component: ComponentHandle,
+}
+
+/// Pages of metrics that a node serves itself.
+#[derive(Debug, Clone, Default)]
+pub struct NodeMetrics {
+    /// The pages.
+    pub offered: Vec<OfferedMetrics>,
+    /// Serves `/metrics/<name>`.
+    pub router: Router,
+    /// `host:port` of what they are made of: what the hub may dial to log in there itself.
+    pub addresses: Vec<String>,
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    parts: NodeParts,
+    own: OwnCertificate,
+    /// Of the service while it runs: what serves over lines lives in it.
+    scope: Mutex<Option<Scope>>,
+}
+
+impl Node {
+    /// A node that is not running yet.
+    pub fn new(parts: NodeParts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            own: OwnCertificate::new(),
+            scope: Mutex::default(),
+        })
+    }
+
+    /// The service that it is. It joins when it has to, again and again while the hub can't be
+    /// reached.
+    pub fn service(self: &Arc<Self>) -> Service {
+        let node = Arc::clone(self);
+        Service::restarting("node", Criticality::Plain, TRY_AGAIN, move |scope| {
+            let node = Arc::clone(&node);
+            async move { node.run(scope).await }
+        })
+    }
+
+    async fn run(self: Arc<Self>, scope: Scope) -> Result<(), BoxError> {
+        *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = Some(scope.clone());
+        let credentials = tokio::select! {
+            credentials = self.credentials(&scope) => credentials,
+            () = scope.stopping() => return Ok(()),
+        };
+        let credentials = credentials.inspect_err(|error| {
+            self.parts
+                .component
+                .degraded(&base::client::chain(&**error));
+        })?;
+        let trust = Trust::new(credentials.member.trust.clone())?;
+        self.own
+            .install(&credentials.member.certificate, &credentials.key)?;
+        tracing::info!(
+            node = credentials.member.name,
+            uuid = credentials.member.uuid,
+            "a member of the cluster"
+        );
+        self.parts.component.ok();
+        let agent = self.agent(&trust, &credentials)?;
+        let renewing = Arc::clone(&self);
+        let renewing_scope = scope.clone();
+        scope.spawn("renewal of the node's certificate", async move {
+            renewing
+                .keep_renewed(credentials, trust, renewing_scope)
+                .await;
+        });
+        agent.run(scope).await
+    }
+
+    /// Those that are kept, or new ones.
+    async fn credentials(&self, scope: &Scope) -> Result<Credentials, BoxError> {
+        let folder = &self.parts.data_dir;
+        if let Some(kept) = credentials::load(folder)? {
+            if kept.member.name != self.parts.name {
+                tracing::warn!(
+                    kept = kept.member.name,
+                    configured = self.parts.name,
+                    "the node keeps the name that it joined with; remove the folder `node` of the data directory to join anew"
+                );
+            }
+            return Ok(kept);
+        }
+        let fresh = self.enrol(scope).await?;
+        credentials::save(folder, &fresh)?;
+        Ok(fresh)
+    }
+
+    fn agent(
+        self: &Arc<Self>,
+        trust: &Trust,
+        credentials: &Credentials,
+    ) -> Result<Agent, BoxError> {
+        let tls = ClientConfig::builder_with_provider(base::tls::provider())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(trust.server_verifier(&[MachineRole::Proxy], None))
+            .with_client_cert_resolver(Arc::new(self.own.clone()));
+        let connector = Connector::new(ConnectorSettings {
+            tls: Arc::new(tls),
+            outer_tls: None,
+            identify: identify(credentials.member.trust.cluster.clone()),
+            egress: self.parts.egress.clone(),
+            timing: Timing::default(),
+            bulk_idle: BULK_IDLE,
+        });
+        let settings = AgentSettings {
+            pool: PoolSettings {
+                agent: credentials.member.uuid.clone(),
+                strategy: Strategy::Mesh,
+                seeds: self.parts.proxies.clone(),
+                dials_max: DIALS_MAX,
+                random_seed: fastrand::u64(..),
+            },
+            cluster: credentials.member.trust.cluster.clone(),
+            // Nobody signs announcements yet: the proxies are those of the configuration.
+            verify: Arc::new(|_, _| false),
+            drain_limit: DRAIN_LIMIT,
+        };
+        Ok(Agent::new(settings, connector, serve::handler(self)))
+    }
+
+    /// What it tells proxies that it offers.
+    fn offers(&self) -> Offers {
+        let apps = self.parts.config.apps.iter().map(|app| OfferedApp {
+            name: app.name.clone(),
+            is_http: matches!(app.at, crate::config::AppAddress::Url(_)),
+        });
+        Offers {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            apps: apps.collect(),
+            metrics: self.parts.metrics.offered.clone(),
+        }
+    }
+
+    async fn keep_renewed(&self, mut credentials: Credentials, trust: Trust, scope: Scope) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(RENEW_INTERVAL) => {}
+                () = scope.stopping() => return,
+            }
+            let now = hub::unix_milliseconds();
+            if self
+                .own
+                .renew_at(fastrand::f64())
+                .is_some_and(|at| at > now)
+            {
+                continue;
+            }
+            match self.renew(&credentials, &trust, &scope).await {
+                Ok(member) => credentials.member = member,
+                Err(error) => {
+                    let error = base::client::chain(&*error);
+                    tracing::warn!(error, "the node's certificate could not be renewed yet");
+                }
+            }
+        }
+    }
+
+    fn scope(&self) -> Option<Scope> {
+        self.scope
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        self.parts.config.labels.clone()
+    }
+}
+
+/// Which proxy a server certificate names.
+fn identify(cluster: String) -> Identify {
+    Arc::new(move |certificates: &[CertificateDer<'static>]| {
+        let first = certificates.first().ok_or("no certificate was presented")?;
+        let peer = CertificatePeer::from_certificate(first, &cluster);
+        let machine = peer.and_then(|peer| peer.machine(&[MachineRole::Proxy]));
+        let machine = machine.map_err(|error| error.to_string())?;
+        Ok(Peer {
+            id: machine.uuid,
+            name: machine.name,
+            role: machine.role.to_string(),
+            cluster: machine.cluster,
+        })
+    })
+}
