@@ -17,7 +17,7 @@ use base::events::Topic;
 use base::files;
 use base::handover::{self, Inherited, Replacement};
 use base::health::Health;
-use base::http::{Access, Routes, Server, ServerLimits};
+use base::http::{Access, Protocol, Routes, Server, ServerLimits};
 use base::listeners::Listeners;
 use base::notify::Notifier;
 use base::pid_file::PidFile;
@@ -27,9 +27,13 @@ use base::supervise::{BoxError, Criticality, Service, Supervisor};
 use base::telemetry::{self, Metrics};
 use base::tls;
 use base::unix_signals::Signals;
+use identity::Identity;
 use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
 use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
+use reach::hub::{Hub, Ways};
 
+use crate::admin;
+use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
@@ -107,7 +111,7 @@ struct Start<'a> {
 }
 
 async fn run(start: &Start<'_>, inherited: Inherited) -> u8 {
-    let program = match build(start, inherited) {
+    let program = match build(start, inherited).await {
         Ok(program) => program,
         Err(error) => {
             tracing::error!(error = %base::client::chain(&*error), "can't start");
@@ -149,9 +153,12 @@ struct Parts<'a> {
     addresses: BTreeMap<&'static str, SocketAddr>,
     is_replacement: bool,
     routes: Vec<RouteRow>,
+    identity: Option<Identity>,
+    hub: Option<Arc<Hub>>,
+    protocols: Vec<Protocol>,
 }
 
-fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
+async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
     let Start {
         config,
         loaded,
@@ -184,14 +191,20 @@ fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
         addresses: BTreeMap::new(),
         is_replacement,
         routes: Vec::new(),
+        hub: None,
+        identity: None,
+        protocols: Vec::new(),
     };
     web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
     let main = parts.bind("main", config.listen, "listen")?;
     let mut ready = vec![MAIN_LISTENS.name()];
-    let mut routes = Routes::default();
+    let mut routes = parts.build_hub().await?;
     let mut gateway = None;
     for role in ROLES.iter().filter(|row| config.roles.contains(&row.role)) {
         match role.role {
+            // The hub is there already: the others need it.
+            Role::Auth | Role::Proxy => {}
+            Role::Node => parts.build_node()?,
             Role::Gateway => {
                 let built = parts.build_gateway(&mut ready)?;
                 routes = routes.merge(built.routes());
@@ -270,7 +283,11 @@ impl Parts<'_> {
             listener,
             router: routes.into_router(),
             tls: if is_main { self.tls.clone() } else { None },
-            protocols: Vec::new(),
+            protocols: if is_main {
+                std::mem::take(&mut self.protocols)
+            } else {
+                Vec::new()
+            },
             limits: ServerLimits {
                 plain_for_loopback_only: is_main,
                 ..ServerLimits::default()
@@ -298,20 +315,79 @@ impl Parts<'_> {
         self.supervisor.register(service);
     }
 
+    /// The roles `auth` and `proxy`: their paths, and the TLS of the main listener.
+    async fn build_hub(&mut self) -> Result<Routes, BoxError> {
+        let has = |role| self.config.roles.contains(&role);
+        if !has(Role::Auth) && !has(Role::Proxy) {
+            return Ok(Routes::default());
+        }
+        let main = self
+            .addresses
+            .get("main")
+            .copied()
+            .unwrap_or(self.config.listen);
+        let identity =
+            cluster::open_identity(self.config, self.environment, &self.supervisor).await?;
+        let access = admin::access(&self.config.data_dir, &random_token()?)?;
+        let public = self.config.cluster.public_addr.clone();
+        let public = public.unwrap_or_else(|| main.to_string());
+        let mut routes = admin::routes(&identity, &public, &access);
+        if has(Role::Proxy) {
+            let hub =
+                cluster::open_hub(self.config, identity.clone(), main, &self.supervisor).await?;
+            routes = routes
+                .merge(hub.routes())
+                .merge(admin::node_routes(&hub.nodes(), &access));
+            self.protocols = hub.protocols()?;
+            if self.tls.is_none() {
+                self.tls = Some(hub.web_tls()?);
+            }
+            self.hub = Some(hub);
+        }
+        self.identity = Some(identity);
+        Ok(routes)
+    }
+
+    fn build_node(&mut self) -> Result<(), BoxError> {
+        let main = self
+            .addresses
+            .get("main")
+            .copied()
+            .unwrap_or(self.config.listen);
+        let identity = self.hub.as_ref().map(|hub| hub.identity().clone());
+        cluster::build_node(NodeBuild {
+            config: self.config,
+            environment: self.environment,
+            supervisor: &self.supervisor,
+            health: &self.health,
+            folder: self.origin.folder.clone(),
+            local: identity.map(|identity| (identity, main)),
+        })
+    }
+
     fn build_gateway(&mut self, ready: &mut Vec<&'static str>) -> Result<Arc<Gateway>, BoxError> {
         let config = self.config.gateway.clone();
         let listen = config.listen;
         let parts = GatewayParts {
             supervisor: self.supervisor.clone(),
             metrics: self.metrics.clone(),
+            name: TARGETS_READY.name(),
+            ready: &TARGETS_READY,
             component: self.health.component("gateway"),
             environment: self.environment.variables.clone(),
             folder: self.origin.folder.clone(),
             data_dir: self.config.data_dir.clone(),
-            nodes: None,
+            nodes: self
+                .hub
+                .as_ref()
+                .map(|hub| Arc::new(Ways(hub.nodes())) as _),
             is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;
+        if let Some(hub) = &self.hub {
+            let service = cluster::offer_metrics(Arc::clone(&gateway), hub.nodes());
+            self.supervisor.register(service);
+        }
         ready.push(TARGETS_READY.name());
         self.supervisor.register(gateway.service());
         if let Some(address) = listen {

@@ -1,6 +1,8 @@
 //! The configuration of the whole program: file → problems or a validated value. The sections of
 //! the roles are read by the crates that own them.
 
+pub(crate) mod cluster;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use base::files;
 use base::handover::REPLACEMENT_LIMIT;
 use base::secret::SecretSource;
 use base::telemetry::LogFormat;
+use cluster::ClusterConfig;
 use observe::gateway::config::GatewayConfig;
 use serde::{Serialize, Serializer};
 
@@ -22,8 +25,6 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(crate) const DEFAULT_FILE: &str = "landline.yaml";
 /// The token of our own metrics, in the data directory.
 pub(crate) const METRICS_TOKEN_FILE: &str = "metrics.token";
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3080);
 
 /// The validated configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +45,9 @@ pub(crate) struct Config {
     pub(crate) metrics: MetricsConfig,
     /// Limits of replacement.
     pub(crate) process: ProcessConfig,
+    /// The cluster and this process's place in it.
+    #[serde(flatten)]
+    pub(crate) cluster: ClusterConfig,
     /// The role `gateway`.
     pub(crate) gateway: GatewayConfig,
 }
@@ -244,11 +248,14 @@ impl Config {
         let gateway = section
             .optional("gateway")
             .and_then(|field| GatewayConfig::read(&field));
+        let roles = roles.unwrap_or_else(|| ROLES.iter().map(|row| row.role).collect());
+        let cluster = ClusterConfig::read(&mut section, &roles);
         section.finish();
+        let default_listen = cluster.default_listen();
         Some(Self {
-            roles: roles.unwrap_or_else(|| ROLES.iter().map(|row| row.role).collect()),
+            roles,
             data_dir,
-            listen: listen.unwrap_or(DEFAULT_LISTEN),
+            listen: listen.unwrap_or(default_listen),
             tls,
             pid_file,
             log: log.unwrap_or_else(default_log),
@@ -256,6 +263,7 @@ impl Config {
             process: ProcessConfig {
                 replacement_timeout: process.unwrap_or(REPLACEMENT_LIMIT),
             },
+            cluster,
             gateway: gateway.unwrap_or_default(),
         })
     }

@@ -1,7 +1,9 @@
 //! The program `landline`: reads the command line and hands over to the command.
 
+mod admin;
 mod boot;
 mod cli;
+mod cluster;
 mod commands;
 mod config;
 mod environment;

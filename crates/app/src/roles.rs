@@ -6,6 +6,12 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
+    /// The authority of the cluster.
+    Auth,
+    /// The public door, where lines end.
+    Proxy,
+    /// A machine that dials out.
+    Node,
     /// Metrics behind a login.
     Gateway,
 }
@@ -22,8 +28,25 @@ pub(crate) struct RoleRow {
 }
 
 /// All roles. Without a configuration all of them run.
-pub(crate) const ROLES: [RoleRow; 1] = [RoleRow {
-    role: Role::Gateway,
-    name: "gateway",
-    about: "logs in to metrics for Prometheus",
-}];
+pub(crate) const ROLES: [RoleRow; 4] = [
+    RoleRow {
+        role: Role::Auth,
+        name: "auth",
+        about: "lets machines and people in: certificates, join tokens, audit",
+    },
+    RoleRow {
+        role: Role::Proxy,
+        name: "proxy",
+        about: "ends the lines of machines that can only dial out",
+    },
+    RoleRow {
+        role: Role::Node,
+        name: "node",
+        about: "dials a proxy and offers what is on this machine",
+    },
+    RoleRow {
+        role: Role::Gateway,
+        name: "gateway",
+        about: "logs in to metrics for Prometheus",
+    },
+];

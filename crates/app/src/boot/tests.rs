@@ -6,9 +6,9 @@ use std::path::Path;
 use super::*;
 
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
-/// `public` says nothing that needs protection, `local` is loopback only, `granted` is loopback or
+/// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
 /// whom the configuration lets in.
-const ROUTES: [RouteRow; 17] = [
+const ROUTES: [RouteRow; 23] = [
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -23,9 +23,15 @@ const ROUTES: [RouteRow; 17] = [
     ["main.listener", "GET", "/metrics", "granted"],
     ["main.listener", "GET", "/metrics/{name}", "granted"],
     ["main.listener", "GET", "/readyz", "public"],
+    ["main.listener", "GET", "/v1/audit", "granted"],
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["main.listener", "GET", "/v1/nodes", "granted"],
+    ["main.listener", "GET", "/v1/tokens", "granted"],
     ["main.listener", "POST", "/-/reload", "local"],
+    ["main.listener", "POST", "/v1/join", "public"],
+    ["main.listener", "POST", "/v1/renew", "public"],
+    ["main.listener", "POST", "/v1/tokens", "granted"],
 ];
 
 fn environment(folder: &Path) -> Environment {
@@ -52,7 +58,7 @@ async fn every_route_is_known_with_its_policy() {
         environment: &environment,
         started: clock::now(),
     };
-    let program = build(&start, inherited).expect("built");
+    let program = build(&start, inherited).await.expect("built");
     let mut rows = program.routes;
     rows.sort_unstable();
     assert_eq!(rows, ROUTES);

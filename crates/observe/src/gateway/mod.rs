@@ -50,6 +50,10 @@ pub struct GatewayParts {
     pub supervisor: Supervisor,
     /// Where its own metrics go.
     pub metrics: Metrics,
+    /// The name of its service.
+    pub name: &'static str,
+    /// Told when the targets are known.
+    pub ready: &'static Topic<()>,
     /// Tells `/readyz`.
     pub component: ComponentHandle,
     /// The environment, for `{env: NAME}`.
@@ -77,6 +81,8 @@ pub struct Gateway {
     names_twice: Mutex<Vec<String>>,
     metrics: GatewayMetrics,
     target_parts: TargetParts,
+    name: &'static str,
+    ready: &'static Topic<()>,
     component: ComponentHandle,
     environment: BTreeMap<String, String>,
     folder: PathBuf,
@@ -110,6 +116,8 @@ impl Gateway {
             rebuilding: Mutex::default(),
             registry,
             metrics,
+            name: parts.name,
+            ready: parts.ready,
             component: parts.component,
             environment: parts.environment,
             folder: parts.folder,
@@ -122,17 +130,13 @@ impl Gateway {
     /// The service that keeps the targets up to date.
     pub fn service(self: &Arc<Self>) -> Service {
         let gateway = Arc::clone(self);
-        Service::new(
-            "gateway.targets",
-            Criticality::Critical,
-            move |scope| async move {
-                let was_ready = gateway.keep_up(scope).await;
-                if !was_ready && gateway.is_replacement {
-                    gateway.tell_unread();
-                }
-                Ok(())
-            },
-        )
+        Service::new(self.name, Criticality::Critical, move |scope| async move {
+            let was_ready = gateway.keep_up(scope).await;
+            if !was_ready && gateway.is_replacement {
+                gateway.tell_unread();
+            }
+            Ok(())
+        })
     }
 
     /// The paths it serves.
@@ -202,7 +206,7 @@ impl Gateway {
                 is_ready = self.has_its_targets();
                 if is_ready {
                     self.component.ok();
-                    scope.bus().publish(&TARGETS_READY, ());
+                    scope.bus().publish(self.ready, ());
                 }
             }
             is_first = false;

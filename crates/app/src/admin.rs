@@ -1,0 +1,156 @@
+//! The paths with which an operator runs the cluster, and the token that lets the command line of
+//! this machine use them: whoever may read the data directory may.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use base::error::Class;
+use base::files;
+use base::http::{Access, Peer, Policy, Routes, error_response, read_body};
+use base::secret::SecretSource;
+use base::supervise::BoxError;
+use identity::audit::{Caller, Query};
+use identity::names::Labels;
+use identity::peer::MachineRole;
+use identity::tokens::NewToken;
+use identity::{Identity, IdentityError};
+use reach::hub::Nodes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// The file of the token, in the data directory.
+pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
+/// The largest request.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Whom the audit log names when the command line of this machine asks.
+const LOCAL_ADMIN: &str = "local-admin";
+
+/// What `landline tokens add` asks for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddToken {
+    /// As what machines may join.
+    pub(crate) roles: Vec<MachineRole>,
+    /// How long, in seconds.
+    pub(crate) ttl_seconds: u64,
+    /// How many.
+    pub(crate) uses: i64,
+    /// Under which name only; empty for any.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Labels that they get.
+    #[serde(default)]
+    pub(crate) labels: Labels,
+}
+
+/// Who may use these paths. The token is made anew at each start.
+pub(crate) fn access(data_dir: &Path, token: &str) -> Result<Arc<Access>, BoxError> {
+    let path = data_dir.join(ADMIN_TOKEN_FILE);
+    files::write_whole(&path, token.as_bytes(), 0o600)?;
+    let tokens = [SecretSource::File(path)];
+    let access = Access::new(&tokens, Vec::new(), &std::collections::BTreeMap::new())?;
+    Ok(Arc::new(access.and_of_loopback()))
+}
+
+/// Paths about the cluster.
+pub(crate) fn routes(identity: &Identity, public: &str, access: &Arc<Access>) -> Routes {
+    let policy = || Policy::Granted(Arc::clone(access));
+    let (adding, listing, reading) = (identity.clone(), identity.clone(), identity.clone());
+    let public = public.to_owned();
+    Routes::default()
+        .post("/v1/tokens", policy(), move |request: Request| async move {
+            let added = add_token(&adding, &public, request).await;
+            added.unwrap_or_else(|refusal| refusal)
+        })
+        .get("/v1/tokens", policy(), move || async move {
+            let tokens = listing.tokens().list().await;
+            tokens.map_or_else(|error| refuse(&error), |tokens| axum::Json(json!({"tokens": tokens})).into_response())
+        })
+        .get("/v1/audit", policy(), move |query: axum::extract::Query<AuditQuery>| async move {
+            audit(&reading, query.0).await
+        })
+}
+
+/// Paths about the nodes.
+pub(crate) fn node_routes(nodes: &Arc<Nodes>, access: &Arc<Access>) -> Routes {
+    let listed = Arc::clone(nodes);
+    Routes::default().get(
+        "/v1/nodes",
+        Policy::Granted(Arc::clone(access)),
+        move || async move { axum::Json(json!({"nodes": listed.list()})) },
+    )
+}
+
+/// What of the audit log is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuditQuery {
+    kind: String,
+    actor: String,
+    target: String,
+    outcome: String,
+    cursor: Option<i64>,
+    limit: i64,
+}
+
+async fn audit(identity: &Identity, query: AuditQuery) -> Response {
+    let query = Query {
+        kind: query.kind,
+        actor: query.actor,
+        target: query.target,
+        outcome: query.outcome,
+        cursor: query.cursor,
+        limit: query.limit,
+        ..Query::default()
+    };
+    match identity.audit().query(&query).await {
+        Ok(events) => {
+            let next = events.last().map(|event| event.seq);
+            axum::Json(json!({"events": events, "next": next})).into_response()
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn add_token(
+    identity: &Identity,
+    public: &str,
+    request: Request,
+) -> Result<Response, Response> {
+    let address = request.extensions().get::<Peer>().map(Peer::ip);
+    let body = read_body(request.into_body(), BODY_BYTES_MAX).await;
+    let body = body.map_err(|class| error_response(class, "the request can't be read"))?;
+    let wanted: AddToken = serde_json::from_slice(&body)
+        .map_err(|error| error_response(Class::Invalid, error.to_string()))?;
+    let caller = Caller::user(LOCAL_ADMIN, address);
+    let token = NewToken {
+        roles: wanted.roles,
+        name: wanted.name,
+        labels: wanted.labels,
+        uses: wanted.uses,
+        life: Duration::from_secs(wanted.ttl_seconds),
+    };
+    let issued = identity.tokens().add(&caller, &token).await;
+    let issued = issued.map_err(|error| refuse(&error))?;
+    let answer = json!({
+        "id": issued.id,
+        "token": issued.secret.expose(),
+        "expires_at": issued.expires_at,
+        "ca_pin": issued.pins.join(","),
+        "proxy": public,
+    });
+    Ok(axum::Json(answer).into_response())
+}
+
+fn refuse(error: &IdentityError) -> Response {
+    if error.class() == Class::Internal {
+        tracing::error!(
+            error = base::client::chain(error),
+            "a request about the cluster failed"
+        );
+    }
+    error_response(error.class(), error.to_string())
+}

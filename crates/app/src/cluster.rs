@@ -1,0 +1,236 @@
+//! Builds the roles of the cluster: the hub (`auth` and `proxy`) and the node, and ties the nodes'
+//! metrics to the gateway.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::health::Health;
+use base::supervise::{BoxError, Criticality, Service, Supervisor};
+use base::telemetry::Metrics;
+use base::tls::ClientTls;
+use identity::Identity;
+use observe::gateway::config::{
+    AuthConfig, GatewayConfig, Limits, PartConfig, SessionRules, TargetConfig,
+};
+use observe::gateway::{Gateway, GatewayParts};
+use reach::OfferedMetrics;
+use reach::hub::{Hub, HubSettings, METRICS_HOST, Nodes};
+use reach::line::Egress;
+use reach::node::{Enrolment, Node, NodeMetrics, NodeParts};
+use state::{Location, State};
+
+use crate::config::Config;
+use crate::config::cluster::ClusterConfig;
+use crate::environment::Environment;
+
+/// The pages of metrics that the node itself offers are known.
+static NODE_METRICS_READY: base::events::Topic<()> = base::events::Topic::new("node.metrics");
+
+/// Opens the state and the identity of the cluster in it.
+pub(crate) async fn open_identity(
+    config: &Config,
+    environment: &Environment,
+    supervisor: &Supervisor,
+) -> Result<Identity, BoxError> {
+    let location = match &config.cluster.state {
+        Some(url) => Location::Postgres(url.resolve(&environment.variables)?),
+        None => Location::Sqlite(ClusterConfig::state_file(&config.data_dir)),
+    };
+    let state = State::open(&location, &[identity::migrations::MIGRATIONS], supervisor).await?;
+    let identity = Identity::open(state, &config.data_dir, &config.cluster.name).await?;
+    supervisor.register(identity.service());
+    Ok(identity)
+}
+
+/// The hub on the main listener at `main`.
+pub(crate) async fn open_hub(
+    config: &Config,
+    identity: Identity,
+    main: SocketAddr,
+    supervisor: &Supervisor,
+) -> Result<Arc<Hub>, BoxError> {
+    let public = config.cluster.public_addr.clone();
+    let host = public.as_deref().and_then(|public| public.rsplit_once(':'));
+    let mut web_names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    web_names.extend(host.map(|(host, _)| host.to_owned()));
+    let settings = HubSettings {
+        name: format!("proxy-{}", host_name()),
+        web_names,
+        addresses: vec![public.unwrap_or_else(|| reachable(main).to_string())],
+    };
+    let hub = Hub::open(identity, settings).await?;
+    for service in hub.services() {
+        supervisor.register(service);
+    }
+    Ok(hub)
+}
+
+/// What a node is built with.
+pub(crate) struct NodeBuild<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) environment: &'a Environment,
+    pub(crate) supervisor: &'a Supervisor,
+    pub(crate) health: &'a Health,
+    pub(crate) folder: PathBuf,
+    /// The hub's identity when it is this very process, and where it listens.
+    pub(crate) local: Option<(Identity, SocketAddr)>,
+}
+
+/// Registers the node.
+pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
+    let NodeBuild {
+        config,
+        environment,
+        supervisor,
+        health,
+        ..
+    } = &build;
+    let cluster = &config.cluster;
+    let variable = |name: &str| {
+        let variables = &environment.variables;
+        let value = variables
+            .get(&name.to_lowercase())
+            .or_else(|| variables.get(name));
+        value.map(String::as_str).unwrap_or_default()
+    };
+    let egress = Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?;
+    let metrics = node_metrics(&build)?;
+    let (enrolment, proxies) = match (&cluster.join, &build.local) {
+        (Some(join), _) => {
+            // Without it a machine that is a member already starts as well.
+            let token = join.token.as_ref();
+            let token = token.and_then(|token| token.resolve(&environment.variables).ok());
+            let proxies = vec![join.proxy.clone()];
+            let join = join.clone();
+            (Enrolment::Remote { join, token }, proxies)
+        }
+        (None, Some((identity, main))) => (
+            Enrolment::Local(identity.clone()),
+            vec![reachable(*main).to_string()],
+        ),
+        (None, None) => return Err("the role `node` needs `join`".into()),
+    };
+    let node = Node::new(NodeParts {
+        name: cluster.node.name.clone().unwrap_or_else(host_name),
+        config: cluster.node.clone(),
+        enrolment,
+        proxies,
+        egress,
+        data_dir: config.data_dir.clone(),
+        metrics,
+        component: health.component("node"),
+    });
+    supervisor.register(node.service());
+    Ok(())
+}
+
+/// The node's own pages of metrics: an engine like the gateway's, which serves lines only.
+fn node_metrics(build: &NodeBuild<'_>) -> Result<NodeMetrics, BoxError> {
+    let targets = build.config.cluster.metrics.clone();
+    let offered = targets.iter().map(|target| OfferedMetrics {
+        name: target.name.clone(),
+        labels: target.labels.clone(),
+    });
+    let addresses = targets.iter().flat_map(|target| &target.parts).map(|part| {
+        let port = part.url.port_or_known_default().unwrap_or(80);
+        format!("{}:{port}", part.url.host_str().unwrap_or_default())
+    });
+    let (offered, addresses) = (offered.collect(), addresses.collect());
+    let parts = GatewayParts {
+        supervisor: build.supervisor.clone(),
+        // Not among the process's own: the gateway of the same process counts there.
+        metrics: Metrics::default(),
+        name: "node.metrics",
+        ready: &NODE_METRICS_READY,
+        component: build.health.component("node.metrics"),
+        environment: build.environment.variables.clone(),
+        folder: build.folder.clone(),
+        data_dir: build.config.data_dir.join("node"),
+        nodes: None,
+        is_replacement: false,
+    };
+    let config = GatewayConfig {
+        targets,
+        ..GatewayConfig::default()
+    };
+    let engine = Gateway::build(config, parts)?;
+    build.supervisor.register(engine.service());
+    Ok(NodeMetrics {
+        offered,
+        router: engine.routes().into_router(),
+        addresses,
+    })
+}
+
+/// The service that makes the metrics that nodes offer targets of the gateway.
+pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service {
+    Service::new(
+        "gateway.nodes",
+        Criticality::Plain,
+        move |scope| async move {
+            let mut changed = nodes.watch();
+            loop {
+                changed.mark_unchanged();
+                gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
+                tokio::select! {
+                    outcome = changed.changed() => outcome?,
+                    () = scope.stopping() => return Ok(()),
+                }
+            }
+        },
+    )
+}
+
+/// The target of a page that a node serves itself.
+fn target((node, offered): (String, OfferedMetrics)) -> Option<TargetConfig> {
+    let name = &offered.name;
+    if let Some(reason) = observe::gateway::config::refuse_name(name) {
+        tracing::warn!(node, reason, "a page of metrics is not taken for its name");
+        return None;
+    }
+    let page = url::Url::parse(&format!("http://{METRICS_HOST}/metrics/{name}")).ok()?;
+    let mut labels = offered.labels;
+    labels
+        .entry("node".to_owned())
+        .or_insert_with(|| node.clone());
+    Some(TargetConfig {
+        name: offered.name,
+        labels,
+        parts: vec![PartConfig::whole(page)],
+        health: None,
+        via: Some(node),
+        auth: AuthConfig::None,
+        session: SessionRules::default(),
+        tls: ClientTls::default(),
+        login_tls: ClientTls::default(),
+        limits: Limits::default(),
+        unconfigured: None,
+    })
+}
+
+/// An address that this machine itself can dial.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        return SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    }
+    address
+}
+
+/// The first label of the host's name, in the letters that names may have.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy().to_lowercase();
+    let first = name.split('.').next().unwrap_or_default();
+    let fit: String = first
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(40)
+        .collect();
+    let fit = fit.trim_matches('-');
+    if fit.is_empty() {
+        "host".to_owned()
+    } else {
+        fit.to_owned()
+    }
+}
