@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use base::process::exit_code;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::commands::cluster;
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -29,6 +30,23 @@ enum Command {
     },
     /// Show how a running landline is
     Status(Question),
+    /// Let machines join
+    Tokens {
+        #[command(subcommand)]
+        command: TokensCommand,
+    },
+    /// The machines that have lines to this hub
+    Nodes {
+        #[command(subcommand)]
+        command: ListCommand,
+    },
+    /// The applications that nodes offer
+    Apps {
+        #[command(subcommand)]
+        command: ListCommand,
+    },
+    /// Print the audit log of the cluster
+    Audit(AuditArguments),
     /// Make a running landline read its configuration again
     Reload(ConfigFile),
     /// Show the version
@@ -50,6 +68,61 @@ enum Command {
 enum ConfigCommand {
     /// Show the effective configuration, or everything that is wrong with it
     Check(Question),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokensCommand {
+    /// Make a token, and print what to do with it
+    Add(AddTokenArguments),
+    /// List the tokens that can still be used
+    Ls(Question),
+}
+
+#[derive(Debug, Subcommand)]
+enum ListCommand {
+    /// List them
+    Ls(Question),
+}
+
+/// What a new token allows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddTokenArguments {
+    /// As what the machine joins
+    #[arg(long, required = true, value_parser = ["node"])]
+    pub(crate) role: Vec<String>,
+    /// How long it can be used
+    #[arg(long, default_value = "1h")]
+    pub(crate) ttl: String,
+    /// How many machines may join with it
+    #[arg(long, default_value_t = 1)]
+    pub(crate) uses: i64,
+    /// The only name that a machine may join under
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A label that the machine gets and can't change, NAME=VALUE
+    #[arg(long)]
+    pub(crate) label: Vec<String>,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+/// Which events.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArguments {
+    /// Only this kind, such as `node.join`; `node.` for all that begin with it
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only what this one did, such as `user:ada`
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Only what was done to this, such as `node:<uuid>`
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Only `success`, `refused` or `failed`
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+    #[command(flatten)]
+    pub(crate) question: Question,
 }
 
 /// Which configuration.
@@ -103,6 +176,17 @@ pub(crate) fn run() -> ExitCode {
             command: ConfigCommand::Check(question),
         } => commands::check(&question, &environment),
         Command::Status(question) => commands::status(&question, &environment),
+        Command::Tokens { command } => match command {
+            TokensCommand::Add(arguments) => cluster::add_token(&arguments, &environment),
+            TokensCommand::Ls(question) => cluster::list_tokens(&question, &environment),
+        },
+        Command::Nodes {
+            command: ListCommand::Ls(question),
+        } => cluster::list_nodes(&question, &environment),
+        Command::Apps {
+            command: ListCommand::Ls(question),
+        } => cluster::list_apps(&question, &environment),
+        Command::Audit(arguments) => cluster::audit(&arguments, &environment),
         Command::Reload(file) => commands::reload(&file, &environment),
         Command::Version { json } => commands::version(json),
         Command::Completions { shell } => commands::completions(shell, &mut Cli::command()),

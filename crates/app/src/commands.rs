@@ -5,8 +5,11 @@
     reason = "answers go to the terminal"
 )]
 
+pub(crate) mod cluster;
+
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -78,7 +81,7 @@ pub(crate) fn refuse(loaded: &Loaded, is_json: bool) -> ExitCode {
 
 /// `landline status`
 pub(crate) fn status(question: &Question, environment: &Environment) -> ExitCode {
-    let answer = with_running(question.config.as_deref(), environment, |address| {
+    let answer = with_running(question.config.as_deref(), environment, |address, _| {
         ask(address, "GET", "/readyz")
     });
     let answer = answer.and_then(|(_, body)| {
@@ -124,7 +127,7 @@ fn plain(value: &Value) -> String {
 
 /// `landline reload`
 pub(crate) fn reload(file: &ConfigFile, environment: &Environment) -> ExitCode {
-    let answer = with_running(file.config.as_deref(), environment, |address| {
+    let answer = with_running(file.config.as_deref(), environment, |address, _| {
         ask(address, "POST", "/-/reload")
     });
     match answer {
@@ -174,9 +177,9 @@ pub(crate) fn manual(command: clap::Command) -> ExitCode {
 
 /// Finds the process that runs with a configuration by what it wrote into its data directory.
 fn with_running<T>(
-    file: Option<&std::path::Path>,
+    file: Option<&Path>,
     environment: &Environment,
-    question: impl FnOnce(SocketAddr) -> Result<T, String>,
+    question: impl FnOnce(SocketAddr, &Path) -> Result<T, String>,
 ) -> Result<T, String> {
     let loaded = config::load(file, &environment.folder, &environment.variables);
     // A configuration that is wrong now may still tell where the process is that must refuse it.
@@ -193,19 +196,34 @@ fn with_running<T>(
         .ok()
         .and_then(|json| json.get("main")?.as_str()?.parse::<SocketAddr>().ok())
         .ok_or_else(|| format!("{} names no main listener", path.display()))?;
-    question(address)
+    question(address, &data_dir)
 }
 
 /// One request over plain HTTP on loopback.
-fn ask(mut address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
+fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
+    ask_with(address, (method, path), None, "")
+}
+
+/// The same with a token and a body.
+fn ask_with(
+    mut address: SocketAddr,
+    (method, path): (&str, &str),
+    token: Option<&str>,
+    body: &str,
+) -> Result<(u16, String), String> {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     let failed = |error: std::io::Error| format!("no answer from {address}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, ASK_TIMEOUT).map_err(failed)?;
     stream.set_read_timeout(Some(ASK_TIMEOUT)).map_err(failed)?;
+    let length = body.len();
+    let authorization = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\
+         Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = String::new();

@@ -1,0 +1,308 @@
+//! Commands about the cluster. They ask the running process of this machine, with the token that it
+//! keeps in its data directory.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use base::config::format_duration;
+use base::files;
+use serde_json::{Value, json};
+
+use super::{NO, Question, ask_with, plain, with_running};
+use crate::admin::ADMIN_TOKEN_FILE;
+use crate::cli::{AddTokenArguments, AuditArguments};
+use crate::environment::Environment;
+
+/// `landline tokens add`
+pub(crate) fn add_token(arguments: &AddTokenArguments, environment: &Environment) -> ExitCode {
+    let labels: Result<Vec<_>, String> = arguments
+        .label
+        .iter()
+        .map(|label| read_label(label))
+        .collect();
+    let life = base::config::parse_duration(&arguments.ttl);
+    let (labels, life) = match (labels, life) {
+        (Ok(labels), Some(life)) => (labels, life),
+        (Err(error), _) => return fail(&error),
+        (_, None) => return fail("--ttl is a time such as 30m, 1h or 7d"),
+    };
+    let labels: serde_json::Map<_, _> = labels.into_iter().collect();
+    let request = json!({
+        "roles": arguments.role,
+        "ttl_seconds": life.as_secs(),
+        "uses": arguments.uses,
+        "name": arguments.name.clone().unwrap_or_default(),
+        "labels": labels,
+    });
+    let answer = call(
+        &arguments.question,
+        environment,
+        "POST",
+        "/v1/tokens",
+        &request.to_string(),
+    );
+    match answer {
+        Ok(issued) if arguments.question.json => print_json(&issued),
+        Ok(issued) => print_token(arguments, &issued, life),
+        Err(error) => fail(&error),
+    }
+}
+
+/// `landline tokens ls`
+pub(crate) fn list_tokens(question: &Question, environment: &Environment) -> ExitCode {
+    let columns = [
+        "id",
+        "roles",
+        "name",
+        "uses_left",
+        "expires_at",
+        "created_by",
+    ];
+    list(question, environment, "/v1/tokens", "tokens", &columns)
+}
+
+/// `landline nodes ls`
+pub(crate) fn list_nodes(question: &Question, environment: &Environment) -> ExitCode {
+    let columns = [
+        "name",
+        "state",
+        "lines",
+        "bulk_idle",
+        "streams",
+        "round_trip_us",
+        "remote",
+        "last_error",
+    ];
+    list(question, environment, "/v1/nodes", "nodes", &columns)
+}
+
+/// `landline apps ls`
+pub(crate) fn list_apps(question: &Question, environment: &Environment) -> ExitCode {
+    let nodes = match call(question, environment, "GET", "/v1/nodes", "") {
+        Ok(nodes) => nodes,
+        Err(error) => return fail(&error),
+    };
+    let mut apps = Vec::new();
+    for node in nodes
+        .get("nodes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let offered = node.pointer("/offers/apps").and_then(Value::as_array);
+        for app in offered.into_iter().flatten() {
+            let is_http = app.get("is_http").and_then(Value::as_bool).unwrap_or(false);
+            apps.push(json!({
+                "name": app.get("name"),
+                "node": node.get("name"),
+                "kind": if is_http { "http" } else { "tcp" },
+                "state": node.get("state"),
+            }));
+        }
+    }
+    if question.json {
+        return print_json(&json!({ "apps": apps }));
+    }
+    print_table(&["name", "node", "kind", "state"], &apps);
+    ExitCode::SUCCESS
+}
+
+/// `landline audit`
+pub(crate) fn audit(arguments: &AuditArguments, environment: &Environment) -> ExitCode {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (key, value) in [
+        ("kind", &arguments.kind),
+        ("actor", &arguments.actor),
+        ("target", &arguments.target),
+        ("outcome", &arguments.outcome),
+    ] {
+        if let Some(value) = value {
+            query.append_pair(key, value);
+        }
+    }
+    let query = query.finish();
+    let mut cursor: Option<i64> = None;
+    loop {
+        let after = cursor
+            .map(|cursor| format!("&cursor={cursor}"))
+            .unwrap_or_default();
+        let path = format!("/v1/audit?{query}{after}");
+        let page = match call(&arguments.question, environment, "GET", &path, "") {
+            Ok(page) => page,
+            Err(error) => return fail(&error),
+        };
+        let events = page
+            .get("events")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        if events.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        for event in &events {
+            if arguments.question.json {
+                println!("{event}");
+            } else {
+                println!("{}", audit_line(event));
+            }
+        }
+        cursor = page.get("next").and_then(Value::as_i64);
+    }
+}
+
+fn audit_line(event: &Value) -> String {
+    let word = |key: &str| event.get(key).map(plain).unwrap_or_default();
+    let at = event.get("at").and_then(Value::as_i64).unwrap_or(0);
+    format!(
+        "{}  {:<9} {:<20} {:<24} {}  {}",
+        time_text(at),
+        word("outcome"),
+        word("kind"),
+        word("actor"),
+        word("target"),
+        event.get("details").map(plain).unwrap_or_default()
+    )
+}
+
+fn list(
+    question: &Question,
+    environment: &Environment,
+    path: &str,
+    key: &str,
+    columns: &[&str],
+) -> ExitCode {
+    match call(question, environment, "GET", path, "") {
+        Ok(answer) if question.json => print_json(&answer),
+        Ok(answer) => {
+            let rows = answer
+                .get(key)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            print_table(columns, &rows);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// One request to the process of this machine.
+fn call(
+    question: &Question,
+    environment: &Environment,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<Value, String> {
+    let (status, answer) = with_running(
+        question.config.as_deref(),
+        environment,
+        |address, data_dir| {
+            let file = data_dir.join(ADMIN_TOKEN_FILE);
+            let token = files::read_text_limited(&file, 1 << 10).map_err(|error| {
+            format!(
+                "{}: {error}; does the process there have the role `auth`, and may you read its data directory?",
+                file.display()
+            )
+        })?;
+            ask_with(address, (method, path), Some(token.trim()), body)
+        },
+    )?;
+    let value: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
+    if status == 200 {
+        return Ok(value);
+    }
+    let message = value.pointer("/error/message").and_then(Value::as_str);
+    Err(match (status, message) {
+        (404, _) => {
+            "the running process has no such path: it needs the roles `auth` and `proxy`".to_owned()
+        }
+        (_, Some(message)) => message.to_owned(),
+        (_, None) => format!("the running process answered {status}"),
+    })
+}
+
+fn read_label(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), json!(value))),
+        _ => Err(format!("--label {text}: a label is NAME=VALUE")),
+    }
+}
+
+fn print_token(arguments: &AddTokenArguments, issued: &Value, life: Duration) -> ExitCode {
+    let word = |key: &str| issued.get(key).map(plain).unwrap_or_default();
+    let roles = arguments.role.join(", ");
+    println!("token   {}", word("token"));
+    println!("ca_pin  {}", word("ca_pin"));
+    println!(
+        "\nIt lets {} machine(s) join as {roles} within {}. It is not shown again.",
+        arguments.uses,
+        format_duration(life)
+    );
+    println!("\nOn the other machine:\n");
+    println!("  (umask 077; echo '{}' > join.token)", word("token"));
+    println!("  cat > landline.yaml <<'END'");
+    println!("  roles: [{roles}]");
+    println!(
+        "  join: {{proxy: \"{}\", token: {{file: join.token}}, ca_pin: \"{}\"}}",
+        word("proxy"),
+        word("ca_pin")
+    );
+    println!("  END\n  landline start");
+    ExitCode::SUCCESS
+}
+
+fn print_json(value: &Value) -> ExitCode {
+    println!("{value:#}");
+    ExitCode::SUCCESS
+}
+
+/// Columns as wide as what stands in them.
+fn print_table(columns: &[&str], rows: &[Value]) {
+    let cell = |row: &Value, column: &str| match row.get(column) {
+        Some(Value::Array(all)) => all.iter().map(plain).collect::<Vec<_>>().join(","),
+        Some(value) if column.ends_with("_at") => {
+            value.as_i64().map_or_else(|| plain(value), time_text)
+        }
+        Some(value) => plain(value),
+        None => String::new(),
+    };
+    let head: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
+    let body = rows
+        .iter()
+        .map(|row| columns.iter().map(|column| cell(row, column)).collect());
+    let all: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|at| {
+            all.iter()
+                .filter_map(|row| row.get(at))
+                .map(|text| text.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    for row in all {
+        let line: String = row
+            .iter()
+            .zip(&widths)
+            .map(|(text, width)| format!("{text:<width$}  "))
+            .collect();
+        println!("{}", line.trim_end());
+    }
+}
+
+/// Unix milliseconds as RFC 3339 in UTC.
+fn time_text(milliseconds: i64) -> String {
+    let time = time::OffsetDateTime::from_unix_timestamp(milliseconds / 1000);
+    time.ok()
+        .and_then(|time| {
+            time.format(&time::format_description::well_known::Rfc3339)
+                .ok()
+        })
+        .unwrap_or_else(|| milliseconds.to_string())
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("landline: {error}");
+    ExitCode::from(NO)
+}
