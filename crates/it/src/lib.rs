@@ -25,5 +25,6 @@ pub mod need;
 pub mod proc;
 pub mod program;
 pub mod prometheus;
+pub mod relay;
 pub mod stubs;
 pub mod wait;

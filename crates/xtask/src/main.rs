@@ -9,6 +9,7 @@ mod files;
 mod fuzz;
 mod guardian;
 mod machine;
+mod relay;
 mod rust;
 mod test;
 mod tidy;
@@ -26,7 +27,7 @@ struct Command {
 }
 
 /// The closed list of commands, in the order in which help shows them.
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "ci",
         arguments: "",
@@ -70,6 +71,12 @@ const COMMANDS: [Command; 9] = [
         run: bench::run,
     },
     Command {
+        name: "relay",
+        arguments: "--listen A --to B [--mode M]",
+        summary: "a TCP relay that behaves as badly as it is told (--help lists how)",
+        run: relay::run,
+    },
+    Command {
         name: "dist",
         arguments: "",
         summary: "the stripped program, its completions and its manual page in dist/",
@@ -108,7 +115,7 @@ fn help(_arguments: &[String]) -> Result<Outcome, Failure> {
     machine::say("cargo xtask <command>\n");
     for command in &COMMANDS {
         let usage = format!("{} {}", command.name, command.arguments);
-        machine::say(&format!("  {usage:<28} {}", command.summary));
+        machine::say(&format!("  {usage:<34} {}", command.summary));
     }
     Ok(Outcome::done(""))
 }

@@ -20,4 +20,6 @@ mod gateway_whatsapp;
 mod harness;
 mod process;
 mod process_replacement;
+mod proxy_faults;
+mod relay;
 mod stubs;

@@ -1,0 +1,220 @@
+//! A TCP relay whose behaviour can be changed while it runs: the bad network and the bad load
+//! balancer between a node and its hub, in user space and without root. What it does is a [`Mode`];
+//! its command line is `cargo xtask relay`.
+
+mod link;
+mod mode;
+mod pair;
+mod strip;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub use mode::{Direction, Mode, WORDS};
+use pair::Links;
+use strip::Middlebox;
+
+/// Connections that the kernel holds for us.
+const BACKLOG: u32 = 1_024;
+
+/// The relay. Dropping it cuts everything.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where it listens.
+    pub address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+    /// Bound and never listening: keeps the port ours while nothing listens.
+    _reserved: TcpSocket,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    upstreams: Mutex<Vec<String>>,
+    accepted: AtomicUsize,
+    open: AtomicUsize,
+    links: Links,
+}
+
+impl Relay {
+    /// A relay on a free port of this machine, in mode [`Mode::Pass`].
+    pub async fn start(upstreams: &[SocketAddr]) -> Self {
+        let relay = Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .unwrap();
+        relay.set_upstreams(upstreams.iter().map(ToString::to_string).collect());
+        relay
+    }
+
+    /// A relay at this address, without upstreams: connections are reset until there is one.
+    ///
+    /// # Errors
+    /// The address can't be bound.
+    pub async fn listen(address: SocketAddr) -> io::Result<Self> {
+        let reserved = bind(address)?;
+        let address = reserved.local_addr()?;
+        let listener = bind(address)?.listen(BACKLOG)?;
+        let (mode, modes) = watch::channel(Mode::Pass);
+        let shared = Arc::<Shared>::default();
+        let task = tokio::spawn(accept(listener, address, modes, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            mode,
+            shared,
+            task,
+            _reserved: reserved,
+        })
+    }
+
+    /// Where connections go (`host:port`), one after the other.
+    pub fn set_upstreams(&self, upstreams: Vec<String>) {
+        *self.shared.upstreams.lock().unwrap() = upstreams;
+    }
+
+    /// Changes what it does, at once and for everything.
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// What it does.
+    pub fn mode(&self) -> Mode {
+        *self.mode.borrow()
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A socket that shares its port with another one of ours.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Accepts for ever; dropping the set of tasks cuts what is open.
+async fn accept(
+    listener: TcpListener,
+    address: SocketAddr,
+    mut modes: watch::Receiver<Mode>,
+    shared: Arc<Shared>,
+) {
+    let middlebox = Middlebox::new();
+    let mut listener = Some(listener);
+    let mut connections = JoinSet::new();
+    loop {
+        let is_refusing = *modes.borrow_and_update() == Mode::Refuse;
+        if is_refusing {
+            listener = None;
+        } else if listener.is_none() {
+            listener = bind(address).and_then(|socket| socket.listen(BACKLOG)).ok();
+        }
+        tokio::select! {
+            accepted = accept_one(listener.as_ref()) => {
+                let Ok((client, _)) = accepted else { continue };
+                let turn = shared.accepted.fetch_add(1, Ordering::SeqCst);
+                let (modes, middlebox) = (modes.clone(), middlebox.clone());
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    shared.open.fetch_add(1, Ordering::SeqCst);
+                    let _open = Open(&shared);
+                    serve(client, turn, modes, &middlebox, &shared).await;
+                });
+            }
+            changed = modes.changed() => if changed.is_err() {
+                return;
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn accept_one(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An open connection, until dropped.
+struct Open<'a>(&'a Shared);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn serve(
+    client: TcpStream,
+    turn: usize,
+    mut modes: watch::Receiver<Mode>,
+    middlebox: &Middlebox,
+    shared: &Shared,
+) {
+    // The relay adds no wait that the mode does not ask for.
+    drop(client.set_nodelay(true));
+    let mode = loop {
+        let mode = *modes.borrow_and_update();
+        match mode {
+            Mode::Finish => return,
+            Mode::Reset | Mode::Refuse => return pair::reset(&client),
+            Mode::Hang => {
+                drop(modes.changed().await);
+                return pair::reset(&client);
+            }
+            // The upstream hears nothing of it until the hole closes.
+            Mode::BlackHole => {
+                if modes.changed().await.is_err() {
+                    return;
+                }
+            }
+            mode => break mode,
+        }
+    };
+    let Some(upstream) = next_upstream(shared, turn) else {
+        return pair::reset(&client);
+    };
+    let Ok(upstream) = TcpStream::connect(&upstream).await else {
+        return pair::reset(&client);
+    };
+    drop(upstream.set_nodelay(true));
+    if mode == Mode::StripAlpn {
+        // What goes wrong in it is seen by both ends.
+        drop(middlebox.pass(client, upstream).await);
+    } else {
+        pair::pass(client, upstream, modes, &shared.links).await;
+    }
+}
+
+fn next_upstream(shared: &Shared, turn: usize) -> Option<String> {
+    let upstreams = shared.upstreams.lock().unwrap();
+    let count = upstreams.len().max(1);
+    upstreams.get(turn % count).cloned()
+}
