@@ -49,8 +49,8 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// How much longer than a replacement itself we wait for it, so that it can say what is missing.
 const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
-static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
-static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
+pub(crate) static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
+pub(crate) static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
 
 /// `landline start`
 #[expect(clippy::print_stderr, reason = "without a log nobody else can say it")]

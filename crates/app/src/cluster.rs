@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::health::Health;
 use base::supervise::{BoxError, Criticality, Service, Supervisor};
@@ -20,10 +21,13 @@ use reach::line::Egress;
 use reach::node::{Enrolment, Node, NodeMetrics, NodeParts};
 use state::{Location, State};
 
+use crate::boot::{GATEWAY_LISTENS, MAIN_LISTENS};
 use crate::config::Config;
 use crate::config::cluster::ClusterConfig;
 use crate::environment::Environment;
 
+/// How often it is looked which nodes are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_mins(5);
 /// The pages of metrics that the node itself offers are known.
 static NODE_METRICS_READY: base::events::Topic<()> = base::events::Topic::new("node.metrics");
 
@@ -58,6 +62,8 @@ pub(crate) async fn open_hub(
         name: format!("proxy-{}", host_name()),
         web_names,
         addresses: vec![public.unwrap_or_else(|| reachable(main).to_string())],
+        data_dir: config.data_dir.clone(),
+        fronts: vec![MAIN_LISTENS.name(), GATEWAY_LISTENS.name()],
     };
     let hub = Hub::open(identity, settings).await?;
     for service in hub.services() {
@@ -175,6 +181,8 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
                 gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
                 tokio::select! {
                     outcome = changed.changed() => outcome?,
+                    // Nodes that do not return are forgotten by and by.
+                    () = tokio::time::sleep(FORGET_INTERVAL) => {}
                     () = scope.stopping() => return Ok(()),
                 }
             }

@@ -143,6 +143,16 @@ pub(crate) mod process_metrics {
                     count(totals.failures),
                 ),
                 (
+                    "landline_tasks",
+                    "Tasks that run: connections, lanes and streams of lines, background work",
+                    self.supervisor
+                        .running()
+                        .tasks
+                        .iter()
+                        .map(|(_, count)| *count as f64)
+                        .sum(),
+                ),
+                (
                     "landline_task_panics",
                     "Tasks that panicked",
                     count(totals.task_panics),

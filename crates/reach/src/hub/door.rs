@@ -1,9 +1,10 @@
 //! The door for lines on the main port: their handshakes, and holding each line until it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
-use base::supervise::{BoxError, Scope};
+use base::supervise::{BoxError, ExitKind, Scope};
 use identity::peer::MachineRole;
 use identity::trust::{ClientCertificates, Trust};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -14,6 +15,8 @@ use crate::line::{
 };
 use crate::offers::Offers;
 
+/// How often it is looked whether requests can still come.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Lines at once.
 const LINES_MAX: usize = 20_000;
 
@@ -60,7 +63,7 @@ impl Hub {
     }
 
     /// Keeps a line among the nodes' until it ends.
-    async fn hold(&self, line: Line) {
+    pub(super) async fn hold(&self, line: Line) {
         let node = line.peer().name.clone();
         let offers = match Offers::ask(&line).await {
             Ok(offers) => offers,
@@ -98,17 +101,42 @@ impl Hub {
             .get_or_init(|| Acceptor::new(settings, scope.clone()));
         scope.stopping().await;
         acceptor.close("this proxy stops; another one takes over");
+        let notice = || Drain {
+            reason: "the proxy stops".to_owned(),
+            has_successor: true,
+            spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
+        };
+        if scope.supervisor().exit_kind() == ExitKind::Graceful {
+            for line in acceptor.lines() {
+                scope.spawn("advice to a node", async move {
+                    line.advise(notice()).await;
+                });
+            }
+            self.fronts_end(&scope).await;
+        }
         for line in acceptor.lines() {
-            let notice = Drain {
-                reason: "the proxy stops".to_owned(),
-                has_successor: true,
-                spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
-            };
             scope.spawn("drain of a line", async move {
-                line.drain(notice, DRAIN_LIMIT).await;
+                line.drain(notice(), DRAIN_LIMIT).await;
             });
         }
         Ok(())
+    }
+
+    /// Connections of clients that were open when the successor took over still send requests here,
+    /// Prometheus one in each interval. Lines let go before would fail them.
+    async fn fronts_end(&self, scope: &Scope) {
+        let supervisor = scope.supervisor();
+        let fronts = &self.settings.fronts;
+        while supervisor
+            .services()
+            .iter()
+            .any(|name| fronts.contains(&name.as_str()))
+        {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = scope.closing() => return,
+            }
+        }
     }
 }
 

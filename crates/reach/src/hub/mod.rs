@@ -3,9 +3,13 @@
 
 mod door;
 mod members;
+mod memory;
 mod nodes;
+mod upgrade;
+mod way;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,9 +22,11 @@ use identity::peer::MachineRole;
 use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 
-pub use nodes::{METRICS_HOST, NodeView, Nodes, Ways};
+pub use nodes::{METRICS_HOST, NodeView, Nodes};
+pub use way::Ways;
 
 use crate::line::Acceptor;
+use memory::{MEMORY_FILE, Memory};
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
@@ -42,6 +48,10 @@ pub struct HubSettings {
     pub web_names: Vec<String>,
     /// Where agents can dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// Where what has to be known after a restart is kept.
+    pub data_dir: PathBuf,
+    /// The services through which requests for nodes come: lines are kept until these have ended.
+    pub fronts: Vec<&'static str>,
 }
 
 /// The hub.
@@ -68,11 +78,13 @@ impl Hub {
     /// # Errors
     /// The state is out of reach, or another machine has the name.
     pub async fn open(identity: Identity, settings: HubSettings) -> Result<Arc<Self>, BoxError> {
+        let nodes = Nodes::default();
+        nodes.remember(Memory::load(&settings.data_dir.join(MEMORY_FILE)));
         let hub = Self {
             identity,
             settings,
             own: OwnCertificate::new(),
-            nodes: Arc::default(),
+            nodes: Arc::new(nodes),
             acceptor: OnceLock::new(),
         };
         hub.renew().await?;
@@ -100,8 +112,9 @@ impl Hub {
     }
 
     /// The services that it consists of.
-    pub fn services(self: &Arc<Self>) -> [Service; 2] {
+    pub fn services(self: &Arc<Self>) -> [Service; 3] {
         let (lines, own) = (Arc::clone(self), Arc::clone(self));
+        let remembering = Arc::clone(self);
         [
             Service::new("lines", Criticality::Critical, move |scope| async move {
                 lines.hold_lines(scope).await
@@ -115,12 +128,24 @@ impl Hub {
                     async move { hub.keep_renewed(scope).await }
                 },
             ),
+            Service::restarting(
+                "hub.memory",
+                Criticality::Plain,
+                RENEW_AGAIN,
+                move |scope| {
+                    let hub = Arc::clone(&remembering);
+                    async move {
+                        let path = hub.settings.data_dir.join(MEMORY_FILE);
+                        memory::keep(hub.nodes(), &path, scope).await
+                    }
+                },
+            ),
         ]
     }
 
-    /// The paths with which machines join and renew.
+    /// The paths with which machines join and renew, and the way of lines through HTTP.
     pub fn routes(self: &Arc<Self>) -> Routes {
-        members::routes(self)
+        members::routes(self).merge(upgrade::routes(self))
     }
 
     fn tls(&self, certificates: ClientCertificates) -> Result<ServerConfig, BoxError> {

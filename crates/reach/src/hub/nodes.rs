@@ -1,22 +1,34 @@
-//! Which nodes have a line here, what they offer, and the way to them.
+//! Which nodes have a line here, what they offer, and connections to them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use base::client::{Dial, Dialing};
+use base::clock;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout_at};
 
-use crate::line::{Lane, Line, LineStream, OpenRequest, Target, TargetKind};
+use super::memory::Memory;
+use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest};
 use crate::offers::{OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
 pub const METRICS_HOST: &str = "metrics.node";
-/// The longest wait for a connection through a line.
+/// The longest wait for a connection through a line, over all attempts.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
+/// A node whose last line ended less than this ago is probably about to return.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a caller waits for it: the rest of `OPEN_LIMIT` is for the connection.
+const RETURN_WAIT: Duration = Duration::from_secs(4);
+/// The pause before another line is tried.
+const AGAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Nodes that are remembered after their last line has ended.
 const ABSENT_MAX: usize = 10_000;
+/// Pages that are remembered of all of them together.
+const ABSENT_PAGES_MAX: usize = 50_000;
+/// How long a node that does not return is remembered.
+const ABSENT_KEPT: Duration = Duration::from_hours(24);
 
 /// The nodes.
 #[derive(Debug)]
@@ -28,11 +40,29 @@ pub struct Nodes {
 #[derive(Debug, Default)]
 struct Table {
     present: BTreeMap<String, Vec<Held>>,
-    /// Why the last line of a node ended.
-    absent: BTreeMap<String, String>,
-    /// Which node a page of metrics belongs to, while that node is present: a name can't be taken
-    /// from a node by another one that offers it, too.
+    /// Nodes that were here.
+    absent: BTreeMap<String, Absent>,
+    /// Which node a page of metrics belongs to. While that node is present, another one that offers
+    /// the name, too, can't take it.
     owners: BTreeMap<String, String>,
+}
+
+/// A node without a line.
+#[derive(Debug)]
+struct Absent {
+    /// Why the last one ended.
+    reason: String,
+    since: Instant,
+    /// What it offered: a page that vanished with its line would be answered by "no such target",
+    /// which sends the operator the wrong way.
+    metrics: Vec<OfferedMetrics>,
+}
+
+/// Why there is no line to a node.
+struct NoLine {
+    text: String,
+    /// Until when it is worth waiting for one.
+    until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -81,17 +111,39 @@ impl Nodes {
 
     /// The pages of metrics that nodes offer, each with the node it belongs to.
     pub fn metrics(&self) -> Vec<(String, OfferedMetrics)> {
-        let table = self.table();
-        let mut all = Vec::new();
-        for (name, held) in &table.present {
-            let offered = held.last().map(|held| &held.offers.metrics);
-            for metrics in offered.into_iter().flatten() {
-                if table.owners.get(&metrics.name) == Some(name) {
-                    all.push((name.clone(), metrics.clone()));
-                }
-            }
+        let mut table = self.table();
+        table.forget(clock::now());
+        let pages = table.pages();
+        let owned = pages.filter(|(name, page)| table.owners.get(&page.name) == Some(name));
+        owned
+            .map(|(name, page)| (name.clone(), page.clone()))
+            .collect()
+    }
+
+    /// What is to be known after a restart.
+    pub(super) fn memory(&self) -> Memory {
+        let mut memory = Memory::default();
+        for (name, metrics) in self.metrics() {
+            memory.metrics.entry(name).or_default().push(metrics);
         }
-        all
+        memory
+    }
+
+    /// Takes in what was known before a restart.
+    pub(super) fn remember(&self, memory: Memory) {
+        let mut table = self.table();
+        for (name, metrics) in memory.metrics.into_iter().take(ABSENT_MAX) {
+            for page in &metrics {
+                table.owners.insert(page.name.clone(), name.clone());
+            }
+            let reason = "this hub has started since, and the node has not come back yet";
+            let absent = Absent {
+                reason: reason.to_owned(),
+                since: clock::now(),
+                metrics,
+            };
+            table.absent.insert(name, absent);
+        }
     }
 
     /// All nodes that are or were here.
@@ -102,7 +154,7 @@ impl Nodes {
             .absent
             .iter()
             .filter(|(name, _)| !table.present.contains_key(*name));
-        let absent = absent.map(|(name, reason)| NodeView {
+        let absent = absent.map(|(name, absent)| NodeView {
             name: name.clone(),
             state: "offline",
             lines: 0,
@@ -110,8 +162,11 @@ impl Nodes {
             streams: 0,
             bulk_idle: 0,
             remote: None,
-            last_error: Some(reason.clone()),
-            offers: Offers::default(),
+            last_error: Some(absent.reason.clone()),
+            offers: Offers {
+                metrics: absent.metrics.clone(),
+                ..Offers::default()
+            },
         });
         present.chain(absent).collect()
     }
@@ -126,29 +181,60 @@ impl Nodes {
         request: &OpenRequest,
         lane: Lane,
     ) -> Result<LineStream, String> {
-        let line = self.line(node)?;
-        let stream = line.open(request, lane, OPEN_LIMIT).await;
-        stream.map_err(|error| crate::line::chain(&error))
+        let opened = self.open_on(node, request, lane).await;
+        opened.map(|(_, stream)| stream)
+    }
+
+    /// As [`Self::open`], with the line that was used. A line that ends before it has answered is
+    /// replaced by the next one: nothing has been asked of the target yet.
+    pub(super) async fn open_on(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        lane: Lane,
+    ) -> Result<(Line, LineStream), String> {
+        let deadline = clock::now() + OPEN_LIMIT;
+        loop {
+            let line = self.usable_line(node).await?;
+            let left = deadline.saturating_duration_since(clock::now());
+            let error = match line.open(request, lane, left).await {
+                Ok(stream) => return Ok((line, stream)),
+                Err(error) => error,
+            };
+            let is_leaving = matches!(error, OpenError::Gone { .. } | OpenError::Draining { .. });
+            if !is_leaving || clock::now() + AGAIN_PAUSE >= deadline {
+                return Err(crate::line::chain(&error));
+            }
+            // Until the line is known to be of no use, it would be chosen again at once.
+            sleep(AGAIN_PAUSE).await;
+        }
+    }
+
+    /// The newest line of a node that takes something new. A node that has been here a moment ago
+    /// is waited for: agents return within seconds from a cut or to a hub that was replaced.
+    async fn usable_line(&self, node: &str) -> Result<Line, String> {
+        let mut changed = self.watch();
+        let patience = clock::now() + RETURN_WAIT;
+        loop {
+            changed.mark_unchanged();
+            let missing = match self.table().line(node) {
+                Ok(line) => return Ok(line),
+                Err(missing) => missing,
+            };
+            let until = missing.until.map(|until| until.min(patience));
+            let Some(until) = until.filter(|until| *until > clock::now()) else {
+                return Err(missing.text);
+            };
+            // Whether in time or not: the next look decides.
+            drop(timeout_at(until.into(), changed.changed()).await);
+        }
     }
 
     pub(super) fn add(&self, line: Line, offers: Offers) {
         let mut table = self.table();
         let name = line.peer().name.clone();
         table.absent.remove(&name);
-        for metrics in &offers.metrics {
-            let owner = table
-                .owners
-                .entry(metrics.name.clone())
-                .or_insert_with(|| name.clone());
-            if *owner != name {
-                tracing::warn!(
-                    metrics = metrics.name,
-                    node = name,
-                    owner = *owner,
-                    "a page that another node offers already; it is not taken"
-                );
-            }
-        }
+        table.own(&name, &offers);
         table
             .present
             .entry(name)
@@ -161,42 +247,115 @@ impl Nodes {
     pub(super) fn remove(&self, line: &Line, reason: &str) {
         let mut table = self.table();
         let name = &line.peer().name;
-        let is_gone = table.present.get_mut(name).is_some_and(|held| {
-            held.retain(|held| held.line.id() != line.id());
-            held.is_empty()
-        });
-        if is_gone {
+        let mut last = None;
+        if let Some(held) = table.present.get_mut(name) {
+            let at = held.iter().position(|held| held.line.id() == line.id());
+            last = at.map(|at| held.remove(at)).filter(|_| held.is_empty());
+        }
+        if let Some(last) = last {
             table.present.remove(name);
-            table.owners.retain(|_, owner| owner != name);
-            if table.absent.len() < ABSENT_MAX {
-                table.absent.insert(name.clone(), reason.to_owned());
-            }
+            table.miss(name, reason, last.offers.metrics);
         }
         drop(table);
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// The newest line of a node that takes something new.
-    fn line(&self, node: &str) -> Result<Line, String> {
-        let table = self.table();
-        let Some(held) = table.present.get(node) else {
-            return Err(match table.absent.get(node) {
-                Some(reason) => format!("node {node} is offline: its last line ended: {reason}"),
-                None => format!(
-                    "node {node} is offline: it has no line to this proxy; is landline running there, and did it join?"
-                ),
-            });
-        };
-        let mut newest_first = held.iter().rev().map(|held| &held.line);
-        let fit = newest_first.find(|line| !line.is_closed() && !line.state().is_draining);
-        let any = held.last().map(|held| &held.line);
-        fit.or(any)
-            .cloned()
-            .ok_or_else(|| format!("node {node} is offline"))
-    }
-
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// All pages that are or were offered.
+    fn pages(&self) -> impl Iterator<Item = (&String, &OfferedMetrics)> {
+        let present = self.present.iter().flat_map(|(name, held)| {
+            let offered = held.last().map(|held| &held.offers.metrics);
+            offered.into_iter().flatten().map(move |page| (name, page))
+        });
+        let absent = self.absent.iter().flat_map(|(name, absent)| {
+            let offered = absent.metrics.iter();
+            offered.map(move |page| (name, page))
+        });
+        present.chain(absent)
+    }
+
+    /// Gives a node the names of its pages, as far as no other node that is here has them.
+    fn own(&mut self, node: &str, offers: &Offers) {
+        for page in &offers.metrics {
+            let owner = self.owners.get(&page.name);
+            let is_taken =
+                |owner: &&String| *owner != node && self.present.contains_key(owner.as_str());
+            if let Some(owner) = owner.filter(is_taken) {
+                tracing::warn!(
+                    metrics = page.name,
+                    node,
+                    owner,
+                    "a page that another node offers already; it is not taken"
+                );
+                continue;
+            }
+            self.owners.insert(page.name.clone(), node.to_owned());
+        }
+    }
+
+    /// Remembers a node whose last line has ended.
+    fn miss(&mut self, node: &str, reason: &str, metrics: Vec<OfferedMetrics>) {
+        let pages: usize = self
+            .absent
+            .values()
+            .map(|absent| absent.metrics.len())
+            .sum();
+        let has_room = pages + metrics.len() <= ABSENT_PAGES_MAX;
+        if self.absent.len() < ABSENT_MAX {
+            let absent = Absent {
+                reason: reason.to_owned(),
+                since: clock::now(),
+                metrics: if has_room { metrics } else { Vec::new() },
+            };
+            self.absent.insert(node.to_owned(), absent);
+        }
+    }
+
+    /// Forgets nodes that do not return, and names that nobody has any more.
+    fn forget(&mut self, now: Instant) {
+        self.absent
+            .retain(|_, absent| now.saturating_duration_since(absent.since) < ABSENT_KEPT);
+        let known: HashSet<(String, String)> = self
+            .pages()
+            .map(|(node, page)| (page.name.clone(), node.clone()))
+            .collect();
+        self.owners
+            .retain(|page, node| known.contains(&(page.clone(), node.clone())));
+    }
+
+    /// The newest line of a node that takes something new.
+    fn line(&self, node: &str) -> Result<Line, NoLine> {
+        let no_line = |text: String, since: Option<Instant>| NoLine {
+            text,
+            until: since.map(|since| since + RETURN_LIMIT),
+        };
+        if let Some(held) = self.present.get(node) {
+            let mut newest_first = held.iter().rev().map(|held| &held.line);
+            let fit = newest_first.find(|line| !line.is_closed() && !line.state().is_draining);
+            let text = format!("node {node} is leaving and has not come back yet");
+            return fit
+                .cloned()
+                .ok_or_else(|| no_line(text, Some(clock::now())));
+        }
+        let Some(absent) = self.absent.get(node) else {
+            let text = format!(
+                "node {node} is offline: it has no line to this proxy; is landline running there, and did it join?"
+            );
+            return Err(no_line(text, None));
+        };
+        let ago = clock::now().saturating_duration_since(absent.since);
+        let text = format!(
+            "node {node} is offline for {} s: its last line ended: {}; check that machine's power and \
+             network, and that landline runs there",
+            ago.as_secs(),
+            absent.reason
+        );
+        Err(no_line(text, Some(absent.since)))
     }
 }
 
@@ -221,52 +380,5 @@ fn view(name: &str, held: &[Held]) -> NodeView {
             .last()
             .map(|held| held.offers.clone())
             .unwrap_or_default(),
-    }
-}
-
-/// The way to what one node offers, for clients that know URLs.
-#[derive(Debug)]
-struct WayTo {
-    nodes: Arc<Nodes>,
-    node: String,
-}
-
-/// Gives clients the way to nodes.
-#[derive(Debug)]
-pub struct Ways(pub Arc<Nodes>);
-
-impl base::client::Nodes for Ways {
-    fn way_to(&self, node: &str) -> Arc<dyn Dial> {
-        Arc::new(WayTo {
-            nodes: Arc::clone(&self.0),
-            node: node.to_owned(),
-        })
-    }
-}
-
-impl Dial for WayTo {
-    fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a> {
-        let (kind, name) = if host == METRICS_HOST {
-            (TargetKind::Metrics, String::new())
-        } else {
-            (TargetKind::Address, format!("{host}:{port}"))
-        };
-        let target = Target {
-            kind,
-            name,
-            node: None,
-        };
-        let request = OpenRequest {
-            target,
-            client: None,
-            user: None,
-        };
-        Box::pin(async move {
-            let stream = self
-                .nodes
-                .open(&self.node, &request, Lane::Interactive)
-                .await?;
-            Ok(Box::new(stream) as base::duplex::BoxDuplex)
-        })
     }
 }

@@ -415,8 +415,10 @@ async fn run_lane(
             None => "the lane can't be pinged".to_owned(),
         }
     };
+    // Its streams break when the connection is dropped: by then the reason has to be known.
+    let mut connection = std::pin::pin!(connection);
     let reason = tokio::select! {
-        outcome = connection => match outcome {
+        outcome = connection.as_mut() => match outcome {
             Ok(()) => format!("the agent closed the {lane} lane"),
             Err(error) => format!("{lane} lane: {}", chain(&error)),
         },

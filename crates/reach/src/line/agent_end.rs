@@ -502,9 +502,8 @@ async fn open(
     match dialled {
         Ok(served) => match respond.send_response(Response::new(()), false) {
             Ok(send) => {
-                shared
-                    .run(served, LineStream::framed(send, body, lane, counted))
-                    .await;
+                let stream = LineStream::framed(send, body, lane, counted).watched(health);
+                shared.run(served, stream).await;
             }
             Err(error) => tracing::debug!(%error, "the proxy did not wait"),
         },

@@ -12,8 +12,8 @@ use h2::{Ping, PingPong, client, server};
 use tokio::sync::Notify;
 
 use super::limits::{
-    CONNECTION_WINDOW, FRAME_SIZE, HEADERS_BYTES_MAX, RESETS_MAX, SEND_BUFFER, STREAM_WINDOW,
-    STREAMS_MAX, Timing,
+    CONNECTION_WINDOW, FRAME_SIZE, HEADERS_BYTES_MAX, PROBE_PAUSE, RESETS_MAX, SEND_BUFFER,
+    STREAM_WINDOW, STREAMS_MAX, Timing,
 };
 use super::stream::BoxDuplex;
 
@@ -107,9 +107,13 @@ pub(crate) async fn watch(mut pings: PingPong, health: &Health, timing: Timing) 
                 );
             }
         }
+        let doubted = async {
+            tokio::time::sleep(PROBE_PAUSE).await;
+            health.probe.notified().await;
+        };
         tokio::select! {
             () = tokio::time::sleep(timing.ping_interval) => {}
-            () = health.probe.notified() => {}
+            () = doubted => {}
         }
     }
 }

@@ -27,6 +27,9 @@ pub const OPEN_LIMIT: Duration = Duration::from_secs(5);
 pub const HANDLER_LIMIT: Duration = Duration::from_millis(4_500);
 /// An open request without an answer after this long makes the lane prove that it lives.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_millis(500);
+/// Between two pings that doubt asks for. With `Timing::pong_limit` it is the longest that a write
+/// into a dead line goes unnoticed, and it keeps a busy lane from pinging all the time.
+pub(crate) const PROBE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a bulk connection may take to acknowledge an open request before another is used.
 pub(crate) const BULK_SEEN_LIMIT: Duration = Duration::from_secs(1);
 /// The pause after a bulk connection could not be dialled.

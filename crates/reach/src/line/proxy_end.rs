@@ -199,12 +199,8 @@ impl Line {
             .await
             .map_err(|error| self.broken(&error))?;
         if answer.status().is_success() {
-            return Ok(LineStream::framed(
-                send,
-                answer.into_body(),
-                lane.lane,
-                counted,
-            ));
+            let stream = LineStream::framed(send, answer.into_body(), lane.lane, counted);
+            return Ok(stream.watched(&lane.health));
         }
         let refusal = refusal_of(&answer);
         if refusal.code == RefusalCode::Draining {
@@ -254,6 +250,15 @@ impl Line {
             .is_ok()
     }
 
+    /// Tells the agent to make a line elsewhere; this one goes on until it is drained.
+    pub async fn advise(&self, notice: Drain) {
+        let sent = self.shared.messages.send(Message::Draining(notice));
+        // A line that has ended needs no advice.
+        if let Err(_) | Ok(Err(_)) = tokio::time::timeout(limits::HELLO_LIMIT, sent).await {
+            tracing::debug!(peer = %self.name(), "the drain advisory could not be sent");
+        }
+    }
+
     /// Tells the agent to go elsewhere, opens nothing new, waits up to `limit` for what is open,
     /// then ends the line.
     pub async fn drain(&self, notice: Drain, limit: Duration) {
@@ -296,6 +301,11 @@ impl Line {
     /// Resolves when the line has ended, with the reason.
     pub async fn closed(&self) -> String {
         self.shared.end.ended().await
+    }
+
+    /// Why it has ended; nothing while it has not.
+    pub fn end_reason(&self) -> Option<String> {
+        self.is_closed().then(|| self.shared.end.reason())
     }
 
     /// Whether it has ended.

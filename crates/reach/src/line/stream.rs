@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub use base::duplex::{BoxDuplex, Duplex};
 
 use super::Lane;
+use super::framing::Health;
 use super::limits::SEND_BUFFER;
 
 /// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
@@ -50,12 +51,22 @@ impl LineStream {
             receive,
             chunk: Bytes::new(),
             is_shut: false,
+            health: None,
         };
         Self {
             inner: Inner::Framed(framed),
             lane,
             _counted: counted,
         }
+    }
+
+    /// Has each write make the lane prove that it lives. A connection that is kept and used again,
+    /// as HTTP clients do, would else wait for the next regular ping to learn that nobody is there.
+    pub(crate) fn watched(mut self, health: &Arc<Health>) -> Self {
+        if let Inner::Framed(framed) = &mut self.inner {
+            framed.health = Some(Arc::clone(health));
+        }
+        self
     }
 
     /// A connection of its own, which still ends with its line.
@@ -151,6 +162,8 @@ struct Framed {
     /// What was received and not read.
     chunk: Bytes,
     is_shut: bool,
+    /// Of its lane.
+    health: Option<Arc<Health>>,
 }
 
 impl Framed {
@@ -195,6 +208,9 @@ impl Framed {
         let length = bytes.len().min(self.send.capacity());
         let chunk = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
         self.send.send_data(chunk, false).map_err(broken)?;
+        if let Some(health) = &self.health {
+            health.probe.notify_one();
+        }
         Poll::Ready(Ok(length))
     }
 
