@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod certificates;
 pub mod client;
+pub mod cluster;
 pub mod configuration;
 pub mod curl;
 pub mod exposition;
