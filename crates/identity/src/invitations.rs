@@ -70,11 +70,7 @@ impl Identity {
 
 impl Invitations<'_> {
     /// Lets a user set a new password. The old one works until they do.
-    pub async fn add(
-        &self,
-        caller: &Caller,
-        user: &str,
-    ) -> Result<IssuedInvitation, IdentityError> {
+    pub async fn add(self, caller: &Caller, user: &str) -> Result<IssuedInvitation, IdentityError> {
         let mut write = self.identity.state().write().await?;
         let found = sqlx::query("SELECT name FROM users WHERE name = $1")
             .bind(user)
@@ -90,7 +86,7 @@ impl Invitations<'_> {
 
     /// Sets the password of the invited user, takes away their authenticator app and ends their
     /// sessions. Returns their name.
-    pub async fn accept(&self, acceptance: &Acceptance) -> Result<String, IdentityError> {
+    pub async fn accept(self, acceptance: &Acceptance) -> Result<String, IdentityError> {
         let caller = Caller::anonymous(acceptance.address);
         match self.try_accept(acceptance).await {
             Err(IdentityError::Refused(refusal)) => {
@@ -102,7 +98,7 @@ impl Invitations<'_> {
         }
     }
 
-    async fn try_accept(&self, acceptance: &Acceptance) -> Result<String, IdentityError> {
+    async fn try_accept(self, acceptance: &Acceptance) -> Result<String, IdentityError> {
         let hash = CredentialKind::Invitation.hash(&acceptance.secret);
         let hash = hash.map_err(Refusal::Form)?;
         let now = self.identity.now();
@@ -139,7 +135,7 @@ impl Invitations<'_> {
         Ok(user)
     }
 
-    async fn check(&self, hash: &str, now: i64) -> Result<(), IdentityError> {
+    async fn check(self, hash: &str, now: i64) -> Result<(), IdentityError> {
         let mut read = self.identity.state().read().await?;
         let found = sqlx::query(
             "SELECT id FROM invitations WHERE hash = $1 AND used_at = 0 AND expires_at > $2",

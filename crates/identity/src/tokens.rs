@@ -91,7 +91,7 @@ const USE: &str = "UPDATE join_tokens SET uses_left = uses_left - 1
 impl Tokens<'_> {
     /// Makes a token.
     pub async fn add(
-        &self,
+        self,
         caller: &Caller,
         token: &NewToken,
     ) -> Result<IssuedToken, IdentityError> {
@@ -134,7 +134,7 @@ impl Tokens<'_> {
     }
 
     /// The tokens that can still be used.
-    pub async fn list(&self) -> Result<Vec<Token>, IdentityError> {
+    pub async fn list(self) -> Result<Vec<Token>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query(SELECT)
             .bind(self.identity.now())
@@ -145,7 +145,7 @@ impl Tokens<'_> {
     }
 
     /// Removes a token: nobody joins with it any more.
-    pub async fn remove(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let done = sqlx::query("DELETE FROM join_tokens WHERE id = $1")
             .bind(id)

@@ -55,7 +55,7 @@ fn requests_are_bounded_and_signed_by_their_key() {
         &forged[..],
         b"",
         b"-----BEGIN X-----",
-        &[0x30; REQUEST_BYTES_MAX + 1],
+        &vec![0x30; REQUEST_BYTES_MAX + 1],
     ] {
         let error = Request::parse(bytes).unwrap_err();
         assert!(matches!(error, AuthorityError::Request(_)), "{error}");

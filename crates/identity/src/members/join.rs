@@ -16,7 +16,7 @@ use crate::tokens::{self, Token};
 
 impl Members<'_> {
     /// Lets a machine in. A refusal uses nothing of the token, and is recorded.
-    pub async fn join(&self, join: &JoinRequest) -> Result<JoinAnswer, IdentityError> {
+    pub async fn join(self, join: &JoinRequest) -> Result<JoinAnswer, IdentityError> {
         let caller = Caller::anonymous(join.address);
         match self.try_join(join, &caller).await {
             Err(IdentityError::Refused(refusal)) => {
@@ -29,7 +29,7 @@ impl Members<'_> {
     }
 
     async fn try_join(
-        &self,
+        self,
         join: &JoinRequest,
         caller: &Caller,
     ) -> Result<JoinAnswer, IdentityError> {
@@ -73,7 +73,7 @@ impl Members<'_> {
     /// authorities. It is the same machine on each start by its name. `web_names` are the DNS names
     /// and addresses under which browsers reach it.
     pub async fn enrol_local(
-        &self,
+        self,
         role: MachineRole,
         name: &str,
         request: &[u8],
@@ -86,7 +86,10 @@ impl Members<'_> {
         let held = sign::by_name(&mut write, name).await?;
         let is_other = |held: &Stored| !held.member.token_id.is_empty() || held.member.role != role;
         if held.as_ref().is_some_and(is_other) {
-            return Err(Refusal::NameTaken(name.to_owned()).into());
+            drop(write);
+            let event = Event::success("node.join", &Caller::system(), format!("{role}:{name}"));
+            let refusal = Refusal::NameTaken(name.to_owned());
+            return Err(self.identity.refuse(event, refusal).await);
         }
         let is_new = held.is_none();
         let wanted = Wanted {
