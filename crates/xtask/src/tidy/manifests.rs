@@ -7,8 +7,9 @@ use super::{Finding, Rule};
 use crate::failure::Failure;
 use crate::files;
 
-/// Packages in the lock file.
-const PACKAGES_MAX: usize = 340;
+/// Packages in the lock file. SQLite and PostgreSQL brought 20; X.509, SSH keys and the hashing of
+/// passwords brought 30.
+const PACKAGES_MAX: usize = 380;
 
 /// What each crate may use of the others: arrows point downwards only.
 const EDGES: [(&str, &[&str]); 8] = [
