@@ -21,7 +21,7 @@ pub const AUDIT_TOPIC: &str = "identity_audit";
 /// Events of one page.
 pub const PAGE_EVENTS_MAX: i64 = 1000;
 /// The longest details of one event, in bytes of JSON.
-pub const DETAILS_BYTES_MAX: usize = 8 << 10;
+pub const DETAILS_BYTES_MAX: usize = 32 << 10;
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::secret::Secret;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use state::Write;
+use state::{Read, Write};
 
 use crate::audit::{Caller, Event};
 use crate::credential::CredentialKind;
@@ -182,6 +182,15 @@ impl NewToken {
         }
         Ok(())
     }
+}
+
+/// Whether there is or was a token with this hash.
+pub(crate) async fn is_known(read: &mut Read, hash: &str) -> Result<bool, IdentityError> {
+    let found = sqlx::query("SELECT id FROM join_tokens WHERE hash = $1")
+        .bind(hash)
+        .fetch_optional(&mut *read)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Uses the token with this hash once. Nothing has happened unless the transaction is committed.

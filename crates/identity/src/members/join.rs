@@ -39,6 +39,11 @@ impl Members<'_> {
         names::check_name("machine", &join.name)?;
         names::check_labels(&join.labels)?;
         let request = Request::parse(&join.request)?;
+        // Strangers without a token don't get the writer, of which SQLite has one.
+        let is_known = tokens::is_known(&mut self.identity.state().read().await?, &hash).await?;
+        if !is_known {
+            return Err(Refusal::TokenUnknown.into());
+        }
         let now = self.identity.now();
         let mut write = self.identity.state().write().await?;
         // From here on a refusal rolls back, so that the use of the token does not count.

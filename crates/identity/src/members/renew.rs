@@ -110,7 +110,8 @@ impl Members<'_> {
         caller: &Caller,
     ) -> Result<JoinAnswer, IdentityError> {
         let request = Request::parse(renewal.request)?;
-        if !random::is_uuid(uuid) {
+        // Strangers don't get the writer, of which SQLite has one.
+        if !random::is_uuid(uuid) || self.get(uuid).await?.is_none() {
             return Err(Refusal::NotMember.into());
         }
         let mut write = self.identity.state().write().await?;

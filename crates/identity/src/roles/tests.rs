@@ -161,6 +161,7 @@ fn roles_are_read_strictly() {
     let refused = [
         (r#"{"name":"admin"}"#, "built in"),
         (r#"{"name":"a b"}"#, "role name"),
+        (r#"{"name":"node"}"#, "one of machines"),
         (r#"{"name":"x","alow":[]}"#, "unknown field"),
         (
             r#"{"name":"x","allow":[{"kinds":["nodes"],"verbs":["red"]}]}"#,
