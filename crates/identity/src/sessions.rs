@@ -175,6 +175,8 @@ impl Sessions<'_> {
         let now = self.identity.now();
         let step = self.second_factor(sign_in, &proved, now)?;
         let mut write = self.identity.state().write().await?;
+        // Each sign-in removes sessions that ended, whosever they are.
+        write.lock("identity_sessions").await?;
         let targets = principal::targets(name, &proved.roles);
         lock_store::check(&mut write, &targets, now).await??;
         note_sign_in(&mut write, name, (&proved, step), now).await?;

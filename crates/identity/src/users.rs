@@ -22,7 +22,7 @@ pub const USER_LIST_MAX: usize = 64;
 const USERS_MAX: i64 = 10_000;
 /// The role that someone always has to have.
 pub(crate) const ADMIN: &str = "admin";
-/// One lock for what depends on more than one user.
+/// One lock for what depends on more than one user, or changes a user in several tables.
 pub(crate) const USERS_LOCK: &str = "identity_users";
 
 /// Who is to be let in.
@@ -77,6 +77,7 @@ impl Users<'_> {
         check_list("login", &user.logins)?;
         let mut write = self.identity.state().write().await?;
         write.lock("identity_roles").await?;
+        write.lock(USERS_LOCK).await?;
         role_store::check_names(&mut write, &user.roles).await?;
         insert(
             &mut write,
