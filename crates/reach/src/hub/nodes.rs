@@ -28,16 +28,23 @@ pub struct Nodes {
 #[derive(Debug, Default)]
 struct Table {
     present: BTreeMap<String, Vec<Held>>,
-    /// Why the last line of a node ended.
-    absent: BTreeMap<String, String>,
-    /// Which node a page of metrics belongs to, while that node is present: a name can't be taken
-    /// from a node by another one that offers it, too.
+    /// Nodes whose last line has ended. What they offer stays, so that an outage is seen as one.
+    absent: BTreeMap<String, Absent>,
+    /// Which node a page of metrics belongs to: a name can't be taken from a node by another one that
+    /// offers it, too.
     owners: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
 struct Held {
     line: Line,
+    offers: Offers,
+}
+
+#[derive(Debug)]
+struct Absent {
+    /// Why the last line ended.
+    reason: String,
     offers: Offers,
 }
 
@@ -82,27 +89,22 @@ impl Nodes {
     /// The pages of metrics that nodes offer, each with the node it belongs to.
     pub fn metrics(&self) -> Vec<(String, OfferedMetrics)> {
         let table = self.table();
-        let mut all = Vec::new();
-        for (name, held) in &table.present {
-            let offered = held.last().map(|held| &held.offers.metrics);
-            for metrics in offered.into_iter().flatten() {
-                if table.owners.get(&metrics.name) == Some(name) {
-                    all.push((name.clone(), metrics.clone()));
-                }
-            }
-        }
-        all
+        let present = table.present.iter();
+        let present = present.filter_map(|(name, held)| Some((name, &held.last()?.offers)));
+        let absent = table.absent.iter().map(|(name, absent)| (name, &absent.offers));
+        let all = present.chain(absent).flat_map(|(name, offers)| {
+            let own = |metrics: &&OfferedMetrics| table.owners.get(&metrics.name) == Some(name);
+            let own = offers.metrics.iter().filter(own);
+            own.map(|metrics| (name.clone(), metrics.clone()))
+        });
+        all.collect()
     }
 
     /// All nodes that are or were here.
     pub fn list(&self) -> Vec<NodeView> {
         let table = self.table();
         let present = table.present.iter().map(|(name, held)| view(name, held));
-        let absent = table
-            .absent
-            .iter()
-            .filter(|(name, _)| !table.present.contains_key(*name));
-        let absent = absent.map(|(name, reason)| NodeView {
+        let absent = table.absent.iter().map(|(name, absent)| NodeView {
             name: name.clone(),
             state: "offline",
             lines: 0,
@@ -110,8 +112,8 @@ impl Nodes {
             streams: 0,
             bulk_idle: 0,
             remote: None,
-            last_error: Some(reason.clone()),
-            offers: Offers::default(),
+            last_error: Some(absent.reason.clone()),
+            offers: absent.offers.clone(),
         });
         present.chain(absent).collect()
     }
@@ -161,15 +163,21 @@ impl Nodes {
     pub(super) fn remove(&self, line: &Line, reason: &str) {
         let mut table = self.table();
         let name = &line.peer().name;
-        let is_gone = table.present.get_mut(name).is_some_and(|held| {
-            held.retain(|held| held.line.id() != line.id());
-            held.is_empty()
-        });
-        if is_gone {
+        let Some(held) = table.present.get_mut(name) else {
+            return;
+        };
+        let offers = held.last().map(|held| held.offers.clone());
+        held.retain(|held| held.line.id() != line.id());
+        if held.is_empty() {
             table.present.remove(name);
-            table.owners.retain(|_, owner| owner != name);
+            let absent = Absent {
+                reason: reason.to_owned(),
+                offers: offers.unwrap_or_default(),
+            };
             if table.absent.len() < ABSENT_MAX {
-                table.absent.insert(name.clone(), reason.to_owned());
+                table.absent.insert(name.clone(), absent);
+            } else {
+                table.owners.retain(|_, owner| owner != name);
             }
         }
         drop(table);
@@ -181,7 +189,10 @@ impl Nodes {
         let table = self.table();
         let Some(held) = table.present.get(node) else {
             return Err(match table.absent.get(node) {
-                Some(reason) => format!("node {node} is offline: its last line ended: {reason}"),
+                Some(absent) => {
+                    let reason = &absent.reason;
+                    format!("node {node} is offline: its last line ended: {reason}")
+                }
                 None => format!(
                     "node {node} is offline: it has no line to this proxy; is landline running there, and did it join?"
                 ),
