@@ -115,14 +115,23 @@ pub enum Action {
 pub struct Pool {
     settings: PoolSettings,
     tracker: Tracker,
-    /// Dials under way: to which proxy, or to a seed.
-    dials: BTreeMap<DialId, Option<String>>,
+    /// Dials under way.
+    dials: BTreeMap<DialId, Way>,
     lines: BTreeMap<DialId, Held>,
     redraw: Redraw,
     excess_since: Option<Instant>,
     is_stopping: bool,
     next: u64,
     random: fastrand::Rng,
+}
+
+/// What is dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// An address that a proxy is announced with.
+    Direct(String),
+    /// A configured address, whoever answers.
+    Seed,
 }
 
 /// A line.
@@ -247,14 +256,16 @@ impl Pool {
         welcome: &Welcome,
         now: Instant,
     ) -> Option<Action> {
-        let Some(expected) = self.release_dial(dial) else {
+        let Some(way) = self.release_dial(dial) else {
             return Some(Action::Close {
                 line: dial,
                 reason: "nobody waits for it",
             });
         };
-        let was_redraw = expected.is_none();
-        if let Some(other) = expected.filter(|expected| *expected != proxy) {
+        let was_redraw = way == Way::Seed;
+        if let Way::Direct(other) = way
+            && other != proxy
+        {
             // Its address belongs to someone else now.
             self.fail_proxy(&other, now);
         }
@@ -308,8 +319,8 @@ impl Pool {
 
     fn failed(&mut self, dial: DialId, now: Instant) {
         match self.release_dial(dial) {
-            Some(Some(proxy)) => self.fail_proxy(&proxy, now),
-            Some(None) => self.delay_redraw(now),
+            Some(Way::Direct(proxy)) => self.fail_proxy(&proxy, now),
+            Some(Way::Seed) => self.delay_redraw(now),
             None => {}
         }
     }
@@ -371,17 +382,17 @@ impl Pool {
     }
 
     /// What a dial was for, if it is one of ours.
-    fn release_dial(&mut self, dial: DialId) -> Option<Option<String>> {
-        let expected = self.dials.remove(&dial)?;
-        match &expected {
-            Some(proxy) => {
+    fn release_dial(&mut self, dial: DialId) -> Option<Way> {
+        let way = self.dials.remove(&dial)?;
+        match &way {
+            Way::Direct(proxy) => {
                 if let Some(tracked) = self.tracker.proxies.get_mut(proxy) {
                     tracked.dial = None;
                 }
             }
-            None => self.redraw.under_way = None,
+            Way::Seed => self.redraw.under_way = None,
         }
-        Some(expected)
+        Some(way)
     }
 
     fn tracked(&self, proxy: &str) -> Option<&Tracked> {
@@ -406,30 +417,27 @@ impl Pool {
 
     fn dial_what_is_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
         while self.dials.len() < self.settings.dials_max {
-            let (proxy, address) = match self.next_direct(now) {
-                Some((proxy, address)) => (Some(proxy), address),
-                None => match self.next_seed(now) {
-                    Some(address) => (None, address),
-                    None => return,
-                },
+            let next = self.next_direct(now).or_else(|| self.next_seed(now));
+            let Some((way, address)) = next else {
+                return;
             };
             self.next += 1;
             let dial = DialId(self.next);
-            match &proxy {
-                Some(proxy) => {
+            match &way {
+                Way::Direct(proxy) => {
                     if let Some(tracked) = self.tracker.proxies.get_mut(proxy) {
                         tracked.dial = Some(dial);
                     }
                 }
-                None => self.redraw.under_way = Some(dial),
+                Way::Seed => self.redraw.under_way = Some(dial),
             }
-            self.dials.insert(dial, proxy);
+            self.dials.insert(dial, way);
             actions.push(Action::Dial { dial, address });
         }
     }
 
     /// The best proxy to dial by an address of its own.
-    fn next_direct(&self, now: Instant) -> Option<(String, String)> {
+    fn next_direct(&self, now: Instant) -> Option<(Way, String)> {
         let wanted = self.tracker.wanted(now);
         if self.missing(&wanted) == 0 {
             return None;
@@ -443,11 +451,11 @@ impl Pool {
         let best = free.min_by_key(|(proxy, tracked, _)| {
             (tracked.failures, rank(&self.settings.agent, proxy))
         });
-        best.map(|(proxy, _, address)| (proxy.clone(), address.clone()))
+        best.map(|(proxy, _, address)| (Way::Direct(proxy.clone()), address.clone()))
     }
 
     /// A configured address, when nothing else leads to a proxy that is missing.
-    fn next_seed(&self, now: Instant) -> Option<String> {
+    fn next_seed(&self, now: Instant) -> Option<(Way, String)> {
         let is_due = self.redraw.not_before.is_none_or(|time| time <= now);
         if self.redraw.under_way.is_some() || !is_due {
             return None;
@@ -468,7 +476,7 @@ impl Pool {
             .seeds
             .get(turn)
             .filter(|_| is_alone || is_missing)
-            .cloned()
+            .map(|address| (Way::Seed, address.clone()))
     }
 
     /// Peering agents that have had more lines than wanted for long close the least preferred.

@@ -358,15 +358,17 @@ fn head_of(request: &OpenRequest) -> Result<Request<()>, OpenError> {
 
 /// The refusal in an answer that is none.
 fn refusal_of<T>(answer: &Response<T>) -> Refusal {
-    answer
+    let refusal = answer
         .headers()
         .get(REFUSAL_HEADER)
-        .and_then(|value| serde_json::from_slice(value.as_bytes()).ok())
-        .map(|refusal: Refusal| Refusal::new(refusal.code, refusal.text))
-        .unwrap_or_else(|| {
+        .and_then(|value| serde_json::from_slice::<Refusal>(value.as_bytes()).ok());
+    match refusal {
+        Some(refusal) => Refusal::new(refusal.code, refusal.text),
+        None => {
             let text = format!("refused with status {} and no reason", answer.status());
             Refusal::new(RefusalCode::Unavailable, text)
-        })
+        }
+    }
 }
 
 /// Runs `work`; if it takes long, asks the lane to prove that it lives.

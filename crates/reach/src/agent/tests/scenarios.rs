@@ -1,6 +1,7 @@
 //! What befalls a world, and what must hold after it. The seed is printed; set
 //! `LANDLINE_TEST_SEED` to run one again.
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::simulation::{AgentNo, ProxyNo, Shape, World};
@@ -18,8 +19,12 @@ const CUT_S: u64 = 20;
 fn seed() -> u64 {
     let given = std::env::var("LANDLINE_TEST_SEED").ok();
     let seed = given.map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
-    eprintln!("LANDLINE_TEST_SEED={seed}");
+    say(&format!("LANDLINE_TEST_SEED={seed}"));
     seed
+}
+
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").unwrap();
 }
 
 fn least(shape: Shape) -> Option<usize> {
@@ -66,7 +71,7 @@ fn everything(shape: Shape, seed: u64) {
     world.run(CUT_S);
     world.check_claims();
     settle(&mut world, shape);
-    world.run(300);
+    world.run(120);
     world.heal();
     settle(&mut world, shape);
 
@@ -74,7 +79,7 @@ fn everything(shape: Shape, seed: u64) {
     world.cut(|_| true, &all);
     world.run(CUT_S);
     world.check_claims();
-    world.run(240);
+    world.run(120);
     world.heal();
     settle(&mut world, shape);
 
@@ -83,7 +88,10 @@ fn everything(shape: Shape, seed: u64) {
         world.restart_agent(AgentNo(agent), shape.strategy);
     }
     settle(&mut world, shape);
-    eprintln!("{} dials by {} agents", world.dials_total, shape.agents);
+    say(&format!(
+        "{} dials by {} agents",
+        world.dials_total, shape.agents
+    ));
 }
 
 /// Each proxy replaced in its place; then all by a new generation elsewhere.

@@ -4,6 +4,7 @@
 //! `cargo test -p reach --release -- --ignored --nocapture bench`
 
 use std::future::Future;
+use std::io::Write;
 use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
@@ -54,7 +55,8 @@ async fn peers(scope: &Scope) -> (SocketAddr, SocketAddr) {
     scope.spawn("source", async move {
         while let Ok((mut stream, _)) = source.accept().await {
             outer.spawn("source stream", async move {
-                while stream.write_all(&[7; 64 << 10]).await.is_ok() {}
+                let chunk = vec![7; 64 << 10];
+                while stream.write_all(&chunk).await.is_ok() {}
             });
         }
     });
@@ -178,6 +180,7 @@ fn load() -> String {
 #[test]
 #[ignore = "measures: cargo test -p reach --release -- --ignored --nocapture bench"]
 fn bench() {
+    let say = |text: String| writeln!(std::io::stderr(), "{text}").unwrap();
     let (line_runtime, peer_runtime) = (runtime(LINE_THREADS), runtime("peer"));
     let (sources, echoes, _supervisor) = peer_runtime.block_on(async {
         let (supervisor, scope) = scope().await;
@@ -194,7 +197,7 @@ fn bench() {
         ports.push(port(&rig.line, echoes, Lane::Interactive, &rig.scope).await);
         (rig, ports)
     });
-    eprintln!("load {}", load());
+    say(format!("load {}", load()));
     peer_runtime.block_on(async {
         for (name, address) in [
             ("direct", sources),
@@ -203,16 +206,20 @@ fn bench() {
         ] {
             for streams in [1, 16] {
                 let (rate, cost) = download(address, streams).await;
-                eprintln!("{name:12} {streams:2} streams {rate:6.0} MB/s  {cost:5.2} CPU s/GB");
+                say(format!(
+                    "{name:12} {streams:2} streams {rate:6.0} MB/s  {cost:5.2} CPU s/GB"
+                ));
             }
         }
         for (name, address) in [("direct", echoes), ("interactive", ports[2])] {
             let (p50, p99) = latencies(address).await;
             let rate = rate(address).await;
-            eprintln!("{name:12} connect+echo p50 {p50:?} p99 {p99:?}, 16 parallel {rate:.0}/s");
+            say(format!(
+                "{name:12} connect+echo p50 {p50:?} p99 {p99:?}, 16 parallel {rate:.0}/s"
+            ));
         }
     });
-    eprintln!("load {}", load());
+    say(format!("load {}", load()));
     rig.line.close("done");
     line_runtime.block_on(async { rig.agent.next().await });
 }
