@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Lane;
+use super::ahead::ReadAhead;
 use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
 use super::framing::{self, CONTROL_PATH, Health};
@@ -132,6 +133,7 @@ impl Acceptor {
         io: BoxDuplex,
         remote: SocketAddr,
     ) -> Result<Option<Line>, AcceptError> {
+        let io: BoxDuplex = Box::new(ReadAhead::new(io));
         let handshake = TlsAcceptor::from(self.tls()).accept(io);
         let tls = timeout(TLS_LIMIT, handshake)
             .await

@@ -8,6 +8,7 @@
 
 mod accept;
 mod agent_end;
+mod ahead;
 mod bulk;
 mod bulk_serve;
 mod copy;
