@@ -12,6 +12,11 @@ use crate::line::Welcome;
 
 /// Dials at once: more would only compete, and one that hangs must not stop the others.
 pub const DIALS_MAX: usize = 3;
+/// Dials that may follow one another without a pause, whatever else would allow them.
+pub(crate) const BURST: u32 = 20;
+/// Dials in a second beyond that: an agent whose twenty proxies are all gone knocks twice a second
+/// and not at each of them as often as the waits allow.
+pub(crate) const DIALS_PER_SECOND: u32 = 2;
 /// A line that lived this long was a success, whatever ended it.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
 /// The first dial after a line was lost comes within this time, at random.
@@ -119,6 +124,7 @@ pub struct Pool {
     dials: BTreeMap<DialId, Way>,
     lines: BTreeMap<DialId, Held>,
     redraw: Redraw,
+    budget: Budget,
     excess_since: Option<Instant>,
     is_stopping: bool,
     next: u64,
@@ -151,6 +157,32 @@ struct Redraw {
     not_before: Option<Instant>,
 }
 
+/// How many dials may begin now.
+#[derive(Debug)]
+struct Budget {
+    dials: f64,
+    since: Option<Instant>,
+}
+
+impl Budget {
+    fn refill(&mut self, now: Instant) {
+        let elapsed = self
+            .since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let gained = elapsed.as_secs_f64() * f64::from(DIALS_PER_SECOND);
+        self.dials = (self.dials + gained).min(f64::from(BURST));
+        self.since = Some(now);
+    }
+
+    /// When a dial may begin again; nothing if it may now.
+    fn next_at(&self) -> Option<Instant> {
+        let missing = (1.0 - self.dials).max(0.0) / f64::from(DIALS_PER_SECOND);
+        let since = self.since.filter(|_| missing > 0.0)?;
+        // A little later, so that rounding does not make it too early.
+        Some(since + Duration::from_secs_f64(missing) + Duration::from_millis(1))
+    }
+}
+
 impl Redraw {
     fn wait_until(&mut self, time: Instant) {
         self.not_before = self.not_before.max(Some(time));
@@ -167,6 +199,10 @@ impl Pool {
             dials: BTreeMap::new(),
             lines: BTreeMap::new(),
             redraw: Redraw::default(),
+            budget: Budget {
+                dials: f64::from(BURST),
+                since: None,
+            },
             excess_since: None,
             is_stopping: false,
             next: 0,
@@ -222,6 +258,7 @@ impl Pool {
             })
             .chain([
                 self.redraw.not_before,
+                self.budget.next_at(),
                 self.excess_since.map(|since| since + EXCESS_AFTER),
             ]);
         times.flatten().filter(|time| *time > now).min()
@@ -416,12 +453,14 @@ impl Pool {
     }
 
     fn dial_what_is_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while self.dials.len() < self.settings.dials_max {
+        self.budget.refill(now);
+        while self.dials.len() < self.settings.dials_max && self.budget.dials >= 1.0 {
             let next = self.next_direct(now).or_else(|| self.next_seed(now));
             let Some((way, address)) = next else {
                 return;
             };
             self.next += 1;
+            self.budget.dials -= 1.0;
             let dial = DialId(self.next);
             match &way {
                 Way::Direct(proxy) => {

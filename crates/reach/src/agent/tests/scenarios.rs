@@ -9,6 +9,8 @@ use super::*;
 
 /// Recovery is promised within this.
 const BOUND_S: u64 = 30;
+/// Agents are on a proxy's successor, or on other proxies, before the old process lets go.
+const DRAIN_S: u64 = 15;
 /// A path that is cut is noticed within 15 s, and a dial into it ends within 5 s more.
 const CUT_S: u64 = 20;
 
@@ -98,6 +100,8 @@ fn everything(shape: Shape, seed: u64) {
 fn rolling_upgrade(world: &mut World, shape: Shape, all: &[ProxyNo]) {
     for &proxy in all {
         world.replace(proxy, Duration::from_secs(5));
+        world.run(DRAIN_S);
+        world.check_reachable(least(shape));
         settle(world, shape);
     }
     for _ in all {
@@ -106,6 +110,8 @@ fn rolling_upgrade(world: &mut World, shape: Shape, all: &[ProxyNo]) {
     settle(world, shape);
     for &proxy in all {
         world.leave(proxy);
+        world.run(DRAIN_S);
+        world.check_reachable(least(shape));
         settle(world, shape);
     }
 }
