@@ -137,11 +137,15 @@ impl Line {
         deadline: Duration,
     ) -> Result<LineStream, OpenError> {
         let limit = deadline.min(OPEN_LIMIT);
+        let opening = tokio::time::timeout(limit, self.open_on(request, lane));
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout(limit, self.open_on(request, lane)) => {
-                outcome.unwrap_or_else(|_| Err(OpenError::Timeout { peer: self.name(), limit }))
-            }
-            reason = self.shared.end.ended() => Err(OpenError::Gone { peer: self.name(), reason }),
+            biased;
+            reason = self.shared.end.ended() => Err(self.gone(reason)),
+            outcome = opening => match outcome {
+                Ok(Err(OpenError::Gone { reason, .. })) => Err(self.gone(self.cause(reason).await)),
+                Ok(outcome) => outcome,
+                Err(_) => Err(OpenError::Timeout { peer: self.name(), limit }),
+            },
         };
         match &outcome {
             Ok(_) => self.shared.opened.fetch_add(1, Ordering::Relaxed),
@@ -215,6 +219,19 @@ impl Line {
             peer: self.name(),
             refusal,
         })
+    }
+
+    fn gone(&self, reason: String) -> OpenError {
+        let peer = self.name();
+        OpenError::Gone { peer, reason }
+    }
+
+    /// Why the line ended; `symptom` if it has not.
+    async fn cause(&self, symptom: String) -> String {
+        // A stream may break a moment before the line knows why.
+        const MOMENT: Duration = Duration::from_millis(50);
+        let cause = tokio::time::timeout(MOMENT, self.shared.end.ended()).await;
+        cause.unwrap_or(symptom)
     }
 
     fn broken(&self, error: &h2::Error) -> OpenError {

@@ -173,6 +173,28 @@ async fn rate(address: SocketAddr) -> f64 {
     f64::from(count) / start.elapsed().as_secs_f64()
 }
 
+/// Kilobytes of memory for each idle connection and end of the line, client and target included.
+async fn idle_cost(address: SocketAddr) -> f64 {
+    const CONNECTIONS: usize = 2000;
+    let before = resident_kilobytes();
+    let mut open = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.read_u8().await.unwrap();
+        open.push(stream);
+    }
+    let cost = resident_kilobytes() - before;
+    drop(open);
+    cost / CONNECTIONS as f64 / 2.0
+}
+
+fn resident_kilobytes() -> f64 {
+    let statm = base::files::read_text_limited(Path::new("/proc/self/statm"), 256).unwrap();
+    let pages: u32 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    f64::from(pages) * 4.0
+}
+
 fn load() -> String {
     base::files::read_text_limited(Path::new("/proc/loadavg"), 256).unwrap()
 }
@@ -211,6 +233,8 @@ fn bench() {
                 ));
             }
         }
+        let idle = idle_cost(ports[2]).await;
+        say(format!("{idle:.1} kB for each end of an idle connection"));
         for (name, address) in [("direct", echoes), ("interactive", ports[2])] {
             let (p50, p99) = latencies(address).await;
             let rate = rate(address).await;
