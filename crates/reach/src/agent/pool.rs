@@ -17,6 +17,9 @@ pub(crate) const BURST: u32 = 20;
 /// Dials in a second beyond that: an agent whose twenty proxies are all gone knocks twice a second
 /// and not at each of them as often as the waits allow.
 pub(crate) const DIALS_PER_SECOND: u32 = 2;
+/// A dial that takes longer does not keep a peering agent from dialling another proxy beside it:
+/// with half of the proxies behind a black hole, one after the other would take too long.
+const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// A line that lived this long was a success, whatever ended it.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
 /// The first dial after a line was lost comes within this time, at random.
@@ -121,7 +124,7 @@ pub struct Pool {
     settings: PoolSettings,
     tracker: Tracker,
     /// Dials under way.
-    dials: BTreeMap<DialId, Way>,
+    dials: BTreeMap<DialId, (Way, Instant)>,
     lines: BTreeMap<DialId, Held>,
     redraw: Redraw,
     budget: Budget,
@@ -259,6 +262,11 @@ impl Pool {
             .chain([
                 self.redraw.not_before,
                 self.budget.next_at(),
+                self.dials
+                    .values()
+                    .map(|(_, since)| *since + HEDGE_AFTER)
+                    .filter(|time| *time > now)
+                    .min(),
                 self.excess_since.map(|since| since + EXCESS_AFTER),
             ]);
         times.flatten().filter(|time| *time > now).min()
@@ -343,7 +351,7 @@ impl Pool {
         if self.tracker.meet(proxy, welcome, now).claim.is_some() {
             return Some("there is a line to this proxy already");
         }
-        if !was_redraw || is_alone {
+        if is_alone || (!was_redraw && !self.has_enough(now)) {
             return None;
         }
         let is_wanted = self
@@ -351,7 +359,7 @@ impl Pool {
             .wanted(now)
             .iter()
             .any(|wanted| *wanted == proxy);
-        (has_enough || !is_wanted).then_some("there are lines enough")
+        (has_enough || !was_redraw || !is_wanted).then_some("there are lines enough")
     }
 
     fn failed(&mut self, dial: DialId, now: Instant) {
@@ -420,7 +428,7 @@ impl Pool {
 
     /// What a dial was for, if it is one of ours.
     fn release_dial(&mut self, dial: DialId) -> Option<Way> {
-        let way = self.dials.remove(&dial)?;
+        let (way, _) = self.dials.remove(&dial)?;
         match &way {
             Way::Direct(proxy) => {
                 if let Some(tracked) = self.tracker.proxies.get_mut(proxy) {
@@ -437,8 +445,16 @@ impl Pool {
     }
 
     /// How many wanted proxies still need a line or a dial.
-    fn missing(&self, wanted: &[&String]) -> usize {
-        let is_served = |proxy: &&&String| self.tracked(proxy).is_some_and(|t| !t.is_free());
+    fn missing(&self, wanted: &[&String], now: Instant) -> usize {
+        let is_young = |dial| {
+            let since = self.dials.get(&dial).map(|(_, since)| *since);
+            since.is_some_and(|since| now < since + HEDGE_AFTER)
+        };
+        let is_served = |proxy: &&&String| {
+            self.tracked(proxy).is_some_and(|tracked| {
+                tracked.claim.is_some() || tracked.dial.is_some_and(is_young)
+            })
+        };
         let served = wanted.iter().filter(is_served).count();
         let goal = match self.settings.strategy {
             Strategy::Mesh => wanted.len(),
@@ -447,9 +463,19 @@ impl Pool {
         goal.saturating_sub(served)
     }
 
+    /// Whether a peering agent has as many lines as it wants; a mesh never has.
+    fn has_enough(&self, now: Instant) -> bool {
+        let Strategy::Peering { connections } = self.settings.strategy else {
+            return false;
+        };
+        let wanted = self.tracker.wanted(now);
+        let is_claimed = |proxy: &&&String| self.tracked(proxy).is_some_and(|t| t.claim.is_some());
+        wanted.iter().filter(is_claimed).count() >= connections
+    }
+
     fn is_satisfied(&self, now: Instant) -> bool {
         let wanted = self.tracker.wanted(now);
-        !wanted.is_empty() && self.claims().next().is_some() && self.missing(&wanted) == 0
+        !wanted.is_empty() && self.claims().next().is_some() && self.missing(&wanted, now) == 0
     }
 
     fn dial_what_is_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -470,7 +496,7 @@ impl Pool {
                 }
                 Way::Seed => self.redraw.under_way = Some(dial),
             }
-            self.dials.insert(dial, way);
+            self.dials.insert(dial, (way, now));
             actions.push(Action::Dial { dial, address });
         }
     }
@@ -478,7 +504,7 @@ impl Pool {
     /// The best proxy to dial by an address of its own.
     fn next_direct(&self, now: Instant) -> Option<(Way, String)> {
         let wanted = self.tracker.wanted(now);
-        if self.missing(&wanted) == 0 {
+        if self.missing(&wanted, now) == 0 {
             return None;
         }
         let free = wanted.into_iter().filter_map(|proxy| {
@@ -509,7 +535,8 @@ impl Pool {
         // A proxy whose own address may work is waited for: it may have asked for a spread.
         let is_hopeless = wanted.iter().all(|proxy| is_hidden(&proxy));
         let is_alone = self.claims().next().is_none() && self.dials.is_empty() && is_hopeless;
-        let is_missing = self.missing(&wanted) > 0 && wanted.iter().any(|proxy| is_hidden(&proxy));
+        let is_missing =
+            self.missing(&wanted, now) > 0 && wanted.iter().any(|proxy| is_hidden(&proxy));
         let turn = self.redraw.failures as usize % self.settings.seeds.len().max(1);
         self.settings
             .seeds
