@@ -8,6 +8,7 @@
 
 mod accept;
 mod agent_end;
+mod ahead;
 mod bulk;
 mod bulk_serve;
 mod copy;
@@ -41,8 +42,8 @@ pub use self::error::{AcceptError, ConnectError, OpenError};
 pub use self::frame::FrameError;
 pub use self::lane::Lane;
 pub use self::limits::{
-    BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, MESSAGE_BYTES_MAX, OPEN_LIMIT, STREAMS_MAX, TCP_LIMIT,
-    TLS_LIMIT, Timing, UPGRADE_LIMIT,
+    BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, LINES_PER_PEER_MAX, MESSAGE_BYTES_MAX, OPEN_LIMIT,
+    STREAMS_MAX, TCP_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT,
 };
 pub use self::message::{
     Drain, LineId, Message, OpenRequest, Peer, Refusal, RefusalCode, SignedAnnouncement, Target,
