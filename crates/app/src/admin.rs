@@ -1,9 +1,5 @@
 //! The paths with which an operator runs the cluster, and the token that lets the command line of
 //! this machine use them: whoever may read the data directory may.
-#![expect(
-    clippy::result_large_err,
-    reason = "an answer instead of a value is rare and not passed far"
-)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -78,14 +78,14 @@ pub(crate) struct NodeBuild<'a> {
 }
 
 /// Registers the node.
-pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
+pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
     let NodeBuild {
         config,
         environment,
         supervisor,
         health,
         ..
-    } = &build;
+    } = build;
     let cluster = &config.cluster;
     let variable = |name: &str| {
         let variables = &environment.variables;
@@ -95,7 +95,7 @@ pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
         value.map(String::as_str).unwrap_or_default()
     };
     let egress = Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?;
-    let metrics = node_metrics(&build)?;
+    let metrics = node_metrics(build)?;
     let (enrolment, proxies) = match (&cluster.join, &build.local) {
         (Some(join), _) => {
             // Without it a machine that is a member already starts as well.

@@ -91,7 +91,10 @@ impl Nodes {
         let table = self.table();
         let present = table.present.iter();
         let present = present.filter_map(|(name, held)| Some((name, &held.last()?.offers)));
-        let absent = table.absent.iter().map(|(name, absent)| (name, &absent.offers));
+        let absent = table
+            .absent
+            .iter()
+            .map(|(name, absent)| (name, &absent.offers));
         let all = present.chain(absent).flat_map(|(name, offers)| {
             let own = |metrics: &&OfferedMetrics| table.owners.get(&metrics.name) == Some(name);
             let own = offers.metrics.iter().filter(own);

@@ -1,5 +1,5 @@
 //! The bounds and deadlines of lines, each with its reason. The windows are those that
-//! docs/decisions/006-line-transport.md gives the measurements for.
+//! docs/decisions/008-line-transport.md gives the measurements for.
 
 use std::time::Duration;
 
