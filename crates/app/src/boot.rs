@@ -355,7 +355,7 @@ impl Parts<'_> {
             .copied()
             .unwrap_or(self.config.listen);
         let identity = self.hub.as_ref().map(|hub| hub.identity().clone());
-        cluster::build_node(NodeBuild {
+        cluster::build_node(&NodeBuild {
             config: self.config,
             environment: self.environment,
             supervisor: &self.supervisor,
@@ -385,6 +385,8 @@ impl Parts<'_> {
         };
         let gateway = Gateway::build(config, parts)?;
         if let Some(hub) = &self.hub {
+            // Known from before a restart: without them the first scrapes would be answered by 404.
+            cluster::offer(&gateway, &hub.nodes());
             let service = cluster::offer_metrics(Arc::clone(&gateway), hub.nodes());
             self.supervisor.register(service);
         }

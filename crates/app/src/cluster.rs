@@ -84,14 +84,14 @@ pub(crate) struct NodeBuild<'a> {
 }
 
 /// Registers the node.
-pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
+pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
     let NodeBuild {
         config,
         environment,
         supervisor,
         health,
         ..
-    } = &build;
+    } = build;
     let cluster = &config.cluster;
     let variable = |name: &str| {
         let variables = &environment.variables;
@@ -101,7 +101,7 @@ pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
         value.map(String::as_str).unwrap_or_default()
     };
     let egress = Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?;
-    let metrics = node_metrics(&build)?;
+    let metrics = node_metrics(build)?;
     let (enrolment, proxies) = match (&cluster.join, &build.local) {
         (Some(join), _) => {
             // Without it a machine that is a member already starts as well.
@@ -178,7 +178,7 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
             let mut changed = nodes.watch();
             loop {
                 changed.mark_unchanged();
-                gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
+                offer(&gateway, &nodes);
                 tokio::select! {
                     outcome = changed.changed() => outcome?,
                     // Nodes that do not return are forgotten by and by.
@@ -188,6 +188,11 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
             }
         },
     )
+}
+
+/// Makes the pages that nodes offer now targets of the gateway.
+pub(crate) fn offer(gateway: &Gateway, nodes: &Nodes) {
+    gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
 }
 
 /// The target of a page that a node serves itself.

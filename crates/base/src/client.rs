@@ -52,6 +52,12 @@ pub enum ClientError {
         /// The system's words.
         reason: String,
     },
+    /// The dialer has no way there now: the node at the other end of a line is away, or refuses.
+    #[error("{reason}")]
+    Away {
+        /// The dialer's words.
+        reason: String,
+    },
     /// The TLS handshake failed, most often because the certificate isn't trusted.
     #[error("tls with {host}: {reason}")]
     Tls {
@@ -291,11 +297,20 @@ impl Connector {
             .trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let name = || format!("{host}:{port}");
-        let stream = self.socket(host, port).await;
-        let stream = stream.map_err(|reason| ClientError::Connect {
-            host: name(),
-            reason,
-        })?;
+        let stream = match &self.dial {
+            Some(dial) => {
+                let stream = dial.dial(host, port).await;
+                Socket::Dialed(stream.map_err(|reason| ClientError::Away { reason })?)
+            }
+            None => {
+                let stream = TcpStream::connect((host, port)).await;
+                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                Socket::Tcp(stream.map_err(|error| ClientError::Connect {
+                    host: name(),
+                    reason: error.to_string(),
+                })?)
+            }
+        };
         if !is_tls {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
@@ -315,15 +330,6 @@ impl Connector {
         let stream = tls.connect(wanted, stream).await;
         let stream = stream.map_err(|error| failed(error.to_string()))?;
         Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
-    }
-
-    async fn socket(&self, host: &str, port: u16) -> Result<Socket, String> {
-        if let Some(dial) = &self.dial {
-            return Ok(Socket::Dialed(dial.dial(host, port).await?));
-        }
-        let stream = TcpStream::connect((host, port)).await;
-        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        stream.map(Socket::Tcp).map_err(|error| error.to_string())
     }
 }
 

@@ -75,7 +75,7 @@ pub struct ApiTokens<'a> {
 impl ApiTokens<'_> {
     /// Makes a token.
     pub async fn add(
-        &self,
+        self,
         caller: &Caller,
         token: &NewApiToken,
     ) -> Result<IssuedApiToken, IdentityError> {
@@ -134,7 +134,7 @@ impl ApiTokens<'_> {
 
     /// Who makes a request with this token. Refusals are recorded.
     pub async fn verify(
-        &self,
+        self,
         secret: &Secret,
         address: Option<IpAddr>,
     ) -> Result<Principal, IdentityError> {
@@ -149,7 +149,7 @@ impl ApiTokens<'_> {
     }
 
     /// The tokens of a user, or of all when it is empty.
-    pub async fn list(&self, user: &str) -> Result<Vec<ApiToken>, IdentityError> {
+    pub async fn list(self, user: &str) -> Result<Vec<ApiToken>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query(
             "SELECT * FROM api_tokens WHERE ($1 = '' OR user_name = $1) AND expires_at > $2
@@ -164,7 +164,7 @@ impl ApiTokens<'_> {
     }
 
     /// Removes a token. It acts at once.
-    pub async fn remove(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let done = sqlx::query("DELETE FROM api_tokens WHERE id = $1")
             .bind(id)
@@ -180,7 +180,7 @@ impl ApiTokens<'_> {
         self.identity.finish(write, &[event]).await
     }
 
-    async fn try_verify(&self, secret: &Secret) -> Result<Principal, IdentityError> {
+    async fn try_verify(self, secret: &Secret) -> Result<Principal, IdentityError> {
         let hash = CredentialKind::Api.hash(secret).map_err(Refusal::Form)?;
         let now = self.identity.now();
         let mut read = self.identity.state().read().await?;

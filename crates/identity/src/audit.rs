@@ -14,13 +14,14 @@ use state::{State, StateError, Write};
 pub(crate) use self::budget::Budget;
 use crate::error::IdentityError;
 use crate::peer::NodePeer;
+use crate::trust;
 
 /// The topic of `State::watch` that is touched by every event.
 pub const AUDIT_TOPIC: &str = "identity_audit";
 /// Events of one page.
 pub const PAGE_EVENTS_MAX: i64 = 1000;
 /// The longest details of one event, in bytes of JSON.
-pub const DETAILS_BYTES_MAX: usize = 8 << 10;
+pub const DETAILS_BYTES_MAX: usize = 32 << 10;
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,7 +268,7 @@ pub(crate) async fn append(
 
 impl Audit<'_> {
     /// Records what happened elsewhere, such as the use of an app.
-    pub async fn record(&self, events: &[Event]) -> Result<(), IdentityError> {
+    pub async fn record(self, events: &[Event]) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         append(&mut write, self.identity.now(), events).await?;
         Ok(write.commit().await?)
@@ -275,7 +276,7 @@ impl Audit<'_> {
 
     /// Records that somebody was refused, unless a flood of this kind of refusal was recorded
     /// already; the next event then tells how many were left out.
-    pub async fn record_refusal(&self, event: Event) -> Result<(), IdentityError> {
+    pub async fn record_refusal(self, event: Event) -> Result<(), IdentityError> {
         let now = self.identity.now();
         let Some(left_out) = self.identity.admit_refusal(event.kind, now) else {
             return Ok(());
@@ -287,8 +288,22 @@ impl Audit<'_> {
         self.record(&[event]).await
     }
 
+    /// Records that a peer was refused in a TLS handshake: its certificate is of another authority,
+    /// has ended, names somebody else or is locked.
+    pub async fn record_refused_handshake(
+        self,
+        address: Option<IpAddr>,
+        error: &rustls::Error,
+    ) -> Result<(), IdentityError> {
+        let caller = Caller::anonymous(address);
+        let event = Event::success("line.handshake", &caller, "")
+            .with("reason", "certificate")
+            .with("text", trust::explain(error));
+        self.record_refusal(event).await
+    }
+
     /// One page of events.
-    pub async fn query(&self, query: &Query) -> Result<Vec<Recorded>, IdentityError> {
+    pub async fn query(self, query: &Query) -> Result<Vec<Recorded>, IdentityError> {
         page(self.identity.state(), query).await
     }
 }

@@ -98,7 +98,7 @@ impl Authorities<'_> {
     /// The authority that signs X.509 certificates of that usage, read in the transaction that
     /// records the certificate.
     pub(crate) async fn x509(
-        &self,
+        self,
         write: &mut Write,
         usage: Usage,
     ) -> Result<Signer<Arc<Authority>>, IdentityError> {
@@ -111,7 +111,7 @@ impl Authorities<'_> {
 
     /// The authority that signs SSH certificates of that kind.
     pub(crate) async fn ssh(
-        &self,
+        self,
         write: &mut Write,
         kind: AuthorityKind,
     ) -> Result<Signer<Arc<SshAuthority>>, IdentityError> {
@@ -127,7 +127,7 @@ impl Authorities<'_> {
     }
 
     /// Opens every key once.
-    pub(crate) async fn check_keys(&self) -> Result<(), IdentityError> {
+    pub(crate) async fn check_keys(self) -> Result<(), IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query("SELECT id, kind, public, sealed_key FROM authorities")
             .fetch_all(&mut read)
@@ -140,7 +140,7 @@ impl Authorities<'_> {
     }
 
     async fn signer(
-        &self,
+        self,
         write: &mut Write,
         kind: AuthorityKind,
         usage: Usage,
@@ -158,7 +158,7 @@ impl Authorities<'_> {
     }
 
     /// The key of a row, opened once and then remembered.
-    fn open_key(&self, found: &AnyRow) -> Result<Key, IdentityError> {
+    fn open_key(self, found: &AnyRow) -> Result<Key, IdentityError> {
         let id = row::text(found, "id")?;
         let keys = || {
             let keys = self.identity.inner.keys.lock();

@@ -47,7 +47,7 @@ impl Certificates<'_> {
     /// Signs certificates for a user. One who came with a certificate gets none: they would renew
     /// for ever what a sign-in gave them for hours.
     pub async fn sign_user(
-        &self,
+        self,
         principal: &Principal,
         caller: &Caller,
         wanted: &UserRequest<'_>,
@@ -111,7 +111,7 @@ impl Certificates<'_> {
 
     /// Signs an SSH host certificate for a machine: its UUID, its name, and both under the cluster.
     pub async fn sign_host(
-        &self,
+        self,
         peer: &NodePeer,
         caller: &Caller,
         ssh_public_key: &str,

@@ -10,7 +10,7 @@ use state::Write;
 use crate::audit::{Caller, Event};
 use crate::credential::CredentialKind;
 use crate::error::{IdentityError, Refusal};
-use crate::users::{self, ADMIN, NewUser};
+use crate::users::{self, ADMIN, NewUser, USERS_LOCK};
 use crate::{Identity, after, names, random, row};
 
 /// How long an invitation is good.
@@ -55,6 +55,7 @@ impl Identity {
     /// accepted one. Nothing afterwards.
     pub async fn first_start(&self) -> Result<Option<IssuedInvitation>, IdentityError> {
         let mut write = self.state().write().await?;
+        write.lock(USERS_LOCK).await?;
         if has_first_user(&mut write).await? {
             return Ok(None);
         }
@@ -70,12 +71,9 @@ impl Identity {
 
 impl Invitations<'_> {
     /// Lets a user set a new password. The old one works until they do.
-    pub async fn add(
-        &self,
-        caller: &Caller,
-        user: &str,
-    ) -> Result<IssuedInvitation, IdentityError> {
+    pub async fn add(self, caller: &Caller, user: &str) -> Result<IssuedInvitation, IdentityError> {
         let mut write = self.identity.state().write().await?;
+        write.lock(USERS_LOCK).await?;
         let found = sqlx::query("SELECT name FROM users WHERE name = $1")
             .bind(user)
             .fetch_optional(&mut write)
@@ -90,7 +88,7 @@ impl Invitations<'_> {
 
     /// Sets the password of the invited user, takes away their authenticator app and ends their
     /// sessions. Returns their name.
-    pub async fn accept(&self, acceptance: &Acceptance) -> Result<String, IdentityError> {
+    pub async fn accept(self, acceptance: &Acceptance) -> Result<String, IdentityError> {
         let caller = Caller::anonymous(acceptance.address);
         match self.try_accept(acceptance).await {
             Err(IdentityError::Refused(refusal)) => {
@@ -102,7 +100,7 @@ impl Invitations<'_> {
         }
     }
 
-    async fn try_accept(&self, acceptance: &Acceptance) -> Result<String, IdentityError> {
+    async fn try_accept(self, acceptance: &Acceptance) -> Result<String, IdentityError> {
         let hash = CredentialKind::Invitation.hash(&acceptance.secret);
         let hash = hash.map_err(Refusal::Form)?;
         let now = self.identity.now();
@@ -114,6 +112,8 @@ impl Invitations<'_> {
             .hash(acceptance.password.clone())
             .await?;
         let mut write = self.identity.state().write().await?;
+        // A user's rows are in several tables; with the lock nobody waits in a circle for them.
+        write.lock(USERS_LOCK).await?;
         let found = sqlx::query(
             "UPDATE invitations SET used_at = $1
              WHERE hash = $2 AND used_at = 0 AND expires_at > $1 RETURNING user_name, is_first",
@@ -139,7 +139,7 @@ impl Invitations<'_> {
         Ok(user)
     }
 
-    async fn check(&self, hash: &str, now: i64) -> Result<(), IdentityError> {
+    async fn check(self, hash: &str, now: i64) -> Result<(), IdentityError> {
         let mut read = self.identity.state().read().await?;
         let found = sqlx::query(
             "SELECT id FROM invitations WHERE hash = $1 AND used_at = 0 AND expires_at > $2",

@@ -32,6 +32,7 @@ mod row;
 pub mod seal;
 pub mod sessions;
 pub mod sign_in;
+pub mod signed;
 pub mod ssh_authority;
 #[cfg(test)]
 mod test_support;

@@ -28,7 +28,7 @@ pub struct Locks<'a> {
 impl Locks<'_> {
     /// Locks somebody, for ever or for a time; returns the identifier of the lock.
     pub async fn add(
-        &self,
+        self,
         caller: &Caller,
         target: LockTarget,
         reason: &str,
@@ -57,7 +57,7 @@ impl Locks<'_> {
     }
 
     /// Removes a lock.
-    pub async fn remove(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let found = sqlx::query("DELETE FROM locks WHERE id = $1 RETURNING kind, name")
             .bind(id)
@@ -79,7 +79,7 @@ impl Locks<'_> {
     }
 
     /// The locks that hold.
-    pub async fn list(&self) -> Result<Vec<Lock>, IdentityError> {
+    pub async fn list(self) -> Result<Vec<Lock>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         rows(&mut read, self.identity.now()).await
     }

@@ -1,4 +1,4 @@
-//! Locks: who may do nothing for now. This file compares; keeping them is `lock_store`.
+//! Locks: who may do nothing until the lock goes. This file compares; keeping them is `lock_store`.
 
 use std::fmt;
 

@@ -104,7 +104,7 @@ const BY_NAME: &str = "SELECT * FROM members WHERE name = $1";
 
 impl Members<'_> {
     /// Machines after the name `after`, by name.
-    pub async fn list(&self, after: &str) -> Result<Vec<Member>, IdentityError> {
+    pub async fn list(self, after: &str) -> Result<Vec<Member>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query("SELECT * FROM members WHERE name > $1 ORDER BY name LIMIT $2")
             .bind(after)
@@ -115,7 +115,7 @@ impl Members<'_> {
     }
 
     /// The machine of that identifier.
-    pub async fn get(&self, uuid: &str) -> Result<Option<Member>, IdentityError> {
+    pub async fn get(self, uuid: &str) -> Result<Option<Member>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let found = sqlx::query(BY_UUID)
             .bind(uuid)
@@ -126,11 +126,7 @@ impl Members<'_> {
 
     /// Notes that a machine trusts this generation now, see `TrustBundle::generation`. A rotation
     /// waits for that.
-    pub async fn acknowledge_trust(
-        &self,
-        uuid: &str,
-        generation: i64,
-    ) -> Result<(), IdentityError> {
+    pub async fn acknowledge_trust(self, uuid: &str, generation: i64) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let held = self.identity.trust().bundle().generation;
         sqlx::query(
@@ -145,7 +141,7 @@ impl Members<'_> {
 
     /// Removes a machine. It is locked until its certificate has ended, so that it is out at once;
     /// its name is free.
-    pub async fn remove(&self, caller: &Caller, uuid: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, uuid: &str) -> Result<(), IdentityError> {
         let now = self.identity.now();
         let mut write = self.identity.state().write().await?;
         let found = sqlx::query("DELETE FROM members WHERE uuid = $1 RETURNING name, expires_at")

@@ -93,7 +93,7 @@ impl OwnCertificate {
         self.validity().map(|validity| validity.renew_at(spread))
     }
 
-    fn key(&self) -> Option<Arc<CertifiedKey>> {
+    pub(crate) fn key(&self) -> Option<Arc<CertifiedKey>> {
         self.current
             .load()
             .as_ref()

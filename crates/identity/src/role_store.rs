@@ -18,7 +18,7 @@ pub struct Roles<'a> {
 
 impl Roles<'_> {
     /// Makes or replaces a role. It acts at once for all who have it.
-    pub async fn put(&self, caller: &Caller, role: &Role) -> Result<(), IdentityError> {
+    pub async fn put(self, caller: &Caller, role: &Role) -> Result<(), IdentityError> {
         role.check()?;
         let mut write = self.identity.state().write().await?;
         write.lock("identity_roles").await?;
@@ -47,7 +47,7 @@ impl Roles<'_> {
     }
 
     /// Removes a role that nobody has. With somebody's role its denials would go too.
-    pub async fn remove(&self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
         if Role::built_in(name).is_some() {
             return Err(RoleError::BuiltIn(name.to_owned()).into());
         }
@@ -79,7 +79,7 @@ impl Roles<'_> {
     }
 
     /// All roles, the built-in ones first.
-    pub async fn list(&self) -> Result<Vec<Role>, IdentityError> {
+    pub async fn list(self) -> Result<Vec<Role>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query("SELECT document FROM roles ORDER BY name")
             .fetch_all(&mut read)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::selector::{Selector, SelectorError};
 use crate::names::{self, Labels, NameError};
+use crate::peer::MachineRole;
 
 /// Rules of one role, allowing and denying together.
 pub const RULES_MAX: usize = 100;
@@ -115,6 +116,9 @@ pub enum RoleError {
     /// One of the built-in ones.
     #[error("role {0} is built in and cannot be changed; make one with another name")]
     BuiltIn(String),
+    /// One of the roles of machines: a lock on it would be ambiguous.
+    #[error("role {0} is one of machines; give it another name")]
+    OfMachines(String),
     /// A rule for nothing.
     #[error("a rule needs at least one kind and one verb")]
     EmptyRule,
@@ -169,6 +173,9 @@ impl Role {
         names::check_name("role", &self.name)?;
         if Self::built_in(&self.name).is_some() {
             return Err(RoleError::BuiltIn(self.name.clone()));
+        }
+        if MachineRole::parse(&self.name).is_some() {
+            return Err(RoleError::OfMachines(self.name.clone()));
         }
         let count = self.allow.len() + self.deny.len();
         if count > RULES_MAX {

@@ -83,7 +83,7 @@ pub struct Sessions<'a> {
 
 impl Sessions<'_> {
     /// Begins a session for who proves to be a user. Refusals don't say what was wrong.
-    pub async fn sign_in(&self, sign_in: &SignIn) -> Result<NewSession, IdentityError> {
+    pub async fn sign_in(self, sign_in: &SignIn) -> Result<NewSession, IdentityError> {
         let name = names::shortened(&sign_in.name);
         let caller = Caller::anonymous(sign_in.address);
         match self.try_sign_in(sign_in).await {
@@ -100,7 +100,7 @@ impl Sessions<'_> {
     }
 
     /// Who makes a request with this session. Notes the use.
-    pub async fn verify(&self, secret: &Secret) -> Result<Principal, IdentityError> {
+    pub async fn verify(self, secret: &Secret) -> Result<Principal, IdentityError> {
         let hash = CredentialKind::Session
             .hash(secret)
             .map_err(Refusal::Form)?;
@@ -112,7 +112,7 @@ impl Sessions<'_> {
             .fetch_optional(&mut read)
             .await?;
         let session = of_row(&found.ok_or(Refusal::SessionEnded)?)?;
-        if after(session.seen_at, SESSION_IDLE) <= now {
+        if session.seen_at <= idle_before(now) {
             return Err(Refusal::SessionEnded.into());
         }
         let via = (
@@ -135,14 +135,16 @@ impl Sessions<'_> {
     }
 
     /// The sessions of a user, newest first.
-    pub async fn list(&self, user: &str) -> Result<Vec<Session>, IdentityError> {
+    pub async fn list(self, user: &str) -> Result<Vec<Session>, IdentityError> {
+        let now = self.identity.now();
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query(
-            "SELECT * FROM web_sessions WHERE user_name = $1 AND expires_at > $2
-             ORDER BY created_at DESC LIMIT $3",
+            "SELECT * FROM web_sessions WHERE user_name = $1 AND expires_at > $2 AND seen_at > $3
+             ORDER BY created_at DESC LIMIT $4",
         )
         .bind(user)
-        .bind(self.identity.now())
+        .bind(now)
+        .bind(idle_before(now))
         .bind(SESSIONS_MAX)
         .fetch_all(&mut read)
         .await?;
@@ -150,7 +152,7 @@ impl Sessions<'_> {
     }
 
     /// Ends one session of a user, or all of them when `id` is empty.
-    pub async fn end(&self, caller: &Caller, user: &str, id: &str) -> Result<(), IdentityError> {
+    pub async fn end(self, caller: &Caller, user: &str, id: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let done =
             sqlx::query("DELETE FROM web_sessions WHERE user_name = $1 AND ($2 = '' OR id = $2)")
@@ -164,7 +166,7 @@ impl Sessions<'_> {
         self.identity.finish(write, &[event]).await
     }
 
-    async fn try_sign_in(&self, sign_in: &SignIn) -> Result<NewSession, IdentityError> {
+    async fn try_sign_in(self, sign_in: &SignIn) -> Result<NewSession, IdentityError> {
         let name = sign_in.name.as_str();
         if names::check_name("user", name).is_err() {
             return Err(Refusal::Credentials.into());
@@ -173,6 +175,8 @@ impl Sessions<'_> {
         let now = self.identity.now();
         let step = self.second_factor(sign_in, &proved, now)?;
         let mut write = self.identity.state().write().await?;
+        // Each sign-in removes sessions that ended, whosever they are.
+        write.lock("identity_sessions").await?;
         let targets = principal::targets(name, &proved.roles);
         lock_store::check(&mut write, &targets, now).await??;
         note_sign_in(&mut write, name, (&proved, step), now).await?;
@@ -191,7 +195,7 @@ impl Sessions<'_> {
 
     /// The step of the code; 0 when none is asked for.
     fn second_factor(
-        &self,
+        self,
         sign_in: &SignIn,
         proved: &Proved,
         now: i64,
@@ -233,6 +237,11 @@ async fn note_sign_in(
     Err(Refusal::Credentials.into())
 }
 
+/// A session that was used last at this time or before has ended.
+fn idle_before(now: i64) -> i64 {
+    now.saturating_sub(i64::try_from(SESSION_IDLE.as_millis()).unwrap_or(i64::MAX))
+}
+
 async fn insert(
     write: &mut Write,
     sign_in: &SignIn,
@@ -244,13 +253,14 @@ async fn insert(
     let address = sign_in.address.map(|address| address.to_string());
     let client: String = sign_in.client.chars().take(CLIENT_CHARACTERS_MAX).collect();
     sqlx::query(
-        "DELETE FROM web_sessions WHERE expires_at <= $1 OR id IN
+        "DELETE FROM web_sessions WHERE expires_at <= $1 OR seen_at <= $4 OR id IN
              (SELECT id FROM web_sessions WHERE user_name = $2
               ORDER BY created_at DESC, id LIMIT 1000 OFFSET $3)",
     )
     .bind(now)
     .bind(sign_in.name.as_str())
     .bind(SESSIONS_MAX - 1)
+    .bind(idle_before(now))
     .execute(&mut *write)
     .await?;
     sqlx::query(

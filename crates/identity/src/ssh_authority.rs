@@ -202,11 +202,13 @@ fn name(
 }
 
 fn is_signed(key: &KeyData) -> bool {
-    match key.algorithm() {
-        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => true,
-        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => true,
-        _ => false,
-    }
+    matches!(
+        key.algorithm(),
+        Algorithm::Ed25519
+            | Algorithm::Ecdsa { .. }
+            | Algorithm::SkEd25519
+            | Algorithm::SkEcdsaSha2NistP256
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::secret::Secret;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use state::Write;
+use state::{Read, Write};
 
 use crate::audit::{Caller, Event};
 use crate::credential::CredentialKind;
@@ -91,7 +91,7 @@ const USE: &str = "UPDATE join_tokens SET uses_left = uses_left - 1
 impl Tokens<'_> {
     /// Makes a token.
     pub async fn add(
-        &self,
+        self,
         caller: &Caller,
         token: &NewToken,
     ) -> Result<IssuedToken, IdentityError> {
@@ -134,7 +134,7 @@ impl Tokens<'_> {
     }
 
     /// The tokens that can still be used.
-    pub async fn list(&self) -> Result<Vec<Token>, IdentityError> {
+    pub async fn list(self) -> Result<Vec<Token>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query(SELECT)
             .bind(self.identity.now())
@@ -145,7 +145,7 @@ impl Tokens<'_> {
     }
 
     /// Removes a token: nobody joins with it any more.
-    pub async fn remove(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let done = sqlx::query("DELETE FROM join_tokens WHERE id = $1")
             .bind(id)
@@ -182,6 +182,15 @@ impl NewToken {
         }
         Ok(())
     }
+}
+
+/// Whether there is or was a token with this hash.
+pub(crate) async fn is_known(read: &mut Read, hash: &str) -> Result<bool, IdentityError> {
+    let found = sqlx::query("SELECT id FROM join_tokens WHERE hash = $1")
+        .bind(hash)
+        .fetch_optional(&mut *read)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Uses the token with this hash once. Nothing has happened unless the transaction is committed.

@@ -22,7 +22,7 @@ pub const USER_LIST_MAX: usize = 64;
 const USERS_MAX: i64 = 10_000;
 /// The role that someone always has to have.
 pub(crate) const ADMIN: &str = "admin";
-/// One lock for what depends on more than one user.
+/// One lock for what depends on more than one user, or changes a user in several tables.
 pub(crate) const USERS_LOCK: &str = "identity_users";
 
 /// Who is to be let in.
@@ -68,7 +68,7 @@ pub struct Users<'a> {
 impl Users<'_> {
     /// Adds a user; the invitation lets them set a password.
     pub async fn add(
-        &self,
+        self,
         caller: &Caller,
         user: &NewUser,
     ) -> Result<IssuedInvitation, IdentityError> {
@@ -77,6 +77,7 @@ impl Users<'_> {
         check_list("login", &user.logins)?;
         let mut write = self.identity.state().write().await?;
         write.lock("identity_roles").await?;
+        write.lock(USERS_LOCK).await?;
         role_store::check_names(&mut write, &user.roles).await?;
         insert(
             &mut write,
@@ -94,7 +95,7 @@ impl Users<'_> {
     }
 
     /// All users, by name.
-    pub async fn list(&self) -> Result<Vec<User>, IdentityError> {
+    pub async fn list(self) -> Result<Vec<User>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let rows = sqlx::query("SELECT * FROM users ORDER BY name LIMIT $1")
             .bind(USERS_MAX)
@@ -104,7 +105,7 @@ impl Users<'_> {
     }
 
     /// The user of that name.
-    pub async fn get(&self, name: &str) -> Result<Option<User>, IdentityError> {
+    pub async fn get(self, name: &str) -> Result<Option<User>, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let found = sqlx::query("SELECT * FROM users WHERE name = $1")
             .bind(name)
@@ -114,7 +115,7 @@ impl Users<'_> {
     }
 
     /// Gives a user other roles and logins. It acts at once.
-    pub async fn update(&self, caller: &Caller, user: &NewUser) -> Result<(), IdentityError> {
+    pub async fn update(self, caller: &Caller, user: &NewUser) -> Result<(), IdentityError> {
         check_list("role", &user.roles)?;
         check_list("login", &user.logins)?;
         let mut write = self.identity.state().write().await?;
@@ -141,7 +142,7 @@ impl Users<'_> {
 
     /// Removes a user with their sessions, API tokens and invitations. The last administrator
     /// stays.
-    pub async fn remove(&self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
+    pub async fn remove(self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         write.lock(USERS_LOCK).await?;
         check_other_admin(&mut write, name).await?;
@@ -165,7 +166,7 @@ impl Users<'_> {
 
     /// Sets another password for a user who knows the present one. Their other sessions end.
     pub async fn change_password(
-        &self,
+        self,
         caller: &Caller,
         name: &str,
         (present, new): (Secret, Secret),

@@ -1,144 +1,126 @@
-//! A hub and a node as real programs with a relay between them: the node knows the relay's address
-//! only, and the hub tells it no other.
+//! A hub and its nodes: the real program twice or more, joined by tokens.
 
-use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::client::{self, Reply};
 use crate::program::{Launch, Program};
-use crate::relay::Relay;
-use crate::stubs::pages::Pages;
 use crate::wait;
-use crate::{configuration, proc};
 
-/// The longest that joining may take on a busy machine.
-const JOIN_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+/// The longest until a node that has started has its line.
+pub const JOINED: Duration = Duration::from_secs(15);
 
-/// The target that the node offers.
-pub const TARGET: &str = "web-1-app";
-
-/// Hub, relay, node, and the page behind the node.
-#[derive(Debug)]
-pub struct Cluster {
-    /// With the roles `auth`, `proxy` and `gateway`.
-    pub hub: Program,
-    /// Between them.
-    pub relay: Relay,
-    /// With the role `node`.
-    pub node: Program,
-    /// What the node scrapes.
-    pub pages: Pages,
+/// What `POST /v1/tokens` gave.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The text.
+    pub text: String,
+    /// The pin of the hub's authority.
+    pub pin: String,
 }
 
-/// What both processes hold.
-#[derive(Debug, Clone, Copy)]
-pub struct Held {
-    /// Open descriptors.
-    pub descriptors: usize,
-    /// Tasks.
-    pub tasks: f64,
-    /// Resident memory, KiB.
-    pub rss_kib: u64,
-}
-
-impl Cluster {
-    /// Starts all of it and waits until the hub serves the node's page.
-    pub async fn start() -> Self {
-        let pages = Pages::start(&[("/metrics", "web_up 1\n")]).await;
-        let relay = Relay::start(&[]).await;
-        let hub = start_hub(relay.address).await;
-        relay.set_upstreams(vec![hub.main.to_string()]);
-        let node = start_node(&hub, relay.address, &pages).await;
-        let cluster = Self {
-            hub,
-            relay,
-            node,
-            pages,
-        };
-        cluster.until_served().await;
-        cluster
-    }
-
-    /// Waits until the hub serves the node's page.
-    pub async fn until_served(&self) {
-        let served = wait::within(JOIN_LIMIT, async || {
-            let reply = self.scrape().await;
-            (reply.status == 200).then_some(())
-        });
-        if served.await.is_none() {
-            panic!(
-                "the node's page is not served\nhub:\n{}\nnode:\n{}",
-                self.hub.stderr(),
-                self.node.stderr()
-            );
-        }
-    }
-
-    /// The node's page at the hub.
-    pub async fn scrape(&self) -> Reply {
-        self.hub.scrape(TARGET).await
-    }
-
-    /// What the hub and the node hold, in this order.
-    pub async fn held(&self) -> [Held; 2] {
-        [held(&self.hub).await, held(&self.node).await]
-    }
-}
-
-async fn held(program: &Program) -> Held {
-    Held {
-        descriptors: proc::descriptors(program.pid()),
-        tasks: program.metric("landline_tasks", &[]).await,
-        rss_kib: program.rss_kib().unwrap_or_default(),
-    }
-}
-
-/// A hub that nodes reach at `public`.
-pub async fn start_hub(public: SocketAddr) -> Program {
-    let top = json!({
+/// The configuration of a hub with these further keys.
+pub fn hub(more: Value) -> String {
+    let mut whole = json!({
         "cluster": "home",
         "roles": ["auth", "proxy", "gateway"],
-        "public_addr": public.to_string(),
+        "listen": "127.0.0.1:0",
+        "data_dir": "./data",
     });
-    let text = configuration::with(top, json!({}));
-    Launch::new(&text).start().await
+    merge(&mut whole, more);
+    whole.to_string()
 }
 
-/// A node `web-1` that joins the hub through `proxy`.
-pub async fn start_node(hub: &Program, proxy: SocketAddr, pages: &Pages) -> Program {
-    let (token, pin) = join_token(hub).await;
-    let text = json!({
+/// The configuration of a node at `proxy`, with this section `node`.
+pub fn node(proxy: &str, pin: &str, section: &Value) -> String {
+    json!({
         "roles": ["node"],
         "listen": "127.0.0.1:0",
         "data_dir": "./data",
-        "join": {
-            "proxy": proxy.to_string(),
-            "token": {"file": "join.token"},
-            "ca_pin": pin,
-        },
-        "node": {
-            "name": "web-1",
-            "metrics": [{"name": TARGET, "url": pages.server.url("/metrics")}],
-        },
-    });
-    let launch = Launch::new(&text.to_string()).file("join.token", &token);
-    launch.start().await
+        "join": {"proxy": proxy, "token": {"file": "join.token"}, "ca_pin": pin},
+        "node": section,
+    })
+    .to_string()
 }
 
-/// A join token for one node, and the pin of the hub's authority.
-pub async fn join_token(hub: &Program) -> (String, String) {
-    let secret = std::fs::read_to_string(hub.path("data/admin.token")).unwrap();
-    let bearer = format!("Bearer {}", secret.trim());
-    let url = format!("http://{}/v1/tokens", hub.main);
-    let body = json!({"roles": ["node"], "ttl_seconds": 3600, "uses": 1}).to_string();
-    let headers = [
-        ("authorization", bearer.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let reply = client::send("POST", &url, &headers, &body).await.unwrap();
+/// A launch of such a node.
+pub fn launch_node(proxy: &str, token: &Token, section: &Value) -> Launch {
+    Launch::new(&node(proxy, &token.pin, section)).file("join.token", &token.text)
+}
+
+/// A request to a hub's paths for operators.
+pub async fn admin(hub: &Program, method: &str, path: &str, body: &str) -> Reply {
+    let token = std::fs::read_to_string(hub.path("data/admin.token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let url = format!("http://{}{path}", hub.main);
+    let headers = [("authorization", bearer.as_str())];
+    client::send(method, &url, &headers, body).await.unwrap()
+}
+
+/// A token that lets one node in.
+pub async fn token(hub: &Program, more: Value) -> Token {
+    let mut wanted = json!({"roles": ["node"], "ttl_seconds": 3600, "uses": 1});
+    merge(&mut wanted, more);
+    let reply = admin(hub, "POST", "/v1/tokens", &wanted.to_string()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let answer: Value = reply.json();
-    let word = |key: &str| answer[key].as_str().unwrap().to_owned();
-    (word("token"), word("ca_pin"))
+    let issued = reply.json();
+    let text = |key: &str| issued[key].as_str().unwrap().to_owned();
+    Token {
+        text: text("token"),
+        pin: text("ca_pin"),
+    }
+}
+
+/// Starts a node of this name and waits for its line.
+pub async fn join(hub: &Program, name: &str, mut section: Value) -> Program {
+    let token = token(hub, json!({})).await;
+    section["name"] = json!(name);
+    let program = launch_node(&hub.main.to_string(), &token, &section)
+        .start()
+        .await;
+    online(hub, name).await;
+    program
+}
+
+/// Waits until a node has its line.
+pub async fn online(hub: &Program, name: &str) {
+    wait::until(&format!("node {name} is online"), JOINED, async || {
+        let node = node_view(hub, name).await?;
+        (node["state"] == "online").then_some(())
+    })
+    .await;
+}
+
+/// What the hub says of a node.
+pub async fn node_view(hub: &Program, name: &str) -> Option<Value> {
+    let all = admin(hub, "GET", "/v1/nodes", "").await.json();
+    let mut nodes = all["nodes"].as_array()?.iter();
+    nodes.find(|node| node["name"] == name).cloned()
+}
+
+/// The events of the audit log whose kind begins with `kind`.
+pub async fn audit(hub: &Program, kind: &str) -> Vec<Value> {
+    let reply = admin(hub, "GET", &format!("/v1/audit?kind={kind}"), "").await;
+    reply.json()["events"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// Everything that a program has written into its log.
+pub fn log(program: &Program) -> String {
+    program.stderr()
+}
+
+/// Whether this process may make network namespaces.
+pub fn may_make_namespaces() -> bool {
+    rustix::process::geteuid().is_root() && Path::new("/usr/sbin/ip").exists()
+}
+
+fn merge(whole: &mut Value, more: Value) {
+    if let (Value::Object(whole), Value::Object(more)) = (whole, more) {
+        whole.extend(more);
+    }
 }

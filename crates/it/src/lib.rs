@@ -27,5 +27,6 @@ pub mod proc;
 pub mod program;
 pub mod prometheus;
 pub mod relay;
+pub mod relayed;
 pub mod stubs;
 pub mod wait;

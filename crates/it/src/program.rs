@@ -129,6 +129,29 @@ impl Program {
         Launch::new(configuration).start().await
     }
 
+    /// Starts it again in the same directory, after it has ended; `ready` waits for it.
+    pub fn restart(&mut self) {
+        let listeners = self.path("data/listeners.json");
+        assert!(
+            std::fs::remove_file(listeners).is_ok(),
+            "it was never ready"
+        );
+        let log = File::options()
+            .append(true)
+            .open(self.path("stderr.log"))
+            .unwrap();
+        let mut command = Command::new(program_path());
+        command
+            .args(["start", "--config", "landline.yaml"])
+            .current_dir(self.directory.path())
+            .env(MARK, self.directory.path())
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log.try_clone().unwrap()))
+            .stderr(Stdio::from(log));
+        self.child = spawn(&mut command);
+    }
+
     /// Waits for `listeners.json` and learns the ports; fails with the output when the program ends.
     pub async fn ready(&mut self) {
         let path = self.path("data/listeners.json");

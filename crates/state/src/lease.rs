@@ -32,8 +32,26 @@ pub(crate) struct Lease {
     held: Option<Held>,
     /// A transaction was begun and not ended.
     is_open: bool,
+    health: Health,
+}
+
+/// Whether a connection can be used again.
+#[derive(Debug, Default)]
+struct Health {
     /// A statement was sent and its answer not read to the end.
     is_waiting: bool,
+    /// An error says that the connection is lost.
+    is_broken: bool,
+}
+
+impl Health {
+    /// A statement ended with this.
+    fn note<T>(&mut self, result: &Result<T, sqlx::Error>) {
+        self.is_waiting = false;
+        if result.as_ref().is_err_and(|error| !is_harmless(error)) {
+            self.is_broken = true;
+        }
+    }
 }
 
 impl fmt::Debug for Lease {
@@ -51,7 +69,7 @@ impl Lease {
             permit: Some(permit),
             held: Some(held),
             is_open: false,
-            is_waiting: false,
+            health: Health::default(),
         }
     }
 
@@ -78,32 +96,32 @@ impl Lease {
             Backend::Postgres => "BEGIN",
         });
         self.is_open = true;
-        let (connection, is_waiting) = self.parts();
+        let (connection, health) = self.parts();
         bounded(
             AnyTransactionManager::begin(connection, Some(statement)),
-            is_waiting,
+            health,
         )
         .await
     }
 
     /// Ends the transaction; when this returns without an error, it is on disk.
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        let (connection, is_waiting) = self.parts();
-        bounded(AnyTransactionManager::commit(connection), is_waiting).await?;
+        let (connection, health) = self.parts();
+        bounded(AnyTransactionManager::commit(connection), health).await?;
         self.is_open = false;
         Ok(())
     }
 
     /// Has the connection closed instead of used again.
     pub(crate) fn spoil(&mut self) {
-        self.is_waiting = true;
+        self.health.is_broken = true;
     }
 
     #[expect(clippy::expect_used, reason = "only drop takes the connection away")]
-    fn parts(&mut self) -> (&mut AnyConnection, &mut bool) {
+    fn parts(&mut self) -> (&mut AnyConnection, &mut Health) {
         let held = self.held.as_mut();
         let held = held.expect("a lease holds a connection until dropped");
-        (&mut held.connection, &mut self.is_waiting)
+        (&mut held.connection, &mut self.health)
     }
 }
 
@@ -112,9 +130,10 @@ impl Drop for Lease {
         let (Some(mut held), Some(permit)) = (self.held.take(), self.permit.take()) else {
             return;
         };
-        // A connection in the middle of an answer is closed: the database rolls back and nobody
-        // has to wait for the rest. SQLite's thread takes one command after the other anyway.
-        if self.is_waiting && self.backend() == Backend::Postgres {
+        // A connection in the middle of an answer is closed: the server rolls back and nobody has
+        // to wait for the rest. SQLite's thread takes one command after the other anyway.
+        let is_late = self.health.is_waiting && self.backend() == Backend::Postgres;
+        if is_late || self.health.is_broken {
             return;
         }
         if self.is_open {
@@ -134,12 +153,12 @@ impl<'c> Executor<'c> for &'c mut Lease {
         'c: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let (connection, is_waiting) = self.parts();
-        *is_waiting = true;
+        let (connection, health) = self.parts();
+        health.is_waiting = true;
         Box::pin(Rows {
             answer: connection.fetch_many(query),
             patience: Box::pin(sleep(STATEMENT_LIMIT)),
-            is_waiting,
+            health,
         })
     }
 
@@ -151,8 +170,8 @@ impl<'c> Executor<'c> for &'c mut Lease {
         'c: 'e,
         E: 'q + Execute<'q, Any>,
     {
-        let (connection, is_waiting) = self.parts();
-        Box::pin(bounded(connection.fetch_optional(query), is_waiting))
+        let (connection, health) = self.parts();
+        Box::pin(bounded(connection.fetch_optional(query), health))
     }
 
     fn prepare_with<'e>(
@@ -163,11 +182,8 @@ impl<'c> Executor<'c> for &'c mut Lease {
     where
         'c: 'e,
     {
-        let (connection, is_waiting) = self.parts();
-        Box::pin(bounded(
-            connection.prepare_with(sql, parameters),
-            is_waiting,
-        ))
+        let (connection, health) = self.parts();
+        Box::pin(bounded(connection.prepare_with(sql, parameters), health))
     }
 }
 
@@ -175,48 +191,44 @@ impl<'c> Executor<'c> for &'c mut Lease {
 struct Rows<'e> {
     answer: BoxStream<'e, Step>,
     patience: Pin<Box<Sleep>>,
-    is_waiting: &'e mut bool,
+    health: &'e mut Health,
 }
 
 impl Stream for Rows<'_> {
     type Item = Step;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Step>> {
-        match self.answer.as_mut().poll_next(context) {
-            Poll::Ready(None) => {
-                *self.is_waiting = false;
-                Poll::Ready(None)
+        let step = match self.answer.as_mut().poll_next(context) {
+            Poll::Pending if self.patience.as_mut().poll(context).is_pending() => {
+                return Poll::Pending;
             }
-            Poll::Ready(Some(step)) => {
-                if step.as_ref().is_err_and(is_harmless) {
-                    *self.is_waiting = false;
-                }
-                self.patience
-                    .as_mut()
-                    .reset(Instant::now() + STATEMENT_LIMIT);
-                Poll::Ready(Some(step))
+            Poll::Pending => Some(Err(no_answer())),
+            Poll::Ready(step) => step,
+        };
+        match &step {
+            None => self.health.is_waiting = false,
+            Some(step) if step.is_err() => self.health.note(step),
+            Some(_) => {
+                let next = Instant::now() + STATEMENT_LIMIT;
+                self.patience.as_mut().reset(next);
             }
-            Poll::Pending => self
-                .patience
-                .as_mut()
-                .poll(context)
-                .map(|()| Some(Err(no_answer()))),
         }
+        Poll::Ready(step)
     }
 }
 
-/// Waits for an answer for [`STATEMENT_LIMIT`]. `is_waiting` stays set when there is none, when the
-/// connection broke, and when the caller stops waiting.
+/// Waits for an answer for [`STATEMENT_LIMIT`].
 async fn bounded<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
-    is_waiting: &mut bool,
+    health: &mut Health,
 ) -> Result<T, sqlx::Error> {
-    *is_waiting = true;
+    // Stays set when the caller stops waiting.
+    health.is_waiting = true;
     let result = match timeout(STATEMENT_LIMIT, work).await {
         Ok(result) => result,
         Err(_) => Err(no_answer()),
     };
-    *is_waiting = result.as_ref().is_err_and(|error| !is_harmless(error));
+    health.note(&result);
     result
 }
 

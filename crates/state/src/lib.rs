@@ -7,7 +7,8 @@
 //! a `BIGINT` 0 or 1, JSON is `TEXT`. Values are bound as `i64`, `String` or `&str`, `Vec<u8>` or
 //! `&[u8]`, and `Option` of these; never as `Arc<str>`, for which the SQLite driver has no place.
 //! `SUM` of a `BIGINT` is cast back to `BIGINT`, and `INSERT … ON CONFLICT`, `RETURNING` and
-//! `EXISTS` are at hand on both; `FOR UPDATE` is not, see [`Write::lock`].
+//! `EXISTS` are at hand on both; `FOR UPDATE` is not, see [`Write::lock`]. Columns are named, never
+//! `*`: a newer program may add some while an older one runs.
 
 mod connect;
 mod error;

@@ -27,7 +27,7 @@ pub struct RotationStatus {
 
 impl Authorities<'_> {
     /// Where the rotation of that kind stands.
-    pub async fn rotation(&self, kind: AuthorityKind) -> Result<RotationStatus, IdentityError> {
+    pub async fn rotation(self, kind: AuthorityKind) -> Result<RotationStatus, IdentityError> {
         let now = self.identity.now();
         let mut read = self.identity.state().read().await?;
         let found = sqlx::query("SELECT phase, changed_at FROM rotations WHERE kind = $1")
@@ -48,7 +48,7 @@ impl Authorities<'_> {
     /// Goes to the next phase, or back. Refused while somebody would be cut off: machines that don't
     /// know the new authority yet, or certificates of the one that goes. `is_forced` goes anyway.
     pub async fn rotate(
-        &self,
+        self,
         caller: &Caller,
         kind: AuthorityKind,
         to: Phase,

@@ -1,5 +1,7 @@
 //! Tests of the X.509 authority, read back by our own parser and by openssl.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::peer::Peer;
 use crate::test_support::{CLUSTER, HOUR, machine, now, outside};
@@ -55,7 +57,7 @@ fn requests_are_bounded_and_signed_by_their_key() {
         &forged[..],
         b"",
         b"-----BEGIN X-----",
-        &[0x30; REQUEST_BYTES_MAX + 1],
+        &vec![0x30; REQUEST_BYTES_MAX + 1],
     ] {
         let error = Request::parse(bytes).unwrap_err();
         assert!(matches!(error, AuthorityError::Request(_)), "{error}");
@@ -152,4 +154,38 @@ fn openssl_reads_and_verifies_what_we_sign() {
     ];
     let text = outside("openssl", &verify, &leaf).unwrap();
     assert!(text.contains("OK"), "{text}");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Request::parse(&bytes).is_err());
+        let certificate = CertificateDer::from(bytes);
+        prop_assert!(Peer::from_certificate(&certificate, CLUSTER).is_err());
+        prop_assert!(pin(&certificate).is_err());
+    }
+
+    /// One byte of a real one changed: the signature of a request covers all of it, and a
+    /// certificate is read without a panic.
+    #[test]
+    fn changed_bytes_are_answered(place in any::<prop::sample::Index>(), change in 1_u8..) {
+        let (_, pem) = new_key("web-1").unwrap();
+        let mut der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec();
+        let place_of = |length| place.index(length);
+        let at = place_of(der.len());
+        der[at] ^= change;
+        prop_assert!(Request::parse(&der).is_err());
+
+        let (authority, _) = Authority::generate(CLUSTER, now()).unwrap();
+        let request = Request::parse(pem.as_bytes()).unwrap();
+        let subject = machine(MachineRole::Node, UUID, "web-1");
+        let issued = authority.issue(subject, &request, now(), HOUR).unwrap();
+        let mut der = certificate_of_pem(&issued.chain_pem).unwrap().to_vec();
+        let at = place_of(der.len());
+        der[at] ^= change;
+        let certificate = CertificateDer::from(der);
+        if let Ok(Peer::User(peer)) = Peer::from_certificate(&certificate, CLUSTER) {
+            prop_assert!(false, "{peer:?}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::tokens::{self, Token};
 
 impl Members<'_> {
     /// Lets a machine in. A refusal uses nothing of the token, and is recorded.
-    pub async fn join(&self, join: &JoinRequest) -> Result<JoinAnswer, IdentityError> {
+    pub async fn join(self, join: &JoinRequest) -> Result<JoinAnswer, IdentityError> {
         let caller = Caller::anonymous(join.address);
         match self.try_join(join, &caller).await {
             Err(IdentityError::Refused(refusal)) => {
@@ -29,7 +29,7 @@ impl Members<'_> {
     }
 
     async fn try_join(
-        &self,
+        self,
         join: &JoinRequest,
         caller: &Caller,
     ) -> Result<JoinAnswer, IdentityError> {
@@ -39,6 +39,11 @@ impl Members<'_> {
         names::check_name("machine", &join.name)?;
         names::check_labels(&join.labels)?;
         let request = Request::parse(&join.request)?;
+        // Strangers without a token don't get the writer, of which SQLite has one.
+        let is_known = tokens::is_known(&mut self.identity.state().read().await?, &hash).await?;
+        if !is_known {
+            return Err(Refusal::TokenUnknown.into());
+        }
         let now = self.identity.now();
         let mut write = self.identity.state().write().await?;
         // From here on a refusal rolls back, so that the use of the token does not count.
@@ -73,7 +78,7 @@ impl Members<'_> {
     /// authorities. It is the same machine on each start by its name. `web_names` are the DNS names
     /// and addresses under which browsers reach it.
     pub async fn enrol_local(
-        &self,
+        self,
         role: MachineRole,
         name: &str,
         request: &[u8],
@@ -86,7 +91,10 @@ impl Members<'_> {
         let held = sign::by_name(&mut write, name).await?;
         let is_other = |held: &Stored| !held.member.token_id.is_empty() || held.member.role != role;
         if held.as_ref().is_some_and(is_other) {
-            return Err(Refusal::NameTaken(name.to_owned()).into());
+            drop(write);
+            let event = Event::success("node.join", &Caller::system(), format!("{role}:{name}"));
+            let refusal = Refusal::NameTaken(name.to_owned());
+            return Err(self.identity.refuse(event, refusal).await);
         }
         let is_new = held.is_none();
         let wanted = Wanted {

@@ -35,7 +35,7 @@ impl Members<'_> {
     /// Renews the certificate of the machine that asks. `peer` is whom its certificate named in the
     /// handshake: a machine gets what it is, and nothing else.
     pub async fn renew(
-        &self,
+        self,
         peer: &NodePeer,
         renewal: &Renewal<'_>,
     ) -> Result<JoinAnswer, IdentityError> {
@@ -49,7 +49,7 @@ impl Members<'_> {
     /// joined. The signature of the request proves that key; a copy of an old request gives a
     /// certificate that only the holder of the key can use.
     pub async fn come_back(
-        &self,
+        self,
         uuid: &str,
         renewal: &Renewal<'_>,
     ) -> Result<JoinAnswer, IdentityError> {
@@ -63,7 +63,7 @@ impl Members<'_> {
     }
 
     async fn note_refusal(
-        &self,
+        self,
         kind: &'static str,
         caller: &Caller,
         uuid: &str,
@@ -80,7 +80,7 @@ impl Members<'_> {
     }
 
     async fn try_renew(
-        &self,
+        self,
         peer: &NodePeer,
         renewal: &Renewal<'_>,
         caller: &Caller,
@@ -104,13 +104,14 @@ impl Members<'_> {
     }
 
     async fn try_come_back(
-        &self,
+        self,
         uuid: &str,
         renewal: &Renewal<'_>,
         caller: &Caller,
     ) -> Result<JoinAnswer, IdentityError> {
         let request = Request::parse(renewal.request)?;
-        if !random::is_uuid(uuid) {
+        // Strangers don't get the writer, of which SQLite has one.
+        if !random::is_uuid(uuid) || self.get(uuid).await?.is_none() {
             return Err(Refusal::NotMember.into());
         }
         let mut write = self.identity.state().write().await?;
@@ -132,7 +133,7 @@ impl Members<'_> {
     }
 
     async fn sign_again(
-        &self,
+        self,
         mut write: Write,
         held: Stored,
         (request, renewal): (&Request, &Renewal<'_>),

@@ -126,14 +126,16 @@ impl Pattern {
             value: value.to_owned(),
             reason,
         };
+        let compile = |text: &str| {
+            let compiled = RegexBuilder::new(text)
+                .size_limit(EXPRESSION_BYTES_MAX)
+                .build();
+            compiled.map_err(|error| wrong(error.to_string()))
+        };
         // Compiled alone first: `a)|(b` would be an expression only between our brackets.
-        Regex::new(inner).map_err(|error| wrong(error.to_string()))?;
+        compile(inner)?;
         // The brackets keep `^a|b$` from meaning "begins with a, or ends with b".
-        RegexBuilder::new(&format!("^(?:{inner})$"))
-            .size_limit(EXPRESSION_BYTES_MAX)
-            .build()
-            .map(Self::Expression)
-            .map_err(|error| wrong(error.to_string()))
+        compile(&format!("^(?:{inner})$")).map(Self::Expression)
     }
 
     fn matches(&self, value: &str) -> bool {

@@ -28,32 +28,42 @@ fn check(roles: &[Role], kind: Kind, verb: Verb, labelled: &str, expected: &str)
     assert_eq!(found, expected, "{kind:?} {verb:?} {labelled:?}");
 }
 
-#[test]
-fn decisions() {
-    let prod = role(
+type Row<'a> = (&'a [&'a Role], Kind, Verb, &'a str, &'a str);
+
+fn check_all(table: &[Row<'_>]) {
+    for (roles, kind, verb, labelled, expected) in table {
+        let roles: Vec<Role> = roles.iter().map(|role| (*role).clone()).collect();
+        check(&roles, *kind, *verb, labelled, expected);
+    }
+}
+
+fn prod() -> Role {
+    role(
         r#"{"name":"prod","allow":[{"kinds":["nodes","apps"],"verbs":["read","use"],
             "labels":{"env":["prod","stage"],"team":"*"}}]}"#,
-    );
+    )
+}
+
+fn built_in(name: &str) -> Role {
+    Role::built_in(name).unwrap()
+}
+
+const NOT: &str = "not allowed";
+
+#[test]
+fn labels_match_and_across_keys_or_across_values() {
+    let prod = prod();
     let webs = role(
         r#"{"name":"webs","allow":[{"kinds":["nodes"],"verbs":["*"],
             "labels":{"host":"^web-[0-9]+|edge$"}}]}"#,
     );
-    let careful = role(
-        r#"{"name":"careful","deny":[{"kinds":["*"],"verbs":["delete","update"]},
-            {"kinds":["nodes"],"verbs":["use"],"labels":{"secret":"yes"}}]}"#,
-    );
     let all =
         role(r#"{"name":"all","allow":[{"kinds":["nodes"],"verbs":["read"],"labels":{"*":"*"}}]}"#);
-    let built_in = |name: &str| Role::built_in(name).unwrap();
-    let (admin, operator, viewer) = (built_in("admin"), built_in("operator"), built_in("viewer"));
-    let (not, by_prod, by_webs) = ("not allowed", "allowed by prod", "allowed by webs");
-    let by_careful = "denied by careful";
-
-    type Row<'a> = (&'a [&'a Role], Kind, Verb, &'a str, &'a str);
-    let table: &[Row<'_>] = &[
+    let (by_prod, by_webs) = ("allowed by prod", "allowed by webs");
+    check_all(&[
         // Nothing is allowed by omission.
-        (&[], Kind::Nodes, Verb::Read, "", not),
-        // And across keys, or across values; a key that is missing does not fit `*`.
+        (&[], Kind::Nodes, Verb::Read, "", NOT),
+        // A key that is missing does not fit `*`.
         (&[&prod], Kind::Nodes, Verb::Use, "env=prod team=a", by_prod),
         (
             &[&prod],
@@ -62,81 +72,71 @@ fn decisions() {
             "env=stage team=b",
             by_prod,
         ),
-        (&[&prod], Kind::Nodes, Verb::Use, "env=prod", not),
-        (&[&prod], Kind::Nodes, Verb::Use, "env=dev team=a", not),
-        (&[&prod], Kind::Nodes, Verb::Use, "", not),
-        (&[&prod], Kind::Nodes, Verb::Delete, "env=prod team=a", not),
-        (&[&prod], Kind::Metrics, Verb::Read, "env=prod team=a", not),
+        (&[&prod], Kind::Nodes, Verb::Use, "env=prod", NOT),
+        (&[&prod], Kind::Nodes, Verb::Use, "env=dev team=a", NOT),
+        (&[&prod], Kind::Nodes, Verb::Use, "", NOT),
+        (&[&prod], Kind::Nodes, Verb::Delete, "env=prod team=a", NOT),
+        (&[&prod], Kind::Metrics, Verb::Read, "env=prod team=a", NOT),
         // Expressions are anchored on both sides, each alternative too.
         (&[&webs], Kind::Nodes, Verb::Delete, "host=web-12", by_webs),
         (&[&webs], Kind::Nodes, Verb::Use, "host=edge", by_webs),
-        (&[&webs], Kind::Nodes, Verb::Use, "host=web-12x", not),
-        (&[&webs], Kind::Nodes, Verb::Use, "host=an-edge", not),
-        (&[&webs], Kind::Nodes, Verb::Use, "host=web-1\u{a}", not),
-        // A denial wins, also over `admin`, and only where its labels fit.
-        (
-            &[&admin, &careful],
-            Kind::Users,
-            Verb::Delete,
-            "",
-            by_careful,
-        ),
+        (&[&webs], Kind::Nodes, Verb::Use, "host=web-12x", NOT),
+        (&[&webs], Kind::Nodes, Verb::Use, "host=an-edge", NOT),
+        (&[&webs], Kind::Nodes, Verb::Use, "host=web-1\u{a}", NOT),
+        // Everything, labelled or not.
+        (&[&all], Kind::Nodes, Verb::Read, "", "allowed by all"),
+        (&[&all], Kind::Nodes, Verb::Read, "a=b", "allowed by all"),
+    ]);
+}
+
+#[test]
+fn a_denial_wins_where_its_labels_fit() {
+    let admin = built_in("admin");
+    let careful = role(
+        r#"{"name":"careful","deny":[{"kinds":["*"],"verbs":["delete","update"]},
+            {"kinds":["nodes"],"verbs":["use"],"labels":{"secret":"yes"}}]}"#,
+    );
+    let denied = "denied by careful";
+    let allowed = "allowed by admin";
+    check_all(&[
+        (&[&admin, &careful], Kind::Users, Verb::Delete, "", denied),
         (
             &[&careful, &admin],
             Kind::Nodes,
             Verb::Use,
             "secret=yes",
-            by_careful,
+            denied,
         ),
         (
             &[&careful, &admin],
             Kind::Nodes,
             Verb::Use,
             "secret=no",
-            "allowed by admin",
+            allowed,
         ),
         (
             &[&careful, &admin],
             Kind::Apps,
             Verb::Use,
             "secret=yes",
-            "allowed by admin",
+            allowed,
         ),
-        (&[&careful], Kind::Nodes, Verb::Read, "", not),
-        // Everything, labelled or not.
-        (&[&all], Kind::Nodes, Verb::Read, "", "allowed by all"),
-        (&[&all], Kind::Nodes, Verb::Read, "a=b", "allowed by all"),
-        // The built-in ones.
-        (
-            &[&admin],
-            Kind::Cluster,
-            Verb::Update,
-            "",
-            "allowed by admin",
-        ),
-        (
-            &[&operator],
-            Kind::Nodes,
-            Verb::Delete,
-            "",
-            "allowed by operator",
-        ),
-        (
-            &[&operator],
-            Kind::Tokens,
-            Verb::Create,
-            "",
-            "allowed by operator",
-        ),
-        (
-            &[&operator],
-            Kind::Audit,
-            Verb::Read,
-            "",
-            "allowed by operator",
-        ),
-        (&[&operator], Kind::Users, Verb::Read, "", not),
-        (&[&operator], Kind::Cluster, Verb::Update, "", not),
+        (&[&careful], Kind::Nodes, Verb::Read, "", NOT),
+    ]);
+}
+
+#[test]
+fn the_built_in_roles() {
+    let (admin, operator, viewer) = (built_in("admin"), built_in("operator"), built_in("viewer"));
+    let prod = prod();
+    let (by_admin, by_operator) = ("allowed by admin", "allowed by operator");
+    check_all(&[
+        (&[&admin], Kind::Cluster, Verb::Update, "", by_admin),
+        (&[&operator], Kind::Nodes, Verb::Delete, "", by_operator),
+        (&[&operator], Kind::Tokens, Verb::Create, "", by_operator),
+        (&[&operator], Kind::Audit, Verb::Read, "", by_operator),
+        (&[&operator], Kind::Users, Verb::Read, "", NOT),
+        (&[&operator], Kind::Cluster, Verb::Update, "", NOT),
         (
             &[&viewer],
             Kind::Metrics,
@@ -144,20 +144,16 @@ fn decisions() {
             "a=b",
             "allowed by viewer",
         ),
-        (&[&viewer], Kind::Apps, Verb::Use, "", not),
-        (&[&viewer], Kind::Audit, Verb::Read, "", not),
+        (&[&viewer], Kind::Apps, Verb::Use, "", NOT),
+        (&[&viewer], Kind::Audit, Verb::Read, "", NOT),
         (
             &[&viewer, &prod],
             Kind::Apps,
             Verb::Use,
             "env=prod team=a",
-            by_prod,
+            "allowed by prod",
         ),
-    ];
-    for (roles, kind, verb, labelled, expected) in table {
-        let roles: Vec<Role> = roles.iter().map(|role| (*role).clone()).collect();
-        check(&roles, *kind, *verb, labelled, expected);
-    }
+    ]);
 }
 
 #[test]
@@ -165,6 +161,7 @@ fn roles_are_read_strictly() {
     let refused = [
         (r#"{"name":"admin"}"#, "built in"),
         (r#"{"name":"a b"}"#, "role name"),
+        (r#"{"name":"node"}"#, "one of machines"),
         (r#"{"name":"x","alow":[]}"#, "unknown field"),
         (
             r#"{"name":"x","allow":[{"kinds":["nodes"],"verbs":["red"]}]}"#,

@@ -37,7 +37,7 @@ pub(crate) fn place(name: &str) -> String {
 impl Users<'_> {
     /// Makes a key for an authenticator app. It counts after [`Users::confirm_totp`].
     pub async fn begin_totp(
-        &self,
+        self,
         caller: &Caller,
         name: &str,
     ) -> Result<TotpEnrolment, IdentityError> {
@@ -66,7 +66,7 @@ impl Users<'_> {
 
     /// Takes the first code of the app: from now on one is asked for.
     pub async fn confirm_totp(
-        &self,
+        self,
         caller: &Caller,
         name: &str,
         code: &Secret,
@@ -105,7 +105,7 @@ impl Users<'_> {
     }
 
     /// Takes the authenticator app away, for instance after it was lost.
-    pub async fn remove_totp(&self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
+    pub async fn remove_totp(self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let done = sqlx::query(
             "UPDATE users SET totp_key = '', totp_is_confirmed = 0, totp_last_step = 0

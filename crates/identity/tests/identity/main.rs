@@ -6,6 +6,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::string_slice,
+    clippy::assigning_clones,
+    clippy::unchecked_time_subtraction,
     reason = "tests: they read the environment and the clock, and fail by panic"
 )]
 

@@ -21,6 +21,7 @@ Passes TCP connections on, to several upstreams in turn, as the mode says:";
 const LINES: &str = "
 A line on standard input changes it while it runs:
   MODE                from now on, for open connections, too
+  cut                 RST for open connections only
   to HOST:PORT,…      other upstreams, for new connections
   status              the mode, connections accepted and open
   quit                the end";
@@ -76,6 +77,8 @@ fn main() -> ExitCode {
 fn obey(relay: &Relay, line: &str) -> Result<String, String> {
     if let Some(upstreams) = line.strip_prefix("to ") {
         relay.set_upstreams(read_upstreams(upstreams)?);
+    } else if line == "cut" {
+        relay.reset();
     } else if line != "status" {
         relay.set(line.parse()?);
     }

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use mode::Order;
 pub use mode::{Direction, Mode, WORDS};
 use pair::Links;
 use strip::Middlebox;
@@ -28,7 +29,7 @@ const BACKLOG: u32 = 1_024;
 pub struct Relay {
     /// Where it listens.
     pub address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    orders: watch::Sender<Order>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
     /// Bound and never listening: keeps the port ours while nothing listens.
@@ -61,12 +62,15 @@ impl Relay {
         let reserved = bind(address)?;
         let address = reserved.local_addr()?;
         let listener = bind(address)?.listen(BACKLOG)?;
-        let (mode, modes) = watch::channel(Mode::Pass);
+        let (orders, told) = watch::channel(Order {
+            mode: Mode::Pass,
+            resets: 0,
+        });
         let shared = Arc::<Shared>::default();
-        let task = tokio::spawn(accept(listener, address, modes, Arc::clone(&shared)));
+        let task = tokio::spawn(accept(listener, address, told, Arc::clone(&shared)));
         Ok(Self {
             address,
-            mode,
+            orders,
             shared,
             task,
             _reserved: reserved,
@@ -80,12 +84,20 @@ impl Relay {
 
     /// Changes what it does, at once and for everything.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        self.orders.send_modify(|order| {
+            order.mode = mode;
+            order.resets += u64::from(mode.resets());
+        });
+    }
+
+    /// Resets all open connections; new ones are treated as before.
+    pub fn reset(&self) {
+        self.orders.send_modify(|order| order.resets += 1);
     }
 
     /// What it does.
     pub fn mode(&self) -> Mode {
-        *self.mode.borrow()
+        self.orders.borrow().mode
     }
 
     /// Connections accepted so far.
@@ -122,14 +134,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 async fn accept(
     listener: TcpListener,
     address: SocketAddr,
-    mut modes: watch::Receiver<Mode>,
+    mut orders: watch::Receiver<Order>,
     shared: Arc<Shared>,
 ) {
     let middlebox = Middlebox::new();
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
-        let is_refusing = *modes.borrow_and_update() == Mode::Refuse;
+        let is_refusing = orders.borrow_and_update().mode == Mode::Refuse;
         if is_refusing {
             listener = None;
         } else if listener.is_none() {
@@ -139,15 +151,15 @@ async fn accept(
             accepted = accept_one(listener.as_ref()) => {
                 let Ok((client, _)) = accepted else { continue };
                 let turn = shared.accepted.fetch_add(1, Ordering::SeqCst);
-                let (modes, middlebox) = (modes.clone(), middlebox.clone());
+                let (orders, middlebox) = (orders.clone(), middlebox.clone());
                 let shared = Arc::clone(&shared);
                 connections.spawn(async move {
                     shared.open.fetch_add(1, Ordering::SeqCst);
                     let _open = Open(&shared);
-                    serve(client, turn, modes, &middlebox, &shared).await;
+                    serve(client, turn, orders, &middlebox, &shared).await;
                 });
             }
-            changed = modes.changed() => if changed.is_err() {
+            changed = orders.changed() => if changed.is_err() {
                 return;
             },
             Some(_) = connections.join_next() => {}
@@ -174,28 +186,28 @@ impl Drop for Open<'_> {
 async fn serve(
     client: TcpStream,
     turn: usize,
-    mut modes: watch::Receiver<Mode>,
+    mut orders: watch::Receiver<Order>,
     middlebox: &Middlebox,
     shared: &Shared,
 ) {
     // The relay adds no wait that the mode does not ask for.
     drop(client.set_nodelay(true));
-    let mode = loop {
-        let mode = *modes.borrow_and_update();
-        match mode {
+    let order = loop {
+        let order = *orders.borrow_and_update();
+        match order.mode {
             Mode::Finish => return,
             Mode::Reset | Mode::Refuse => return pair::reset(&client),
             Mode::Hang => {
-                drop(modes.changed().await);
+                drop(orders.changed().await);
                 return pair::reset(&client);
             }
             // The upstream hears nothing of it until the hole closes.
             Mode::BlackHole => {
-                if modes.changed().await.is_err() {
+                if orders.changed().await.is_err() {
                     return;
                 }
             }
-            mode => break mode,
+            _ => break order,
         }
     };
     let Some(upstream) = next_upstream(shared, turn) else {
@@ -205,11 +217,14 @@ async fn serve(
         return pair::reset(&client);
     };
     drop(upstream.set_nodelay(true));
-    if mode == Mode::StripAlpn {
-        // What goes wrong in it is seen by both ends.
-        drop(middlebox.pass(client, upstream).await);
+    if order.mode == Mode::StripAlpn {
+        tokio::select! {
+            // What goes wrong in it is seen by both ends.
+            passed = middlebox.pass(client, upstream) => drop(passed),
+            _ = orders.wait_for(|now| now.resets != order.resets) => {}
+        }
     } else {
-        pair::pass(client, upstream, modes, &shared.links).await;
+        pair::pass(client, upstream, order.resets, orders, &shared.links).await;
     }
 }
 

@@ -73,7 +73,24 @@ pub const WORDS: &str = "\
   strip-alpn          TLS ends at the relay, which offers HTTP/1.1 only
   refuse              nothing listens; open connections get RST";
 
+/// What all connections are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub(super) mode: Mode,
+    /// Grows whenever all open connections are to be reset. A mode alone may come and go before a
+    /// connection has looked.
+    pub(super) resets: u64,
+}
+
 impl Mode {
+    /// Whether connections that are open when it begins are reset.
+    pub(super) fn resets(self) -> bool {
+        matches!(
+            self,
+            Self::Reset | Self::Hang | Self::StripAlpn | Self::Refuse
+        )
+    }
+
     /// Whether bytes in this direction stay where they are.
     pub(super) fn holds(self, direction: Direction) -> bool {
         match self {

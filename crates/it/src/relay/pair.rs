@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use super::link::Link;
-use super::mode::{Direction, Mode};
+use super::mode::{Direction, Mode, Order};
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 16 << 10;
@@ -28,11 +28,13 @@ pub(super) struct Links {
     down: Link,
 }
 
-/// Passes bytes between the two until both directions have ended or the mode cuts them.
+/// Passes bytes between the two until both directions have ended or the orders cut them. `resets` is
+/// what [`Order::resets`] was when the connection was accepted.
 pub(super) async fn pass(
     mut client: TcpStream,
     mut upstream: TcpStream,
-    modes: watch::Receiver<Mode>,
+    resets: u64,
+    orders: watch::Receiver<Order>,
     links: &Links,
 ) {
     let active = Mutex::new(Instant::now());
@@ -41,7 +43,7 @@ pub(super) async fn pass(
         let (upstream_read, upstream_write) = upstream.split();
         let half = |direction| Half {
             direction,
-            modes: modes.clone(),
+            orders: orders.clone(),
             links,
             active: &active,
         };
@@ -53,7 +55,7 @@ pub(super) async fn pass(
         };
         tokio::select! {
             outcome = both => if outcome.is_ok() { Cut::Finish } else { Cut::Reset },
-            cut = wait_for_cut(modes.clone(), &active) => cut,
+            cut = wait_for_cut(resets, orders.clone(), &active) => cut,
         }
     };
     match cut {
@@ -89,12 +91,18 @@ enum Cut {
     Forget,
 }
 
-async fn wait_for_cut(mut modes: watch::Receiver<Mode>, active: &Mutex<Instant>) -> Cut {
+async fn wait_for_cut(
+    resets: u64,
+    mut orders: watch::Receiver<Order>,
+    active: &Mutex<Instant>,
+) -> Cut {
     loop {
-        let mode = *modes.borrow_and_update();
-        let idle = match mode {
+        let order = *orders.borrow_and_update();
+        if order.resets != resets {
+            return Cut::Reset;
+        }
+        let idle = match order.mode {
             Mode::Finish => return Cut::Finish,
-            Mode::Reset | Mode::Hang | Mode::StripAlpn | Mode::Refuse => return Cut::Reset,
             Mode::IdleCut { after } => {
                 let idle = active.lock().unwrap().elapsed();
                 if idle >= after {
@@ -105,7 +113,7 @@ async fn wait_for_cut(mut modes: watch::Receiver<Mode>, active: &Mutex<Instant>)
             _ => Duration::from_hours(1),
         };
         tokio::select! {
-            changed = modes.changed() => if changed.is_err() {
+            changed = orders.changed() => if changed.is_err() {
                 return Cut::Reset;
             },
             () = tokio::time::sleep(idle) => {}
@@ -116,7 +124,7 @@ async fn wait_for_cut(mut modes: watch::Receiver<Mode>, active: &Mutex<Instant>)
 /// One direction of a connection.
 struct Half<'a> {
     direction: Direction,
-    modes: watch::Receiver<Mode>,
+    orders: watch::Receiver<Order>,
     links: &'a Links,
     active: &'a Mutex<Instant>,
 }
@@ -128,7 +136,7 @@ impl Half<'_> {
         to: impl AsyncWrite + Unpin,
     ) -> io::Result<()> {
         let (send, receive) = mpsc::channel(CHUNKS_MAX);
-        let deliver = deliver(receive, to, self.modes.clone(), self.direction);
+        let deliver = deliver(receive, to, self.orders.clone(), self.direction);
         tokio::try_join!(self.take(from, send), deliver).map(drop)
     }
 
@@ -140,9 +148,9 @@ impl Half<'_> {
     ) -> io::Result<()> {
         let mut buffer = vec![0u8; CHUNK_BYTES];
         loop {
-            let mode = *self.modes.borrow_and_update();
+            let mode = self.orders.borrow_and_update().mode;
             if mode.holds(self.direction) {
-                if self.modes.changed().await.is_err() {
+                if self.orders.changed().await.is_err() {
                     return Ok(());
                 }
                 continue;
@@ -156,7 +164,7 @@ impl Half<'_> {
             };
             let length = tokio::select! {
                 length = from.read(&mut buffer[..size.min(CHUNK_BYTES)]) => length?,
-                changed = self.modes.changed() => {
+                changed = self.orders.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
@@ -201,13 +209,17 @@ impl Half<'_> {
 async fn deliver(
     mut chunks: mpsc::Receiver<(Instant, Vec<u8>)>,
     mut to: impl AsyncWrite + Unpin,
-    mut modes: watch::Receiver<Mode>,
+    mut orders: watch::Receiver<Order>,
     direction: Direction,
 ) -> io::Result<()> {
     while let Some((at, chunk)) = chunks.recv().await {
         tokio::time::sleep_until(at.into()).await;
         // What is under way when the hole opens falls into it as well.
-        if modes.wait_for(|mode| !mode.holds(direction)).await.is_err() {
+        if orders
+            .wait_for(|order| !order.mode.holds(direction))
+            .await
+            .is_err()
+        {
             return Ok(());
         }
         to.write_all(&chunk).await?;

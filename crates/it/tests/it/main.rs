@@ -7,6 +7,7 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod auth;
 mod bench;
 mod cli;
 mod gateway_hostile;
@@ -18,8 +19,10 @@ mod gateway_sources;
 mod gateway_tls;
 mod gateway_whatsapp;
 mod harness;
+mod node;
 mod process;
 mod process_replacement;
+mod proxy;
 mod proxy_faults;
 mod relay;
 mod stubs;

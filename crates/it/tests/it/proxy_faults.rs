@@ -6,12 +6,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use it::cluster::{self, Cluster, Held};
 use it::load::Load;
 use it::need::skip;
 use it::proc;
 use it::program::send_signal;
 use it::relay::{Mode, Relay};
+use it::relayed::{self, Held, Relayed};
 use it::stubs::pages::Pages;
 use it::wait::{self, SOON};
 use rustix::process::Signal;
@@ -49,35 +49,28 @@ struct Seen {
 
 /// Runs one fault from a good scrape to a good scrape.
 async fn suffer(fault: &Fault) {
-    let cluster = Cluster::start().await;
+    let cluster = Relayed::start().await;
     let before = cluster.held().await;
     let seen = watch(&cluster, fault).await;
     println!(
         "{}: first error after {:?}, slowest answer {:?}, good again after {:?}: {:#?}",
         fault.mode, seen.first_error, seen.slowest, seen.recovery, seen.texts
     );
-    let logs = || {
-        format!(
-            "hub:\n{}\nnode:\n{}",
-            cluster.hub.stderr(),
-            cluster.node.stderr()
-        )
-    };
     assert!(
         seen.slowest <= ANSWER_LIMIT,
         "{}: {seen:?}\n{}",
         fault.mode,
-        logs()
+        cluster.logs()
     );
     for text in &seen.texts {
         let is_told = fault.says.iter().any(|words| text.contains(words));
-        assert!(is_told, "{}: {text:?}\n{}", fault.mode, logs());
+        assert!(is_told, "{}: {text:?}\n{}", fault.mode, cluster.logs());
     }
     assert_released(&cluster, fault.mode, before).await;
 }
 
 /// Scrapes while the fault lasts, heals, and scrapes until it is good.
-async fn watch(cluster: &Cluster, fault: &Fault) -> Seen {
+async fn watch(cluster: &Relayed, fault: &Fault) -> Seen {
     let mut seen = Seen {
         first_error: Duration::ZERO,
         slowest: Duration::ZERO,
@@ -116,7 +109,7 @@ async fn watch(cluster: &Cluster, fault: &Fault) -> Seen {
 }
 
 /// Both processes hold about what they held before.
-async fn assert_released(cluster: &Cluster, mode: &str, before: [Held; 2]) {
+async fn assert_released(cluster: &Relayed, mode: &str, before: [Held; 2]) {
     let mut after = before;
     let is_released = wait::within(RELEASE_LIMIT, async || {
         after = cluster.held().await;
@@ -157,7 +150,7 @@ async fn silent_losses_are_told_and_come_back() {
 /// again when it is gone.
 #[tokio::test]
 async fn stripped_alpn_is_gone_around() {
-    let cluster = Cluster::start().await;
+    let cluster = Relayed::start().await;
     let before = cluster.held().await;
     let lines = |via: &str| {
         let log = cluster.node.stderr();
@@ -168,8 +161,8 @@ async fn stripped_alpn_is_gone_around() {
     for (mode, via) in [(Mode::StripAlpn, "WebSocket"), (Mode::Pass, "Direct")] {
         let begun = Instant::now();
         let had = lines(via);
-        cluster.relay.set(Mode::Reset);
         cluster.relay.set(mode);
+        cluster.relay.reset();
         wait::until(&format!("a line by {via}"), RECOVERY_LIMIT, async || {
             (lines(via) > had).then_some(())
         })
@@ -194,7 +187,7 @@ async fn idle_cuts_do_no_harm() {
 }
 
 async fn a_cut_above_the_pings() {
-    let cluster = Cluster::start().await;
+    let cluster = Relayed::start().await;
     // The bulk connections that are dialled ahead come a moment after the line.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let dialled = cluster.relay.accepted();
@@ -210,7 +203,7 @@ async fn a_cut_above_the_pings() {
 }
 
 async fn a_cut_below_the_pings() {
-    let cluster = Cluster::start().await;
+    let cluster = Relayed::start().await;
     let before = cluster.held().await;
     cluster.relay.set("idle-cut=2".parse().unwrap());
     for _ in 0..5 {
@@ -232,11 +225,11 @@ async fn a_cut_below_the_pings() {
 /// A hub is replaced while its nodes are scraped on kept and fresh connections: nobody notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hub_is_replaced_under_scrapes() {
-    let cluster = Cluster::start().await;
+    let cluster = Relayed::start().await;
     let hub = &cluster.hub;
     let load = Load {
         address: hub.gateway,
-        path: format!("/metrics/{}", cluster::TARGET),
+        path: format!("/metrics/{}", relayed::TARGET),
         expected: "web_up 1".to_owned(),
         kept: 4,
         fresh: 4,
@@ -261,7 +254,7 @@ async fn a_hub_is_replaced_under_scrapes() {
     }
     let tally = running.finish().await;
     println!("{tally:?}");
-    let logs = format!("hub:\n{}\nnode:\n{}", hub.stderr(), cluster.node.stderr());
+    let logs = cluster.logs();
     assert!(
         tally.bad.is_empty() && tally.good > 100,
         "{tally:?}\n{logs}"
@@ -275,28 +268,26 @@ async fn a_hub_of_another_cluster_gets_no_line() {
     let pages = Pages::start(&[("/metrics", "web_up 1\n")]).await;
     let relay = Relay::start(&[]).await;
     let hubs = [
-        cluster::start_hub(relay.address).await,
-        cluster::start_hub(relay.address).await,
+        relayed::start_hub(relay.address).await,
+        relayed::start_hub(relay.address).await,
     ];
     relay.set_upstreams(vec![hubs[0].main.to_string()]);
-    let node = cluster::start_node(&hubs[0], relay.address, &pages).await;
-    let good = async || hubs[0].scrape(cluster::TARGET).await.status == 200;
+    let node = relayed::start_node(&hubs[0], &relay, &pages).await;
+    let good = async || hubs[0].scrape(relayed::TARGET).await.status == 200;
     wait::until("a line to the right hub", RECOVERY_LIMIT, async || {
         good().await.then_some(())
     })
     .await;
-    relay.set(Mode::Reset);
     relay.set_upstreams(hubs.iter().map(|hub| hub.main.to_string()).collect());
-    relay.set(Mode::Pass);
+    relay.reset();
     wait::until("the node says why", RECOVERY_LIMIT, async || {
         let log = node.stderr();
         let mut lines = log.lines();
-        let is_told =
-            |line: &str| line.contains("no line to a proxy") && line.contains("certificate");
+        let is_told = |line: &str| line.contains("no line to a proxy") && line.contains("tls with");
         lines.any(is_told).then_some(())
     })
     .await;
-    assert_eq!(hubs[1].scrape(cluster::TARGET).await.status, 404);
+    assert_eq!(hubs[1].scrape(relayed::TARGET).await.status, 404);
     relay.set_upstreams(vec![hubs[0].main.to_string()]);
     let healed = Instant::now();
     wait::until("the right hub again", RECOVERY_LIMIT, async || {

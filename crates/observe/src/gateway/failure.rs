@@ -22,6 +22,8 @@ pub(crate) enum FailureKind {
     RateLimited,
     /// Nothing answers there.
     Unreachable,
+    /// The node that it is reached through is away, or lets nobody reach it.
+    Offline,
     /// The certificate isn't trusted, or no TLS.
     TlsError,
     /// No answer in time.
@@ -40,6 +42,7 @@ impl FailureKind {
             Self::AuthFailed | Self::Refused => "auth_failed",
             Self::RateLimited => "rate_limited",
             Self::Unreachable => "unreachable",
+            Self::Offline => "offline",
             Self::TlsError => "tls_error",
             Self::Timeout => "timeout",
             Self::Degraded => "degraded",
@@ -49,9 +52,11 @@ impl FailureKind {
 
     fn class(self) -> Class {
         match self {
-            Self::Unconfigured | Self::AuthFailed | Self::RateLimited | Self::Busy => {
-                Class::Unavailable
-            }
+            Self::Unconfigured
+            | Self::AuthFailed
+            | Self::RateLimited
+            | Self::Busy
+            | Self::Offline => Class::Unavailable,
             Self::Unreachable | Self::TlsError | Self::Degraded | Self::Refused => Class::BadPeer,
             Self::Timeout => Class::Timeout,
         }
@@ -87,6 +92,7 @@ impl Failure {
     pub(crate) fn of_client(what: &str, error: &ClientError) -> Self {
         let kind = match error {
             ClientError::Connect { .. } => FailureKind::Unreachable,
+            ClientError::Away { .. } => FailureKind::Offline,
             ClientError::Tls { .. } => FailureKind::TlsError,
             ClientError::Timeout { .. } => FailureKind::Timeout,
             ClientError::TooLarge { .. } | ClientError::Protocol(_) => FailureKind::Degraded,

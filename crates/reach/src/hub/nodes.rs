@@ -25,8 +25,8 @@ const RETURN_WAIT: Duration = Duration::from_secs(4);
 const AGAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Nodes that are remembered after their last line has ended.
 const ABSENT_MAX: usize = 10_000;
-/// Pages that are remembered of all of them together.
-const ABSENT_PAGES_MAX: usize = 50_000;
+/// Pages and applications that are remembered of all of them together.
+const ABSENT_OFFERS_MAX: usize = 100_000;
 /// How long a node that does not return is remembered.
 const ABSENT_KEPT: Duration = Duration::from_hours(24);
 
@@ -40,10 +40,10 @@ pub struct Nodes {
 #[derive(Debug, Default)]
 struct Table {
     present: BTreeMap<String, Vec<Held>>,
-    /// Nodes that were here.
+    /// Nodes whose last line has ended. What they offer stays, so that an outage is seen as one.
     absent: BTreeMap<String, Absent>,
-    /// Which node a page of metrics belongs to. While that node is present, another one that offers
-    /// the name, too, can't take it.
+    /// Which node a page of metrics belongs to, as long as that node is known: a name can't be taken
+    /// from a node by another one that offers it, too.
     owners: BTreeMap<String, String>,
 }
 
@@ -53,9 +53,7 @@ struct Absent {
     /// Why the last one ended.
     reason: String,
     since: Instant,
-    /// What it offered: a page that vanished with its line would be answered by "no such target",
-    /// which sends the operator the wrong way.
-    metrics: Vec<OfferedMetrics>,
+    offers: Offers,
 }
 
 /// Why there is no line to a node.
@@ -140,7 +138,10 @@ impl Nodes {
             let absent = Absent {
                 reason: reason.to_owned(),
                 since: clock::now(),
-                metrics,
+                offers: Offers {
+                    metrics,
+                    ..Offers::default()
+                },
             };
             table.absent.insert(name, absent);
         }
@@ -150,11 +151,7 @@ impl Nodes {
     pub fn list(&self) -> Vec<NodeView> {
         let table = self.table();
         let present = table.present.iter().map(|(name, held)| view(name, held));
-        let absent = table
-            .absent
-            .iter()
-            .filter(|(name, _)| !table.present.contains_key(*name));
-        let absent = absent.map(|(name, absent)| NodeView {
+        let absent = table.absent.iter().map(|(name, absent)| NodeView {
             name: name.clone(),
             state: "offline",
             lines: 0,
@@ -163,10 +160,7 @@ impl Nodes {
             bulk_idle: 0,
             remote: None,
             last_error: Some(absent.reason.clone()),
-            offers: Offers {
-                metrics: absent.metrics.clone(),
-                ..Offers::default()
-            },
+            offers: absent.offers.clone(),
         });
         present.chain(absent).collect()
     }
@@ -254,7 +248,7 @@ impl Nodes {
         }
         if let Some(last) = last {
             table.present.remove(name);
-            table.miss(name, reason, last.offers.metrics);
+            table.miss(name, reason, last.offers);
         }
         drop(table);
         self.version.send_modify(|version| *version += 1);
@@ -273,44 +267,40 @@ impl Table {
             offered.into_iter().flatten().map(move |page| (name, page))
         });
         let absent = self.absent.iter().flat_map(|(name, absent)| {
-            let offered = absent.metrics.iter();
+            let offered = absent.offers.metrics.iter();
             offered.map(move |page| (name, page))
         });
         present.chain(absent)
     }
 
-    /// Gives a node the names of its pages, as far as no other node that is here has them.
+    /// Gives a node the names of its pages, as far as no other node has them.
     fn own(&mut self, node: &str, offers: &Offers) {
         for page in &offers.metrics {
-            let owner = self.owners.get(&page.name);
-            let is_taken =
-                |owner: &&String| *owner != node && self.present.contains_key(owner.as_str());
-            if let Some(owner) = owner.filter(is_taken) {
+            let owner = self.owners.entry(page.name.clone());
+            let owner = owner.or_insert_with(|| node.to_owned());
+            if owner != node {
                 tracing::warn!(
                     metrics = page.name,
                     node,
                     owner,
                     "a page that another node offers already; it is not taken"
                 );
-                continue;
             }
-            self.owners.insert(page.name.clone(), node.to_owned());
         }
     }
 
     /// Remembers a node whose last line has ended.
-    fn miss(&mut self, node: &str, reason: &str, metrics: Vec<OfferedMetrics>) {
-        let pages: usize = self
-            .absent
-            .values()
-            .map(|absent| absent.metrics.len())
-            .sum();
-        let has_room = pages + metrics.len() <= ABSENT_PAGES_MAX;
+    fn miss(&mut self, node: &str, reason: &str, mut offers: Offers) {
+        let known = self.absent.values().map(|absent| &absent.offers);
+        let entries: usize = known.map(entries).sum();
+        if entries + self::entries(&offers) > ABSENT_OFFERS_MAX {
+            offers = Offers::default();
+        }
         if self.absent.len() < ABSENT_MAX {
             let absent = Absent {
                 reason: reason.to_owned(),
                 since: clock::now(),
-                metrics: if has_room { metrics } else { Vec::new() },
+                offers,
             };
             self.absent.insert(node.to_owned(), absent);
         }
@@ -357,6 +347,10 @@ impl Table {
         );
         Err(no_line(text, Some(absent.since)))
     }
+}
+
+fn entries(offers: &Offers) -> usize {
+    offers.metrics.len() + offers.apps.len()
 }
 
 fn view(name: &str, held: &[Held]) -> NodeView {

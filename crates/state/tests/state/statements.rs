@@ -11,6 +11,7 @@ crate::on_both! {
     clauses_that_crates_rely_on,
     errors_have_classes,
     rows_stream,
+    settings_are_in_force,
     a_failed_statement_leaves_the_connection_usable,
 }
 
@@ -142,6 +143,48 @@ async fn rows_stream(site: &Site) {
         rows.try_next().await.unwrap();
     }
     drop(read);
+    opened.close().await;
+}
+
+/// What durability, order and limits rest on.
+async fn settings_are_in_force(site: &Site) {
+    let sqlite = [
+        ("PRAGMA synchronous", 2),
+        ("PRAGMA foreign_keys", 1),
+        ("PRAGMA busy_timeout", 5000),
+        ("PRAGMA trusted_schema", 0),
+    ];
+    let postgres = [
+        (
+            "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'",
+            30_000,
+        ),
+        (
+            "SELECT setting::bigint FROM pg_settings WHERE name = 'lock_timeout'",
+            5000,
+        ),
+        (
+            "SELECT setting::bigint FROM pg_settings WHERE name = 'client_connection_check_interval'",
+            500,
+        ),
+        (
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE pid = pg_backend_pid() \
+             AND application_name = 'landline'",
+            1,
+        ),
+    ];
+    let opened = site.open().await;
+    for (sql, expected) in if site.is_postgres() { postgres } else { sqlite } {
+        let mut write = opened.state.write().await.unwrap();
+        let query = sqlx::query_scalar::<_, i64>(sql);
+        assert_eq!(
+            query.fetch_one(&mut write).await.unwrap(),
+            expected,
+            "{sql}"
+        );
+        drop(write);
+        assert_eq!(opened.number(sql).await, expected, "{sql}, reading");
+    }
     opened.close().await;
 }
 

@@ -10,8 +10,9 @@ use crate::failure::Failure;
 use crate::machine;
 
 /// Units that the packages bring and that nobody asked for.
-const UNITS: [(&str, &str); 3] = [
+const UNITS: [(&str, &str); 4] = [
     ("mariadb-server", "mariadb"),
+    ("postgresql", "postgresql"),
     ("prometheus", "prometheus"),
     ("nginx-light", "nginx"),
 ];

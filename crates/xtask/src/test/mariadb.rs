@@ -151,21 +151,21 @@ fn write_accounts(path: &Path, password: &str) -> Result<(), Failure> {
 }
 
 /// The log, opened for adding.
-fn log_file(folder: &Path) -> Result<File, Failure> {
+pub(super) fn log_file(folder: &Path) -> Result<File, Failure> {
     let path = folder.join("log");
     let opened = File::options().create(true).append(true).open(&path);
     opened.attempt(|| format!("open {}", path.display()))
 }
 
 /// An address on loopback that was free a moment ago.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(super) fn free_address() -> Result<SocketAddr, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let address = listener.and_then(|listener| listener.local_addr());
     address.attempt(|| "find a free port".to_owned())
 }
 
 /// A password of 128 random bits.
-fn password() -> Result<String, Failure> {
+pub(super) fn password() -> Result<String, Failure> {
     let mut bytes = [0_u8; 16];
     let source = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     source.attempt(|| "read /dev/urandom".to_owned())?;

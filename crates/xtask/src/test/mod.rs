@@ -6,6 +6,7 @@
 mod install;
 mod mariadb;
 pub(crate) mod needs;
+mod postgres;
 mod summary;
 
 use std::collections::BTreeSet;
@@ -57,7 +58,16 @@ fn run_on(
         "LANDLINE_TEST_MYSQL_ADMIN_URL",
         admin_url.map(PathBuf::from),
     ));
+    let mut postgres = match needs::value(&variables, "LANDLINE_TEST_POSTGRES") {
+        Some(program) => Some(postgres::start(stage, &program)?),
+        None => None,
+    };
+    let url = postgres.as_ref().map(|server| PathBuf::from(&server.url));
+    variables.push(("LANDLINE_TEST_POSTGRES_URL", url));
     let result = run_tests(stage, &variables, filters);
+    if let Some(server) = &mut postgres {
+        server.stop(stage)?;
+    }
     if let Some(server) = &mut server {
         stage.end(&mut server.process)?;
     }

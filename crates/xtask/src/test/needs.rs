@@ -2,13 +2,13 @@
 //! package brings it. A test whose variable is unset reports itself as skipped.
 //!
 //! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
-//! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL (the
-//! private server, with all rights).
+//! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
+//! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Variables, install};
+use super::{Variables, install, postgres};
 use crate::failure::Failure;
 use crate::machine;
 
@@ -26,7 +26,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -38,6 +38,18 @@ const NEEDS: [Need; 7] = [
         variable: "LANDLINE_TEST_MARIADB_INSTALL_DB",
         package: "mariadb-server",
         purpose: "prepares that database",
+    },
+    Need {
+        program: "postgres",
+        variable: "LANDLINE_TEST_POSTGRES",
+        package: "postgresql",
+        purpose: "the state of more than one machine",
+    },
+    Need {
+        program: "initdb",
+        variable: "LANDLINE_TEST_INITDB",
+        package: "postgresql",
+        purpose: "prepares that state",
     },
     Need {
         program: "prometheus",
@@ -118,9 +130,12 @@ pub(crate) fn value(variables: &Variables, name: &str) -> Option<PathBuf> {
         .clone()
 }
 
-/// Where a need is met. Python counts only with botocore, and Debian's own is asked first, because
+/// Where a need is met. Debian keeps PostgreSQL's programs in folders of their own. Python counts only with botocore, and Debian's own is asked first, because
 /// that is the one the package serves.
 fn find(need: &Need) -> Option<PathBuf> {
+    if need.package == "postgresql" {
+        return postgres::find(need.program);
+    }
     if need.program != "python3" {
         return machine::find_program(need.program);
     }

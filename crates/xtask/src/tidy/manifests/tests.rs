@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{lock_findings, manifest_findings};
+use super::{PACKAGES_MAX, lock_findings, manifest_findings};
 
 const HEAD: &str = "[package]\nname = \"wire\"\nversion.workspace = true\nedition.workspace = true\n\
     rust-version.workspace = true\nlicense.workspace = true\npublish.workspace = true\n\
@@ -79,6 +79,6 @@ fn versions_and_lints_are_inherited() {
 
 #[test]
 fn the_lock_file_has_a_budget() {
-    assert_eq!(lock_findings(&"[[package]]\n".repeat(340)), None);
-    assert!(lock_findings(&"[[package]]\n".repeat(341)).is_some());
+    assert_eq!(lock_findings(&"[[package]]\n".repeat(PACKAGES_MAX)), None);
+    assert!(lock_findings(&"[[package]]\n".repeat(PACKAGES_MAX + 1)).is_some());
 }
