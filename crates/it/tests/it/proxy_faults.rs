@@ -237,13 +237,16 @@ async fn a_hub_is_replaced_under_scrapes() {
     };
     let running = load.start();
     let mut pid = hub.pid();
-    for _ in 0..2 {
+    for replacement in 1..=2 {
         let begun = Instant::now();
         send_signal(pid, Signal::HUP);
         wait::until("the old one has let go", RECOVERY_LIMIT, async || {
             (!proc::is_alive(pid)).then_some(())
         })
         .await;
+        let log = cluster.node.stderr();
+        let lines = log.matches("line to a proxy proxy=").count();
+        assert_eq!(lines, 1 + replacement, "back before it lets go\n{log}");
         println!("replaced after {:?}", begun.elapsed());
         let new = wait::until("the new one answers", SOON, async || {
             hub.serving_pid().await

@@ -9,7 +9,7 @@ use identity::peer::MachineRole;
 use identity::trust::{ClientCertificates, Trust};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::{DRAIN_LIMIT, Hub, RETURN_SPREAD};
+use super::{DRAIN_LIMIT, Hub, RETURN_DIAL, RETURN_SPREAD};
 use crate::line::{
     Acceptor, AcceptorSettings, Drain, Identify, Lane, Line, Peer, Timing, Welcome, lanes_tls,
 };
@@ -106,13 +106,20 @@ impl Hub {
             has_successor: true,
             spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
         };
-        if scope.supervisor().exit_kind() == ExitKind::Graceful {
-            for line in acceptor.lines() {
+        let lines = acceptor.lines();
+        if scope.supervisor().exit_kind() == ExitKind::Graceful && !lines.is_empty() {
+            for line in lines {
                 scope.spawn("advice to a node", async move {
                     line.advise(notice()).await;
                 });
             }
-            self.fronts_end(&scope).await;
+            tokio::select! {
+                // The agents are back at the successor before their old lines go.
+                _ = async {
+                    tokio::join!(tokio::time::sleep(RETURN_SPREAD + RETURN_DIAL), self.fronts_end(&scope))
+                } => {}
+                () = scope.closing() => {}
+            }
         }
         for line in acceptor.lines() {
             scope.spawn("drain of a line", async move {
@@ -132,10 +139,7 @@ impl Hub {
             .iter()
             .any(|name| fronts.contains(&name.as_str()))
         {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = scope.closing() => return,
-            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }

@@ -56,13 +56,14 @@ pub(super) async fn keep(nodes: Arc<Nodes>, path: &Path, scope: Scope) -> Result
         if memory != kept {
             files::write_whole(path, &serde_json::to_vec(&memory)?, 0o600)?;
             kept = memory;
+            // After the write, not before: a replacement may come right after the first node.
+            tokio::select! {
+                () = tokio::time::sleep(WRITE_PAUSE) => {}
+                () = scope.stopping() => return Ok(()),
+            }
         }
         tokio::select! {
             outcome = changed.changed() => outcome?,
-            () = scope.stopping() => return Ok(()),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(WRITE_PAUSE) => {}
             () = scope.stopping() => return Ok(()),
         }
     }

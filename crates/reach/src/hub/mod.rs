@@ -32,6 +32,8 @@ use memory::{MEMORY_FILE, Memory};
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
 /// Agents spread their return over this time.
 const RETURN_SPREAD: Duration = Duration::from_secs(2);
+/// What an agent needs after that for its line: six handshakes on a bad network.
+const RETURN_DIAL: Duration = Duration::from_secs(2);
 /// How often it is looked whether our certificate should be renewed.
 const RENEW_INTERVAL: Duration = Duration::from_mins(1);
 const RENEW_AGAIN: Restart = Restart::OnFailure {
