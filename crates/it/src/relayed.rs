@@ -44,7 +44,7 @@ impl Relayed {
     /// Starts all of it and waits until the hub serves the node's page.
     pub async fn start() -> Self {
         let pages = Pages::start(&[("/metrics", "web_up 1\n")]).await;
-        let relay = Relay::start(&[]).await;
+        let relay = Relay::start(&[]);
         let hub = start_hub(relay.address).await;
         relay.set_upstreams(vec![hub.main.to_string()]);
         let node = start_node(&hub, &relay, &pages).await;

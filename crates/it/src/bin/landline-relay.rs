@@ -45,12 +45,16 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    let started = Runtime::new().and_then(|runtime| {
-        let relay = runtime.block_on(Relay::listen(request.listen))?;
-        Ok((runtime, relay))
-    });
-    let (_runtime, relay) = match started {
-        Ok(started) => started,
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _entered = runtime.enter();
+    let relay = match Relay::listen(request.listen) {
+        Ok(relay) => relay,
         Err(error) => {
             eprintln!("listen on {}: {error}", request.listen);
             return ExitCode::FAILURE;

@@ -46,19 +46,17 @@ struct Shared {
 
 impl Relay {
     /// A relay on a free port of this machine, in mode [`Mode::Pass`].
-    pub async fn start(upstreams: &[SocketAddr]) -> Self {
-        let relay = Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .await
-            .unwrap();
+    pub fn start(upstreams: &[SocketAddr]) -> Self {
+        let relay = Self::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         relay.set_upstreams(upstreams.iter().map(ToString::to_string).collect());
         relay
     }
 
-    /// A relay at this address, without upstreams: connections are reset until there is one.
+    /// A relay at this address, in a runtime, without upstreams: connections are reset until there is one.
     ///
     /// # Errors
     /// The address can't be bound.
-    pub async fn listen(address: SocketAddr) -> io::Result<Self> {
+    pub fn listen(address: SocketAddr) -> io::Result<Self> {
         let reserved = bind(address)?;
         let address = reserved.local_addr()?;
         let listener = bind(address)?.listen(BACKLOG)?;

@@ -4,6 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// Bits.
+const MEGABIT: u64 = 1_000_000;
+/// The fastest link.
+const MEGABITS_MAX: u64 = 100_000;
+
 /// What the relay does. A mode holds for open connections and for new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -117,7 +122,7 @@ impl fmt::Display for Mode {
                 bits_per_second,
                 round_trip,
             } => {
-                let megabits = *bits_per_second as f64 / 1e6;
+                let megabits = bits_per_second / MEGABIT;
                 write!(f, "link={megabits},{}", round_trip.as_millis())
             }
             Self::IdleCut { after } => write!(f, "idle-cut={}", after.as_secs_f64()),
@@ -155,13 +160,13 @@ impl FromStr for Mode {
             }
             ("link", Some(value)) => {
                 let (megabits, milliseconds) = value.split_once(',').ok_or_else(unknown)?;
-                let megabits: f64 = megabits.parse().map_err(|_| unknown())?;
+                let megabits: u64 = megabits.parse().map_err(|_| unknown())?;
                 let milliseconds = milliseconds.parse().map_err(|_| unknown())?;
-                if !(0.001..=1e6).contains(&megabits) {
-                    return Err("a link has 0.001 to 1000000 Mbit/s".to_owned());
+                if !(1..=MEGABITS_MAX).contains(&megabits) {
+                    return Err(format!("a link has 1 to {MEGABITS_MAX} Mbit/s"));
                 }
                 Self::Link {
-                    bits_per_second: (megabits * 1e6) as u64,
+                    bits_per_second: megabits * MEGABIT,
                     round_trip: Duration::from_millis(milliseconds),
                 }
             }

@@ -105,10 +105,10 @@ async fn wait_for_cut(
             Mode::Finish => return Cut::Finish,
             Mode::IdleCut { after } => {
                 let idle = active.lock().unwrap().elapsed();
-                if idle >= after {
-                    return Cut::Forget;
+                match after.checked_sub(idle) {
+                    None | Some(Duration::ZERO) => return Cut::Forget,
+                    Some(left) => left,
                 }
-                after - idle
             }
             _ => Duration::from_hours(1),
         };

@@ -31,6 +31,12 @@ const SPARE_TASKS: f64 = 12.0;
 /// What the allocator may keep.
 const SPARE_KIB: u64 = 12 << 10;
 
+/// What to check, as errors say it.
+const CHECKS: &[&str] = &[
+    "check that machine's power and network",
+    "check the machine's power and network",
+];
+
 /// A fault, and what an operator has to read of it.
 struct Fault {
     mode: &'static str,
@@ -134,14 +140,14 @@ async fn suffer_all(faults: &[Fault]) {
 /// Connections are broken, and new ones as well.
 #[tokio::test]
 async fn cut_lines_are_told_and_come_back() {
-    let says = &["node web-1"];
+    let says = CHECKS;
     suffer_all(&["reset", "finish", "refuse", "hang"].map(|mode| Fault { mode, says })).await;
 }
 
 /// Nothing arrives any more, and nobody is told.
 #[tokio::test]
 async fn silent_losses_are_told_and_come_back() {
-    let says = &["node web-1"];
+    let says = CHECKS;
     suffer_all(&["black-hole", "lose-up", "lose-down", "drip=20"].map(|mode| Fault { mode, says }))
         .await;
 }
@@ -269,7 +275,7 @@ async fn a_hub_is_replaced_under_scrapes() {
 #[tokio::test]
 async fn a_hub_of_another_cluster_gets_no_line() {
     let pages = Pages::start(&[("/metrics", "web_up 1\n")]).await;
-    let relay = Relay::start(&[]).await;
+    let relay = Relay::start(&[]);
     let hubs = [
         relayed::start_hub(relay.address).await,
         relayed::start_hub(relay.address).await,

@@ -31,7 +31,7 @@ async fn echo(letter: u8) -> SocketAddr {
 
 /// A relay before one echo, with a connection that has passed its letter.
 async fn connected() -> (Relay, TcpStream) {
-    let relay = Relay::start(&[echo(b'a').await]).await;
+    let relay = Relay::start(&[echo(b'a').await]);
     let mut stream = TcpStream::connect(relay.address).await.unwrap();
     assert_eq!(stream.read_u8().await.unwrap(), b'a');
     (relay, stream)
@@ -163,7 +163,7 @@ async fn idle_connections_are_forgotten() {
 /// Several upstreams are taken in turn, and the end of one direction is passed on alone.
 #[tokio::test]
 async fn upstreams_take_turns() {
-    let relay = Relay::start(&[echo(b'a').await, echo(b'b').await]).await;
+    let relay = Relay::start(&[echo(b'a').await, echo(b'b').await]);
     for letter in [b'a', b'b', b'a', b'b'] {
         let mut stream = TcpStream::connect(relay.address).await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), letter);

@@ -5,6 +5,8 @@ mod door;
 mod members;
 mod memory;
 mod nodes;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 mod way;
 

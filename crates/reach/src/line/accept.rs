@@ -471,7 +471,7 @@ async fn run_lane(
     let reason = tokio::select! {
         outcome = connection.as_mut() => match outcome {
             Ok(()) => format!("the agent closed the {lane} lane"),
-            Err(error) => format!("{lane} lane: {}", chain(&error)),
+            Err(error) => format!("{lane} lane: {}", framing::broke(&error)),
         },
         reason = watched => format!("{lane} lane: {reason}"),
         reason = end.ended() => reason,

@@ -405,7 +405,7 @@ async fn serve_lane(mut framed: Framed, lane: Lane, shared: Arc<Shared>) {
         tokio::select! {
             accepted = framed.accept() => match accepted {
                 Some(Ok((request, respond))) => answer(request, respond, lane, &shared),
-                Some(Err(error)) => break format!("{lane} lane: {}", chain(&error)),
+                Some(Err(error)) => break format!("{lane} lane: {}", framing::broke(&error)),
                 None => break format!("the proxy closed the {lane} lane"),
             },
             reason = &mut watched => break format!("{lane} lane: {reason}"),

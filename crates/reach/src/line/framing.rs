@@ -11,6 +11,7 @@ use bytes::Bytes;
 use h2::{Ping, PingPong, client, server};
 use tokio::sync::Notify;
 
+use super::error::chain;
 use super::limits::{
     CONNECTION_WINDOW, FRAME_SIZE, HEADERS_BYTES_MAX, PROBE_PAUSE, RESETS_MAX, SEND_BUFFER,
     STREAM_WINDOW, STREAMS_MAX, Timing,
@@ -85,6 +86,18 @@ pub(crate) async fn begin_serving(
         .max_pending_accept_reset_streams(STREAMS_MAX)
         .handshake(io)
         .await
+}
+
+/// Why a lane broke. A connection that ends without TLS's goodbye is told in words of an operator:
+/// it is what a process that was killed and what a device on the way leave behind.
+pub(crate) fn broke(error: &h2::Error) -> String {
+    let kind = error.get_io().map(std::io::Error::kind);
+    if kind == Some(std::io::ErrorKind::UnexpectedEof) {
+        return "the connection ended without a goodbye: the other end gave it up (its log says why) \
+                or went down, or something on the way cut it"
+            .to_owned();
+    }
+    chain(error)
 }
 
 /// Pings until the other end does not answer, and says so. The other end does the same: with a
