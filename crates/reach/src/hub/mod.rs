@@ -1,6 +1,7 @@
 //! The hub's side of lines: a certificate of its own, the door, and which nodes are there. The role
 //! `proxy` is this.
 
+mod attempts;
 mod door;
 mod members;
 mod nodes;
@@ -21,6 +22,7 @@ use rustls::ServerConfig;
 pub use nodes::{METRICS_HOST, NodeView, Nodes, Ways};
 
 use crate::line::Acceptor;
+use attempts::Attempts;
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
@@ -50,6 +52,7 @@ pub struct Hub {
     settings: HubSettings,
     own: OwnCertificate,
     nodes: Arc<Nodes>,
+    attempts: Attempts,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
 }
@@ -73,6 +76,7 @@ impl Hub {
             settings,
             own: OwnCertificate::new(),
             nodes: Arc::default(),
+            attempts: Attempts::default(),
             acceptor: OnceLock::new(),
         };
         hub.renew().await?;
