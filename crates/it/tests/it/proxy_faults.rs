@@ -11,7 +11,7 @@ use it::need::skip;
 use it::proc;
 use it::program::send_signal;
 use it::relay::{Mode, Relay};
-use it::relayed::{self, Held, Relayed};
+use it::relayed::{self, Held, Relayed, note};
 use it::stubs::pages::Pages;
 use it::wait::{self, SOON};
 use rustix::process::Signal;
@@ -58,10 +58,10 @@ async fn suffer(fault: &Fault) {
     let cluster = Relayed::start().await;
     let before = cluster.held().await;
     let seen = watch(&cluster, fault).await;
-    println!(
+    note(&format!(
         "{}: first error after {:?}, slowest answer {:?}, good again after {:?}: {:#?}",
         fault.mode, seen.first_error, seen.slowest, seen.recovery, seen.texts
-    );
+    ));
     assert!(
         seen.slowest <= ANSWER_LIMIT,
         "{}: {seen:?}\n{}",
@@ -128,7 +128,9 @@ async fn assert_released(cluster: &Relayed, mode: &str, before: [Held; 2]) {
         is_back.then_some(())
     });
     let is_released = is_released.await.is_some();
-    println!("{mode}: held by hub and node before {before:?}, after {after:?}");
+    note(&format!(
+        "{mode}: held by hub and node before {before:?}, after {after:?}"
+    ));
     assert!(is_released, "{mode}: {before:?} {after:?}");
 }
 
@@ -179,7 +181,10 @@ async fn stripped_alpn_is_gone_around() {
             (reply.status == 200).then_some(())
         })
         .await;
-        println!("{mode}: good by {via} after {:?}", begun.elapsed());
+        note(&format!(
+            "{mode}: good by {via} after {:?}",
+            begun.elapsed()
+        ));
         assert!(begun.elapsed() <= RECOVERY_LIMIT);
     }
     assert_released(&cluster, "strip-alpn", before).await;
@@ -218,7 +223,10 @@ async fn a_cut_below_the_pings() {
         assert!(reply.elapsed <= ANSWER_LIMIT, "{reply:?}");
         let is_told = reply.status == 200 || reply.text().contains("node web-1");
         assert!(is_told, "{}", reply.text());
-        println!("idle-cut=2: {} after {:?}", reply.status, reply.elapsed);
+        note(&format!(
+            "idle-cut=2: {} after {:?}",
+            reply.status, reply.elapsed
+        ));
     }
     cluster.relay.set(Mode::Pass);
     wait::until("good again", RECOVERY_LIMIT, async || {
@@ -253,7 +261,7 @@ async fn a_hub_is_replaced_under_scrapes() {
         let log = cluster.node.stderr();
         let lines = log.matches("line to a proxy proxy=").count();
         assert_eq!(lines, 1 + replacement, "back before it lets go\n{log}");
-        println!("replaced after {:?}", begun.elapsed());
+        note(&format!("replaced after {:?}", begun.elapsed()));
         let new = wait::until("the new one answers", SOON, async || {
             hub.serving_pid().await
         });
@@ -262,7 +270,7 @@ async fn a_hub_is_replaced_under_scrapes() {
         pid = new;
     }
     let tally = running.finish().await;
-    println!("{tally:?}");
+    note(&format!("{tally:?}"));
     let logs = cluster.logs();
     assert!(
         tally.bad.is_empty() && tally.good > 100,
@@ -303,7 +311,7 @@ async fn a_hub_of_another_cluster_gets_no_line() {
         good().await.then_some(())
     })
     .await;
-    println!("good again after {:?}", healed.elapsed());
+    note(&format!("good again after {:?}", healed.elapsed()));
 }
 
 /// Round robin over several hubs of one cluster.

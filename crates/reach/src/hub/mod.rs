@@ -1,6 +1,7 @@
 //! The hub's side of lines: a certificate of its own, the door, and which nodes are there. The role
 //! `proxy` is this.
 
+mod attempts;
 mod door;
 mod members;
 mod memory;
@@ -28,6 +29,7 @@ pub use nodes::{METRICS_HOST, NodeView, Nodes};
 pub use way::Ways;
 
 use crate::line::Acceptor;
+use attempts::Attempts;
 use memory::{MEMORY_FILE, Memory};
 
 /// How long the streams of lines may go on when the hub stops.
@@ -64,6 +66,7 @@ pub struct Hub {
     settings: HubSettings,
     own: OwnCertificate,
     nodes: Arc<Nodes>,
+    attempts: Attempts,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
 }
@@ -88,6 +91,7 @@ impl Hub {
             identity,
             settings,
             own: OwnCertificate::new(),
+            attempts: Attempts::default(),
             nodes: Arc::new(nodes),
             acceptor: OnceLock::new(),
         };

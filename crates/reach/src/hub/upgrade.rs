@@ -25,32 +25,28 @@ pub(super) fn routes(hub: &Arc<Hub>) -> Routes {
         WEBSOCKET_PATH,
         Policy::Public,
         move |request: Request| async move {
-            hub.upgrade(request).unwrap_or_else(|refusal| refusal)
+            hub.upgrade(request)
+                .unwrap_or_else(|(class, text)| error_response(class, text))
         },
     )
 }
 
 impl Hub {
-    fn upgrade(self: Arc<Self>, mut request: Request) -> Result<Response, Response> {
-        let headers = websocket_answer(request.headers()).ok_or_else(|| {
-            let text = "this path takes nodes that ask for a WebSocket, nothing else";
-            error_response(Class::Invalid, text)
-        })?;
-        let unavailable = |text: &str| error_response(Class::Unavailable, text);
-        let acceptor = self
-            .acceptor
-            .get()
-            .ok_or_else(|| unavailable("this hub is not ready for nodes yet"))?;
+    fn upgrade(self: Arc<Self>, mut request: Request) -> Result<Response, (Class, &'static str)> {
+        let headers = websocket_answer(request.headers()).ok_or((
+            Class::Invalid,
+            "this path takes nodes that ask for a WebSocket, nothing else",
+        ))?;
+        let acceptor = self.acceptor.get();
+        let acceptor =
+            acceptor.ok_or((Class::Unavailable, "this hub is not ready for nodes yet"))?;
         let permit = unproved()
             .try_acquire_owned()
-            .map_err(|_| unavailable("too many nodes come at once"))?;
+            .map_err(|_| (Class::Unavailable, "too many nodes come at once"))?;
         let peer = request.extensions().get::<Peer>().copied();
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let (Some(peer), Some(upgrade)) = (peer, upgrade) else {
-            return Err(error_response(
-                Class::Invalid,
-                "this connection can't be upgraded",
-            ));
+            return Err((Class::Invalid, "this connection can't be upgraded"));
         };
         let scope = acceptor.scope().clone();
         let hub = Arc::clone(&self);
