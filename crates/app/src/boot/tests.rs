@@ -8,7 +8,7 @@ use super::*;
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
 /// whom the configuration lets in.
-const ROUTES: [RouteRow; 23] = [
+const ROUTES: [RouteRow; 24] = [
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -26,6 +26,7 @@ const ROUTES: [RouteRow; 23] = [
     ["main.listener", "GET", "/v1/audit", "granted"],
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["main.listener", "GET", "/v1/line", "public"],
     ["main.listener", "GET", "/v1/nodes", "granted"],
     ["main.listener", "GET", "/v1/tokens", "granted"],
     ["main.listener", "POST", "/-/reload", "local"],

@@ -64,8 +64,7 @@ pub enum Direction {
 }
 
 /// The words of the command line, with what they mean.
-pub const WORDS: &str = "\
-  pass                everything passes
+pub const WORDS: &str = "  pass                everything passes
   reset               RST for open and new connections
   finish              FIN for open and new connections
   black-hole          nothing passes either way, nobody is told

@@ -30,7 +30,7 @@ fn request() -> OpenRequest {
 
 /// After a restart the pages of a node are known, and who wants one waits for the node, then learns
 /// what is the matter. A node that was never here is not waited for.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_node_from_before_a_restart_is_known_and_waited_for() {
     let nodes = Nodes::default();
     nodes.remember(memory());
