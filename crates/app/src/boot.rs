@@ -37,7 +37,7 @@ use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
-use crate::{commands, config, web};
+use crate::{commands, config, people, web};
 
 #[cfg(test)]
 mod tests;
@@ -331,12 +331,15 @@ impl Parts<'_> {
         let access = admin::access(&self.config.data_dir, &random_token()?)?;
         let public = self.config.cluster.public_addr.clone();
         let public = public.unwrap_or_else(|| main.to_string());
-        let mut routes = admin::routes(&identity, &public, &access);
+        let mut routes =
+            admin::routes(&identity, &public, &access).merge(people::routes(&identity, &access));
         if has(Role::Proxy) {
             let hub =
                 cluster::open_hub(self.config, identity.clone(), main, &self.supervisor).await?;
+            let apps = cluster::open_apps(&public, &hub, &access, &self.supervisor);
             routes = routes
                 .merge(hub.routes())
+                .merge(apps.routes())
                 .merge(admin::node_routes(&hub.nodes(), &access));
             self.protocols = hub.protocols()?;
             if self.tls.is_none() {

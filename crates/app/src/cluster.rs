@@ -1,11 +1,12 @@
 //! Builds the roles of the cluster: the hub (`auth` and `proxy`) and the node, and ties the nodes'
 //! metrics to the gateway.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::health::Health;
+use base::http::Access;
 use base::supervise::{BoxError, Criticality, Service, Supervisor};
 use base::telemetry::Metrics;
 use base::tls::ClientTls;
@@ -15,7 +16,7 @@ use observe::gateway::config::{
 };
 use observe::gateway::{Gateway, GatewayParts};
 use reach::OfferedMetrics;
-use reach::hub::{Hub, HubSettings, METRICS_HOST, Nodes};
+use reach::hub::{Apps, AppsSettings, Hub, HubSettings, METRICS_HOST, Nodes};
 use reach::line::Egress;
 use reach::node::{Enrolment, Node, NodeMetrics, NodeParts};
 use state::{Location, State};
@@ -54,6 +55,9 @@ pub(crate) async fn open_hub(
     let host = public.as_deref().and_then(|public| public.rsplit_once(':'));
     let mut web_names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     web_names.extend(host.map(|(host, _)| host.to_owned()));
+    // Applications have hosts of their own below these.
+    let below = app_hosts(public.as_deref());
+    web_names.extend(below.iter().map(|host| format!("*.{host}")));
     let settings = HubSettings {
         name: format!("proxy-{}", host_name()),
         web_names,
@@ -64,6 +68,34 @@ pub(crate) async fn open_hub(
         supervisor.register(service);
     }
     Ok(hub)
+}
+
+/// The door to applications of nodes.
+pub(crate) fn open_apps(
+    public: &str,
+    hub: &Hub,
+    access: &Arc<Access>,
+    supervisor: &Supervisor,
+) -> Arc<Apps> {
+    let access = Arc::clone(access);
+    let settings = AppsSettings {
+        hosts: app_hosts(Some(public)),
+        issuer: format!("https://{public}"),
+        is_local_admin: Arc::new(move |token: &str| access.accepts(token)),
+    };
+    let apps = Apps::new(hub, settings, supervisor);
+    supervisor.register(apps.service());
+    apps
+}
+
+/// The hosts below which applications have hosts of their own. An address has none below it; every
+/// machine knows what is below `localhost` as itself (RFC 6761, 6.3).
+fn app_hosts(public: Option<&str>) -> Vec<String> {
+    let host = public.and_then(|public| Some(public.rsplit_once(':')?.0));
+    let host = host.filter(|host| !host.starts_with('[') && host.parse::<IpAddr>().is_err());
+    let host = host.filter(|host| *host != "localhost");
+    let own = host.map(str::to_ascii_lowercase);
+    own.into_iter().chain(["localhost".to_owned()]).collect()
 }
 
 /// What a node is built with.

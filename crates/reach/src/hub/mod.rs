@@ -1,6 +1,7 @@
 //! The hub's side of lines: a certificate of its own, the door, and which nodes are there. The role
 //! `proxy` is this.
 
+mod apps;
 mod door;
 mod members;
 mod nodes;
@@ -18,7 +19,8 @@ use identity::peer::MachineRole;
 use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 
-pub use nodes::{METRICS_HOST, NodeView, Nodes, Ways};
+pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
+pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError, Ways};
 
 use crate::line::Acceptor;
 

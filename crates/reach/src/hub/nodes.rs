@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::client::{Dial, Dialing};
+use base::error::Class;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::line::{Lane, Line, LineStream, OpenRequest, Target, TargetKind};
-use crate::offers::{OfferedMetrics, Offers};
+use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest, Target, TargetKind};
+use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
 pub const METRICS_HOST: &str = "metrics.node";
@@ -33,6 +34,11 @@ struct Table {
     /// Which node a page of metrics belongs to, while that node is present: a name can't be taken
     /// from a node by another one that offers it, too.
     owners: BTreeMap<String, String>,
+    /// The same for applications that are asked for without a node.
+    app_owners: BTreeMap<String, String>,
+    /// What nodes offered that are away, by application and node: who asks for it is told that it
+    /// is away, and not that there is no such thing.
+    lost_apps: BTreeMap<(String, String), FoundApp>,
 }
 
 #[derive(Debug)]
@@ -62,6 +68,27 @@ pub struct NodeView {
     pub last_error: Option<String>,
     /// What it offers.
     pub offers: Offers,
+}
+
+/// An application that a node offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundApp {
+    /// What the node says of it.
+    pub offered: OfferedApp,
+    /// The name of the node.
+    pub node: String,
+    /// Its identifier.
+    pub node_id: String,
+}
+
+/// Why there is no connection to something that a node offers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct ReachError {
+    /// Who is to blame.
+    pub class: Class,
+    /// What is wrong, and what to check.
+    pub text: String,
 }
 
 impl Default for Nodes {
@@ -131,6 +158,78 @@ impl Nodes {
         stream.map_err(|error| crate::line::chain(&error))
     }
 
+    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
+    /// offers is not.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn reach(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        lane: Lane,
+    ) -> Result<LineStream, ReachError> {
+        let line = self.line(node).map_err(|text| ReachError {
+            class: Class::Unavailable,
+            text,
+        })?;
+        let stream = line.open(request, lane, OPEN_LIMIT).await;
+        stream.map_err(|error| ReachError {
+            class: match &error {
+                OpenError::Refused { .. } | OpenError::Request(_) => Class::BadPeer,
+                OpenError::TooMany { .. } => Class::Unavailable,
+                other => other.class(),
+            },
+            text: crate::line::chain(&error),
+        })
+    }
+
+    /// Has the lines of a node prove that they live, because an answer is late.
+    pub fn check(&self, node: &str) {
+        let table = self.table();
+        for held in table.present.get(node).into_iter().flatten() {
+            held.line.check();
+        }
+    }
+
+    /// The name of the node with that identifier, while it has a line.
+    pub fn name_of(&self, id: &str) -> Option<String> {
+        let table = self.table();
+        let is_it = |held: &Vec<Held>| held.iter().any(|held| held.line.peer().id == id);
+        let mut names = table.present.iter();
+        names
+            .find(|(_, held)| is_it(held))
+            .map(|(name, _)| name.clone())
+    }
+
+    /// The application of that name: on that node, or on the one that offered it first and is still
+    /// here. One whose nodes are all away is found as well; it can't be reached then.
+    pub fn find_app(&self, app: &str, node: Option<&str>) -> Option<FoundApp> {
+        let mut table = self.table();
+        if let Some(node) = node {
+            let lost = (app.to_owned(), node.to_owned());
+            let found = table.app_of(node, app);
+            return found.or_else(|| table.lost_apps.get(&lost).cloned());
+        }
+        let owner = table.app_owners.get(app).cloned();
+        if let Some(found) = owner.and_then(|owner| table.app_of(&owner, app)) {
+            return Some(found);
+        }
+        let mut names = table.present.keys();
+        match names.find_map(|name| table.app_of(name, app)) {
+            Some(found) => {
+                let owner = found.node.clone();
+                table.app_owners.insert(app.to_owned(), owner);
+                Some(found)
+            }
+            None => {
+                let mut lost = table.lost_apps.iter();
+                lost.find(|((name, _), _)| name == app)
+                    .map(|(_, found)| found.clone())
+            }
+        }
+    }
+
     pub(super) fn add(&self, line: Line, offers: Offers) {
         let mut table = self.table();
         let name = line.peer().name.clone();
@@ -149,6 +248,11 @@ impl Nodes {
                 );
             }
         }
+        table.lost_apps.retain(|(_, node), _| *node != name);
+        for app in &offers.apps {
+            let owner = table.app_owners.entry(app.name.clone());
+            owner.or_insert_with(|| name.clone());
+        }
         table
             .present
             .entry(name)
@@ -161,6 +265,8 @@ impl Nodes {
     pub(super) fn remove(&self, line: &Line, reason: &str) {
         let mut table = self.table();
         let name = &line.peer().name;
+        let last = table.present.get(name).and_then(|held| held.last());
+        let offered = last.map(|held| held.offers.apps.clone());
         let is_gone = table.present.get_mut(name).is_some_and(|held| {
             held.retain(|held| held.line.id() != line.id());
             held.is_empty()
@@ -168,6 +274,19 @@ impl Nodes {
         if is_gone {
             table.present.remove(name);
             table.owners.retain(|_, owner| owner != name);
+            table.app_owners.retain(|_, owner| owner != name);
+            for offered in offered.into_iter().flatten() {
+                if table.lost_apps.len() >= ABSENT_MAX {
+                    break;
+                }
+                let found = FoundApp {
+                    node: name.clone(),
+                    node_id: line.peer().id.clone(),
+                    offered,
+                };
+                let lost = (found.offered.name.clone(), name.clone());
+                table.lost_apps.insert(lost, found);
+            }
             if table.absent.len() < ABSENT_MAX {
                 table.absent.insert(name.clone(), reason.to_owned());
             }
@@ -197,6 +316,22 @@ impl Nodes {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn app_of(&self, node: &str, app: &str) -> Option<FoundApp> {
+        let held = self.present.get(node)?.last()?;
+        let offered = held
+            .offers
+            .apps
+            .iter()
+            .find(|offered| offered.name == app)?;
+        Some(FoundApp {
+            offered: offered.clone(),
+            node: node.to_owned(),
+            node_id: held.line.peer().id.clone(),
+        })
     }
 }
 

@@ -39,6 +39,7 @@ pub use self::egress::{Egress, EgressError};
 pub(crate) use self::error::chain;
 pub use self::error::{AcceptError, ConnectError, OpenError};
 pub use self::frame::FrameError;
+pub(crate) use self::head::read_head;
 pub use self::lane::Lane;
 pub use self::limits::{
     BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, MESSAGE_BYTES_MAX, OPEN_LIMIT, STREAMS_MAX, TCP_LIMIT,

@@ -225,6 +225,11 @@ impl Line {
         OpenError::Gone { peer, reason }
     }
 
+    /// Has the interactive lane prove that it lives: if it does not, the line ends within seconds.
+    pub fn check(&self) {
+        self.shared.interactive.health.probe.notify_one();
+    }
+
     /// How it is doing.
     pub fn state(&self) -> LineState {
         let shared = &self.shared;
