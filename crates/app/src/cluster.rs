@@ -119,14 +119,7 @@ pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
         ..
     } = &build;
     let cluster = &config.cluster;
-    let variable = |name: &str| {
-        let variables = &environment.variables;
-        let value = variables
-            .get(&name.to_lowercase())
-            .or_else(|| variables.get(name));
-        value.map(String::as_str).unwrap_or_default()
-    };
-    let egress = Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?;
+    let egress = egress(environment)?;
     let metrics = node_metrics(&build)?;
     let (enrolment, proxies) = match (&cluster.join, &build.local) {
         (Some(join), _) => {
@@ -155,6 +148,18 @@ pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
     });
     supervisor.register(node.service());
     Ok(())
+}
+
+/// The way out of this network.
+pub(crate) fn egress(environment: &Environment) -> Result<Egress, BoxError> {
+    let variable = |name: &str| {
+        let variables = &environment.variables;
+        let value = variables
+            .get(&name.to_lowercase())
+            .or_else(|| variables.get(name));
+        value.map(String::as_str).unwrap_or_default()
+    };
+    Ok(Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?)
 }
 
 /// The node's own pages of metrics: an engine like the gateway's, which serves lines only.
@@ -242,7 +247,7 @@ fn target((node, offered): (String, OfferedMetrics)) -> Option<TargetConfig> {
 }
 
 /// An address that this machine itself can dial.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         return SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
     }

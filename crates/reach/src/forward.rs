@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::duplex::BoxDuplex;
+use base::events::Topic;
 use base::secret::Secret;
 use base::supervise::{BoxError, Criticality, Scope, Service};
+use base::tls::ClientTls;
+use identity::trust::pinned_verifier;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
@@ -69,6 +72,34 @@ pub struct Forward {
     pub token: Secret,
     /// Where connections come in; bound, non-blocking.
     pub listener: StdListener,
+    /// Told once connections are taken.
+    pub ready: &'static Topic<()>,
+}
+
+impl HubDoor {
+    /// The door of a hub elsewhere. Its authority is one of `pins`; without pins its certificate
+    /// has to be one that this system trusts.
+    ///
+    /// # Errors
+    /// The system has no roots, or the crypto provider refuses its own defaults.
+    pub fn tls(address: String, pins: Vec<String>, egress: Egress) -> Result<Self, BoxError> {
+        let tls = if pins.is_empty() {
+            ClientTls::default().build()?
+        } else {
+            let mut tls = ClientConfig::builder_with_provider(base::tls::provider())
+                .with_safe_default_protocol_versions()?
+                .dangerous()
+                .with_custom_certificate_verifier(pinned_verifier(pins))
+                .with_no_client_auth();
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Arc::new(tls)
+        };
+        Ok(Self::Tls {
+            address,
+            tls,
+            egress,
+        })
+    }
 }
 
 impl Forward {
@@ -82,6 +113,7 @@ impl Forward {
     async fn run(self, scope: Scope) -> Result<(), BoxError> {
         let listener = TcpListener::from_std(self.listener.try_clone()?)?;
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        scope.bus().publish(self.ready, ());
         let forward = Arc::new(self);
         loop {
             let slot = tokio::select! {
@@ -197,9 +229,8 @@ impl Forward {
             .header("content-length")
             .and_then(|text| text.parse().ok());
         let mut body = Vec::new();
-        let read = stream.take(length.unwrap_or(0).min(REASON_BYTES_MAX));
-        let mut read = read;
-        read.read_to_end(&mut body).await.map_err(failed)?;
+        let mut rest = stream.take(length.unwrap_or(0).min(REASON_BYTES_MAX));
+        rest.read_to_end(&mut body).await.map_err(failed)?;
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = body
             .pointer("/error/message")
