@@ -230,6 +230,7 @@ impl Forward {
             .and_then(|text| text.parse().ok());
         let mut body = Vec::new();
         let mut rest = stream.take(length.unwrap_or(0).min(REASON_BYTES_MAX));
+        #[expect(clippy::disallowed_methods, reason = "`take` bounds it right above")]
         rest.read_to_end(&mut body).await.map_err(failed)?;
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = body

@@ -75,6 +75,7 @@ impl Offers {
             .map_err(|error| error.to_string())?;
         let read = async {
             let mut text = Vec::new();
+            #[expect(clippy::disallowed_methods, reason = "`take` bounds it")]
             stream
                 .take(OFFERS_BYTES_MAX)
                 .read_to_end(&mut text)

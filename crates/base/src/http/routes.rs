@@ -143,11 +143,16 @@ impl Routes {
     /// The router, with a 404 that names no internals.
     pub fn into_router(self) -> Router {
         let mut router = Router::new();
-        for route in self.routes.into_iter().filter(|route| route.method != "HOST") {
+        for route in self
+            .routes
+            .into_iter()
+            .filter(|route| route.method != "HOST")
+        {
             router = router.route(route.path, route.handler);
         }
-        let router = router
-            .fallback(|| async { error_response(Class::NotFound, "there is nothing at this path") });
+        let router = router.fallback(|| async {
+            error_response(Class::NotFound, "there is nothing at this path")
+        });
         if self.hosts.is_empty() {
             return router;
         }
@@ -159,9 +164,9 @@ impl Routes {
 /// The host that a request is for, without its port.
 pub fn host_of(headers: &HeaderMap) -> Option<&str> {
     let host = headers.get(HOST)?.to_str().ok()?;
-    let without_port = host.rsplit_once(':').filter(|(_, port)| {
-        port.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let without_port = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     Some(without_port.map_or(host, |(host, _)| host))
 }
 

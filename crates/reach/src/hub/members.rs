@@ -46,7 +46,7 @@ pub(super) fn routes(hub: &Arc<Hub>) -> Routes {
 
 impl Hub {
     async fn join(&self, request: Request) -> Result<Response, Response> {
-        let address = peer(&request)?;
+        let address = peer(&request).ok_or_else(plain)?;
         let join: Join = read(request.into_body()).await?;
         let answer = self
             .identity
@@ -65,7 +65,7 @@ impl Hub {
     }
 
     async fn renew_member(&self, request: Request) -> Result<Response, Response> {
-        let address = peer(&request)?;
+        let address = peer(&request).ok_or_else(plain)?;
         let renew: Renew = read(request.into_body()).await?;
         let renewal = Renewal {
             request: renew.request.as_bytes(),
@@ -84,10 +84,13 @@ impl Hub {
 }
 
 /// Secrets travel here: not without TLS, unless they stay on this machine.
-fn peer(request: &Request) -> Result<Peer, Response> {
+fn peer(request: &Request) -> Option<Peer> {
     let peer = request.extensions().get::<Peer>().copied();
     peer.filter(|peer| peer.is_tls || peer.is_loopback())
-        .ok_or_else(|| error_response(Class::Forbidden, "this path is spoken to with TLS only"))
+}
+
+fn plain() -> Response {
+    error_response(Class::Forbidden, "this path is spoken to with TLS only")
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {

@@ -124,7 +124,7 @@ impl Node {
         let credentials = credentials.inspect_err(|error| {
             self.parts
                 .component
-                .degraded(&base::client::chain(&**error));
+                .degraded(&base::client::chain(error.as_ref()));
         })?;
         let trust = Trust::new(credentials.member.trust.clone())?;
         self.own

@@ -106,7 +106,7 @@ async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, R
     let address = app.at.host_and_port();
     let opening = async {
         let mut stream = dial(&address).await?;
-        let unavailable = |reason: String| unavailable(&address, reason);
+        let unavailable = |reason: String| unavailable(&address, &reason);
         if let Some(version) = app.proxy_protocol {
             let server = stream.peer_addr().ok();
             let header = proxy_header::encode(version, request.client, server);
@@ -122,7 +122,7 @@ async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, R
         }
     };
     let opened = tokio::time::timeout(CONNECT_LIMIT, opening).await;
-    opened.unwrap_or_else(|_| Err(unavailable(&address, no_answer())))
+    opened.unwrap_or_else(|_| Err(unavailable(&address, &no_answer())))
 }
 
 async fn encrypt(
@@ -148,7 +148,7 @@ async fn connect(address: &str) -> Result<Served, Refusal> {
 }
 
 async fn dial(address: &str) -> Result<TcpStream, Refusal> {
-    let unavailable = |reason: String| unavailable(address, reason);
+    let unavailable = |reason: String| unavailable(address, &reason);
     let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
     let stream = connected
         .map_err(|_| unavailable(no_answer()))?
@@ -159,7 +159,7 @@ async fn dial(address: &str) -> Result<TcpStream, Refusal> {
     Ok(stream)
 }
 
-fn unavailable(address: &str, reason: String) -> Refusal {
+fn unavailable(address: &str, reason: &str) -> Refusal {
     Refusal::new(
         RefusalCode::Unavailable,
         format!("{address} can't be reached from the node: {reason}; does it run there?"),

@@ -20,7 +20,7 @@ use identity::principal::Principal;
 use identity::roles::{Kind, Verb};
 
 use super::{AppName, Apps};
-use crate::hub::{FoundApp, unix_milliseconds};
+use crate::hub::{FoundApp, ReachError, unix_milliseconds};
 
 /// Uses by one user of one application from one address are recorded once in this time.
 const USES_INTERVAL: Duration = Duration::from_mins(5);
@@ -195,7 +195,7 @@ impl Apps {
     }
 
     /// What the application is told of who uses it.
-    pub(super) async fn assertion(&self, admission: &Admission) -> Result<HeaderValue, Response> {
+    pub(super) async fn assertion(&self, admission: &Admission) -> Result<HeaderValue, ReachError> {
         let now = unix_milliseconds() / 1000;
         let claims = Claims {
             issuer: self.settings.issuer.clone(),
@@ -206,9 +206,11 @@ impl Apps {
             expires_at: now + ASSERTION_SECONDS,
         };
         let signed = self.identity.assertions().sign(&claims).await;
-        let signed = signed.map_err(|error| refused(&error))?;
-        HeaderValue::try_from(signed)
-            .map_err(|_| error_response(Class::Internal, "the assertion is no header"))
+        let signed = signed.map_err(|error| unproved(&error))?;
+        HeaderValue::try_from(signed).map_err(|_| ReachError {
+            class: Class::Internal,
+            text: "the assertion is no header".to_owned(),
+        })
     }
 }
 
@@ -236,17 +238,25 @@ fn short(text: &str) -> String {
         .collect()
 }
 
+/// What identity says no to, as outsiders hear it.
+fn unproved(error: &IdentityError) -> ReachError {
+    let class = error.class();
+    if class != Class::Internal {
+        let text = error.to_string();
+        return ReachError { class, text };
+    }
+    let error = crate::line::chain(error);
+    tracing::error!(error, "who asks for an application can't be told");
+    let text = "the hub has a problem of its own; its log says which".to_owned();
+    ReachError { class, text }
+}
+
 /// The answer to what identity says no to.
 pub(super) fn refused(error: &IdentityError) -> Response {
-    match error.class() {
-        Class::Internal => {
-            let error = crate::line::chain(error);
-            tracing::error!(error, "who asks for an application can't be told");
-            let text = "the hub has a problem of its own; its log says which";
-            error_response(Class::Internal, text)
-        }
-        Class::Unauthenticated => unauthenticated(&error.to_string()),
-        class => error_response(class, error.to_string()),
+    let error = unproved(error);
+    match error.class {
+        Class::Unauthenticated => unauthenticated(&error.text),
+        class => error_response(class, error.text),
     }
 }
 

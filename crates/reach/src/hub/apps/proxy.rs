@@ -2,6 +2,7 @@
 //! back, both bodies flow while they are read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,6 @@ use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use std::time::Duration;
 
 use super::admission::Admission;
 use super::body::{Activity, watched};
@@ -72,8 +72,7 @@ impl Apps {
         };
         match self.pass_on(&admission, &way, &path, request).await {
             Ok(response) => response,
-            Err(Failure::Refused(response)) => response,
-            Err(Failure::Reach(error)) => {
+            Err(error) => {
                 let (app, node) = (&admission.app.offered.name, &admission.app.node);
                 tracing::debug!(
                     app,
@@ -93,17 +92,15 @@ impl Apps {
         way: &Way,
         path: &str,
         mut request: Request<Body>,
-    ) -> Result<Response, Failure> {
-        let assertion = self.assertion(admission).await.map_err(Failure::Refused)?;
+    ) -> Result<Response, ReachError> {
+        let assertion = self.assertion(admission).await?;
         let upgrade = headers::upgrade(request.headers());
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let activity = Activity::new();
-        let outgoing = self.outgoing(admission, way, path, request, &activity);
-        let mut outgoing = outgoing.map_err(Failure::Refused)?;
+        let mut outgoing = outgoing(admission, way, path, request, &activity)?;
         headers::remove_hop_by_hop(outgoing.headers_mut(), upgrade);
         outgoing.headers_mut().insert(headers::ASSERTION, assertion);
-        let answer = self.ask(admission, outgoing, &activity).await;
-        let answer = answer.map_err(Failure::Reach)?;
+        let answer = self.ask(admission, outgoing, &activity).await?;
         self.record(admission, None).await;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(admission, client, answer);
@@ -113,30 +110,6 @@ impl Apps {
         headers::mend_location(&mut head.headers, way);
         head.version = Version::HTTP_11;
         Ok(Response::from_parts(head, watched(body, &activity)))
-    }
-
-    fn outgoing(
-        &self,
-        admission: &Admission,
-        way: &Way,
-        path: &str,
-        request: Request<Body>,
-        activity: &Activity,
-    ) -> Result<Request<Body>, Response> {
-        let uri = upstream::uri(&admission.app, path)
-            .map_err(|_| error_response(Class::Invalid, "the path can't be passed on as it is"))?;
-        let (head, body) = request.into_parts();
-        let mut outgoing = Request::new(watched(body, activity));
-        *outgoing.method_mut() = head.method;
-        *outgoing.uri_mut() = uri;
-        *outgoing.headers_mut() = head.headers;
-        outgoing.headers_mut().remove(&admission.token_header);
-        if outgoing.body().size_hint().exact().is_none() {
-            // The length is that of the body, or it is not known.
-            outgoing.headers_mut().remove(CONTENT_LENGTH);
-        }
-        headers::tell_way(outgoing.headers_mut(), way);
-        Ok(outgoing)
     }
 
     /// Waits for the head of the answer, as long as the request's body moves and somewhat longer.
@@ -174,17 +147,17 @@ impl Apps {
         admission: &Admission,
         client: Option<OnUpgrade>,
         mut answer: http::Response<Incoming>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, ReachError> {
         let upgrade = headers::upgrade(answer.headers());
         let (Some(client), Some(upgrade)) = (client, upgrade) else {
             let app = &admission.app.offered.name;
-            return Err(Failure::Reach(ReachError {
+            return Err(ReachError {
                 class: Class::BadPeer,
                 text: format!("{app} changed to a protocol that nobody asked for"),
-            }));
+            });
         };
         let app = hyper::upgrade::on(&mut answer);
-        self.join(client, app).map_err(Failure::Refused)?;
+        self.join(client, app)?;
         let (mut head, _) = answer.into_parts();
         headers::remove_hop_by_hop(&mut head.headers, Some(upgrade));
         head.version = Version::HTTP_11;
@@ -192,12 +165,30 @@ impl Apps {
     }
 }
 
-/// Why a request was not passed on, or not answered.
-enum Failure {
-    /// This is the answer.
-    Refused(Response),
-    /// The application can't be reached.
-    Reach(ReachError),
+/// The request as the application gets it.
+fn outgoing(
+    admission: &Admission,
+    way: &Way,
+    path: &str,
+    request: Request<Body>,
+    activity: &Activity,
+) -> Result<Request<Body>, ReachError> {
+    let uri = upstream::uri(&admission.app, path).map_err(|_| ReachError {
+        class: Class::Invalid,
+        text: "the path can't be passed on as it is".to_owned(),
+    })?;
+    let (head, body) = request.into_parts();
+    let mut outgoing = Request::new(watched(body, activity));
+    *outgoing.method_mut() = head.method;
+    *outgoing.uri_mut() = uri;
+    *outgoing.headers_mut() = head.headers;
+    outgoing.headers_mut().remove(&admission.token_header);
+    if outgoing.body().size_hint().exact().is_none() {
+        // The length is that of the body, or it is not known.
+        outgoing.headers_mut().remove(CONTENT_LENGTH);
+    }
+    headers::tell_way(outgoing.headers_mut(), way);
+    Ok(outgoing)
 }
 
 /// Links of a page lead where they should only below a path that ends with `/`.

@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{AppName, Apps, headers, upstream};
 use crate::forward::PROTOCOL;
+use crate::hub::ReachError;
 use crate::line::{Lane, LineStream, copy};
 
 /// The longest wait until a connection whose change was agreed on has changed.
@@ -72,8 +73,8 @@ impl Apps {
         };
         self.record(&admission, None).await;
         let client = hyper::upgrade::on(&mut request);
-        if let Err(refusal) = self.attach(client, stream) {
-            return refusal;
+        if let Err(error) = self.attach(client, stream) {
+            return error_response(error.class, error.text);
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -84,7 +85,7 @@ impl Apps {
     }
 
     /// Joins a client and a stream of a line once the client has changed.
-    fn attach(&self, client: OnUpgrade, stream: LineStream) -> Result<(), Response> {
+    fn attach(&self, client: OnUpgrade, stream: LineStream) -> Result<(), ReachError> {
         let (scope, slot) = self.tunnel()?;
         let closing = scope.closing();
         scope.spawn("connection to an application", async move {
@@ -105,7 +106,7 @@ impl Apps {
     }
 
     /// Joins a client and an application that both change their protocol.
-    pub(super) fn join(&self, client: OnUpgrade, app: OnUpgrade) -> Result<(), Response> {
+    pub(super) fn join(&self, client: OnUpgrade, app: OnUpgrade) -> Result<(), ReachError> {
         let (scope, slot) = self.tunnel()?;
         let closing = scope.closing();
         scope.spawn("upgraded connection to an application", async move {
@@ -131,13 +132,16 @@ impl Apps {
     }
 
     /// Where such a connection lives, and its place among them.
-    fn tunnel(&self) -> Result<(Scope, OwnedSemaphorePermit), Response> {
-        let starting = || error_response(Class::Unavailable, "the hub is starting; try again");
-        let scope = self.scope.get().cloned().ok_or_else(starting)?;
+    fn tunnel(&self) -> Result<(Scope, OwnedSemaphorePermit), ReachError> {
+        let unavailable = |text: &str| ReachError {
+            class: Class::Unavailable,
+            text: text.to_owned(),
+        };
+        let scope = self.scope.get().cloned();
+        let scope = scope.ok_or_else(|| unavailable("the hub is starting; try again"))?;
         let slot = Arc::clone(&self.tunnels).try_acquire_owned();
         let slot = slot.map_err(|_| {
-            let text = "the hub has as many connections to applications as it allows";
-            error_response(Class::Unavailable, text)
+            unavailable("the hub has as many connections to applications as it allows")
         })?;
         Ok((scope, slot))
     }
