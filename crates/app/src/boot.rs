@@ -358,7 +358,7 @@ impl Parts<'_> {
             .copied()
             .unwrap_or(self.config.listen);
         let identity = self.hub.as_ref().map(|hub| hub.identity().clone());
-        cluster::build_node(NodeBuild {
+        cluster::build_node(&NodeBuild {
             config: self.config,
             environment: self.environment,
             supervisor: &self.supervisor,

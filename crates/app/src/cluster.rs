@@ -110,17 +110,17 @@ pub(crate) struct NodeBuild<'a> {
 }
 
 /// Registers the node.
-pub(crate) fn build_node(build: NodeBuild<'_>) -> Result<(), BoxError> {
+pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
     let NodeBuild {
         config,
         environment,
         supervisor,
         health,
         ..
-    } = &build;
+    } = build;
     let cluster = &config.cluster;
     let egress = egress(environment)?;
-    let metrics = node_metrics(&build)?;
+    let metrics = node_metrics(build)?;
     let (enrolment, proxies) = match (&cluster.join, &build.local) {
         (Some(join), _) => {
             // Without it a machine that is a member already starts as well.

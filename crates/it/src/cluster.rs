@@ -34,7 +34,7 @@ pub fn hub(more: Value) -> String {
 }
 
 /// The configuration of a node at `proxy`, with this section `node`.
-pub fn node(proxy: &str, pin: &str, section: Value) -> String {
+pub fn node(proxy: &str, pin: &str, section: &Value) -> String {
     json!({
         "roles": ["node"],
         "listen": "127.0.0.1:0",
@@ -46,7 +46,7 @@ pub fn node(proxy: &str, pin: &str, section: Value) -> String {
 }
 
 /// A launch of such a node.
-pub fn launch_node(proxy: &str, token: &Token, section: Value) -> Launch {
+pub fn launch_node(proxy: &str, token: &Token, section: &Value) -> Launch {
     Launch::new(&node(proxy, &token.pin, section)).file("join.token", &token.text)
 }
 
@@ -77,7 +77,7 @@ pub async fn token(hub: &Program, more: Value) -> Token {
 pub async fn join(hub: &Program, name: &str, mut section: Value) -> Program {
     let token = token(hub, json!({})).await;
     section["name"] = json!(name);
-    let program = launch_node(&hub.main.to_string(), &token, section)
+    let program = launch_node(&hub.main.to_string(), &token, &section)
         .start()
         .await;
     online(hub, name).await;

@@ -75,12 +75,9 @@ impl Offers {
             .map_err(|error| error.to_string())?;
         let read = async {
             let mut text = Vec::new();
-            #[expect(clippy::disallowed_methods, reason = "`take` bounds it")]
-            stream
-                .take(OFFERS_BYTES_MAX)
-                .read_to_end(&mut text)
-                .await
-                .map_err(|error| error.to_string())?;
+            #[expect(clippy::disallowed_methods, reason = "take stands in front")]
+            let read = stream.take(OFFERS_BYTES_MAX).read_to_end(&mut text).await;
+            read.map_err(|error| error.to_string())?;
             serde_json::from_slice(&text).map_err(|error| error.to_string())
         };
         match tokio::time::timeout(OFFERS_LIMIT, read).await {

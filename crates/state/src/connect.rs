@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::secret::Secret;
@@ -16,7 +17,7 @@ use crate::StateError;
 
 /// How long making a connection may take. Together with [`crate::pool::CHECK_LIMIT`] it is less
 /// than a second: a database that is down is an error within that time.
-pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(750);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(650);
 /// How much of its log SQLite keeps on disk between two peaks, in bytes.
 const SQLITE_LOG_KEPT_BYTES: u32 = 64 << 20;
 
@@ -143,7 +144,7 @@ impl Target {
     async fn connect_unbounded(&self, purpose: Purpose) -> Result<AnyConnection, StateError> {
         let failed = |source| StateError::Connect {
             place: self.place.clone(),
-            source,
+            source: Arc::new(source),
         };
         let mut connection = self.options.connect().await.map_err(failed)?;
         let setup = match self.backend {
@@ -166,7 +167,7 @@ impl Target {
     async fn keep_log(&self, connection: &mut AnyConnection) -> Result<(), StateError> {
         let failed = |source| StateError::Connect {
             place: self.place.clone(),
-            source,
+            source: Arc::new(source),
         };
         let limit = format!("PRAGMA journal_size_limit = {SQLITE_LOG_KEPT_BYTES}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(limit))

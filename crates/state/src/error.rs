@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::error::Class;
@@ -49,8 +50,8 @@ pub enum StateError {
     Connect {
         /// The file, or host, port and database.
         place: String,
-        /// Why.
-        source: sqlx::Error,
+        /// Why; those who waited for the same attempt share it.
+        source: Arc<sqlx::Error>,
     },
     /// The database did not answer.
     #[error("the state at {place} did not answer within {limit:?}; check the host and the network")]
@@ -154,6 +155,21 @@ impl StateError {
             Self::Commit { source } | Self::Statement { source } | Self::Migrate { source, .. } => {
                 class_of(source)
             }
+        }
+    }
+
+    /// The error once more, for those who waited for the same attempt to connect.
+    pub(crate) fn repeat(&self) -> Option<Self> {
+        match self {
+            Self::Connect { place, source } => Some(Self::Connect {
+                place: place.clone(),
+                source: source.clone(),
+            }),
+            Self::NoAnswer { place, limit } => Some(Self::NoAnswer {
+                place: place.clone(),
+                limit: *limit,
+            }),
+            _ => None,
         }
     }
 

@@ -17,11 +17,13 @@ use crate::connect::{Backend, Purpose, Target};
 use crate::lease::Lease;
 
 /// How long a connection that was used before may take to answer, before it counts as broken.
-pub(crate) const CHECK_LIMIT: Duration = Duration::from_millis(200);
+pub(crate) const CHECK_LIMIT: Duration = Duration::from_millis(150);
 /// How long one waits for others to give back a connection.
 pub(crate) const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the rollback of a forgotten transaction may take, before its connection is closed.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(1);
+/// Connections that are made at the same time.
+const CONNECTING_MAX: usize = 2;
 /// Connections are made anew after this, so that they follow a database that has moved.
 const AGE_MAX: Duration = Duration::from_mins(30);
 
@@ -42,6 +44,9 @@ struct Inner {
     purpose: Purpose,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Held>>,
+    connecting: Semaphore,
+    /// The last attempt to connect that failed.
+    failure: Mutex<Option<(Instant, StateError)>>,
     supervisor: Supervisor,
 }
 
@@ -66,6 +71,8 @@ impl Pool {
             purpose,
             permits: Arc::new(Semaphore::new(size_max)),
             idle: Mutex::default(),
+            connecting: Semaphore::new(CONNECTING_MAX),
+            failure: Mutex::default(),
             supervisor: supervisor.clone(),
         };
         Self {
@@ -83,15 +90,14 @@ impl Pool {
         if let Some(held) = self.reuse().await {
             return Ok(Lease::new(self.clone(), permit, held));
         }
-        let connection = self.inner.target.connect(self.inner.purpose).await?;
-        let made = clock::now();
-        Ok(Lease::new(self.clone(), permit, Held { connection, made }))
+        let held = self.connect().await?;
+        Ok(Lease::new(self.clone(), permit, held))
     }
 
     /// Takes back a connection that is between two statements.
     pub(crate) fn put_back(&self, held: Held) {
         if !self.inner.permits.is_closed() {
-            self.lock().push(held);
+            lock(&self.inner.idle).push(held);
         }
     }
 
@@ -118,7 +124,7 @@ impl Pool {
     /// Refuses whoever comes from now on and closes what is not in use.
     pub(crate) async fn close(&self) {
         self.inner.permits.close();
-        let idle = std::mem::take(&mut *self.lock());
+        let idle = std::mem::take(&mut *lock(&self.inner.idle));
         for held in idle {
             if let Err(error) = held.connection.close().await {
                 tracing::debug!(%error, "a connection to the state did not close in order");
@@ -135,12 +141,41 @@ impl Pool {
         }
     }
 
+    /// A new connection, in turn: many at once would make each so slow that it counts as broken.
+    /// Whoever waits while an attempt fails fails with it, so that all have their error in time.
+    async fn connect(&self) -> Result<Held, StateError> {
+        let began = clock::now();
+        let turn = timeout(QUEUE_LIMIT, self.inner.connecting.acquire()).await;
+        let Ok(turn) = turn else {
+            return Err(StateError::Busy { limit: QUEUE_LIMIT });
+        };
+        if let Some(error) = self.failed_since(began) {
+            return Err(error);
+        }
+        if let Some(held) = self.reuse().await {
+            return Ok(held);
+        }
+        let result = self.inner.target.connect(self.inner.purpose).await;
+        if let Some(error) = result.as_ref().err().and_then(StateError::repeat) {
+            *lock(&self.inner.failure) = Some((clock::now(), error));
+        }
+        drop(turn);
+        let made = clock::now();
+        result.map(|connection| Held { connection, made })
+    }
+
+    fn failed_since(&self, began: Instant) -> Option<StateError> {
+        let failure = lock(&self.inner.failure);
+        let (at, error) = failure.as_ref()?;
+        (*at >= began).then(|| error.repeat()).flatten()
+    }
+
     /// An idle connection. One that does not answer means that the database went away, and with
     /// it all the others.
     async fn reuse(&self) -> Option<Held> {
         let now = clock::now();
         let mut held = {
-            let mut idle = self.lock();
+            let mut idle = lock(&self.inner.idle);
             idle.retain(|held| now.duration_since(held.made) < AGE_MAX);
             idle.pop()?
         };
@@ -153,15 +188,12 @@ impl Pool {
         ) {
             return Some(held);
         }
-        let broken = std::mem::take(&mut *self.lock());
+        let broken = std::mem::take(&mut *lock(&self.inner.idle));
         drop(broken);
         None
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Held>> {
-        self.inner
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -288,11 +288,11 @@ fn print_table(columns: &[&str], rows: &[Value]) {
         })
         .collect();
     for row in all {
-        let line: String = row
-            .iter()
-            .zip(&widths)
-            .map(|(text, width)| format!("{text:<width$}  "))
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(text, width)| format!("{text:<width$}"))
             .collect();
+        let line = cells.join("  ");
         println!("{}", line.trim_end());
     }
 }

@@ -38,9 +38,9 @@ impl App {
         let release = Arc::new(Notify::new());
         let released = Arc::clone(&release);
         let router = Router::new()
-            .route("/stream", get(move || stream(Arc::clone(&released))))
+            .route("/stream", get(move || async move { stream(released) }))
             .route("/upload", post(upload))
-            .route("/endless", get(endless))
+            .route("/endless", get(|| async { endless() }))
             .route("/ws", get(websocket))
             .route(
                 "/away",
@@ -100,7 +100,7 @@ async fn told(request: Request) -> Response {
     (headers, axum::Json(told)).into_response()
 }
 
-async fn stream(release: Arc<Notify>) -> Response {
+fn stream(release: Arc<Notify>) -> Response {
     let parts = stream::unfold(0, move |part| {
         let release = Arc::clone(&release);
         async move {
@@ -118,7 +118,7 @@ async fn stream(release: Arc<Notify>) -> Response {
 }
 
 /// Bytes as fast as they are taken; it ends only when nobody takes them any more.
-async fn endless() -> Response {
+fn endless() -> Response {
     let block = Bytes::from(vec![b'x'; 64 << 10]);
     let blocks = stream::unfold((), move |()| {
         let block = block.clone();

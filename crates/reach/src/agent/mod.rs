@@ -1,6 +1,6 @@
 //! The agent: keeps lines to the proxies of its cluster. What to dial and what to give up is
 //! decided by the `pool`, which neither waits nor reads a clock, so that a simulation can run
-//! thousands of them; `run` carries out what it decides. docs/decisions/007-agent-pool.md has the
+//! thousands of them; `run` carries out what it decides. docs/decisions/009-agent-pool.md has the
 //! rules and where they come from.
 
 mod announcement;

@@ -12,6 +12,14 @@ use crate::line::Welcome;
 
 /// Dials at once: more would only compete, and one that hangs must not stop the others.
 pub const DIALS_MAX: usize = 3;
+/// Dials that may follow one another without a pause, whatever else would allow them.
+pub(crate) const BURST: u32 = 20;
+/// Dials in a second beyond that: an agent whose twenty proxies are all gone knocks twice a second
+/// and not at each of them as often as the waits allow.
+pub(crate) const DIALS_PER_SECOND: u32 = 2;
+/// A dial that takes longer does not keep a peering agent from dialling another proxy beside it:
+/// with half of the proxies behind a black hole, one after the other would take too long.
+const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// A line that lived this long was a success, whatever ended it.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
 /// The first dial after a line was lost comes within this time, at random.
@@ -115,14 +123,24 @@ pub enum Action {
 pub struct Pool {
     settings: PoolSettings,
     tracker: Tracker,
-    /// Dials under way: to which proxy, or to a seed.
-    dials: BTreeMap<DialId, Option<String>>,
+    /// Dials under way.
+    dials: BTreeMap<DialId, (Way, Instant)>,
     lines: BTreeMap<DialId, Held>,
     redraw: Redraw,
+    budget: Budget,
     excess_since: Option<Instant>,
     is_stopping: bool,
     next: u64,
     random: fastrand::Rng,
+}
+
+/// What is dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// An address that a proxy is announced with.
+    Direct(String),
+    /// A configured address, whoever answers.
+    Seed,
 }
 
 /// A line.
@@ -142,6 +160,32 @@ struct Redraw {
     not_before: Option<Instant>,
 }
 
+/// How many dials may begin now.
+#[derive(Debug)]
+struct Budget {
+    dials: f64,
+    since: Option<Instant>,
+}
+
+impl Budget {
+    fn refill(&mut self, now: Instant) {
+        let elapsed = self
+            .since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let gained = elapsed.as_secs_f64() * f64::from(DIALS_PER_SECOND);
+        self.dials = (self.dials + gained).min(f64::from(BURST));
+        self.since = Some(now);
+    }
+
+    /// When a dial may begin again; nothing if it may now.
+    fn next_at(&self) -> Option<Instant> {
+        let missing = (1.0 - self.dials).max(0.0) / f64::from(DIALS_PER_SECOND);
+        let since = self.since.filter(|_| missing > 0.0)?;
+        // A little later, so that rounding does not make it too early.
+        Some(since + Duration::from_secs_f64(missing) + Duration::from_millis(1))
+    }
+}
+
 impl Redraw {
     fn wait_until(&mut self, time: Instant) {
         self.not_before = self.not_before.max(Some(time));
@@ -158,6 +202,10 @@ impl Pool {
             dials: BTreeMap::new(),
             lines: BTreeMap::new(),
             redraw: Redraw::default(),
+            budget: Budget {
+                dials: f64::from(BURST),
+                since: None,
+            },
             excess_since: None,
             is_stopping: false,
             next: 0,
@@ -213,6 +261,12 @@ impl Pool {
             })
             .chain([
                 self.redraw.not_before,
+                self.budget.next_at(),
+                self.dials
+                    .values()
+                    .map(|(_, since)| *since + HEDGE_AFTER)
+                    .filter(|time| *time > now)
+                    .min(),
                 self.excess_since.map(|since| since + EXCESS_AFTER),
             ]);
         times.flatten().filter(|time| *time > now).min()
@@ -247,14 +301,16 @@ impl Pool {
         welcome: &Welcome,
         now: Instant,
     ) -> Option<Action> {
-        let Some(expected) = self.release_dial(dial) else {
+        let Some(way) = self.release_dial(dial) else {
             return Some(Action::Close {
                 line: dial,
                 reason: "nobody waits for it",
             });
         };
-        let was_redraw = expected.is_none();
-        if let Some(other) = expected.filter(|expected| *expected != proxy) {
+        let was_redraw = way == Way::Seed;
+        if let Way::Direct(other) = way
+            && other != proxy
+        {
             // Its address belongs to someone else now.
             self.fail_proxy(&other, now);
         }
@@ -295,7 +351,7 @@ impl Pool {
         if self.tracker.meet(proxy, welcome, now).claim.is_some() {
             return Some("there is a line to this proxy already");
         }
-        if !was_redraw || is_alone {
+        if is_alone || (!was_redraw && !self.has_enough(now)) {
             return None;
         }
         let is_wanted = self
@@ -303,13 +359,13 @@ impl Pool {
             .wanted(now)
             .iter()
             .any(|wanted| *wanted == proxy);
-        (has_enough || !is_wanted).then_some("there are lines enough")
+        (has_enough || !was_redraw || !is_wanted).then_some("there are lines enough")
     }
 
     fn failed(&mut self, dial: DialId, now: Instant) {
         match self.release_dial(dial) {
-            Some(Some(proxy)) => self.fail_proxy(&proxy, now),
-            Some(None) => self.delay_redraw(now),
+            Some(Way::Direct(proxy)) => self.fail_proxy(&proxy, now),
+            Some(Way::Seed) => self.delay_redraw(now),
             None => {}
         }
     }
@@ -371,17 +427,17 @@ impl Pool {
     }
 
     /// What a dial was for, if it is one of ours.
-    fn release_dial(&mut self, dial: DialId) -> Option<Option<String>> {
-        let expected = self.dials.remove(&dial)?;
-        match &expected {
-            Some(proxy) => {
+    fn release_dial(&mut self, dial: DialId) -> Option<Way> {
+        let (way, _) = self.dials.remove(&dial)?;
+        match &way {
+            Way::Direct(proxy) => {
                 if let Some(tracked) = self.tracker.proxies.get_mut(proxy) {
                     tracked.dial = None;
                 }
             }
-            None => self.redraw.under_way = None,
+            Way::Seed => self.redraw.under_way = None,
         }
-        Some(expected)
+        Some(way)
     }
 
     fn tracked(&self, proxy: &str) -> Option<&Tracked> {
@@ -389,8 +445,16 @@ impl Pool {
     }
 
     /// How many wanted proxies still need a line or a dial.
-    fn missing(&self, wanted: &[&String]) -> usize {
-        let is_served = |proxy: &&&String| self.tracked(proxy).is_some_and(|t| !t.is_free());
+    fn missing(&self, wanted: &[&String], now: Instant) -> usize {
+        let is_young = |dial| {
+            let since = self.dials.get(&dial).map(|(_, since)| *since);
+            since.is_some_and(|since| now < since + HEDGE_AFTER)
+        };
+        let is_served = |proxy: &&&String| {
+            self.tracked(proxy).is_some_and(|tracked| {
+                tracked.claim.is_some() || tracked.dial.is_some_and(is_young)
+            })
+        };
         let served = wanted.iter().filter(is_served).count();
         let goal = match self.settings.strategy {
             Strategy::Mesh => wanted.len(),
@@ -399,39 +463,48 @@ impl Pool {
         goal.saturating_sub(served)
     }
 
+    /// Whether a peering agent has as many lines as it wants; a mesh never has.
+    fn has_enough(&self, now: Instant) -> bool {
+        let Strategy::Peering { connections } = self.settings.strategy else {
+            return false;
+        };
+        let wanted = self.tracker.wanted(now);
+        let is_claimed = |proxy: &&&String| self.tracked(proxy).is_some_and(|t| t.claim.is_some());
+        wanted.iter().filter(is_claimed).count() >= connections
+    }
+
     fn is_satisfied(&self, now: Instant) -> bool {
         let wanted = self.tracker.wanted(now);
-        !wanted.is_empty() && self.claims().next().is_some() && self.missing(&wanted) == 0
+        !wanted.is_empty() && self.claims().next().is_some() && self.missing(&wanted, now) == 0
     }
 
     fn dial_what_is_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while self.dials.len() < self.settings.dials_max {
-            let (proxy, address) = match self.next_direct(now) {
-                Some((proxy, address)) => (Some(proxy), address),
-                None => match self.next_seed(now) {
-                    Some(address) => (None, address),
-                    None => return,
-                },
+        self.budget.refill(now);
+        while self.dials.len() < self.settings.dials_max && self.budget.dials >= 1.0 {
+            let next = self.next_direct(now).or_else(|| self.next_seed(now));
+            let Some((way, address)) = next else {
+                return;
             };
             self.next += 1;
+            self.budget.dials -= 1.0;
             let dial = DialId(self.next);
-            match &proxy {
-                Some(proxy) => {
+            match &way {
+                Way::Direct(proxy) => {
                     if let Some(tracked) = self.tracker.proxies.get_mut(proxy) {
                         tracked.dial = Some(dial);
                     }
                 }
-                None => self.redraw.under_way = Some(dial),
+                Way::Seed => self.redraw.under_way = Some(dial),
             }
-            self.dials.insert(dial, proxy);
+            self.dials.insert(dial, (way, now));
             actions.push(Action::Dial { dial, address });
         }
     }
 
     /// The best proxy to dial by an address of its own.
-    fn next_direct(&self, now: Instant) -> Option<(String, String)> {
+    fn next_direct(&self, now: Instant) -> Option<(Way, String)> {
         let wanted = self.tracker.wanted(now);
-        if self.missing(&wanted) == 0 {
+        if self.missing(&wanted, now) == 0 {
             return None;
         }
         let free = wanted.into_iter().filter_map(|proxy| {
@@ -443,11 +516,11 @@ impl Pool {
         let best = free.min_by_key(|(proxy, tracked, _)| {
             (tracked.failures, rank(&self.settings.agent, proxy))
         });
-        best.map(|(proxy, _, address)| (proxy.clone(), address.clone()))
+        best.map(|(proxy, _, address)| (Way::Direct(proxy.clone()), address.clone()))
     }
 
     /// A configured address, when nothing else leads to a proxy that is missing.
-    fn next_seed(&self, now: Instant) -> Option<String> {
+    fn next_seed(&self, now: Instant) -> Option<(Way, String)> {
         let is_due = self.redraw.not_before.is_none_or(|time| time <= now);
         if self.redraw.under_way.is_some() || !is_due {
             return None;
@@ -462,13 +535,14 @@ impl Pool {
         // A proxy whose own address may work is waited for: it may have asked for a spread.
         let is_hopeless = wanted.iter().all(|proxy| is_hidden(&proxy));
         let is_alone = self.claims().next().is_none() && self.dials.is_empty() && is_hopeless;
-        let is_missing = self.missing(&wanted) > 0 && wanted.iter().any(|proxy| is_hidden(&proxy));
+        let is_missing =
+            self.missing(&wanted, now) > 0 && wanted.iter().any(|proxy| is_hidden(&proxy));
         let turn = self.redraw.failures as usize % self.settings.seeds.len().max(1);
         self.settings
             .seeds
             .get(turn)
             .filter(|_| is_alone || is_missing)
-            .cloned()
+            .map(|address| (Way::Seed, address.clone()))
     }
 
     /// Peering agents that have had more lines than wanted for long close the least preferred.

@@ -270,7 +270,7 @@ impl Agent {
                 spread_ms: 0,
             };
             scope.spawn("drain of a line", async move {
-                handle.drain(notice, limit).await
+                handle.drain(notice, limit).await;
             });
         }
     }

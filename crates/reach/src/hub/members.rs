@@ -1,4 +1,8 @@
 //! The paths with which machines join and renew. Whoever calls them proves it with a token or a key.
+#![expect(
+    clippy::result_large_err,
+    reason = "an answer instead of a value is rare and not passed far"
+)]
 
 use std::sync::Arc;
 
@@ -46,7 +50,7 @@ pub(super) fn routes(hub: &Arc<Hub>) -> Routes {
 
 impl Hub {
     async fn join(&self, request: Request) -> Result<Response, Response> {
-        let address = peer(&request).ok_or_else(plain)?;
+        let address = peer(&request)?;
         let join: Join = read(request.into_body()).await?;
         let answer = self
             .identity
@@ -65,7 +69,7 @@ impl Hub {
     }
 
     async fn renew_member(&self, request: Request) -> Result<Response, Response> {
-        let address = peer(&request).ok_or_else(plain)?;
+        let address = peer(&request)?;
         let renew: Renew = read(request.into_body()).await?;
         let renewal = Renewal {
             request: renew.request.as_bytes(),
@@ -84,13 +88,10 @@ impl Hub {
 }
 
 /// Secrets travel here: not without TLS, unless they stay on this machine.
-fn peer(request: &Request) -> Option<Peer> {
+fn peer(request: &Request) -> Result<Peer, Response> {
     let peer = request.extensions().get::<Peer>().copied();
     peer.filter(|peer| peer.is_tls || peer.is_loopback())
-}
-
-fn plain() -> Response {
-    error_response(Class::Forbidden, "this path is spoken to with TLS only")
+        .ok_or_else(|| error_response(Class::Forbidden, "this path is spoken to with TLS only"))
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {

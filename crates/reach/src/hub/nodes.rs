@@ -29,21 +29,27 @@ pub struct Nodes {
 #[derive(Debug, Default)]
 struct Table {
     present: BTreeMap<String, Vec<Held>>,
-    /// Why the last line of a node ended.
-    absent: BTreeMap<String, String>,
-    /// Which node a page of metrics belongs to, while that node is present: a name can't be taken
-    /// from a node by another one that offers it, too.
+    /// Nodes whose last line has ended. What they offer stays, so that an outage is seen as one.
+    absent: BTreeMap<String, Absent>,
+    /// Which node a page of metrics belongs to: a name can't be taken from a node by another one that
+    /// offers it, too.
     owners: BTreeMap<String, String>,
     /// The same for applications that are asked for without a node.
     app_owners: BTreeMap<String, String>,
-    /// What nodes offered that are away, by application and node: who asks for it is told that it
-    /// is away, and not that there is no such thing.
-    lost_apps: BTreeMap<(String, String), FoundApp>,
 }
 
 #[derive(Debug)]
 struct Held {
     line: Line,
+    offers: Offers,
+}
+
+#[derive(Debug)]
+struct Absent {
+    /// The node's identifier.
+    id: String,
+    /// Why the last line ended.
+    reason: String,
     offers: Offers,
 }
 
@@ -109,27 +115,25 @@ impl Nodes {
     /// The pages of metrics that nodes offer, each with the node it belongs to.
     pub fn metrics(&self) -> Vec<(String, OfferedMetrics)> {
         let table = self.table();
-        let mut all = Vec::new();
-        for (name, held) in &table.present {
-            let offered = held.last().map(|held| &held.offers.metrics);
-            for metrics in offered.into_iter().flatten() {
-                if table.owners.get(&metrics.name) == Some(name) {
-                    all.push((name.clone(), metrics.clone()));
-                }
-            }
-        }
-        all
+        let present = table.present.iter();
+        let present = present.filter_map(|(name, held)| Some((name, &held.last()?.offers)));
+        let absent = table
+            .absent
+            .iter()
+            .map(|(name, absent)| (name, &absent.offers));
+        let all = present.chain(absent).flat_map(|(name, offers)| {
+            let own = |metrics: &&OfferedMetrics| table.owners.get(&metrics.name) == Some(name);
+            let own = offers.metrics.iter().filter(own);
+            own.map(|metrics| (name.clone(), metrics.clone()))
+        });
+        all.collect()
     }
 
     /// All nodes that are or were here.
     pub fn list(&self) -> Vec<NodeView> {
         let table = self.table();
         let present = table.present.iter().map(|(name, held)| view(name, held));
-        let absent = table
-            .absent
-            .iter()
-            .filter(|(name, _)| !table.present.contains_key(*name));
-        let absent = absent.map(|(name, reason)| NodeView {
+        let absent = table.absent.iter().map(|(name, absent)| NodeView {
             name: name.clone(),
             state: "offline",
             lines: 0,
@@ -137,8 +141,8 @@ impl Nodes {
             streams: 0,
             bulk_idle: 0,
             remote: None,
-            last_error: Some(reason.clone()),
-            offers: Offers::default(),
+            last_error: Some(absent.reason.clone()),
+            offers: absent.offers.clone(),
         });
         present.chain(absent).collect()
     }
@@ -202,30 +206,17 @@ impl Nodes {
             .map(|(name, _)| name.clone())
     }
 
-    /// The application of that name: on that node, or on the one that offered it first and is still
-    /// here. One whose nodes are all away is found as well; it can't be reached then.
+    /// The application of that name: on that node, or on the one that offered it first. One whose
+    /// node is away is found as well; it can't be reached then.
     pub fn find_app(&self, app: &str, node: Option<&str>) -> Option<FoundApp> {
-        let mut table = self.table();
-        if let Some(node) = node {
-            let lost = (app.to_owned(), node.to_owned());
-            let found = table.app_of(node, app);
-            return found.or_else(|| table.lost_apps.get(&lost).cloned());
-        }
-        let owner = table.app_owners.get(app).cloned();
-        if let Some(found) = owner.and_then(|owner| table.app_of(&owner, app)) {
-            return Some(found);
-        }
-        let mut names = table.present.keys();
-        match names.find_map(|name| table.app_of(name, app)) {
-            Some(found) => {
-                let owner = found.node.clone();
-                table.app_owners.insert(app.to_owned(), owner);
-                Some(found)
-            }
+        let table = self.table();
+        let owner = || table.app_owners.get(app).map(String::as_str);
+        match node.or_else(owner) {
+            Some(node) => table.app_of(node, app),
+            // Its owner came back without it.
             None => {
-                let mut lost = table.lost_apps.iter();
-                lost.find(|((name, _), _)| name == app)
-                    .map(|(_, found)| found.clone())
+                let mut names = table.present.keys();
+                names.find_map(|name| table.app_of(name, app))
             }
         }
     }
@@ -248,7 +239,10 @@ impl Nodes {
                 );
             }
         }
-        table.lost_apps.retain(|(_, node), _| *node != name);
+        let is_offered = |app: &str| offers.apps.iter().any(|offered| offered.name == app);
+        table
+            .app_owners
+            .retain(|app, owner| *owner != name || is_offered(app));
         for app in &offers.apps {
             let owner = table.app_owners.entry(app.name.clone());
             owner.or_insert_with(|| name.clone());
@@ -265,30 +259,23 @@ impl Nodes {
     pub(super) fn remove(&self, line: &Line, reason: &str) {
         let mut table = self.table();
         let name = &line.peer().name;
-        let last = table.present.get(name).and_then(|held| held.last());
-        let offered = last.map(|held| held.offers.apps.clone());
-        let is_gone = table.present.get_mut(name).is_some_and(|held| {
-            held.retain(|held| held.line.id() != line.id());
-            held.is_empty()
-        });
-        if is_gone {
+        let Some(held) = table.present.get_mut(name) else {
+            return;
+        };
+        let offers = held.last().map(|held| held.offers.clone());
+        held.retain(|held| held.line.id() != line.id());
+        if held.is_empty() {
             table.present.remove(name);
-            table.owners.retain(|_, owner| owner != name);
-            table.app_owners.retain(|_, owner| owner != name);
-            for offered in offered.into_iter().flatten() {
-                if table.lost_apps.len() >= ABSENT_MAX {
-                    break;
-                }
-                let found = FoundApp {
-                    node: name.clone(),
-                    node_id: line.peer().id.clone(),
-                    offered,
-                };
-                let lost = (found.offered.name.clone(), name.clone());
-                table.lost_apps.insert(lost, found);
-            }
+            let absent = Absent {
+                id: line.peer().id.clone(),
+                reason: reason.to_owned(),
+                offers: offers.unwrap_or_default(),
+            };
             if table.absent.len() < ABSENT_MAX {
-                table.absent.insert(name.clone(), reason.to_owned());
+                table.absent.insert(name.clone(), absent);
+            } else {
+                table.owners.retain(|_, owner| owner != name);
+                table.app_owners.retain(|_, owner| owner != name);
             }
         }
         drop(table);
@@ -300,7 +287,10 @@ impl Nodes {
         let table = self.table();
         let Some(held) = table.present.get(node) else {
             return Err(match table.absent.get(node) {
-                Some(reason) => format!("node {node} is offline: its last line ended: {reason}"),
+                Some(absent) => {
+                    let reason = &absent.reason;
+                    format!("node {node} is offline: its last line ended: {reason}")
+                }
                 None => format!(
                     "node {node} is offline: it has no line to this proxy; is landline running there, and did it join?"
                 ),
@@ -321,16 +311,19 @@ impl Nodes {
 
 impl Table {
     fn app_of(&self, node: &str, app: &str) -> Option<FoundApp> {
-        let held = self.present.get(node)?.last()?;
-        let offered = held
-            .offers
-            .apps
-            .iter()
-            .find(|offered| offered.name == app)?;
+        let held = self.present.get(node).and_then(|held| held.last());
+        let (id, offers) = match held {
+            Some(held) => (&held.line.peer().id, &held.offers),
+            None => {
+                let absent = self.absent.get(node)?;
+                (&absent.id, &absent.offers)
+            }
+        };
+        let offered = offers.apps.iter().find(|offered| offered.name == app)?;
         Some(FoundApp {
             offered: offered.clone(),
             node: node.to_owned(),
-            node_id: held.line.peer().id.clone(),
+            node_id: id.clone(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The proxy's door for lines: TLS with a client certificate, the hello, and the joining of
 //! connections into lines. The caller accepts the sockets and keeps the finished lines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -19,11 +19,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Lane;
+use super::ahead::ReadAhead;
 use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
 use super::framing::{self, CONTROL_PATH, Health};
 use super::limits::{
-    COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, MESSAGES_MAX, TLS_LIMIT, Timing,
+    COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT,
+    Timing,
 };
 use super::message::{
     Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
@@ -80,7 +82,55 @@ struct Inner {
 struct State {
     /// Why nobody is let in any more.
     closed: Option<String>,
-    lines: HashMap<(Peer, LineId), Entry>,
+    lines: Lines,
+}
+
+/// All lines, by who is at the other end.
+#[derive(Debug, Default)]
+struct Lines {
+    by_peer: HashMap<Peer, BTreeMap<LineId, Entry>>,
+    count: usize,
+}
+
+type Key = (Peer, LineId);
+
+impl Lines {
+    fn get(&self, key: &Key) -> Option<&Entry> {
+        self.by_peer.get(&key.0)?.get(&key.1)
+    }
+
+    fn insert(&mut self, key: Key, entry: Entry) {
+        let of_peer = self.by_peer.entry(key.0).or_default();
+        if of_peer.insert(key.1, entry).is_none() {
+            self.count += 1;
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let of_peer = self.by_peer.get_mut(&key.0)?;
+        let entry = of_peer.remove(&key.1)?;
+        self.count -= 1;
+        if of_peer.is_empty() {
+            self.by_peer.remove(&key.0);
+        }
+        Some(entry)
+    }
+
+    /// Why there is no room for one more line of a peer.
+    fn objection(&self, peer: &Peer, lines_max: usize) -> Option<Refusal> {
+        let of_peer = self.by_peer.get(peer).map_or(0, BTreeMap::len);
+        let text = if of_peer >= LINES_PER_PEER_MAX {
+            format!(
+                "{} has {of_peer} lines to this proxy already: is it running twice?",
+                peer.name
+            )
+        } else if self.count >= lines_max {
+            format!("this proxy has {} lines, which is the most", self.count)
+        } else {
+            return None;
+        };
+        Some(Refusal::new(RefusalCode::TooMany, text))
+    }
 }
 
 /// A line under way or finished.
@@ -138,6 +188,7 @@ impl Acceptor {
         io: BoxDuplex,
         remote: SocketAddr,
     ) -> Result<Option<Line>, AcceptError> {
+        let io: BoxDuplex = Box::new(ReadAhead::new(io));
         let handshake = TlsAcceptor::from(self.tls()).accept(io);
         let tls = timeout(TLS_LIMIT, handshake)
             .await
@@ -201,7 +252,8 @@ impl Acceptor {
     /// Lines that are complete.
     pub fn lines(&self) -> Vec<Line> {
         let state = lock(&self.inner.state);
-        let complete = state.lines.values().filter_map(|entry| match entry {
+        let all = state.lines.by_peer.values().flat_map(BTreeMap::values);
+        let complete = all.filter_map(|entry| match entry {
             Entry::Complete(line) => Some(line.clone()),
             Entry::Begun(_) => None,
         });
@@ -221,9 +273,9 @@ impl Acceptor {
                 if let Some(reason) = &state.closed {
                     return refuse(RefusalCode::Draining, reason.clone());
                 }
-                if state.lines.len() >= self.inner.settings.lines_max {
-                    let text = format!("this proxy has {} lines already", state.lines.len());
-                    return refuse(RefusalCode::TooMany, text);
+                let lines_max = self.inner.settings.lines_max;
+                if let Some(refusal) = state.lines.objection(&key.0, lines_max) {
+                    return Err(refusal);
                 }
             }
             (Lane::Interactive, Some(Entry::Begun(_))) | (Lane::Bulk, Some(Entry::Complete(_))) => {
@@ -237,12 +289,7 @@ impl Acceptor {
     }
 
     /// The control lane: the beginning of a line.
-    async fn begin(
-        &self,
-        io: BoxDuplex,
-        key: (Peer, LineId),
-        remote: SocketAddr,
-    ) -> Result<(), AcceptError> {
+    async fn begin(&self, io: BoxDuplex, key: Key, remote: SocketAddr) -> Result<(), AcceptError> {
         let end = End::default();
         let (send, health) = self.start_lane(io, Lane::Control, &end).await?;
         let control = Control {
@@ -271,23 +318,15 @@ impl Acceptor {
         Ok(())
     }
 
-    fn is_complete(&self, key: &(Peer, LineId)) -> bool {
+    fn is_complete(&self, key: &Key) -> bool {
         let state = lock(&self.inner.state);
         matches!(state.lines.get(key), Some(Entry::Complete(_)))
     }
 
     /// The interactive lane: the line is complete.
-    async fn complete(&self, io: BoxDuplex, key: (Peer, LineId)) -> Result<Line, AcceptError> {
+    async fn complete(&self, io: BoxDuplex, key: Key) -> Result<Line, AcceptError> {
         let gone = || Refusal::new(RefusalCode::NotFound, "the line's control lane is gone");
-        let control = match lock(&self.inner.state).lines.remove(&key) {
-            Some(Entry::Begun(control)) => control,
-            Some(complete) => {
-                // Two interactive lanes at once: the first one stands.
-                lock(&self.inner.state).lines.insert(key, complete);
-                return Err(gone().into());
-            }
-            None => return Err(gone().into()),
-        };
+        let control = self.take_begun(&key).ok_or_else(gone)?;
         let begun = async {
             let interactive = self.start_lane(io, Lane::Interactive, &control.end).await?;
             let stream = open_control(&control).await?;
@@ -326,13 +365,25 @@ impl Acceptor {
         Ok(line)
     }
 
+    /// Takes a line that waits for its interactive lane; one that is complete stays as it is.
+    fn take_begun(&self, key: &Key) -> Option<Control> {
+        let mut state = lock(&self.inner.state);
+        match state.lines.remove(key)? {
+            Entry::Begun(control) => Some(control),
+            complete @ Entry::Complete(_) => {
+                state.lines.insert(key.clone(), complete);
+                None
+            }
+        }
+    }
+
     /// The tasks of a complete line.
     fn start_line(
         &self,
         line: &Line,
         stream: LineStream,
         outgoing: mpsc::Receiver<Message>,
-        key: (Peer, LineId),
+        key: Key,
     ) {
         let scope = &self.inner.scope;
         let timing = self.inner.settings.timing;
@@ -365,7 +416,7 @@ impl Acceptor {
         });
     }
 
-    fn add_bulk(&self, io: BoxDuplex, key: &(Peer, LineId)) -> Result<(), AcceptError> {
+    fn add_bulk(&self, io: BoxDuplex, key: &Key) -> Result<(), AcceptError> {
         let state = lock(&self.inner.state);
         let added = match state.lines.get(key) {
             Some(Entry::Complete(line)) => line.shared.bulk.add(io),

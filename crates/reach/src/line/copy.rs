@@ -1,11 +1,21 @@
-//! Copies between a stream of a line and a connection, each direction to its own end.
+//! Copies between a stream of a line and a connection, each direction to its own end. Bytes of the
+//! framing are passed on as they came, without another copy; buffers exist only while there is
+//! something in them, so that an idle connection costs next to nothing.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
 
 use super::limits::COPY_BUFFER;
 use super::stream::LineStream;
+
+/// Less room than this in a buffer is not worth another read.
+const ROOM_MIN: usize = 4 << 10;
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,22 +31,124 @@ pub struct Copied {
 ///
 /// # Errors
 /// Either side broke; the stream is reset, so that the other end learns of it.
-pub async fn copy<T>(mut line: LineStream, mut connection: T) -> io::Result<Copied>
+pub async fn copy<T>(mut line: LineStream, connection: T) -> io::Result<Copied>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let copied = tokio::io::copy_bidirectional_with_sizes(
-        &mut line,
-        &mut connection,
-        COPY_BUFFER,
-        COPY_BUFFER,
-    )
-    .await;
-    match copied {
-        Ok((from_line, to_line)) => Ok(Copied { from_line, to_line }),
-        Err(error) => {
-            line.abort();
-            Err(error)
+    let mut connection = Plain(connection);
+    let (mut down, mut up) = (Direction::default(), Direction::default());
+    let copied = poll_fn(|context| {
+        let down_is_done = down.poll(&mut line, &mut connection, context)?.is_ready();
+        let up_is_done = up.poll(&mut connection, &mut line, context)?.is_ready();
+        if down_is_done && up_is_done {
+            return Poll::Ready(Ok(Copied {
+                from_line: down.bytes,
+                to_line: up.bytes,
+            }));
         }
+        Poll::Pending
+    })
+    .await;
+    if copied.is_err() {
+        line.abort();
+    }
+    copied
+}
+
+/// One end of a copy.
+pub(crate) trait End {
+    /// The next bytes, at most a buffer full; none at the end.
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>>;
+    /// Takes some of the bytes, at least one.
+    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>>;
+    /// Sends what it took.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Passes on the end.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// A connection as an end.
+pub(crate) struct Plain<T>(pub(crate) T);
+
+impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let mut buffer = BytesMut::with_capacity(COPY_BUFFER);
+        // TLS gives a record at a time: several of them are worth one write.
+        while buffer.capacity() - buffer.len() >= ROOM_MIN {
+            match poll_read_buf(Pin::new(&mut self.0), context, &mut buffer) {
+                Poll::Ready(Ok(0)) => break,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) if buffer.is_empty() => return Poll::Ready(Err(error)),
+                Poll::Pending if buffer.is_empty() => return Poll::Pending,
+                // Comes again with the next read.
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(buffer.freeze()))
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>> {
+        let written = ready!(Pin::new(&mut self.0).poll_write(context, chunk))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        chunk.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Direction {
+    chunk: Bytes,
+    bytes: u64,
+    has_ended: bool,
+    needs_flush: bool,
+    is_done: bool,
+}
+
+impl Direction {
+    /// Ready when the end was passed on.
+    fn poll(
+        &mut self,
+        from: &mut impl End,
+        to: &mut impl End,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_done {
+            if !self.chunk.is_empty() {
+                ready!(to.poll_send(context, &mut self.chunk))?;
+                self.needs_flush = true;
+            } else if self.has_ended {
+                ready!(to.poll_end(context))?;
+                self.is_done = true;
+            } else {
+                match from.poll_chunk(context)? {
+                    Poll::Ready(chunk) => self.take(chunk),
+                    Poll::Pending => {
+                        if self.needs_flush {
+                            ready!(to.poll_flush(context))?;
+                            self.needs_flush = false;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn take(&mut self, chunk: Bytes) {
+        self.has_ended = chunk.is_empty();
+        self.bytes += chunk.len() as u64;
+        self.chunk = chunk;
     }
 }

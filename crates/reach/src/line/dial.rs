@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::Lane;
 use super::accept::Identify;
 use super::agent_end::{self, AgentLine, Handler};
+use super::ahead::ReadAhead;
 use super::egress::{Egress, split};
 use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
@@ -311,6 +312,7 @@ async fn handshake(
 ) -> Result<TlsStream<BoxDuplex>, ConnectError> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| ConnectError::Address(address.to_owned()))?;
+    let io: BoxDuplex = Box::new(ReadAhead::new(io));
     let shaken = TlsConnector::from(config).connect(name, io);
     limited(TLS_LIMIT, "tls handshake", address, shaken)
         .await?

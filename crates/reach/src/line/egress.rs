@@ -131,9 +131,10 @@ impl Exception {
 impl HttpProxy {
     fn parse(text: &str) -> Result<Self, EgressError> {
         let refuse = |reason: &str| EgressError::Url(reason.to_owned());
-        let text = match text.contains("://") {
-            true => text.to_owned(),
-            false => format!("http://{text}"),
+        let text = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
         };
         let url = Url::parse(&text).map_err(|error| refuse(&error.to_string()))?;
         if url.scheme() != "http" {

@@ -67,3 +67,48 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, FrameError> {
     frame.extend_from_slice(&text);
     Ok(frame)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::line::Message;
+
+    fn read(mut bytes: &[u8]) -> (Result<Message, FrameError>, usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let read = runtime.block_on(read_frame(&mut bytes, 1000));
+        (read, bytes.len())
+    }
+
+    #[test]
+    fn a_frame_is_read_and_nothing_after_it() {
+        let mut bytes = encode(&Message::Ready).unwrap();
+        bytes.extend_from_slice(b"rest");
+        let (message, left) = read(&bytes);
+        assert_eq!((message.unwrap(), left), (Message::Ready, 4));
+        let newer = encode(&serde_json::json!({"type": "newer", "more": 1})).unwrap();
+        assert_eq!(read(&newer).0.unwrap(), Message::Unknown);
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_is_not_waited_for() {
+        let (message, _) = read(&1001_u32.to_be_bytes());
+        let limit = 1000;
+        assert!(
+            matches!(message, Err(FrameError::TooLarge { bytes: 1001, limit: l }) if l == limit)
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..200), length in 0_u32..200) {
+            let framed = [&length.to_be_bytes()[..], &bytes].concat();
+            drop(read(&framed));
+            drop(read(&bytes));
+        }
+    }
+}

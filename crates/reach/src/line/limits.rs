@@ -1,5 +1,5 @@
 //! The bounds and deadlines of lines, each with its reason. The windows are those that
-//! docs/decisions/006-line-transport.md gives the measurements for.
+//! docs/decisions/008-line-transport.md gives the measurements for.
 
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub(crate) const BULK_SEEN_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) const BULK_PAUSE: Duration = Duration::from_secs(2);
 /// Bulk connections that one line may hold, idle and busy.
 pub const BULK_MAX: usize = 64;
+
+/// Lines of one agent to one proxy: one that serves, and some that drain or that it has lost
+/// without a trace.
+pub const LINES_PER_PEER_MAX: usize = 8;
 
 /// A frame of JSON: the hello, its answer, an open request on a bulk connection.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 << 10;

@@ -3,11 +3,12 @@
 //! The agent dials TLS 1.3 connections with certificates on both sides, a connection for each lane.
 //! On the control and interactive lanes it then is the server of HTTP/2 and the proxy the client,
 //! which opens a stream for each tunnelled connection; the bulk lane has a connection for each
-//! stream. docs/decisions/006-line-transport.md says why. This module knows no authority and no
+//! stream. docs/decisions/008-line-transport.md says why. This module knows no authority and no
 //! database: certificates and the reading of them are given to it.
 
 mod accept;
 mod agent_end;
+mod ahead;
 mod bulk;
 mod bulk_serve;
 mod copy;
@@ -42,8 +43,8 @@ pub use self::frame::FrameError;
 pub(crate) use self::head::read_head;
 pub use self::lane::Lane;
 pub use self::limits::{
-    BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, MESSAGE_BYTES_MAX, OPEN_LIMIT, STREAMS_MAX, TCP_LIMIT,
-    TLS_LIMIT, Timing, UPGRADE_LIMIT,
+    BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, LINES_PER_PEER_MAX, MESSAGE_BYTES_MAX, OPEN_LIMIT,
+    STREAMS_MAX, TCP_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT,
 };
 pub use self::message::{
     Drain, LineId, Message, OpenRequest, Peer, Refusal, RefusalCode, SignedAnnouncement, Target,

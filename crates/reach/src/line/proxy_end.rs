@@ -137,11 +137,15 @@ impl Line {
         deadline: Duration,
     ) -> Result<LineStream, OpenError> {
         let limit = deadline.min(OPEN_LIMIT);
+        let opening = tokio::time::timeout(limit, self.open_on(request, lane));
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout(limit, self.open_on(request, lane)) => {
-                outcome.unwrap_or_else(|_| Err(OpenError::Timeout { peer: self.name(), limit }))
-            }
-            reason = self.shared.end.ended() => Err(OpenError::Gone { peer: self.name(), reason }),
+            biased;
+            reason = self.shared.end.ended() => Err(self.gone(reason)),
+            outcome = opening => match outcome {
+                Ok(Err(OpenError::Gone { reason, .. })) => Err(self.gone(self.cause(reason).await)),
+                Ok(outcome) => outcome,
+                Err(_) => Err(OpenError::Timeout { peer: self.name(), limit }),
+            },
         };
         match &outcome {
             Ok(_) => self.shared.opened.fetch_add(1, Ordering::Relaxed),
@@ -215,6 +219,19 @@ impl Line {
             peer: self.name(),
             refusal,
         })
+    }
+
+    fn gone(&self, reason: String) -> OpenError {
+        let peer = self.name();
+        OpenError::Gone { peer, reason }
+    }
+
+    /// Why the line ended; `symptom` if it has not.
+    async fn cause(&self, symptom: String) -> String {
+        // A stream may break a moment before the line knows why.
+        const MOMENT: Duration = Duration::from_millis(50);
+        let cause = tokio::time::timeout(MOMENT, self.shared.end.ended()).await;
+        cause.unwrap_or(symptom)
     }
 
     fn broken(&self, error: &h2::Error) -> OpenError {
@@ -363,15 +380,17 @@ fn head_of(request: &OpenRequest) -> Result<Request<()>, OpenError> {
 
 /// The refusal in an answer that is none.
 fn refusal_of<T>(answer: &Response<T>) -> Refusal {
-    answer
+    let refusal = answer
         .headers()
         .get(REFUSAL_HEADER)
-        .and_then(|value| serde_json::from_slice(value.as_bytes()).ok())
-        .map(|refusal: Refusal| Refusal::new(refusal.code, refusal.text))
-        .unwrap_or_else(|| {
+        .and_then(|value| serde_json::from_slice::<Refusal>(value.as_bytes()).ok());
+    match refusal {
+        Some(refusal) => Refusal::new(refusal.code, refusal.text),
+        None => {
             let text = format!("refused with status {} and no reason", answer.status());
             Refusal::new(RefusalCode::Unavailable, text)
-        })
+        }
+    }
 }
 
 /// Runs `work`; if it takes long, asks the lane to prove that it lives.

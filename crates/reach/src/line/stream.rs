@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub use base::duplex::{BoxDuplex, Duplex};
 
 use super::Lane;
+use super::copy::{End, Plain};
 use super::limits::SEND_BUFFER;
 
 /// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
@@ -125,6 +126,42 @@ impl AsyncWrite for LineStream {
     }
 }
 
+impl End for LineStream {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        match &mut self.inner {
+            Inner::Framed(framed) => framed.poll_chunk(context),
+            Inner::Connection(connection) => {
+                if connection.line_end.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                Plain(&mut connection.io).poll_chunk(context)
+            }
+        }
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Framed(framed) => {
+                let length = ready!(framed.poll_capacity(context, chunk.len()))?;
+                framed
+                    .send
+                    .send_data(chunk.split_to(length), false)
+                    .map_err(broken)?;
+                Poll::Ready(Ok(()))
+            }
+            Inner::Connection(connection) => Plain(&mut connection.io).poll_send(context, chunk),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(self), context)
+    }
+
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(self), context)
+    }
+}
+
 /// A stream that has a connection to itself.
 struct Connection {
     io: BoxDuplex,
@@ -159,12 +196,8 @@ impl Framed {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.chunk.is_empty() {
-            match ready!(self.receive.poll_data(context)) {
-                Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Ok(())),
-            }
+        if self.chunk.is_empty() {
+            self.chunk = ready!(self.poll_next(context))?;
         }
         let length = self.chunk.len().min(buffer.remaining());
         buffer.put_slice(self.chunk.get(..length).unwrap_or_default());
@@ -178,13 +211,51 @@ impl Framed {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_shut {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.send.reserve_capacity(bytes.len().min(SEND_BUFFER));
+        let length = ready!(self.poll_capacity(context, bytes.len()))?;
+        let chunk = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
+        self.send.send_data(chunk, false).map_err(broken)?;
+        Poll::Ready(Ok(length))
+    }
+
+    /// The next chunk; empty at the end. Its window is not given back yet.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        loop {
+            match ready!(self.receive.poll_data(context)) {
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                Some(Ok(chunk)) => return Poll::Ready(Ok(chunk)),
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Ok(Bytes::new())),
+            }
+        }
+    }
+
+    /// The next chunk, taken over with its window.
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let chunk = if self.chunk.is_empty() {
+            ready!(self.poll_next(context))?
+        } else {
+            std::mem::take(&mut self.chunk)
+        };
+        self.receive
+            .flow_control()
+            .release_capacity(chunk.len())
+            .map_err(broken)?;
+        Poll::Ready(Ok(chunk))
+    }
+
+    /// How many of `wanted` bytes can be sent now, at least one.
+    fn poll_capacity(
+        &mut self,
+        context: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_shut {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        self.send.reserve_capacity(wanted.min(SEND_BUFFER));
         while self.send.capacity() == 0 {
             match ready!(self.send.poll_capacity(context)) {
                 Some(Ok(_)) => {}
@@ -192,10 +263,7 @@ impl Framed {
                 None => return Poll::Ready(Err(self.reset(context))),
             }
         }
-        let length = bytes.len().min(self.send.capacity());
-        let chunk = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
-        self.send.send_data(chunk, false).map_err(broken)?;
-        Poll::Ready(Ok(length))
+        Poll::Ready(Ok(wanted.min(self.send.capacity())))
     }
 
     /// Why nothing can be written any more.

@@ -29,6 +29,11 @@ const INPUT_BYTES: usize = 16 << 10;
 /// A control frame carries no more (RFC 6455 5.5).
 const CONTROL_BYTES_MAX: usize = 125;
 
+/// The length follows in two bytes (RFC 6455 5.2).
+const LENGTH_16: u8 = 0x7e;
+/// The length follows in eight bytes.
+const LENGTH_64: u8 = 0x7f;
+
 const CONTINUATION: u8 = 0x0;
 const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
@@ -230,11 +235,11 @@ impl WebSocket {
                 .output
                 .put_u8(masked | u8::try_from(length).unwrap_or(0)),
             length @ 126..=0xffff => {
-                self.output.put_u8(masked | 126);
+                self.output.put_u8(masked | LENGTH_16);
                 self.output.put_u16(u16::try_from(length).unwrap_or(0));
             }
             length => {
-                self.output.put_u8(masked | 127);
+                self.output.put_u8(masked | LENGTH_64);
                 self.output.put_u64(length as u64);
             }
         }
@@ -343,11 +348,11 @@ fn parse(input: &[u8]) -> io::Result<Option<FrameHead>> {
         ));
     }
     let (length, mut size) = match second & 0x7f {
-        126 => match input.get(2..4).and_then(|bytes| bytes.try_into().ok()) {
+        LENGTH_16 => match input.get(2..4).and_then(|bytes| bytes.try_into().ok()) {
             Some(bytes) => (u64::from(u16::from_be_bytes(bytes)), 4),
             None => return Ok(None),
         },
-        127 => match input.get(2..10).and_then(|bytes| bytes.try_into().ok()) {
+        LENGTH_64 => match input.get(2..10).and_then(|bytes| bytes.try_into().ok()) {
             Some(bytes) => (u64::from_be_bytes(bytes), 10),
             None => return Ok(None),
         },

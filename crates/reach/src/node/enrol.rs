@@ -15,7 +15,7 @@ use http_body_util::Full;
 use identity::authority;
 use identity::members::JoinAnswer;
 use identity::peer::MachineRole;
-use identity::trust::{Trust, pinned_verifier};
+use identity::trust::{Trust, explain, pinned_verifier};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::ServerName;
@@ -183,7 +183,12 @@ impl Dial for TlsDial {
             let stream = stream.map_err(|error| crate::line::chain(&error))?;
             let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
             let stream = self.tls.connect(name, stream).await;
-            let stream = stream.map_err(|error| format!("TLS with {}: {error}", self.address))?;
+            let stream = stream.map_err(|error| {
+                // Of an error of ours rustls alone would print the names only.
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+                let reason = inner.map_or_else(|| error.to_string(), explain);
+                format!("TLS with {}: {reason}", self.address)
+            })?;
             Ok(Box::new(stream) as base::duplex::BoxDuplex)
         })
     }

@@ -122,9 +122,7 @@ impl Node {
             () = scope.stopping() => return Ok(()),
         };
         let credentials = credentials.inspect_err(|error| {
-            self.parts
-                .component
-                .degraded(&base::client::chain(error.as_ref()));
+            self.parts.component.degraded(base::client::chain(&**error));
         })?;
         let trust = Trust::new(credentials.member.trust.clone())?;
         self.own

@@ -118,6 +118,28 @@ async fn the_network_to_postgres_goes_dead() {
     goes_and_comes_back(Mode::Hole).await;
 }
 
+/// Many who ask at once have their error as soon as one would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everyone_hears_of_a_dead_network_in_time() {
+    let tasks = Supervisor::new();
+    let Some(rig) = Rig::new(&tasks).await else {
+        return;
+    };
+    let opened = Opened::at(&rig.location).await;
+    rig.relay.set(Mode::Hole).await;
+    let begin = Instant::now();
+    let all = futures_util::future::join_all((0..8).map(|_| opened.state.write()));
+    for result in all.await {
+        let error = result.unwrap_err();
+        assert_eq!(error.class(), Class::Unavailable, "{error:?}");
+    }
+    assert!(begin.elapsed() < ERROR_LIMIT, "{:?}", begin.elapsed());
+    rig.relay.set(Mode::Open).await;
+    wait_for(&opened.state).await;
+    opened.close().await;
+    rig.site.finish().await;
+}
+
 /// Everything that waits in the middle of a transaction gets its error, and its place is free.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_in_a_dead_network_end() {

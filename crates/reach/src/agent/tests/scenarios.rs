@@ -1,6 +1,7 @@
 //! What befalls a world, and what must hold after it. The seed is printed; set
 //! `LANDLINE_TEST_SEED` to run one again.
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::simulation::{AgentNo, ProxyNo, Shape, World};
@@ -8,6 +9,8 @@ use super::*;
 
 /// Recovery is promised within this.
 const BOUND_S: u64 = 30;
+/// Agents are on a proxy's successor, or on other proxies, before the old process lets go.
+const DRAIN_S: u64 = 15;
 /// A path that is cut is noticed within 15 s, and a dial into it ends within 5 s more.
 const CUT_S: u64 = 20;
 
@@ -18,8 +21,12 @@ const CUT_S: u64 = 20;
 fn seed() -> u64 {
     let given = std::env::var("LANDLINE_TEST_SEED").ok();
     let seed = given.map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
-    eprintln!("LANDLINE_TEST_SEED={seed}");
+    say(&format!("LANDLINE_TEST_SEED={seed}"));
     seed
+}
+
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").unwrap();
 }
 
 fn least(shape: Shape) -> Option<usize> {
@@ -66,7 +73,7 @@ fn everything(shape: Shape, seed: u64) {
     world.run(CUT_S);
     world.check_claims();
     settle(&mut world, shape);
-    world.run(300);
+    world.run(120);
     world.heal();
     settle(&mut world, shape);
 
@@ -74,7 +81,7 @@ fn everything(shape: Shape, seed: u64) {
     world.cut(|_| true, &all);
     world.run(CUT_S);
     world.check_claims();
-    world.run(240);
+    world.run(120);
     world.heal();
     settle(&mut world, shape);
 
@@ -83,13 +90,18 @@ fn everything(shape: Shape, seed: u64) {
         world.restart_agent(AgentNo(agent), shape.strategy);
     }
     settle(&mut world, shape);
-    eprintln!("{} dials by {} agents", world.dials_total, shape.agents);
+    say(&format!(
+        "{} dials by {} agents",
+        world.dials_total, shape.agents
+    ));
 }
 
 /// Each proxy replaced in its place; then all by a new generation elsewhere.
 fn rolling_upgrade(world: &mut World, shape: Shape, all: &[ProxyNo]) {
     for &proxy in all {
         world.replace(proxy, Duration::from_secs(5));
+        world.run(DRAIN_S);
+        world.check_reachable(least(shape));
         settle(world, shape);
     }
     for _ in all {
@@ -98,6 +110,8 @@ fn rolling_upgrade(world: &mut World, shape: Shape, all: &[ProxyNo]) {
     settle(world, shape);
     for &proxy in all {
         world.leave(proxy);
+        world.run(DRAIN_S);
+        world.check_reachable(least(shape));
         settle(world, shape);
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::pool::{BURST, DIALS_PER_SECOND};
 use super::*;
 use crate::line::Welcome;
 
@@ -19,9 +20,8 @@ const UNLISTED_AFTER_MS: u64 = 10_000;
 const REPEAT_MS: u64 = 120_000;
 /// Copies of one list that an agent hears.
 const COPIES_MAX: usize = 3;
-/// An agent may begin this many dials within ten seconds: three slots, waits of half a second at
-/// the least that grow, and the balancer.
-const DIALS_IN_TEN_SECONDS_MAX: usize = 30;
+/// An agent may begin this many dials within ten seconds.
+const DIALS_IN_TEN_SECONDS_MAX: usize = (BURST + 10 * DIALS_PER_SECOND + 1) as usize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AgentNo(pub(super) usize);
@@ -432,9 +432,8 @@ impl World {
         let recent = &mut self.agents[agent.0].recent;
         recent.retain(|time| time + 10_000 > now);
         recent.push(now);
-        let limit = DIALS_IN_TEN_SECONDS_MAX.max(self.proxies.len() * 3);
         assert!(
-            recent.len() <= limit,
+            recent.len() <= DIALS_IN_TEN_SECONDS_MAX,
             "a storm of {} dials by {agent:?}",
             recent.len()
         );

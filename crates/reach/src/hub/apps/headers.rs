@@ -112,7 +112,9 @@ pub(super) fn tell_way(headers: &mut HeaderMap, way: &Way) {
     if let Some(mount) = &way.mount {
         set(FORWARDED_PREFIX, mount);
     }
-    set(HOST, &way.app_host);
+    if !way.app_host.is_empty() {
+        set(HOST, &way.app_host);
+    }
 }
 
 /// Makes a redirect of the application lead back through the hub.

@@ -121,13 +121,15 @@ impl Apps {
     ) -> Result<http::Response<Incoming>, ReachError> {
         let app = &admission.app;
         let mut answer = std::pin::pin!(self.pool.request(request));
+        let mut patience = upstream::CHECK_FIRST;
         loop {
-            let checked = tokio::time::timeout(upstream::CHECK_INTERVAL, answer.as_mut());
+            let checked = tokio::time::timeout(patience, answer.as_mut());
             if let Ok(answer) = checked.await {
                 return answer.map_err(|error| upstream::explain(&error, app, &self.nodes));
             }
             // A connection that was kept does not tell by itself that its line is dead.
             self.nodes.check(&app.node);
+            patience = (patience * 2).min(upstream::CHECK_LONGEST);
             if activity.last() + ANSWER_LIMIT <= clock::now() {
                 let text = format!(
                     "{} on {} gave no answer within {} s; check the application's log",

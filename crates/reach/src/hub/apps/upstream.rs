@@ -21,8 +21,10 @@ use crate::line::{Lane, LineStream, OpenRequest, Target, TargetKind};
 /// Connections to all applications.
 pub(super) type Pool = Client<Connector, Body>;
 
-/// How often a late answer has the line prove that it lives.
-pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// A line has to prove that it lives when an answer is as late as this; from then on ever less often,
+/// up to the longest.
+pub(super) const CHECK_FIRST: Duration = Duration::from_millis(500);
+pub(super) const CHECK_LONGEST: Duration = Duration::from_secs(8);
 
 pub(super) fn pool(nodes: Arc<Nodes>, supervisor: Supervisor) -> Pool {
     Client::builder(Executor(supervisor))

@@ -4,6 +4,7 @@
 //! `cargo test -p reach --release -- --ignored --nocapture bench`
 
 use std::future::Future;
+use std::io::Write;
 use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
@@ -54,7 +55,8 @@ async fn peers(scope: &Scope) -> (SocketAddr, SocketAddr) {
     scope.spawn("source", async move {
         while let Ok((mut stream, _)) = source.accept().await {
             outer.spawn("source stream", async move {
-                while stream.write_all(&[7; 64 << 10]).await.is_ok() {}
+                let chunk = vec![7; 64 << 10];
+                while stream.write_all(&chunk).await.is_ok() {}
             });
         }
     });
@@ -171,6 +173,28 @@ async fn rate(address: SocketAddr) -> f64 {
     f64::from(count) / start.elapsed().as_secs_f64()
 }
 
+/// Kilobytes of memory for each idle connection and end of the line, client and target included.
+async fn idle_cost(address: SocketAddr) -> f64 {
+    const CONNECTIONS: usize = 2000;
+    let before = resident_kilobytes();
+    let mut open = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.read_u8().await.unwrap();
+        open.push(stream);
+    }
+    let cost = resident_kilobytes() - before;
+    drop(open);
+    cost / CONNECTIONS as f64 / 2.0
+}
+
+fn resident_kilobytes() -> f64 {
+    let statm = base::files::read_text_limited(Path::new("/proc/self/statm"), 256).unwrap();
+    let pages: u32 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    f64::from(pages) * 4.0
+}
+
 fn load() -> String {
     base::files::read_text_limited(Path::new("/proc/loadavg"), 256).unwrap()
 }
@@ -178,6 +202,7 @@ fn load() -> String {
 #[test]
 #[ignore = "measures: cargo test -p reach --release -- --ignored --nocapture bench"]
 fn bench() {
+    let say = |text: String| writeln!(std::io::stderr(), "{text}").unwrap();
     let (line_runtime, peer_runtime) = (runtime(LINE_THREADS), runtime("peer"));
     let (sources, echoes, _supervisor) = peer_runtime.block_on(async {
         let (supervisor, scope) = scope().await;
@@ -194,7 +219,7 @@ fn bench() {
         ports.push(port(&rig.line, echoes, Lane::Interactive, &rig.scope).await);
         (rig, ports)
     });
-    eprintln!("load {}", load());
+    say(format!("load {}", load()));
     peer_runtime.block_on(async {
         for (name, address) in [
             ("direct", sources),
@@ -203,16 +228,22 @@ fn bench() {
         ] {
             for streams in [1, 16] {
                 let (rate, cost) = download(address, streams).await;
-                eprintln!("{name:12} {streams:2} streams {rate:6.0} MB/s  {cost:5.2} CPU s/GB");
+                say(format!(
+                    "{name:12} {streams:2} streams {rate:6.0} MB/s  {cost:5.2} CPU s/GB"
+                ));
             }
         }
+        let idle = idle_cost(ports[2]).await;
+        say(format!("{idle:.1} kB for each end of an idle connection"));
         for (name, address) in [("direct", echoes), ("interactive", ports[2])] {
             let (p50, p99) = latencies(address).await;
             let rate = rate(address).await;
-            eprintln!("{name:12} connect+echo p50 {p50:?} p99 {p99:?}, 16 parallel {rate:.0}/s");
+            say(format!(
+                "{name:12} connect+echo p50 {p50:?} p99 {p99:?}, 16 parallel {rate:.0}/s"
+            ));
         }
     });
-    eprintln!("load {}", load());
+    say(format!("load {}", load()));
     rig.line.close("done");
     line_runtime.block_on(async { rig.agent.next().await });
 }

@@ -137,7 +137,8 @@ async fn readers_that_stall_do_not_delay_others() {
         async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 scope.spawn("endless stream", async move {
-                    while stream.write_all(&[7; 64 << 10]).await.is_ok() {}
+                    let chunk = vec![7; 64 << 10];
+                    while stream.write_all(&chunk).await.is_ok() {}
                 });
             }
         }

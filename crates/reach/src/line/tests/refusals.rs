@@ -181,3 +181,36 @@ async fn a_name_or_a_port_that_is_wrong_is_named() {
         assert!(error.to_string().starts_with(text), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_agent_cannot_take_all_the_room() {
+    let authority = Authority::new();
+    let (_supervisor, scope) = scope().await;
+    let proxy = Proxy::start(&authority, "p1", &scope).await;
+    let address = proxy.address.to_string();
+    let connector = Connector::new(settings(&authority));
+    let mut lines = Vec::new();
+    for _ in 0..LINES_PER_PEER_MAX {
+        let line = connector.connect(&address, targets(&scope), &scope).await;
+        lines.push(line.unwrap());
+    }
+    let error = connector
+        .connect(&address, targets(&scope), &scope)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("web-1 has 8 lines to this proxy already"),
+        "{error}"
+    );
+    drop(lines);
+    until("the ends of the lines", || {
+        proxy.acceptor.lines().is_empty()
+    })
+    .await;
+    connector
+        .connect(&address, targets(&scope), &scope)
+        .await
+        .unwrap();
+}

@@ -1,5 +1,6 @@
 //! Ways to a proxy that are not straight: balancers, what strips ALPN, egress proxies.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_rustls::TlsAcceptor;
@@ -96,7 +97,7 @@ async fn front(public: &Authority, proxy: &Proxy, scope: &Scope) -> SocketAddr {
                 }
                 let mut answer = "HTTP/1.1 101 Switching Protocols\r\n".to_owned();
                 for (name, value) in &websocket_answer(&headers).unwrap() {
-                    answer += &format!("{name}: {}\r\n", value.to_str().unwrap());
+                    write!(answer, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
                 }
                 tls.write_all(format!("{answer}\r\n").as_bytes())
                     .await
