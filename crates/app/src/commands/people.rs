@@ -97,8 +97,7 @@ pub(super) fn add_token(arguments: &AddTokenArguments, environment: &Environment
                 "token   {}",
                 issued
                     .get("token")
-                    .map(Value::as_str)
-                    .flatten()
+                    .and_then(Value::as_str)
                     .unwrap_or_default()
             );
             println!(

@@ -2,6 +2,7 @@
 //! `proxy` is this.
 
 mod apps;
+mod attempts;
 mod door;
 mod members;
 mod nodes;
@@ -23,6 +24,7 @@ pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
 pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError, Ways};
 
 use crate::line::Acceptor;
+use attempts::Attempts;
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
@@ -52,6 +54,7 @@ pub struct Hub {
     settings: HubSettings,
     own: OwnCertificate,
     nodes: Arc<Nodes>,
+    attempts: Attempts,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
 }
@@ -75,6 +78,7 @@ impl Hub {
             settings,
             own: OwnCertificate::new(),
             nodes: Arc::default(),
+            attempts: Attempts::default(),
             acceptor: OnceLock::new(),
         };
         hub.renew().await?;
