@@ -231,10 +231,8 @@ async fn all_processes_sign_assertions_with_one_key(site: &Site) {
         issued_at: 1_000,
         expires_at: 1_300,
     };
-    let (one, other) = tokio::join!(
-        first.identity.assertions().sign(&claims),
-        second.identity.assertions().sign(&claims)
-    );
+    let (one, other) = (first.identity.assertions(), second.identity.assertions());
+    let (one, other) = tokio::join!(one.sign(&claims), other.sign(&claims));
     let keys = second.identity.assertions().keys().await.unwrap();
     let keys = keys["keys"].as_array().unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
