@@ -255,3 +255,59 @@ fn is_pin(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base::config::{Context, Document};
+
+    use super::*;
+
+    fn check(app: &str, expected: &str) {
+        let document = Document::parse(&format!("apps: [{app}]")).unwrap();
+        let context = Context::new(std::path::Path::new("."), BTreeMap::new());
+        NodeConfig::read(&Field::root(&document.root, &context), &[]);
+        let problems = context.take_problems();
+        let texts: Vec<&str> = problems.iter().map(|one| one.message.as_str()).collect();
+        match expected {
+            "" => assert!(texts.is_empty(), "{app}: {texts:?}"),
+            words => assert!(
+                texts.iter().any(|text| text.contains(words)),
+                "{app}: {texts:?}"
+            ),
+        }
+    }
+
+    #[test]
+    fn an_application_is_a_whole_server() {
+        check("{name: api, url: \"http://127.0.0.1:8080\"}", "");
+        check(
+            "{name: api, url: \"https://[::1]:8443\", tls: {insecure: true}}",
+            "",
+        );
+        check(
+            "{name: db, tcp: \"127.0.0.1:5432\", proxy_protocol: v2}",
+            "",
+        );
+        check(
+            "{name: db, tcp: \"127.0.0.1:5432\", proxy_protocol: v3}",
+            "v3",
+        );
+        check(
+            "{name: api, url: \"http://127.0.0.1/base\"}",
+            "nothing more",
+        );
+        check(
+            "{name: api, url: \"http://127.0.0.1\", proxy_protocol: v1}",
+            "goes with `tcp`",
+        );
+        check(
+            "{name: api, url: \"http://127.0.0.1\", tls: {insecure: true}}",
+            "https",
+        );
+        check("{name: db, tcp: \"127.0.0.1\"}", "host:port");
+        check("{name: db.x, tcp: \"127.0.0.1:1\"}", "small letters");
+        check("{name: db}", "either");
+    }
+}
