@@ -49,6 +49,9 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// How much longer than a replacement itself we wait for it, so that it can say what is missing.
 const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
+/// The services of the listeners.
+pub(crate) static DOORS: [&str; 2] = ["main.listener", "gateway.listener"];
+
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
 

@@ -61,6 +61,7 @@ pub(crate) async fn open_hub(
     let settings = HubSettings {
         name: format!("proxy-{}", host_name()),
         web_names,
+        doors: &crate::boot::DOORS,
         addresses: vec![public.unwrap_or_else(|| reachable(main).to_string())],
     };
     let hub = Hub::open(identity, settings).await?;

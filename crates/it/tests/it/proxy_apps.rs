@@ -4,15 +4,19 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use it::client::{self, Reply};
+use futures_util::future::join_all;
+use it::certificates::{Authority, server_config};
+use it::client::{self, Connection, Reply};
 use it::cluster;
 use it::curl::curl;
 use it::need::need;
 use it::program::{Program, program_path};
 use it::stubs::apps::{App, STEP, masked};
+use it::stubs::server::{Server, answer, handler};
 use it::wait;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -20,6 +24,8 @@ use tokio::process::{Child, Command};
 
 /// The longest a caller waits for the word that something can't be reached.
 const TOLD: Duration = Duration::from_secs(6);
+/// The longest a replacement takes.
+const REPLACED: Duration = Duration::from_secs(30);
 
 /// A hub with a node, and a user who may use the applications of production.
 struct Site {
@@ -261,28 +267,98 @@ async fn bodies_stream_both_ways() {
     assert_eq!(site.get("/apps/api/").await.status, 200, "the others go on");
 }
 
-/// WebSocket passes, and stays open while the hub serves others.
+/// The node speaks HTTPS with an application that wants it, and only with the right one.
 #[tokio::test]
-async fn a_websocket_echoes() {
-    let app = App::http().await;
-    let site = Site::start(json!([http(&app)])).await;
-    let mut stream = site
+async fn an_application_with_tls_is_checked_by_the_node() {
+    let authority = Authority::new("own");
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("own.pem");
+    std::fs::write(&ca, &authority.cert).unwrap();
+    let pair = authority.server(&["app.internal"]);
+    let handler = handler(|seen| async move { answer(200, seen.header("host").to_owned()) });
+    let server = Server::tls(handler, server_config(&pair, None)).await;
+    let tls = json!({"ca": ca.display().to_string(), "server_name": "app.internal"});
+    let site = Site::start(json!([
+        {"name": "secure", "url": server.url(""), "tls": tls},
+        {"name": "stranger", "url": server.url("")},
+    ]))
+    .await;
+    let reply = site.get("/apps/secure/").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.text(), server.address.to_string());
+    let reply = site.get("/apps/stranger/").await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    assert!(reply.text().contains("tls"), "{}", reply.text());
+    assert_eq!(server.requests(), 1, "nothing is said to a stranger");
+}
+
+/// WebSocket passes, and stays open when the hub is replaced; so does a forwarded connection. Kept
+/// connections are answered by the old process once more.
+#[tokio::test]
+async fn open_connections_outlive_a_replacement() {
+    let (app, db) = (App::http().await, App::echo().await);
+    let site =
+        Site::start(json!([http(&app), {"name": "db", "tcp": db.address.to_string()}])).await;
+    let mut socket = site
         .raw(
             "GET /apps/api/ws HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
         )
         .await;
-    let answer = head(&mut stream).await.to_ascii_lowercase();
+    let answer = head(&mut socket).await.to_ascii_lowercase();
     assert!(answer.starts_with("http/1.1 101"), "{answer}");
     assert!(answer.contains("upgrade: websocket"), "{answer}");
-    for text in ["hello", "again"] {
-        stream.write_all(&masked(text)).await.unwrap();
-        let mut frame = vec![0; 2 + text.len()];
-        let read = tokio::time::timeout(STEP, stream.read_exact(&mut frame)).await;
-        read.expect("an echo in time").unwrap();
-        assert_eq!(&frame[2..], text.as_bytes());
+    let mut forward = site.forward(&["db", "127.0.0.1:0"]);
+    let mut forwarded = forward.connect().await;
+    echoes(&mut socket, &mut forwarded, "before").await;
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept.push(Connection::open(&site.hub.main.to_string()).await.unwrap());
     }
+    let before = statuses(&mut kept, &site.token).await;
+    assert!(before.iter().all(|status| *status == 200), "{before:?}");
+    let old = site.hub.serving_pid().await;
+    site.hub.signal(Signal::HUP);
+    wait::until("the replacement serves", REPLACED, async || {
+        let now = site.hub.serving_pid().await;
+        (now.is_some() && now != old).then_some(())
+    })
+    .await;
+    echoes(&mut socket, &mut forwarded, "after").await;
+    wait::until("the application at the new process", REPLACED, async || {
+        (site.get("/apps/api/").await.status == 200).then_some(())
+    })
+    .await;
+    let after = statuses(&mut kept, &site.token).await;
+    assert!(after.iter().all(|status| *status == 200), "{after:?}");
+    echoes(&mut socket, &mut forwarded, "at the end").await;
+}
+
+/// One word there and back, on both.
+async fn echoes(socket: &mut TcpStream, forwarded: &mut TcpStream, text: &str) {
+    socket.write_all(&masked(text)).await.unwrap();
+    let mut frame = vec![0; 2 + text.len()];
+    let read = tokio::time::timeout(STEP, socket.read_exact(&mut frame)).await;
+    read.expect("an echo in time").unwrap();
+    assert_eq!(&frame[2..], text.as_bytes());
+    forwarded.write_all(text.as_bytes()).await.unwrap();
+    let mut echo = vec![0; text.len()];
+    let read = tokio::time::timeout(STEP, forwarded.read_exact(&mut echo)).await;
+    read.expect("an echo in time").unwrap();
+    assert_eq!(echo, text.as_bytes());
+}
+
+/// What kept connections are answered, all at once.
+async fn statuses(kept: &mut [Connection], token: &str) -> Vec<u16> {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let headers = headers.as_slice();
+    let all = kept.iter_mut().map(|one| async move {
+        let reply = one.send("GET", "/apps/api/", headers, "").await;
+        reply.unwrap().status
+    });
+    join_all(all).await
 }
 
 /// Loopback is no proof, nor is a token alone: a role has to allow it. All of it is in the audit
@@ -446,14 +522,14 @@ async fn what_is_wrong_is_told() {
     check("/apps/none/", 404, "landline apps ls").await;
     check("/apps/api/", 200, "").await;
     // It stops without a word while a connection to it is kept.
-    site.node.signal(rustix::process::Signal::STOP);
+    site.node.signal(Signal::STOP);
     let begun = Instant::now();
     let reply = site.get("/apps/api/").await;
     assert!([502, 503, 504].contains(&reply.status), "{}", reply.text());
     assert!(reply.text().contains("check"), "{}", reply.text());
     assert!(begun.elapsed() < TOLD, "{:?}", begun.elapsed());
     check("/apps/api/", 503, "offline").await;
-    site.node.signal(rustix::process::Signal::CONT);
+    site.node.signal(Signal::CONT);
     wait::until(
         "the application is back",
         Duration::from_secs(30),

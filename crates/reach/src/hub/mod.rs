@@ -46,6 +46,9 @@ pub struct HubSettings {
     pub web_names: Vec<String>,
     /// Where agents can dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// The services through whose connections somebody may still ask for nodes while this process
+    /// drains.
+    pub doors: &'static [&'static str],
 }
 
 /// The hub.
