@@ -297,7 +297,7 @@ async fn an_application_with_tls_is_checked_by_the_node() {
 #[tokio::test]
 async fn open_connections_outlive_a_replacement() {
     let (app, db) = (App::http().await, App::echo().await);
-    let site =
+    let mut site =
         Site::start(json!([http(&app), {"name": "db", "tcp": db.address.to_string()}])).await;
     let mut socket = site
         .raw(
@@ -333,6 +333,12 @@ async fn open_connections_outlive_a_replacement() {
     let after = statuses(&mut kept, &site.token).await;
     assert!(after.iter().all(|status| *status == 200), "{after:?}");
     echoes(&mut socket, &mut forwarded, "at the end").await;
+    drop((socket, forwarded, kept));
+    assert_eq!(
+        site.hub.wait_exit(REPLACED).await,
+        0,
+        "nothing holds the old process"
+    );
 }
 
 /// One word there and back, on both.
