@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod config;
+pub mod forward;
 pub mod hub;
 pub mod line;
 mod membership;

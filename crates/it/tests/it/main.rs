@@ -23,6 +23,7 @@ mod node;
 mod process;
 mod process_replacement;
 mod proxy;
+mod proxy_apps;
 mod proxy_faults;
 mod relay;
 mod stubs;

@@ -15,8 +15,6 @@ use crate::line::{
 };
 use crate::offers::Offers;
 
-/// How often it is looked whether requests can still come.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Lines at once.
 const LINES_MAX: usize = 20_000;
 
@@ -101,46 +99,46 @@ impl Hub {
             .get_or_init(|| Acceptor::new(settings, scope.clone()));
         scope.stopping().await;
         acceptor.close("this proxy stops; another one takes over");
-        let notice = || Drain {
-            reason: "the proxy stops".to_owned(),
-            has_successor: true,
-            spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
-        };
-        let lines = acceptor.lines();
-        if scope.supervisor().exit_kind() == ExitKind::Graceful && !lines.is_empty() {
-            for line in lines {
-                scope.spawn("advice to a node", async move {
-                    line.advise(notice()).await;
-                });
-            }
-            tokio::select! {
-                // The agents are back at the successor before their old lines go.
-                _ = async {
-                    tokio::join!(tokio::time::sleep(RETURN_SPREAD + RETURN_DIAL), self.fronts_end(&scope))
-                } => {}
-                () = scope.closing() => {}
-            }
-        }
         for line in acceptor.lines() {
+            let notice = Drain {
+                reason: "the proxy stops".to_owned(),
+                has_successor: true,
+                spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
+            };
+            let (doors, own) = (self.settings.doors, scope.clone());
             scope.spawn("drain of a line", async move {
-                line.drain(notice(), DRAIN_LIMIT).await;
+                line.advise(notice.clone()).await;
+                tokio::select! {
+                    ((), ()) = async { tokio::join!(returned(&own), closed(doors, &own)) } => {}
+                    () = own.closing() => {}
+                    _ = line.closed() => {}
+                }
+                line.drain(notice, DRAIN_LIMIT).await;
             });
         }
         Ok(())
     }
+}
 
-    /// Connections of clients that were open when the successor took over still send requests here,
-    /// Prometheus one in each interval. Lines let go before would fail them.
-    async fn fronts_end(&self, scope: &Scope) {
-        let supervisor = scope.supervisor();
-        let fronts = &self.settings.fronts;
-        while supervisor
-            .services()
-            .iter()
-            .any(|name| fronts.contains(&name.as_str()))
-        {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+/// Waits until the agents, which were told to, are back at the successor: until then their nodes have
+/// no other line.
+async fn returned(scope: &Scope) {
+    if scope.supervisor().exit_kind() == ExitKind::Graceful {
+        tokio::time::sleep(RETURN_SPREAD + RETURN_DIAL).await;
+    }
+}
+
+/// Waits until nobody can ask for anything new any more: who has a kept connection to this process
+/// is answered by it once more, and needs the line for that.
+async fn closed(doors: &[&str], scope: &Scope) {
+    // Services end in one place for all; which are left is looked at instead of being told.
+    const LOOK_EVERY: Duration = Duration::from_millis(200);
+    let is_open = || {
+        let services = scope.supervisor().services();
+        services.iter().any(|name| doors.contains(&name.as_str()))
+    };
+    while scope.supervisor().exit_kind() == ExitKind::Graceful && is_open() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hub's side of lines: a certificate of its own, the door, and which nodes are there. The role
 //! `proxy` is this.
 
+mod apps;
 mod attempts;
 mod door;
 mod members;
@@ -25,7 +26,8 @@ use identity::peer::MachineRole;
 use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 
-pub use nodes::{METRICS_HOST, NodeView, Nodes};
+pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
+pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError};
 pub use way::Ways;
 
 use crate::line::Acceptor;
@@ -56,8 +58,9 @@ pub struct HubSettings {
     pub addresses: Vec<String>,
     /// Where what has to be known after a restart is kept.
     pub data_dir: PathBuf,
-    /// The services through which requests for nodes come: lines are kept until these have ended.
-    pub fronts: Vec<&'static str>,
+    /// The services through whose connections somebody may still ask for nodes while this process
+    /// drains.
+    pub doors: &'static [&'static str],
 }
 
 /// The hub.

@@ -5,13 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::clock;
+use base::error::Class;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
 use super::memory::Memory;
 use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest};
-use crate::offers::{OfferedMetrics, Offers};
+use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
 pub const METRICS_HOST: &str = "metrics.node";
@@ -45,11 +46,15 @@ struct Table {
     /// Which node a page of metrics belongs to, as long as that node is known: a name can't be taken
     /// from a node by another one that offers it, too.
     owners: BTreeMap<String, String>,
+    /// The same for applications that are asked for without a node.
+    app_owners: BTreeMap<String, String>,
 }
 
 /// A node without a line.
 #[derive(Debug)]
 struct Absent {
+    /// The node's identifier; empty when it is only remembered from before a restart.
+    id: String,
     /// Why the last one ended.
     reason: String,
     since: Instant,
@@ -90,6 +95,40 @@ pub struct NodeView {
     pub last_error: Option<String>,
     /// What it offers.
     pub offers: Offers,
+}
+
+/// An application that a node offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundApp {
+    /// What the node says of it.
+    pub offered: OfferedApp,
+    /// The name of the node.
+    pub node: String,
+    /// Its identifier.
+    pub node_id: String,
+}
+
+/// Why there is no connection to something that a node offers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct ReachError {
+    /// Who is to blame.
+    pub class: Class,
+    /// What is wrong, and what to check.
+    pub text: String,
+}
+
+impl ReachError {
+    fn of(error: &OpenError) -> Self {
+        Self {
+            class: match error {
+                OpenError::Refused { .. } | OpenError::Request(_) => Class::BadPeer,
+                OpenError::TooMany { .. } => Class::Unavailable,
+                other => other.class(),
+            },
+            text: crate::line::chain(error),
+        }
+    }
 }
 
 impl Default for Nodes {
@@ -136,6 +175,7 @@ impl Nodes {
             }
             let reason = "this hub has started since, and the node has not come back yet";
             let absent = Absent {
+                id: String::new(),
                 reason: reason.to_owned(),
                 since: clock::now(),
                 offers: Offers {
@@ -176,7 +216,7 @@ impl Nodes {
         lane: Lane,
     ) -> Result<LineStream, String> {
         let opened = self.open_on(node, request, lane).await;
-        opened.map(|(_, stream)| stream)
+        opened.map(|(_, stream)| stream).map_err(|error| error.text)
     }
 
     /// As [`Self::open`], with the line that was used. A line that ends before it has answered is
@@ -186,10 +226,13 @@ impl Nodes {
         node: &str,
         request: &OpenRequest,
         lane: Lane,
-    ) -> Result<(Line, LineStream), String> {
+    ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
-            let line = self.usable_line(node).await?;
+            let line = self.usable_line(node).await.map_err(|text| ReachError {
+                class: Class::Unavailable,
+                text,
+            })?;
             let left = deadline.saturating_duration_since(clock::now());
             let error = match line.open(request, lane, left).await {
                 Ok(stream) => return Ok((line, stream)),
@@ -197,7 +240,7 @@ impl Nodes {
             };
             let is_leaving = matches!(error, OpenError::Gone { .. } | OpenError::Draining { .. });
             if !is_leaving || clock::now() + AGAIN_PAUSE >= deadline {
-                return Err(crate::line::chain(&error));
+                return Err(ReachError::of(&error));
             }
             // Until the line is known to be of no use, it would be chosen again at once.
             sleep(AGAIN_PAUSE).await;
@@ -221,6 +264,54 @@ impl Nodes {
             };
             // Whether in time or not: the next look decides.
             drop(timeout_at(until.into(), changed.changed()).await);
+        }
+    }
+
+    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
+    /// offers is not.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn reach(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        lane: Lane,
+    ) -> Result<LineStream, ReachError> {
+        let opened = self.open_on(node, request, lane).await;
+        opened.map(|(_, stream)| stream)
+    }
+
+    /// Has the lines of a node prove that they live, because an answer is late.
+    pub fn check(&self, node: &str) {
+        let table = self.table();
+        for held in table.present.get(node).into_iter().flatten() {
+            held.line.check();
+        }
+    }
+
+    /// The name of the node with that identifier, while it has a line.
+    pub fn name_of(&self, id: &str) -> Option<String> {
+        let table = self.table();
+        let is_it = |held: &Vec<Held>| held.iter().any(|held| held.line.peer().id == id);
+        let mut names = table.present.iter();
+        names
+            .find(|(_, held)| is_it(held))
+            .map(|(name, _)| name.clone())
+    }
+
+    /// The application of that name: on that node, or on the one that offered it first. One whose
+    /// node is away is found as well; it can't be reached then.
+    pub fn find_app(&self, app: &str, node: Option<&str>) -> Option<FoundApp> {
+        let table = self.table();
+        let owner = || table.app_owners.get(app).map(String::as_str);
+        match node.or_else(owner) {
+            Some(node) => table.app_of(node, app),
+            // Its owner came back without it.
+            None => {
+                let mut names = table.present.keys();
+                names.find_map(|name| table.app_of(name, app))
+            }
         }
     }
 
@@ -248,7 +339,8 @@ impl Nodes {
         }
         if let Some(last) = last {
             table.present.remove(name);
-            table.miss(name, reason, last.offers);
+            let id = line.peer().id.clone();
+            table.miss(name, id, reason, last.offers);
         }
         drop(table);
         self.version.send_modify(|version| *version += 1);
@@ -273,7 +365,7 @@ impl Table {
         present.chain(absent)
     }
 
-    /// Gives a node the names of its pages, as far as no other node has them.
+    /// Gives a node the names of its pages and applications, as far as no other node has them.
     fn own(&mut self, node: &str, offers: &Offers) {
         for page in &offers.metrics {
             let owner = self.owners.entry(page.name.clone());
@@ -287,10 +379,17 @@ impl Table {
                 );
             }
         }
+        let is_offered = |app: &str| offers.apps.iter().any(|offered| offered.name == app);
+        self.app_owners
+            .retain(|app, owner| owner != node || is_offered(app));
+        for app in &offers.apps {
+            let owner = self.app_owners.entry(app.name.clone());
+            owner.or_insert_with(|| node.to_owned());
+        }
     }
 
     /// Remembers a node whose last line has ended.
-    fn miss(&mut self, node: &str, reason: &str, mut offers: Offers) {
+    fn miss(&mut self, node: &str, id: String, reason: &str, mut offers: Offers) {
         let known = self.absent.values().map(|absent| &absent.offers);
         let entries: usize = known.map(entries).sum();
         if entries + self::entries(&offers) > ABSENT_OFFERS_MAX {
@@ -298,11 +397,15 @@ impl Table {
         }
         if self.absent.len() < ABSENT_MAX {
             let absent = Absent {
+                id,
                 reason: reason.to_owned(),
                 since: clock::now(),
                 offers,
             };
             self.absent.insert(node.to_owned(), absent);
+        } else {
+            self.owners.retain(|_, owner| owner != node);
+            self.app_owners.retain(|_, owner| owner != node);
         }
     }
 
@@ -316,6 +419,9 @@ impl Table {
             .collect();
         self.owners
             .retain(|page, node| known.contains(&(page.clone(), node.clone())));
+        let (present, absent) = (&self.present, &self.absent);
+        self.app_owners
+            .retain(|_, node| present.contains_key(node) || absent.contains_key(node));
     }
 
     /// The newest line of a node that takes something new.
@@ -346,6 +452,23 @@ impl Table {
             absent.reason
         );
         Err(no_line(text, Some(absent.since)))
+    }
+
+    fn app_of(&self, node: &str, app: &str) -> Option<FoundApp> {
+        let held = self.present.get(node).and_then(|held| held.last());
+        let (id, offers) = match held {
+            Some(held) => (&held.line.peer().id, &held.offers),
+            None => {
+                let absent = self.absent.get(node)?;
+                (&absent.id, &absent.offers)
+            }
+        };
+        let offered = offers.apps.iter().find(|offered| offered.name == app)?;
+        Some(FoundApp {
+            offered: offered.clone(),
+            node: node.to_owned(),
+            node_id: id.clone(),
+        })
     }
 }
 

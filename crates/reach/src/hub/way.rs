@@ -53,7 +53,7 @@ impl Dial for WayTo {
                 .nodes
                 .open_on(&self.node, &request, Lane::Interactive)
                 .await;
-            let (line, stream) = opened?;
+            let (line, stream) = opened.map_err(|error| error.text)?;
             Ok(Box::new(Explained { stream, line }) as base::duplex::BoxDuplex)
         })
     }

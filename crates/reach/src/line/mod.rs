@@ -40,6 +40,7 @@ pub use self::egress::{Egress, EgressError};
 pub(crate) use self::error::chain;
 pub use self::error::{AcceptError, ConnectError, OpenError};
 pub use self::frame::FrameError;
+pub(crate) use self::head::read_head;
 pub use self::lane::Lane;
 pub use self::limits::{
     BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, LINES_PER_PEER_MAX, MESSAGE_BYTES_MAX, OPEN_LIMIT,
