@@ -38,6 +38,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Unused connections kept for one origin.
 pub const IDLE_PER_HOST_MAX: usize = 8;
+/// A way that breaks within this time of a request was broken before it.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// The largest head of a response.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -105,6 +107,7 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<BoxDuplex, String>> + 
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool<Connector, Full<Bytes>>,
+    is_dialled: bool,
 }
 
 impl Client {
@@ -116,6 +119,7 @@ impl Client {
 
     /// As [`Client::new`], with connections that `dial` opens, when there is one.
     pub fn through(dial: Option<Arc<dyn Dial>>, tls: ClientTls, supervisor: Supervisor) -> Self {
+        let is_dialled = dial.is_some();
         let connector = Connector {
             settings: Arc::new(tls),
             built: Arc::default(),
@@ -127,27 +131,40 @@ impl Client {
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
-        Self { pool }
+        Self { pool, is_dialled }
     }
 
     /// Sends a request and waits for the head of the answer. A GET on a kept connection that the
-    /// peer closed at that moment is sent once more: nobody answered it, and it changes nothing.
+    /// peer closed at that moment is sent once more: nobody answered it, and it changes nothing. So is
+    /// one whose dialled way broke at once: all kept connections break with their line, and the
+    /// dialer knows whether there is another.
     pub async fn send(
         &self,
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, ClientError> {
         let again = (request.method() == Method::GET).then(|| request.clone());
+        let begun = clock::now();
         match self.send_once(request, deadline).await? {
             Ok(response) => Ok(response),
-            Err(error) => match again.filter(|_| was_cut(&error)) {
-                Some(again) => {
-                    let response = self.send_once(again, deadline).await?;
-                    response.map_err(|error| classify(&error))
+            Err(error) => {
+                match again.filter(|_| was_cut(&error) || self.broke_at_once(&error, begun)) {
+                    Some(again) => {
+                        let response = self.send_once(again, deadline).await?;
+                        response.map_err(|error| classify(&error))
+                    }
+                    None => Err(classify(&error)),
                 }
-                None => Err(classify(&error)),
-            },
+            }
         }
+    }
+
+    /// Whether the way ended, and not after a wait: who has waited gets no second one.
+    fn broke_at_once(&self, error: &PoolError, begun: Instant) -> bool {
+        let is_quick = clock::now().saturating_duration_since(begun) < AT_ONCE;
+        let source = std::error::Error::source(error).and_then(std::error::Error::source);
+        let is_broken = source.is_some_and(<dyn std::error::Error>::is::<io::Error>);
+        self.is_dialled && is_quick && is_broken
     }
 
     async fn send_once(
