@@ -32,21 +32,25 @@ pub(crate) async fn open_identity(
     config: &Config,
     environment: &Environment,
     supervisor: &Supervisor,
-) -> Result<Identity, BoxError> {
+) -> Result<(State, Identity), BoxError> {
     let location = match &config.cluster.state {
         Some(url) => Location::Postgres(url.resolve(&environment.variables)?),
         None => Location::Sqlite(ClusterConfig::state_file(&config.data_dir)),
     };
-    let state = State::open(&location, &[identity::migrations::MIGRATIONS], supervisor).await?;
-    let identity = Identity::open(state, &config.data_dir, &config.cluster.name).await?;
+    let migrations = [
+        identity::migrations::MIGRATIONS,
+        reach::migrations::MIGRATIONS,
+    ];
+    let state = State::open(&location, &migrations, supervisor).await?;
+    let identity = Identity::open(state.clone(), &config.data_dir, &config.cluster.name).await?;
     supervisor.register(identity.service());
-    Ok(identity)
+    Ok((state, identity))
 }
 
 /// The hub on the main listener at `main`.
 pub(crate) async fn open_hub(
     config: &Config,
-    identity: Identity,
+    (state, identity): (State, Identity),
     main: SocketAddr,
     supervisor: &Supervisor,
 ) -> Result<Arc<Hub>, BoxError> {
@@ -54,12 +58,18 @@ pub(crate) async fn open_hub(
     let host = public.as_deref().and_then(|public| public.rsplit_once(':'));
     let mut web_names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     web_names.extend(host.map(|(host, _)| host.to_owned()));
-    let settings = HubSettings {
-        name: format!("proxy-{}", host_name()),
-        web_names,
-        addresses: vec![public.unwrap_or_else(|| reachable(main).to_string())],
+    let own = config.cluster.proxy.clone();
+    let addresses = if own.addresses.is_empty() {
+        vec![public.unwrap_or_else(|| reachable(main).to_string())]
+    } else {
+        own.addresses
     };
-    let hub = Hub::open(identity, settings).await?;
+    let settings = HubSettings {
+        name: own.name.unwrap_or_else(|| format!("proxy-{}", host_name())),
+        web_names,
+        addresses,
+    };
+    let hub = Hub::open(identity, state, settings).await?;
     for service in hub.services() {
         supervisor.register(service);
     }
@@ -172,7 +182,7 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
             let mut changed = nodes.watch();
             loop {
                 changed.mark_unchanged();
-                gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
+                offer_now(&gateway, &nodes);
                 tokio::select! {
                     outcome = changed.changed() => outcome?,
                     () = scope.stopping() => return Ok(()),
@@ -180,6 +190,11 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
             }
         },
     )
+}
+
+/// Makes what nodes offer at this moment targets of the gateway.
+pub(crate) fn offer_now(gateway: &Gateway, nodes: &Nodes) {
+    gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
 }
 
 /// The target of a page that a node serves itself.

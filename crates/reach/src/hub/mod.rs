@@ -4,6 +4,9 @@
 mod door;
 mod members;
 mod nodes;
+mod peers;
+mod presence;
+mod registry;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -17,8 +20,14 @@ use identity::own_certificate::OwnCertificate;
 use identity::peer::MachineRole;
 use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
+use state::State;
 
 pub use nodes::{METRICS_HOST, NodeView, Nodes, Ways};
+pub use registry::ProxyView;
+
+use peers::Peers;
+use presence::Presence;
+use registry::Registry;
 
 use crate::line::Acceptor;
 
@@ -49,6 +58,10 @@ pub struct Hub {
     identity: Identity,
     settings: HubSettings,
     own: OwnCertificate,
+    /// What the others are told about this process.
+    view: OnceLock<ProxyView>,
+    registry: Registry,
+    presence: Presence,
     nodes: Arc<Nodes>,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
@@ -63,20 +76,56 @@ impl fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// A hub with a fresh certificate.
+    /// A hub with a fresh certificate. It knows the nodes that any proxy had lines to.
     ///
     /// # Errors
     /// The state is out of reach, or another machine has the name.
-    pub async fn open(identity: Identity, settings: HubSettings) -> Result<Arc<Self>, BoxError> {
+    pub async fn open(
+        identity: Identity,
+        state: State,
+        settings: HubSettings,
+    ) -> Result<Arc<Self>, BoxError> {
         let hub = Self {
             identity,
             settings,
             own: OwnCertificate::new(),
+            view: OnceLock::new(),
+            registry: Registry::new(state),
+            presence: Presence::default(),
             nodes: Arc::default(),
             acceptor: OnceLock::new(),
         };
-        hub.renew().await?;
+        let uuid = hub.renew().await?;
+        let own = hub.describe(uuid);
+        hub.view.get_or_init(|| own);
+        hub.nodes
+            .set_peers(Peers::new(hub.own.clone(), hub.identity.trust()));
+        hub.registry.forget_old().await?;
+        hub.learn_nodes().await?;
         Ok(Arc::new(hub))
+    }
+
+    /// The proxies of the cluster that run, this one among them.
+    pub fn proxies(&self) -> Vec<ProxyView> {
+        self.presence.proxies()
+    }
+
+    fn describe(&self, uuid: String) -> ProxyView {
+        ProxyView {
+            instance: format!("{:032x}", fastrand::u128(..)),
+            uuid,
+            name: self.settings.name.clone(),
+            addresses: self.settings.addresses.clone(),
+            group: self.identity.cluster().to_owned(),
+            generation: 0,
+            started_at: unix_milliseconds(),
+            beat_at: 0,
+        }
+    }
+
+    fn own_view(&self) -> ProxyView {
+        let own = self.view.get_or_init(|| self.describe(String::new()));
+        own.clone()
     }
 
     /// The nodes that have a line to us.
@@ -100,9 +149,18 @@ impl Hub {
     }
 
     /// The services that it consists of.
-    pub fn services(self: &Arc<Self>) -> [Service; 2] {
-        let (lines, own) = (Arc::clone(self), Arc::clone(self));
+    pub fn services(self: &Arc<Self>) -> [Service; 3] {
+        let (lines, own, present) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         [
+            Service::restarting(
+                "hub.presence",
+                Criticality::Plain,
+                RENEW_AGAIN,
+                move |scope| {
+                    let hub = Arc::clone(&present);
+                    async move { hub.keep_present(scope).await }
+                },
+            ),
             Service::new("lines", Criticality::Critical, move |scope| async move {
                 lines.hold_lines(scope).await
             }),
@@ -132,7 +190,8 @@ impl Hub {
         Ok(tls)
     }
 
-    async fn renew(&self) -> Result<(), BoxError> {
+    /// Takes a new certificate; says which identifier is in it.
+    async fn renew(&self) -> Result<String, BoxError> {
         let name = &self.settings.name;
         let (key, request) = authority::new_key(name)?;
         let members = self.identity.members();
@@ -145,7 +204,7 @@ impl Hub {
             )
             .await?;
         self.own.install(&answer.certificate, &key)?;
-        Ok(())
+        Ok(answer.uuid)
     }
 
     async fn keep_renewed(&self, scope: Scope) -> Result<(), BoxError> {

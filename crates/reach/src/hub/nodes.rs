@@ -1,13 +1,15 @@
 //! Which nodes have a line here, what they offer, and the way to them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base::client::{Dial, Dialing};
+use base::duplex::BoxDuplex;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::peers::Peers;
 use crate::line::{Lane, Line, LineStream, OpenRequest, Target, TargetKind};
 use crate::offers::{OfferedMetrics, Offers};
 
@@ -23,6 +25,8 @@ const ABSENT_MAX: usize = 10_000;
 pub struct Nodes {
     table: Mutex<Table>,
     version: watch::Sender<u64>,
+    /// The way to other proxies.
+    peers: OnceLock<Peers>,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +37,41 @@ struct Table {
     /// Which node a page of metrics belongs to: a name can't be taken from a node by another one that
     /// offers it, too.
     owners: BTreeMap<String, String>,
+    /// The other proxies that have lines to a node.
+    holders: BTreeMap<String, Vec<Holder>>,
+    /// The offers in the state as they were read last, so that equal ones are not parsed again.
+    texts: BTreeMap<String, String>,
+    /// Nodes about which something is to be written into the state.
+    unwritten: BTreeSet<String>,
+}
+
+/// Another proxy that has a line to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) uuid: String,
+    pub(super) name: String,
+    pub(super) addresses: Vec<String>,
+}
+
+/// What is to be written about a node.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) node: String,
+    /// It has a line here.
+    pub(super) is_present: bool,
+    /// What it offers, if it has told.
+    pub(super) offers: Option<Offers>,
+}
+
+/// What the state says about the nodes.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// JSON texts of what they offer.
+    pub(super) offers: BTreeMap<String, String>,
+    /// Which node a page belongs to.
+    pub(super) owners: BTreeMap<String, String>,
+    /// Where else they have lines.
+    pub(super) holders: BTreeMap<String, Vec<Holder>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +104,8 @@ pub struct NodeView {
     pub bulk_idle: usize,
     /// Where it comes from.
     pub remote: Option<String>,
+    /// Other proxies that have lines to it.
+    pub elsewhere: Vec<String>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// What it offers.
@@ -76,6 +117,7 @@ impl Default for Nodes {
         Self {
             table: Mutex::default(),
             version: watch::Sender::new(0),
+            peers: OnceLock::new(),
         }
     }
 }
@@ -106,19 +148,126 @@ impl Nodes {
     /// All nodes that are or were here.
     pub fn list(&self) -> Vec<NodeView> {
         let table = self.table();
-        let present = table.present.iter().map(|(name, held)| view(name, held));
-        let absent = table.absent.iter().map(|(name, absent)| NodeView {
-            name: name.clone(),
-            state: "offline",
-            lines: 0,
-            round_trip_us: None,
-            streams: 0,
-            bulk_idle: 0,
-            remote: None,
-            last_error: Some(absent.reason.clone()),
-            offers: absent.offers.clone(),
+        let elsewhere = |name: &String| {
+            let holders = table.holders.get(name).into_iter().flatten();
+            holders.map(|holder| holder.name.clone()).collect()
+        };
+        let present = table.present.iter().map(|(name, held)| NodeView {
+            elsewhere: elsewhere(name),
+            ..view(name, held)
+        });
+        let absent = table.absent.iter().map(|(name, absent)| {
+            let elsewhere: Vec<String> = elsewhere(name);
+            let is_online = !elsewhere.is_empty();
+            NodeView {
+                name: name.clone(),
+                state: if is_online { "online" } else { "offline" },
+                lines: 0,
+                round_trip_us: None,
+                streams: 0,
+                bulk_idle: 0,
+                remote: None,
+                elsewhere,
+                last_error: (!is_online).then(|| absent.reason.clone()),
+                offers: absent.offers.clone(),
+            }
         });
         present.chain(absent).collect()
+    }
+
+    /// Opens a connection through a line of ours, or of another proxy when we have none.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn reach(&self, node: &str, request: &OpenRequest) -> Result<BoxDuplex, String> {
+        if self.is_present(node) {
+            let stream = self.open(node, request, Lane::Interactive).await?;
+            return Ok(Box::new(stream));
+        }
+        let holders = self.table().holders.get(node).cloned().unwrap_or_default();
+        match self.peers.get() {
+            Some(peers) if !holders.is_empty() => peers.forward(&holders, node, request).await,
+            _ => Err(match self.line(node) {
+                Err(reason) => reason,
+                Ok(_) => format!("node {node} has just come back: try again"),
+            }),
+        }
+    }
+
+    fn is_present(&self, node: &str) -> bool {
+        self.table().present.contains_key(node)
+    }
+
+    pub(super) fn set_peers(&self, peers: Peers) {
+        // Once for each hub.
+        self.peers.get_or_init(|| peers);
+    }
+
+    /// Takes in what the state says. What a line of ours says counts more.
+    pub(super) fn learn(&self, known: Known) {
+        let mut table = self.table();
+        let mut is_changed = table.owners != known.owners;
+        table.owners.extend(known.owners);
+        table.holders = known.holders;
+        for (node, text) in &known.offers {
+            if table.texts.get(node) == Some(text) {
+                continue;
+            }
+            let Ok(offers) = serde_json::from_str::<Offers>(text) else {
+                tracing::warn!(node, "what the state says that a node offers can't be read");
+                continue;
+            };
+            is_changed = true;
+            if table.present.contains_key(node) {
+                continue;
+            }
+            let absent = table.absent.entry(node.clone()).or_insert_with(|| Absent {
+                reason: "it has not come since this proxy started".to_owned(),
+                offers: Offers::default(),
+            });
+            absent.offers = offers;
+        }
+        table.texts = known.offers;
+        drop(table);
+        if is_changed {
+            self.version.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// Some of what is to be written into the state.
+    pub(super) fn take_changes(&self, count: usize) -> Vec<Change> {
+        let mut table = self.table();
+        let mut changes = Vec::new();
+        while changes.len() < count
+            && let Some(node) = table.unwritten.pop_first()
+        {
+            let held = table.present.get(&node).and_then(|held| held.last());
+            let absent = table.absent.get(&node);
+            let offers = held.map_or_else(
+                || absent.map(|absent| absent.offers.clone()),
+                |held| Some(held.offers.clone()),
+            );
+            let is_present = held.is_some();
+            changes.push(Change {
+                node,
+                is_present,
+                offers,
+            });
+        }
+        changes
+    }
+
+    /// They could not be written.
+    pub(super) fn give_back(&self, changes: Vec<Change>) {
+        let nodes = changes.into_iter().map(|change| change.node);
+        self.table().unwritten.extend(nodes);
+    }
+
+    /// The state has forgotten our lines.
+    pub(super) fn write_all_again(&self) {
+        let mut table = self.table();
+        let present: Vec<String> = table.present.keys().cloned().collect();
+        table.unwritten.extend(present);
     }
 
     /// Opens a connection to something that the node offers.
@@ -136,10 +285,18 @@ impl Nodes {
         stream.map_err(|error| crate::line::chain(&error))
     }
 
-    pub(super) fn add(&self, line: Line, offers: Offers) {
+    /// Takes in a line; without `offers` the node offers what it did before.
+    pub(super) fn add(&self, line: Line, offers: Option<Offers>) {
         let mut table = self.table();
         let name = line.peer().name.clone();
-        table.absent.remove(&name);
+        let absent = table.absent.remove(&name);
+        let before = table.present.get(&name).and_then(|held| held.last());
+        let before = before.map(|held| held.offers.clone());
+        let offers = offers
+            .or(before)
+            .or(absent.map(|absent| absent.offers))
+            .unwrap_or_default();
+        table.unwritten.insert(name.clone());
         for metrics in &offers.metrics {
             let owner = table
                 .owners
@@ -173,6 +330,7 @@ impl Nodes {
         held.retain(|held| held.line.id() != line.id());
         if held.is_empty() {
             table.present.remove(name);
+            table.unwritten.insert(name.clone());
             let absent = Absent {
                 reason: reason.to_owned(),
                 offers: offers.unwrap_or_default(),
@@ -230,6 +388,7 @@ fn view(name: &str, held: &[Held]) -> NodeView {
             .sum(),
         bulk_idle: states.iter().map(|state| state.bulk_idle).sum(),
         remote: last.map(|state| state.remote.to_string()),
+        elsewhere: Vec::new(),
         last_error: last.and_then(|state| state.last_error.clone()),
         offers: held
             .last()
@@ -275,12 +434,6 @@ impl Dial for WayTo {
             client: None,
             user: None,
         };
-        Box::pin(async move {
-            let stream = self
-                .nodes
-                .open(&self.node, &request, Lane::Interactive)
-                .await?;
-            Ok(Box::new(stream) as base::duplex::BoxDuplex)
-        })
+        Box::pin(async move { self.nodes.reach(&self.node, &request).await })
     }
 }
