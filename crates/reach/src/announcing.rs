@@ -66,3 +66,99 @@ fn read(payload: &[u8], signature: &str) -> Option<Signed> {
         signature,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use identity::authority::{self, Authority, Request, Subject};
+    use identity::rotation::Phase;
+    use identity::trust::TrustBundle;
+
+    use super::*;
+    use crate::agent::{AnnouncedProxy, AnnouncementError};
+
+    const CLUSTER: &str = "home";
+    const UUID: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+
+    fn machine(authority: &Authority, role: MachineRole) -> OwnCertificate {
+        let (key, request) = authority::new_key("it").unwrap();
+        let request = Request::parse(request.as_bytes()).unwrap();
+        let subject = Subject::Machine {
+            cluster: CLUSTER,
+            role,
+            uuid: UUID,
+            name: "it",
+            web_names: &[],
+        };
+        let now = crate::hub::unix_milliseconds();
+        let hour = Duration::from_hours(1);
+        let issued = authority.issue(subject, &request, now, hour).unwrap();
+        let own = OwnCertificate::new();
+        own.install(&issued.chain_pem, &key).unwrap();
+        own
+    }
+
+    fn authority() -> (Authority, Trust) {
+        let now = crate::hub::unix_milliseconds();
+        let (authority, _) = Authority::generate(CLUSTER, now).unwrap();
+        let bundle = TrustBundle {
+            cluster: CLUSTER.to_owned(),
+            generation: 1,
+            phase: Phase::Standby,
+            authorities: vec![authority.certificate_pem().to_owned()],
+            ssh_users: Vec::new(),
+            ssh_hosts: Vec::new(),
+        };
+        let trust = Trust::new(bundle).unwrap();
+        (authority, trust)
+    }
+
+    fn announcement(count: usize) -> Announcement {
+        let proxy = |number| AnnouncedProxy {
+            id: format!("{UUID}-{number}"),
+            addresses: vec![format!("proxy-{number}.example.net:3080")],
+            group: CLUSTER.to_owned(),
+            generation: 0,
+        };
+        Announcement {
+            cluster: CLUSTER.to_owned(),
+            issued_ms: crate::hub::unix_milliseconds().unsigned_abs(),
+            ttl_ms: 60_000,
+            proxies: (0..count).map(proxy).collect(),
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_of_the_cluster_signs_is_believed_and_nothing_else() {
+        let (ours, trust) = authority();
+        let verify = verify(trust);
+        let read = |signed: &_| Announcement::read(signed, &verify, CLUSTER, base::clock::wall());
+        let proxy = machine(&ours, MachineRole::Proxy);
+        let sent = announcement(1_000);
+        let signed = sign(&proxy, &sent).unwrap();
+        assert_eq!(read(&signed).unwrap(), sent);
+
+        let refused = |signed: &SignedAnnouncement| {
+            assert!(matches!(read(signed), Err(AnnouncementError::Signature)));
+        };
+        let mut changed = signed.clone();
+        changed.payload = changed.payload.replace("proxy-7.", "evil-7.");
+        refused(&changed);
+        let other = sign(&proxy, &announcement(1)).unwrap();
+        refused(&SignedAnnouncement {
+            signature: other.signature,
+            ..signed.clone()
+        });
+        for signature in ["", ".", "AAAA", "not base64!", &"A".repeat(1 << 20)] {
+            refused(&SignedAnnouncement {
+                signature: signature.to_owned(),
+                ..signed.clone()
+            });
+        }
+        refused(&sign(&machine(&ours, MachineRole::Node), &sent).unwrap());
+        let (theirs, _) = authority();
+        refused(&sign(&machine(&theirs, MachineRole::Proxy), &sent).unwrap());
+        assert!(sign(&OwnCertificate::new(), &sent).is_err());
+    }
+}

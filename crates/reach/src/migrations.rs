@@ -32,12 +32,15 @@ CREATE TABLE node_lines (
 );
 CREATE TABLE node_offers (
     node TEXT PRIMARY KEY,
+    uuid TEXT NOT NULL,
     offers TEXT NOT NULL,
     seen_at BIGINT NOT NULL
 );
-CREATE TABLE page_owners (
-    name TEXT PRIMARY KEY,
-    node TEXT NOT NULL
+CREATE TABLE offer_owners (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    node TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
 );
 ",
 }];

@@ -23,4 +23,5 @@ mod node;
 mod process;
 mod process_replacement;
 mod proxy;
+mod proxy_several;
 mod stubs;

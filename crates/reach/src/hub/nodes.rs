@@ -40,7 +40,7 @@ struct Table {
     /// The other proxies that have lines to a node.
     holders: BTreeMap<String, Vec<Holder>>,
     /// The offers in the state as they were read last, so that equal ones are not parsed again.
-    texts: BTreeMap<String, String>,
+    texts: BTreeMap<String, (String, String)>,
     /// Nodes about which something is to be written into the state.
     unwritten: BTreeSet<String>,
 }
@@ -57,6 +57,8 @@ pub(super) struct Holder {
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) node: String,
+    /// Its identifier.
+    pub(super) id: String,
     /// It has a line here.
     pub(super) is_present: bool,
     /// What it offers, if it has told.
@@ -66,8 +68,8 @@ pub(super) struct Change {
 /// What the state says about the nodes.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// JSON texts of what they offer.
-    pub(super) offers: BTreeMap<String, String>,
+    /// Their identifiers, and JSON texts of what they offer.
+    pub(super) offers: BTreeMap<String, (String, String)>,
     /// Which node a page belongs to.
     pub(super) owners: BTreeMap<String, String>,
     /// Where else they have lines.
@@ -82,6 +84,8 @@ struct Held {
 
 #[derive(Debug)]
 struct Absent {
+    /// The node's identifier.
+    id: String,
     /// Why the last line ended.
     reason: String,
     offers: Offers,
@@ -179,7 +183,7 @@ impl Nodes {
     ///
     /// # Errors
     /// What is wrong, and what to check.
-    pub async fn reach(&self, node: &str, request: &OpenRequest) -> Result<BoxDuplex, String> {
+    pub async fn dial(&self, node: &str, request: &OpenRequest) -> Result<BoxDuplex, String> {
         if self.is_present(node) {
             let stream = self.open(node, request, Lane::Interactive).await?;
             return Ok(Box::new(stream));
@@ -209,10 +213,11 @@ impl Nodes {
         let mut is_changed = table.owners != known.owners;
         table.owners.extend(known.owners);
         table.holders = known.holders;
-        for (node, text) in &known.offers {
-            if table.texts.get(node) == Some(text) {
+        for (node, told) in &known.offers {
+            if table.texts.get(node) == Some(told) {
                 continue;
             }
+            let (id, text) = told;
             let Ok(offers) = serde_json::from_str::<Offers>(text) else {
                 tracing::warn!(node, "what the state says that a node offers can't be read");
                 continue;
@@ -222,9 +227,11 @@ impl Nodes {
                 continue;
             }
             let absent = table.absent.entry(node.clone()).or_insert_with(|| Absent {
+                id: String::new(),
                 reason: "it has not come since this proxy started".to_owned(),
                 offers: Offers::default(),
             });
+            absent.id.clone_from(id);
             absent.offers = offers;
         }
         table.texts = known.offers;
@@ -243,13 +250,15 @@ impl Nodes {
         {
             let held = table.present.get(&node).and_then(|held| held.last());
             let absent = table.absent.get(&node);
-            let offers = held.map_or_else(
-                || absent.map(|absent| absent.offers.clone()),
-                |held| Some(held.offers.clone()),
-            );
+            let (id, offers) = match (held, absent) {
+                (Some(held), _) => (held.line.peer().id.clone(), Some(held.offers.clone())),
+                (None, Some(absent)) => (absent.id.clone(), Some(absent.offers.clone())),
+                (None, None) => (String::new(), None),
+            };
             let is_present = held.is_some();
             changes.push(Change {
                 node,
+                id,
                 is_present,
                 offers,
             });
@@ -332,6 +341,7 @@ impl Nodes {
             table.present.remove(name);
             table.unwritten.insert(name.clone());
             let absent = Absent {
+                id: line.peer().id.clone(),
                 reason: reason.to_owned(),
                 offers: offers.unwrap_or_default(),
             };
@@ -434,6 +444,6 @@ impl Dial for WayTo {
             client: None,
             user: None,
         };
-        Box::pin(async move { self.nodes.reach(&self.node, &request).await })
+        Box::pin(async move { self.nodes.dial(&self.node, &request).await })
     }
 }

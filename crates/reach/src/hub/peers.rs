@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::clock;
 use base::duplex::BoxDuplex;
 use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
 use base::supervise::{BoxError, Scope};
@@ -28,7 +29,7 @@ use crate::line::{
 
 /// The protocol between proxies.
 const ALPN: &[u8] = b"landline-peer/1";
-/// The longest wait for a connection over one other proxy.
+/// The longest wait for a connection over other proxies, all that are asked together.
 const FORWARD_LIMIT: Duration = Duration::from_secs(5);
 /// Other proxies that are asked.
 const HOLDERS_MAX: usize = 2;
@@ -63,11 +64,15 @@ impl Peers {
         let mut request = request.clone();
         request.target.node = Some(node.to_owned());
         let mut reason = format!("node {node} is offline");
-        for holder in holders.iter().take(HOLDERS_MAX) {
-            let why = match timeout(FORWARD_LIMIT, self.ask(holder, &request)).await {
+        let deadline = clock::now() + FORWARD_LIMIT;
+        let count = u32::try_from(holders.len().min(HOLDERS_MAX)).unwrap_or(1);
+        for (holder, left) in holders.iter().zip((1..=count).rev()) {
+            // One that does not answer leaves time for the next.
+            let limit = deadline.saturating_duration_since(clock::now()) / left;
+            let why = match timeout(limit, self.ask(holder, &request)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {} s", FORWARD_LIMIT.as_secs()),
+                Err(_) => format!("no answer within {:.1} s", limit.as_secs_f64()),
             };
             reason = format!(
                 "node {node} has no line to this proxy, and over proxy {}: {why}",

@@ -1,5 +1,5 @@
 //! Keeps this proxy registered and knows the others: signs of life, which nodes have lines where,
-//! and the announcement that nodes get. A proxy that is alone writes nothing but announcements.
+//! and the announcement that nodes get. A proxy that is alone gives no signs of life.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +23,8 @@ const GONE_AFTER: Duration = Duration::from_secs(6);
 const BLIND_AFTER: Duration = Duration::from_secs(5);
 /// Changes that come together are handled together.
 const GATHER: Duration = Duration::from_millis(50);
+/// The list of nodes is not read more often than this: thousands of them may come at once.
+const READ_INTERVAL: Duration = Duration::from_millis(500);
 /// How often an announcement is made although nothing has changed.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_mins(2);
 /// How long one holds: two may be missed.
@@ -49,6 +51,16 @@ impl Presence {
         let announcement = self.announcement.lock();
         announcement.unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn set_proxies(&self, proxies: &[ProxyView]) {
+        let held = self.proxies.lock();
+        proxies.clone_into(&mut held.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn set_announcement(&self, announcement: SignedAnnouncement) {
+        let held = self.announcement.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = Some(announcement);
+    }
 }
 
 /// What the loop remembers.
@@ -60,6 +72,7 @@ struct Book {
     seen: BTreeMap<String, (i64, Instant)>,
     has_company: bool,
     nodes_are_read: bool,
+    nodes_read: Option<Instant>,
     announced: Option<(Vec<AnnouncedProxy>, Instant)>,
     has_failed: bool,
 }
@@ -84,11 +97,16 @@ impl Hub {
                     book.has_failed = true;
                 }
             }
+            let wait = if book.nodes_are_read {
+                BEAT_INTERVAL
+            } else {
+                READ_INTERVAL
+            };
             tokio::select! {
                 () = proxies.changed() => {}
                 () = nodes.changed() => book.nodes_are_read = false,
                 outcome = own.changed() => outcome?,
-                () = tokio::time::sleep(BEAT_INTERVAL) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = scope.stopping() => break,
             }
             tokio::time::sleep(GATHER).await;
@@ -126,15 +144,15 @@ impl Hub {
             book.beaten = None;
         }
         book.has_company = live.iter().any(|proxy| proxy.instance != own.instance);
-        *self
-            .presence
-            .proxies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = live.clone();
+        self.presence.set_proxies(&live);
         self.announce(book, &live).await?;
         self.tell_nodes(&own.instance).await?;
-        if !book.nodes_are_read {
+        let may_read = book
+            .nodes_read
+            .is_none_or(|at| clock::now() >= at + READ_INTERVAL);
+        if !book.nodes_are_read && may_read {
             book.nodes_are_read = true;
+            book.nodes_read = Some(clock::now());
             if let Err(error) = self.learn_nodes().await {
                 book.nodes_are_read = false;
                 return Err(error);
@@ -145,7 +163,7 @@ impl Hub {
 
     /// Reads what the others know of the nodes.
     pub(super) async fn learn_nodes(&self) -> Result<(), BoxError> {
-        let known = self.registry.nodes(&self.own_view().instance).await?;
+        let known = self.registry.nodes(&self.own_view().uuid).await?;
         self.nodes.learn(known);
         Ok(())
     }
@@ -182,11 +200,7 @@ impl Hub {
         };
         let signed = announcing::sign(&self.own, &announcement)?;
         // Stored first: whoever comes in between is told by the door.
-        *self
-            .presence
-            .announcement
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(signed.clone());
+        self.presence.set_announcement(signed.clone());
         let lines = self.acceptor.get().map(crate::line::Acceptor::lines);
         for line in lines.unwrap_or_default() {
             // One that does not read its messages gets the next one.

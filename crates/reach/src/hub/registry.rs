@@ -20,6 +20,9 @@ const NODES: &str = "nodes";
 /// How long the offers of a node that is away are kept: as long as it may come back without a token.
 const OFFERS_KEPT: Duration = Duration::from_hours(30 * 24);
 
+/// The kind of the names of pages of metrics. A name belongs to the node that offered it first.
+const PAGE: &str = "page";
+
 const COLUMNS: &str = "SELECT instance, uuid, name, addresses, proxy_group, generation, \
      started_at, beat_at FROM proxies ORDER BY started_at DESC, instance";
 
@@ -74,7 +77,7 @@ impl Registry {
         .bind(unix_milliseconds() - kept)
         .execute(&mut write)
         .await?;
-        sqlx::query("DELETE FROM page_owners WHERE node NOT IN (SELECT node FROM node_offers)")
+        sqlx::query("DELETE FROM offer_owners WHERE node NOT IN (SELECT node FROM node_offers)")
             .execute(&mut write)
             .await?;
         Ok(write.commit().await?)
@@ -172,21 +175,23 @@ impl Registry {
         Ok(write.commit().await?)
     }
 
-    /// What is known of the nodes; `held` are texts of offers that need not be read again.
-    pub(super) async fn nodes(&self, instance: &str) -> Result<Known, BoxError> {
+    /// What is known of the nodes. The proxy `uuid` itself is no way to them, whichever process of it
+    /// is said to have a line.
+    pub(super) async fn nodes(&self, uuid: &str) -> Result<Known, BoxError> {
         let mut read = self.state.read().await?;
-        let offers = sqlx::query("SELECT node, offers FROM node_offers")
+        let offers = sqlx::query("SELECT node, uuid, offers FROM node_offers")
             .fetch_all(&mut read)
             .await?;
-        let owners = sqlx::query("SELECT name, node FROM page_owners")
+        let owners = sqlx::query("SELECT name, node FROM offer_owners WHERE kind = $1")
+            .bind(PAGE)
             .fetch_all(&mut read)
             .await?;
         let lines = sqlx::query(
             "SELECT l.node, p.uuid, p.name, p.addresses FROM node_lines l \
-             JOIN proxies p ON p.instance = l.instance WHERE p.instance <> $1 \
+             JOIN proxies p ON p.instance = l.instance WHERE p.uuid <> $1 \
              ORDER BY p.started_at DESC",
         )
-        .bind(instance)
+        .bind(uuid)
         .fetch_all(&mut read)
         .await?;
         let mut holders: BTreeMap<String, Vec<Holder>> = BTreeMap::new();
@@ -200,8 +205,8 @@ impl Registry {
             holders.entry(row.try_get(0)?).or_default().push(holder);
         }
         Ok(Known {
-            offers: pairs(&offers)?,
-            owners: pairs(&owners)?,
+            offers: offers.iter().map(offer).collect::<Result<_, _>>()?,
+            owners: owners.iter().map(pair).collect::<Result<_, _>>()?,
             holders,
         })
     }
@@ -229,18 +234,22 @@ async fn write_node(write: &mut Write, instance: &str, change: &Change) -> Resul
         return Ok(());
     };
     sqlx::query(
-        "INSERT INTO node_offers (node, offers, seen_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (node) DO UPDATE SET offers = excluded.offers, seen_at = excluded.seen_at",
+        "INSERT INTO node_offers (node, uuid, offers, seen_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (node) DO UPDATE SET uuid = excluded.uuid, offers = excluded.offers, \
+         seen_at = excluded.seen_at",
     )
     .bind(change.node.as_str())
+    .bind(change.id.as_str())
     .bind(serde_json::to_string(offers)?)
     .bind(unix_milliseconds())
     .execute(&mut *write)
     .await?;
     for page in &offers.metrics {
         sqlx::query(
-            "INSERT INTO page_owners (name, node) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO offer_owners (kind, name, node) VALUES ($1, $2, $3) \
+             ON CONFLICT (kind, name) DO NOTHING",
         )
+        .bind(PAGE)
         .bind(page.name.as_str())
         .bind(change.node.as_str())
         .execute(&mut *write)
@@ -264,9 +273,10 @@ fn proxy(row: &AnyRow) -> Result<ProxyView, BoxError> {
     })
 }
 
-fn pairs(rows: &[AnyRow]) -> Result<BTreeMap<String, String>, BoxError> {
-    let pairs = rows
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    Ok(pairs.collect::<Result<_, sqlx::Error>>()?)
+fn offer(row: &AnyRow) -> Result<(String, (String, String)), sqlx::Error> {
+    Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))
+}
+
+fn pair(row: &AnyRow) -> Result<(String, String), sqlx::Error> {
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
