@@ -206,9 +206,8 @@ fn target((node, offered): (String, OfferedMetrics)) -> Option<TargetConfig> {
     }
     let page = url::Url::parse(&format!("http://{METRICS_HOST}/metrics/{name}")).ok()?;
     let mut labels = offered.labels;
-    labels
-        .entry("node".to_owned())
-        .or_insert_with(|| node.clone());
+    labels.retain(|label, _| is_for_nodes_to_say(label));
+    labels.insert("node".to_owned(), node.clone());
     Some(TargetConfig {
         name: offered.name,
         labels,
@@ -222,6 +221,15 @@ fn target((node, offered): (String, OfferedMetrics)) -> Option<TargetConfig> {
         limits: Limits::default(),
         unconfigured: None,
     })
+}
+
+/// Whether a node may set a label of its targets. Names that begin with `__` would change where and
+/// how Prometheus scrapes; the others would pass a target off as someone else's.
+fn is_for_nodes_to_say(label: &str) -> bool {
+    let is_name = !label.is_empty()
+        && !label.starts_with(|c: char| c.is_ascii_digit())
+        && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name && !label.starts_with("__") && !matches!(label, "node" | "job" | "instance")
 }
 
 /// An address that this machine itself can dial.
@@ -247,5 +255,43 @@ fn host_name() -> String {
         "host".to_owned()
     } else {
         fit.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_cannot_pass_its_targets_off_as_others() {
+        let labels = [
+            ("tier", "front"),
+            ("node", "other"),
+            ("job", "x"),
+            ("instance", "x"),
+            ("__scheme__", "https"),
+            ("__param_target", "x"),
+            ("0a", "x"),
+            ("a b", "x"),
+            ("", "x"),
+        ];
+        let offered = OfferedMetrics {
+            name: "app".to_owned(),
+            labels: labels
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let target = target(("web-1".to_owned(), offered)).expect("a target");
+        let kept: Vec<_> = target
+            .labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(kept, [("node", "web-1"), ("tier", "front")]);
+        let offered = OfferedMetrics {
+            name: "../x".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+        };
+        assert!(super::target(("web-1".to_owned(), offered)).is_none());
     }
 }

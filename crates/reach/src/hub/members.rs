@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use base::error::Class;
 use base::http::{Peer, Policy, Routes, error_response, read_body};
 use base::secret::Secret;
+use http::header::RETRY_AFTER;
 use identity::IdentityError;
 use identity::members::JoinRequest;
 use identity::members::renew::Renewal;
@@ -50,7 +51,7 @@ pub(super) fn routes(hub: &Arc<Hub>) -> Routes {
 
 impl Hub {
     async fn join(&self, request: Request) -> Result<Response, Response> {
-        let address = peer(&request)?;
+        let address = self.admit_attempt(&request)?;
         let join: Join = read(request.into_body()).await?;
         let answer = self
             .identity
@@ -64,12 +65,12 @@ impl Hub {
                 address: Some(address.ip()),
             })
             .await
-            .map_err(|error| refuse(&error))?;
+            .map_err(|error| self.refuse(address, &error))?;
         Ok(axum::Json(answer).into_response())
     }
 
     async fn renew_member(&self, request: Request) -> Result<Response, Response> {
-        let address = peer(&request)?;
+        let address = self.admit_attempt(&request)?;
         let renew: Renew = read(request.into_body()).await?;
         let renewal = Renewal {
             request: renew.request.as_bytes(),
@@ -82,8 +83,30 @@ impl Hub {
             .members()
             .come_back(&renew.uuid, &renewal)
             .await;
-        let answer = answer.map_err(|error| refuse(&error))?;
+        let answer = answer.map_err(|error| self.refuse(address, &error))?;
         Ok(axum::Json(answer).into_response())
+    }
+
+    /// Who asks, unless they were refused too often.
+    fn admit_attempt(&self, request: &Request) -> Result<Peer, Response> {
+        let peer = peer(request)?;
+        match self.attempts.wait(peer.ip(), base::clock::now()) {
+            None => Ok(peer),
+            Some(wait) => {
+                let text = format!("refused too often; try again in {} s", wait.as_secs() + 1);
+                let mut answer = error_response(Class::TooMany, text);
+                let seconds = (wait.as_secs() + 1).into();
+                answer.headers_mut().insert(RETRY_AFTER, seconds);
+                Err(answer)
+            }
+        }
+    }
+
+    fn refuse(&self, address: Peer, error: &IdentityError) -> Response {
+        if matches!(error, IdentityError::Refused(_)) {
+            self.attempts.refused(address.ip(), base::clock::now());
+        }
+        refuse(error)
     }
 }
 

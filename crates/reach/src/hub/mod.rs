@@ -1,6 +1,7 @@
 //! The hub's side of lines: a certificate of its own, the door, and which nodes are there. The role
 //! `proxy` is this.
 
+mod attempts;
 mod door;
 mod members;
 mod nodes;
@@ -30,6 +31,7 @@ use presence::Presence;
 use registry::Registry;
 
 use crate::line::Acceptor;
+use attempts::Attempts;
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
@@ -63,6 +65,7 @@ pub struct Hub {
     registry: Registry,
     presence: Presence,
     nodes: Arc<Nodes>,
+    attempts: Attempts,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
 }
@@ -93,6 +96,7 @@ impl Hub {
             registry: Registry::new(state),
             presence: Presence::default(),
             nodes: Arc::default(),
+            attempts: Attempts::default(),
             acceptor: OnceLock::new(),
         };
         let uuid = hub.renew().await?;

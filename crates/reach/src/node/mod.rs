@@ -17,7 +17,7 @@ use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use identity::Identity;
 use identity::own_certificate::OwnCertificate;
 use identity::peer::{MachineRole, Peer as CertificatePeer};
-use identity::trust::Trust;
+use identity::trust::{Trust, pins_of};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 
@@ -146,7 +146,8 @@ impl Node {
     /// Those that are kept, or new ones.
     async fn credentials(&self, scope: &Scope) -> Result<Credentials, BoxError> {
         let folder = &self.parts.data_dir;
-        if let Some(kept) = credentials::load(folder)? {
+        let kept = credentials::load(folder)?;
+        if let Some(kept) = kept.filter(|kept| self.is_of_this_cluster(kept)) {
             if kept.member.name != self.parts.name {
                 tracing::warn!(
                     kept = kept.member.name,
@@ -159,6 +160,30 @@ impl Node {
         let fresh = self.enrol(scope).await?;
         credentials::save(folder, &fresh)?;
         Ok(fresh)
+    }
+
+    /// Whether the hub that the configuration names has the authority that is trusted here.
+    fn is_of_this_cluster(&self, kept: &Credentials) -> bool {
+        let trust = &kept.member.trust;
+        let is = match &self.parts.enrolment {
+            Enrolment::Remote { join, .. } => {
+                pins_of(trust).is_ok_and(|pins| pins.iter().any(|pin| join.ca_pins.contains(pin)))
+            }
+            Enrolment::Local(identity) => {
+                identity.cluster() == trust.cluster
+                    && identity.trust().pins().is_ok_and(|current| {
+                        pins_of(trust)
+                            .is_ok_and(|pins| pins.iter().any(|pin| current.contains(pin)))
+                    })
+            }
+        };
+        if !is {
+            tracing::warn!(
+                cluster = trust.cluster,
+                "a member of another cluster; joining anew"
+            );
+        }
+        is
     }
 
     fn agent(
@@ -209,24 +234,25 @@ impl Node {
 
     async fn keep_renewed(&self, mut credentials: Credentials, trust: Trust, scope: Scope) {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(RENEW_INTERVAL) => {}
-                () = scope.stopping() => return,
-            }
             let now = hub::unix_milliseconds();
+            // At once when the machine was off for long: with a certificate that has ended there is
+            // no line.
             if self
                 .own
                 .renew_at(fastrand::f64())
-                .is_some_and(|at| at > now)
+                .is_none_or(|at| at <= now)
             {
-                continue;
-            }
-            match self.renew(&credentials, &trust, &scope).await {
-                Ok(member) => credentials.member = member,
-                Err(error) => {
-                    let error = base::client::chain(&*error);
-                    tracing::warn!(error, "the node's certificate could not be renewed yet");
+                match self.renew(&credentials, &trust, &scope).await {
+                    Ok(member) => credentials.member = member,
+                    Err(error) => {
+                        let error = base::client::chain(&*error);
+                        tracing::warn!(error, "the node's certificate could not be renewed yet");
+                    }
                 }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RENEW_INTERVAL) => {}
+                () = scope.stopping() => return,
             }
         }
     }
