@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use it::cluster;
+use it::gate::Gate;
 use it::need::need;
 use it::postgres::Database;
 use it::program::{Launch, Program};
@@ -23,6 +24,8 @@ const TOLD: Duration = Duration::from_secs(6);
 /// Two hubs with one state and one key.
 struct Pair {
     database: Database,
+    /// What stands between the hubs and the server.
+    gate: Gate,
     first: Program,
     second: Program,
 }
@@ -36,14 +39,19 @@ impl Pair {
     /// The same with this section `proxy` of the second one.
     async fn start_with(second: &Value) -> Option<Self> {
         let database = Database::create(&need("POSTGRES_URL")?).await;
-        let first = hub(&json!({"name": "first"}), &database.url).start().await;
-        let second = hub(second, &database.url);
+        let mut url = url::Url::parse(&database.url).unwrap();
+        let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+        let gate = Gate::start(address.parse().unwrap()).await;
+        url.set_port(Some(gate.address.port())).unwrap();
+        let first = hub(&json!({"name": "first"}), url.as_str()).start().await;
+        let second = hub(second, url.as_str());
         std::fs::create_dir(second.path("data")).unwrap();
         let key = "data/identity.key";
         std::fs::copy(first.path(key), second.path(key)).unwrap();
         let second = second.start().await;
         let pair = Self {
             database,
+            gate,
             first,
             second,
         };
@@ -163,6 +171,41 @@ async fn a_proxy_reaches_over_another_what_it_does_not_hold() {
     pair.database.remove().await;
 }
 
+/// While the database is away, lines go on and nobody is taken for gone; afterwards all is as before.
+#[tokio::test]
+async fn the_state_may_be_away_for_a_while() {
+    let Some(pair) = Pair::start().await else {
+        return;
+    };
+    let stub = Pages::start(&[("/metrics", &page(20))]).await;
+    let section = metrics("app", &stub.server.url("/metrics"));
+    let node = cluster::join(&pair.first, "web-1", section).await;
+    for hub in [&pair.first, &pair.second] {
+        has_line(hub, "web-1").await;
+        serves(hub, "app").await;
+    }
+    pair.gate.set_open(false);
+    let end = Instant::now() + Duration::from_secs(9);
+    while Instant::now() < end {
+        for hub in [&pair.first, &pair.second] {
+            assert_eq!(hub.scrape("app").await.status, 200);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    pair.gate.set_open(true);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    for hub in [&pair.first, &pair.second] {
+        listed(hub, &["first", "second"], FOUND).await;
+        let view = cluster::node_view(hub, "web-1").await.unwrap();
+        assert_eq!(view["elsewhere"].as_array().map(Vec::len), Some(1));
+        let log = cluster::log(hub);
+        assert!(!log.contains("gone without a word"), "{log}");
+        assert!(!log.contains("line to a node ended"), "{log}");
+    }
+    drop(node);
+    pair.database.remove().await;
+}
+
 /// A proxy that ends in order is out of the list at once.
 #[tokio::test]
 async fn a_proxy_that_leaves_says_so() {
@@ -197,4 +240,22 @@ async fn a_restart_forgets_no_target() {
     assert!(reply.text().contains("web-1"), "{}", reply.text());
     let view = cluster::node_view(&hub, "web-1").await.unwrap();
     assert_eq!(view["state"], "offline");
+    // Nor does a replacement, not even for a moment.
+    let old = hub.serving_pid().await;
+    hub.signal(Signal::HUP);
+    wait::until("the replacement serves alone", FOUND * 3, async || {
+        assert_eq!(hub.scrape("app").await.status, 503);
+        let is_new = hub.serving_pid().await != old;
+        (is_new && hub.generations().len() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(hub.scrape("app").await.status, 503);
+    // The old process has signed off itself only.
+    listed(&hub, &[&proxy_name(&hub).await], FOUND).await;
+}
+
+/// The name that the hub gave itself.
+async fn proxy_name(hub: &Program) -> String {
+    let reply = cluster::admin(hub, "GET", "/v1/proxies", "").await.json();
+    reply["proxies"][0]["name"].as_str().unwrap().to_owned()
 }

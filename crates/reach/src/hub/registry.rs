@@ -280,3 +280,6 @@ fn offer(row: &AnyRow) -> Result<(String, (String, String)), sqlx::Error> {
 fn pair(row: &AnyRow) -> Result<(String, String), sqlx::Error> {
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
+
+#[cfg(test)]
+mod tests;
