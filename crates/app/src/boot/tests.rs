@@ -27,6 +27,7 @@ const ROUTES: [RouteRow; 23] = [
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "GET", "/v1/nodes", "granted"],
+    ["main.listener", "GET", "/v1/proxies", "granted"],
     ["main.listener", "GET", "/v1/tokens", "granted"],
     ["main.listener", "POST", "/-/reload", "local"],
     ["main.listener", "POST", "/v1/join", "public"],

@@ -75,6 +75,7 @@ struct Book {
     nodes_read: Option<Instant>,
     announced: Option<(Vec<AnnouncedProxy>, Instant)>,
     has_failed: bool,
+    has_namesake: bool,
 }
 
 impl Hub {
@@ -144,6 +145,7 @@ impl Hub {
             book.beaten = None;
         }
         book.has_company = live.iter().any(|proxy| proxy.instance != own.instance);
+        book.warn_of_namesake(&own, &live);
         self.presence.set_proxies(&live);
         self.announce(book, &live).await?;
         self.tell_nodes(&own.instance).await?;
@@ -212,6 +214,21 @@ impl Hub {
 }
 
 impl Book {
+    /// A process with our name somewhere else is no replacement: nodes would see one of the two.
+    fn warn_of_namesake(&mut self, own: &ProxyView, live: &[ProxyView]) {
+        let is_namesake =
+            |proxy: &&ProxyView| proxy.uuid == own.uuid && proxy.addresses != own.addresses;
+        let namesake = live.iter().find(is_namesake);
+        if let Some(proxy) = namesake.filter(|_| !self.has_namesake) {
+            tracing::warn!(
+                name = own.name,
+                addresses = proxy.addresses.join(", "),
+                "another process has the name of this proxy; unless it is about to end, give each a `proxy.name` of its own"
+            );
+        }
+        self.has_namesake = namesake.is_some();
+    }
+
     /// Who lives, and who is gone.
     fn judge(
         &mut self,
