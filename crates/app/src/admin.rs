@@ -18,6 +18,7 @@ use identity::peer::MachineRole;
 use identity::tokens::NewToken;
 use identity::{Identity, IdentityError};
 use reach::hub::Hub;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -123,12 +124,8 @@ async fn add_token(
     public: &str,
     request: Request,
 ) -> Result<Response, Response> {
-    let address = request.extensions().get::<Peer>().map(Peer::ip);
-    let body = read_body(request.into_body(), BODY_BYTES_MAX).await;
-    let body = body.map_err(|class| error_response(class, "the request can't be read"))?;
-    let wanted: AddToken = serde_json::from_slice(&body)
-        .map_err(|error| error_response(Class::Invalid, error.to_string()))?;
-    let caller = Caller::user(LOCAL_ADMIN, address);
+    let caller = local_admin(&request);
+    let wanted: AddToken = read(request).await?;
     let token = NewToken {
         roles: wanted.roles,
         name: wanted.name,
@@ -148,7 +145,22 @@ async fn add_token(
     Ok(axum::Json(answer).into_response())
 }
 
-fn refuse(error: &IdentityError) -> Response {
+/// Who asks for a path of this machine's operators.
+pub(crate) fn local_admin(request: &Request) -> Caller {
+    Caller::user(
+        LOCAL_ADMIN,
+        request.extensions().get::<Peer>().map(Peer::ip),
+    )
+}
+
+/// What was sent with it.
+pub(crate) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
+    let body = read_body(request.into_body(), BODY_BYTES_MAX).await;
+    let body = body.map_err(|class| error_response(class, "the request can't be read"))?;
+    serde_json::from_slice(&body).map_err(|error| error_response(Class::Invalid, error.to_string()))
+}
+
+pub(crate) fn refuse(error: &IdentityError) -> Response {
     if error.class() == Class::Internal {
         tracing::error!(
             error = base::client::chain(error),

@@ -37,7 +37,7 @@ use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
-use crate::{commands, config, web};
+use crate::{commands, config, people, web};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +48,9 @@ pub(crate) const LISTENERS_FILE: &str = "listeners.json";
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 /// How much longer than a replacement itself we wait for it, so that it can say what is missing.
 const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
+
+/// The services of the listeners.
+pub(crate) static DOORS: [&str; 2] = ["main.listener", "gateway.listener"];
 
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
@@ -331,12 +334,15 @@ impl Parts<'_> {
         let access = admin::access(&self.config.data_dir, &random_token()?)?;
         let public = self.config.cluster.public_addr.clone();
         let public = public.unwrap_or_else(|| main.to_string());
-        let mut routes = admin::routes(&identity, &public, &access);
+        let mut routes =
+            admin::routes(&identity, &public, &access).merge(people::routes(&identity, &access));
         if has(Role::Proxy) {
             let opened = (state, identity.clone());
             let hub = cluster::open_hub(self.config, opened, main, &self.supervisor).await?;
+            let apps = cluster::open_apps(&public, &hub, &access, &self.supervisor);
             routes = routes
                 .merge(hub.routes())
+                .merge(apps.routes())
                 .merge(admin::node_routes(&hub, &access));
             self.protocols = hub.protocols()?;
             if self.tls.is_none() {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use base::process::exit_code;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::cluster;
+use crate::commands::{cluster, forward, people};
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -30,7 +30,7 @@ enum Command {
     },
     /// Show how a running landline is
     Status(Question),
-    /// Let machines join
+    /// Let machines join, and scripts ask
     Tokens {
         #[command(subcommand)]
         command: TokensCommand,
@@ -49,6 +49,18 @@ enum Command {
     Apps {
         #[command(subcommand)]
         command: ListCommand,
+    },
+    /// Reach an application behind a node from a port of this machine
+    Forward(ForwardArguments),
+    /// The people who may use this hub
+    Users {
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
+    /// What people may do
+    Roles {
+        #[command(subcommand)]
+        command: RolesCommand,
     },
     /// Print the audit log of the cluster
     Audit(AuditArguments),
@@ -84,6 +96,64 @@ enum TokensCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum UsersCommand {
+    /// Add a user
+    Add(AddUserArguments),
+    /// List them
+    Ls(Question),
+}
+
+#[derive(Debug, Subcommand)]
+enum RolesCommand {
+    /// Add a role, or change it
+    Add(AddRoleArguments),
+    /// List them
+    Ls(Question),
+}
+
+/// Who is to be let in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddUserArguments {
+    /// Their name
+    pub(crate) name: String,
+    /// What they may do: `admin`, `operator`, `viewer`, or a role that `landline roles add` made
+    #[arg(long, required = true)]
+    pub(crate) role: Vec<String>,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+/// What a role is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddRoleArguments {
+    /// A JSON file with `name`, `allow` and `deny`
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+/// From where to where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ForwardArguments {
+    /// The application: `db`, or `db@web-1` for that of one node
+    pub(crate) app: String,
+    /// Where connections come in, such as 127.0.0.1:5432
+    pub(crate) address: String,
+    /// The hub, `host:port` [default: the landline that runs on this machine]
+    #[arg(long)]
+    pub(crate) proxy: Option<String>,
+    /// The pin of the hub's authority; without it the system must trust the hub's certificate
+    #[arg(long, requires = "proxy")]
+    pub(crate) ca_pin: Option<String>,
+    /// The file of an API token [default: the variable LANDLINE_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The configuration file [default: landline.yaml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 enum ListCommand {
     /// List them
     Ls(Question),
@@ -92,9 +162,15 @@ enum ListCommand {
 /// What a new token allows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddTokenArguments {
-    /// As what the machine joins
-    #[arg(long, required = true, value_parser = ["node"])]
+    /// As what the machine joins; `api` for a token that scripts of a user send
+    #[arg(long, required = true, value_parser = ["node", "api"])]
     pub(crate) role: Vec<String>,
+    /// Whose token it is; with `--role api` only
+    #[arg(long, required_if_eq("role", "api"))]
+    pub(crate) user: Option<String>,
+    /// What it is limited to, such as `apps:use`; with `--role api` only [default: *:*]
+    #[arg(long)]
+    pub(crate) scope: Vec<String>,
     /// How long it can be used
     #[arg(long, default_value = "1h")]
     pub(crate) ttl: String,
@@ -194,6 +270,15 @@ pub(crate) fn run() -> ExitCode {
         Command::Apps {
             command: ListCommand::Ls(question),
         } => cluster::list_apps(&question, &environment),
+        Command::Forward(arguments) => forward::forward(&arguments, &environment),
+        Command::Users { command } => match command {
+            UsersCommand::Add(arguments) => people::add_user(&arguments, &environment),
+            UsersCommand::Ls(question) => people::list_users(&question, &environment),
+        },
+        Command::Roles { command } => match command {
+            RolesCommand::Add(arguments) => people::add_role(&arguments, &environment),
+            RolesCommand::Ls(question) => people::list_roles(&question, &environment),
+        },
         Command::Audit(arguments) => cluster::audit(&arguments, &environment),
         Command::Reload(file) => commands::reload(&file, &environment),
         Command::Version { json } => commands::version(json),

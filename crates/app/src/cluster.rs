@@ -1,11 +1,12 @@
 //! Builds the roles of the cluster: the hub (`auth` and `proxy`) and the node, and ties the nodes'
 //! metrics to the gateway.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::health::Health;
+use base::http::Access;
 use base::supervise::{BoxError, Criticality, Service, Supervisor};
 use base::telemetry::Metrics;
 use base::tls::ClientTls;
@@ -15,7 +16,7 @@ use observe::gateway::config::{
 };
 use observe::gateway::{Gateway, GatewayParts};
 use reach::OfferedMetrics;
-use reach::hub::{Hub, HubSettings, METRICS_HOST, Nodes};
+use reach::hub::{Apps, AppsSettings, Hub, HubSettings, METRICS_HOST, Nodes};
 use reach::line::Egress;
 use reach::node::{Enrolment, Node, NodeMetrics, NodeParts};
 use state::{Location, State};
@@ -58,6 +59,9 @@ pub(crate) async fn open_hub(
     let host = public.as_deref().and_then(|public| public.rsplit_once(':'));
     let mut web_names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     web_names.extend(host.map(|(host, _)| host.to_owned()));
+    // Applications have hosts of their own below these.
+    let below = app_hosts(public.as_deref());
+    web_names.extend(below.iter().map(|host| format!("*.{host}")));
     let own = config.cluster.proxy.clone();
     let addresses = if own.addresses.is_empty() {
         vec![public.unwrap_or_else(|| reachable(main).to_string())]
@@ -67,6 +71,7 @@ pub(crate) async fn open_hub(
     let settings = HubSettings {
         name: own.name.unwrap_or_else(|| format!("proxy-{}", host_name())),
         web_names,
+        doors: &crate::boot::DOORS,
         addresses,
     };
     let hub = Hub::open(identity, state, settings).await?;
@@ -74,6 +79,34 @@ pub(crate) async fn open_hub(
         supervisor.register(service);
     }
     Ok(hub)
+}
+
+/// The door to applications of nodes.
+pub(crate) fn open_apps(
+    public: &str,
+    hub: &Hub,
+    access: &Arc<Access>,
+    supervisor: &Supervisor,
+) -> Arc<Apps> {
+    let access = Arc::clone(access);
+    let settings = AppsSettings {
+        hosts: app_hosts(Some(public)),
+        issuer: format!("https://{public}"),
+        is_local_admin: Arc::new(move |token: &str| access.accepts(token)),
+    };
+    let apps = Apps::new(hub, settings, supervisor);
+    supervisor.register(apps.service());
+    apps
+}
+
+/// The hosts below which applications have hosts of their own. An address has none below it; every
+/// machine knows what is below `localhost` as itself (RFC 6761, 6.3).
+fn app_hosts(public: Option<&str>) -> Vec<String> {
+    let host = public.and_then(|public| Some(public.rsplit_once(':')?.0));
+    let host = host.filter(|host| !host.starts_with('[') && host.parse::<IpAddr>().is_err());
+    let host = host.filter(|host| *host != "localhost");
+    let own = host.map(str::to_ascii_lowercase);
+    own.into_iter().chain(["localhost".to_owned()]).collect()
 }
 
 /// What a node is built with.
@@ -97,14 +130,7 @@ pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
         ..
     } = build;
     let cluster = &config.cluster;
-    let variable = |name: &str| {
-        let variables = &environment.variables;
-        let value = variables
-            .get(&name.to_lowercase())
-            .or_else(|| variables.get(name));
-        value.map(String::as_str).unwrap_or_default()
-    };
-    let egress = Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?;
+    let egress = egress(environment)?;
     let metrics = node_metrics(build)?;
     let (enrolment, proxies) = match (&cluster.join, &build.local) {
         (Some(join), _) => {
@@ -133,6 +159,18 @@ pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
     });
     supervisor.register(node.service());
     Ok(())
+}
+
+/// The way out of this network.
+pub(crate) fn egress(environment: &Environment) -> Result<Egress, BoxError> {
+    let variable = |name: &str| {
+        let variables = &environment.variables;
+        let value = variables
+            .get(&name.to_lowercase())
+            .or_else(|| variables.get(name));
+        value.map(String::as_str).unwrap_or_default()
+    };
+    Ok(Egress::new(variable("HTTPS_PROXY"), variable("NO_PROXY"))?)
 }
 
 /// The node's own pages of metrics: an engine like the gateway's, which serves lines only.
@@ -233,7 +271,7 @@ fn is_for_nodes_to_say(label: &str) -> bool {
 }
 
 /// An address that this machine itself can dial.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         return SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
     }

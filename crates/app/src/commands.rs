@@ -6,6 +6,8 @@
 )]
 
 pub(crate) mod cluster;
+pub(crate) mod forward;
+pub(crate) mod people;
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -83,6 +83,9 @@ pub enum IdentityError {
         /// The one in the configuration.
         expected: String,
     },
+    /// No key, or no signature, for what apps are told.
+    #[error("an assertion could not be signed")]
+    Assertion,
     /// A row of the database can't be understood.
     #[error("the stored {0} cannot be read: restore it from a backup")]
     Stored(&'static str),
@@ -177,7 +180,7 @@ impl IdentityError {
             Self::NotFound { .. } => Class::NotFound,
             Self::Exists { .. } | Self::NotReady(_) | Self::Phase(_) => Class::Conflict,
             Self::Seal(_) | Self::Trust(_) | Self::Random(_) => Class::Internal,
-            Self::Cluster { .. } | Self::Stored(_) => Class::Internal,
+            Self::Cluster { .. } | Self::Stored(_) | Self::Assertion => Class::Internal,
         }
     }
 }

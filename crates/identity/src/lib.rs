@@ -7,6 +7,7 @@
 //! change.
 
 pub mod api_tokens;
+pub mod assertions;
 pub mod audit;
 pub mod authorities;
 pub mod authority;
@@ -77,6 +78,7 @@ struct Inner {
     refusals: Mutex<Budget>,
     unknown_names: Mutex<UnknownNames>,
     keys: Mutex<Keys>,
+    assertions: Mutex<Option<Arc<assertions::Signer>>>,
     clock: Clock,
 }
 
@@ -137,6 +139,11 @@ impl Identity {
     /// Tokens of scripts.
     pub fn api_tokens(&self) -> api_tokens::ApiTokens<'_> {
         api_tokens::ApiTokens { identity: self }
+    }
+
+    /// What apps are told of who uses them.
+    pub fn assertions(&self) -> assertions::Assertions<'_> {
+        assertions::Assertions { identity: self }
     }
 
     /// Roles.

@@ -4,7 +4,9 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS];
+
+const FIRST: Migration = Migration {
     owner: "identity",
     version: 1,
     name: "first tables",
@@ -142,4 +144,18 @@ CREATE TABLE audit_counter (
 );
 INSERT INTO audit_counter (id, seq) VALUES (1, 0);
 ",
-}];
+};
+
+const ASSERTION_KEYS: Migration = Migration {
+    owner: "identity",
+    version: 2,
+    name: "keys of assertions",
+    sql: "
+CREATE TABLE assertion_keys (
+    id TEXT PRIMARY KEY,
+    public TEXT NOT NULL,
+    sealed_key TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+",
+};

@@ -63,6 +63,7 @@ impl Identity {
             refusals: Mutex::default(),
             unknown_names: Mutex::default(),
             keys: Mutex::new(Keys::default()),
+            assertions: Mutex::default(),
             clock,
         };
         let identity = Self {

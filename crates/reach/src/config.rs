@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use base::config::Field;
 use base::secret::SecretSource;
+use base::tls::ClientTls;
 use serde::Serialize;
 use url::Url;
 
@@ -55,6 +56,27 @@ pub struct AppConfig {
     /// Where the node finds it.
     #[serde(flatten)]
     pub at: AppAddress,
+    /// Begins each connection with the address of its client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How the application is recognised when it speaks HTTPS.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls: ClientTls,
+}
+
+/// The form in which a connection tells whose it is
+/// (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// One line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+fn is_default(tls: &ClientTls) -> bool {
+    *tls == ClientTls::default()
 }
 
 /// Where an application is, as the node sees it.
@@ -175,8 +197,25 @@ fn read_apps(field: &Field<'_>) -> Option<Vec<AppConfig>> {
 fn read_app(field: &Field<'_>) -> Option<AppConfig> {
     let mut section = field.section()?;
     let name = section.required("name").and_then(|field| read_name(&field));
-    let url = section.optional("url").and_then(|field| field.url());
+    let url = section
+        .optional("url")
+        .and_then(|field| read_app_url(&field));
     let tcp = section.optional("tcp").and_then(|field| read_host(&field));
+    let proxy_protocol = section.optional("proxy_protocol").and_then(|field| {
+        let versions = [("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+        let version = field.choice(&versions)?;
+        if url.is_some() {
+            let help = "an application with `url` gets the client's address in `X-Forwarded-For`";
+            field.error("`proxy_protocol` goes with `tcp`", Some(help));
+        }
+        Some(version)
+    });
+    let tls = section.optional("tls").and_then(|field| {
+        if url.as_ref().is_none_or(|url| url.scheme() != "https") {
+            field.error("`tls` goes with a `url` that begins with https", None);
+        }
+        ClientTls::read(&field)
+    });
     section.finish();
     let at = match (url, tcp) {
         (Some(url), None) => AppAddress::Url(url),
@@ -189,7 +228,25 @@ fn read_app(field: &Field<'_>) -> Option<AppConfig> {
             return None;
         }
     };
-    Some(AppConfig { name: name?, at })
+    Some(AppConfig {
+        name: name?,
+        at,
+        proxy_protocol,
+        tls: tls.unwrap_or_default(),
+    })
+}
+
+/// The URL of a whole server: paths pass through as they are.
+fn read_app_url(field: &Field<'_>) -> Option<Url> {
+    let url = field.url()?;
+    if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
+        let help = "for instance http://127.0.0.1:8080";
+        field.error(
+            "scheme, host and port are expected here, and nothing more",
+            Some(help),
+        );
+    }
+    Some(url)
 }
 
 /// A name that can be a label of a DNS name.
@@ -228,4 +285,60 @@ fn read_host(field: &Field<'_>) -> Option<String> {
 fn is_pin(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base::config::{Context, Document};
+
+    use super::*;
+
+    fn check(app: &str, expected: &str) {
+        let document = Document::parse(&format!("apps: [{app}]")).unwrap();
+        let context = Context::new(std::path::Path::new("."), BTreeMap::new());
+        NodeConfig::read(&Field::root(&document.root, &context), &[]);
+        let problems = context.take_problems();
+        let texts: Vec<&str> = problems.iter().map(|one| one.message.as_str()).collect();
+        match expected {
+            "" => assert!(texts.is_empty(), "{app}: {texts:?}"),
+            words => assert!(
+                texts.iter().any(|text| text.contains(words)),
+                "{app}: {texts:?}"
+            ),
+        }
+    }
+
+    #[test]
+    fn an_application_is_a_whole_server() {
+        check("{name: api, url: \"http://127.0.0.1:8080\"}", "");
+        check(
+            "{name: api, url: \"https://[::1]:8443\", tls: {insecure: true}}",
+            "",
+        );
+        check(
+            "{name: db, tcp: \"127.0.0.1:5432\", proxy_protocol: v2}",
+            "",
+        );
+        check(
+            "{name: db, tcp: \"127.0.0.1:5432\", proxy_protocol: v3}",
+            "v3",
+        );
+        check(
+            "{name: api, url: \"http://127.0.0.1/base\"}",
+            "nothing more",
+        );
+        check(
+            "{name: api, url: \"http://127.0.0.1\", proxy_protocol: v1}",
+            "goes with `tcp`",
+        );
+        check(
+            "{name: api, url: \"http://127.0.0.1\", tls: {insecure: true}}",
+            "https",
+        );
+        check("{name: db, tcp: \"127.0.0.1\"}", "host:port");
+        check("{name: db.x, tcp: \"127.0.0.1:1\"}", "small letters");
+        check("{name: db}", "either");
+    }
 }

@@ -5,6 +5,7 @@
 pub mod agent;
 mod announcing;
 pub mod config;
+pub mod forward;
 pub mod hub;
 pub mod line;
 mod membership;

@@ -39,6 +39,12 @@ pub struct OfferedApp {
     /// It speaks HTTP; otherwise anything.
     #[serde(default)]
     pub is_http: bool,
+    /// What it is called in the header `Host`, as the node reaches it; only with HTTP.
+    #[serde(default)]
+    pub host: String,
+    /// The node speaks HTTPS with it.
+    #[serde(default)]
+    pub is_tls: bool,
 }
 
 /// A page of metrics.

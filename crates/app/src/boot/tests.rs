@@ -7,8 +7,8 @@ use super::*;
 
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
-/// whom the configuration lets in.
-const ROUTES: [RouteRow; 23] = [
+/// whom the configuration lets in, `own` wants an API token of a user whose roles allow it.
+const ROUTES: [RouteRow; 34] = [
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -17,22 +17,32 @@ const ROUTES: [RouteRow; 23] = [
     ["gateway.listener", "GET", "/readyz", "public"],
     ["gateway.listener", "GET", "/v1/gateway/sd", "granted"],
     ["gateway.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["main.listener", "ANY", "/apps/{*path}", "own"],
+    ["main.listener", "GET", "/.well-known/jwks.json", "public"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
     ["main.listener", "GET", "/healthz", "public"],
     ["main.listener", "GET", "/metrics", "granted"],
     ["main.listener", "GET", "/metrics/{name}", "granted"],
     ["main.listener", "GET", "/readyz", "public"],
+    ["main.listener", "GET", "/v1/api-tokens", "granted"],
     ["main.listener", "GET", "/v1/audit", "granted"],
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "GET", "/v1/nodes", "granted"],
     ["main.listener", "GET", "/v1/proxies", "granted"],
+    ["main.listener", "GET", "/v1/roles", "granted"],
     ["main.listener", "GET", "/v1/tokens", "granted"],
+    ["main.listener", "GET", "/v1/users", "granted"],
+    ["main.listener", "HOST", "<app>.<public_addr>", "own"],
     ["main.listener", "POST", "/-/reload", "local"],
+    ["main.listener", "POST", "/v1/api-tokens", "granted"],
+    ["main.listener", "POST", "/v1/apps/{app}/connect", "own"],
     ["main.listener", "POST", "/v1/join", "public"],
     ["main.listener", "POST", "/v1/renew", "public"],
+    ["main.listener", "POST", "/v1/roles", "granted"],
     ["main.listener", "POST", "/v1/tokens", "granted"],
+    ["main.listener", "POST", "/v1/users", "granted"],
 ];
 
 fn environment(folder: &Path) -> Environment {

@@ -8,13 +8,19 @@ use base::config::format_duration;
 use base::files;
 use serde_json::{Value, json};
 
-use super::{NO, Question, ask_with, plain, with_running};
+use super::{NO, Question, ask_with, people, plain, with_running};
 use crate::admin::ADMIN_TOKEN_FILE;
 use crate::cli::{AddTokenArguments, AuditArguments};
 use crate::environment::Environment;
 
 /// `landline tokens add`
 pub(crate) fn add_token(arguments: &AddTokenArguments, environment: &Environment) -> ExitCode {
+    if arguments.role.iter().any(|role| role == "api") {
+        return people::add_token(arguments, environment);
+    }
+    if arguments.user.is_some() || !arguments.scope.is_empty() {
+        return fail("--user and --scope go with --role api");
+    }
     let labels: Result<Vec<_>, String> = arguments
         .label
         .iter()
@@ -178,7 +184,7 @@ fn audit_line(event: &Value) -> String {
     )
 }
 
-fn list(
+pub(super) fn list(
     question: &Question,
     environment: &Environment,
     path: &str,
@@ -201,7 +207,7 @@ fn list(
 }
 
 /// One request to the process of this machine.
-fn call(
+pub(super) fn call(
     question: &Question,
     environment: &Environment,
     method: &str,
@@ -266,7 +272,7 @@ fn print_token(arguments: &AddTokenArguments, issued: &Value, life: Duration) ->
     ExitCode::SUCCESS
 }
 
-fn print_json(value: &Value) -> ExitCode {
+pub(super) fn print_json(value: &Value) -> ExitCode {
     println!("{value:#}");
     ExitCode::SUCCESS
 }
@@ -316,7 +322,7 @@ fn time_text(milliseconds: i64) -> String {
         .unwrap_or_else(|| milliseconds.to_string())
 }
 
-fn fail(error: &str) -> ExitCode {
+pub(super) fn fail(error: &str) -> ExitCode {
     eprintln!("landline: {error}");
     ExitCode::from(NO)
 }

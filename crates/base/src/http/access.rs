@@ -96,6 +96,11 @@ impl Access {
         }
     }
 
+    /// Whether this is one of the tokens.
+    pub fn accepts(&self, token: &str) -> bool {
+        self.knows(token, clock::now())
+    }
+
     pub(super) fn permits(&self, peer: &Peer, headers: &HeaderMap, now: Instant) -> bool {
         let ip = peer.ip();
         (peer.is_loopback() && !self.loopback_needs_token)
@@ -159,6 +164,8 @@ pub enum Policy {
     Public,
     /// Loopback only: changes the process.
     Local,
+    /// Whoever proves to the handler itself who they are and that they may.
+    Own,
     /// Loopback, or whom the access of this family lets in.
     Granted(Arc<Access>),
 }
@@ -169,6 +176,7 @@ impl Policy {
         match self {
             Self::Public => "public",
             Self::Local => "local",
+            Self::Own => "own",
             Self::Granted(_) => "granted",
         }
     }
@@ -176,7 +184,7 @@ impl Policy {
     /// Whether this request may pass.
     pub fn permits(&self, peer: &Peer, headers: &HeaderMap) -> bool {
         match self {
-            Self::Public => true,
+            Self::Public | Self::Own => true,
             Self::Local => peer.is_loopback(),
             Self::Granted(access) => access.permits(peer, headers, clock::now()),
         }

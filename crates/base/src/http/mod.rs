@@ -9,7 +9,7 @@ mod serve;
 mod tests;
 
 pub use access::{Access, Peer, Policy, TOKEN_CHECK_INTERVAL};
-pub use routes::{Route, Routes};
+pub use routes::{Route, Routes, host_of};
 pub use serve::{Protocol, Server, ServerLimits, Serving, TlsStream, serve_connection};
 
 use axum::Json;

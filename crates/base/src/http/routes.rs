@@ -1,6 +1,7 @@
 //! Routes that can't exist without a policy: the table is the only way to a router, and a test can
 //! walk it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,8 +9,10 @@ use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
-use http::header::WWW_AUTHENTICATE;
+use axum::routing::{MethodRouter, any, get, post};
+use http::HeaderMap;
+use http::header::{HOST, WWW_AUTHENTICATE};
+use tower::ServiceExt;
 
 use super::{Peer, Policy, error_response};
 use crate::error::Class;
@@ -17,7 +20,7 @@ use crate::error::Class;
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// `GET` or `POST`.
+    /// `GET` or `POST`; `ANY` for all methods; `HOST` for all paths of hosts that are taken.
     pub method: &'static str,
     /// Path as axum writes it, such as `/metrics/{name}`.
     pub path: &'static str,
@@ -30,6 +33,22 @@ pub struct Route {
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     routes: Vec<Route>,
+    hosts: Vec<Arc<HostRoute>>,
+}
+
+/// Says whether a host, without its port, is taken.
+type TakesHost = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Whatever is asked of some hosts.
+struct HostRoute {
+    takes: TakesHost,
+    handler: MethodRouter,
+}
+
+impl fmt::Debug for HostRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostRoute").finish_non_exhaustive()
+    }
 }
 
 impl Routes {
@@ -53,6 +72,44 @@ impl Routes {
         self.add("POST", path, policy, post(handler))
     }
 
+    /// Adds a route for every method.
+    #[must_use]
+    pub fn any<H, T>(self, path: &'static str, policy: Policy, handler: H) -> Self
+    where
+        H: Handler<T, ()>,
+        T: 'static,
+    {
+        self.add("ANY", path, policy, any(handler))
+    }
+
+    /// Gives everything that is asked of the hosts which `takes` names to `handler`, before any path
+    /// is looked at. `shown` stands for them in the table.
+    #[must_use]
+    pub fn host<H, T>(
+        mut self,
+        shown: &'static str,
+        policy: Policy,
+        takes: impl Fn(&str) -> bool + Send + Sync + 'static,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, ()>,
+        T: 'static,
+    {
+        let handler = any(handler).layer(from_fn_with_state(Arc::new(policy.clone()), enforce));
+        self.hosts.push(Arc::new(HostRoute {
+            takes: Box::new(takes),
+            handler: handler.clone(),
+        }));
+        self.routes.push(Route {
+            method: "HOST",
+            path: shown,
+            policy,
+            handler,
+        });
+        self
+    }
+
     fn add(
         mut self,
         method: &'static str,
@@ -74,6 +131,7 @@ impl Routes {
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.routes.extend(other.routes);
+        self.hosts.extend(other.hosts);
         self
     }
 
@@ -85,11 +143,46 @@ impl Routes {
     /// The router, with a 404 that names no internals.
     pub fn into_router(self) -> Router {
         let mut router = Router::new();
-        for route in self.routes {
+        for route in self
+            .routes
+            .into_iter()
+            .filter(|route| route.method != "HOST")
+        {
             router = router.route(route.path, route.handler);
         }
-        router
-            .fallback(|| async { error_response(Class::NotFound, "there is nothing at this path") })
+        let router = router.fallback(|| async {
+            error_response(Class::NotFound, "there is nothing at this path")
+        });
+        if self.hosts.is_empty() {
+            return router;
+        }
+        let hosts: Arc<[Arc<HostRoute>]> = self.hosts.into();
+        router.layer(from_fn_with_state(hosts, divert))
+    }
+}
+
+/// The host that a request is for, without its port.
+pub fn host_of(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let without_port = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    Some(without_port.map_or(host, |(host, _)| host))
+}
+
+async fn divert(
+    State(hosts): State<Arc<[Arc<HostRoute>]>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = host_of(request.headers());
+    let taken = host.and_then(|host| hosts.iter().find(|route| (route.takes)(host)));
+    match taken {
+        Some(route) => match route.handler.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => next.run(request).await,
     }
 }
 
@@ -100,7 +193,7 @@ async fn enforce(State(policy): State<Arc<Policy>>, request: Request, next: Next
     }
     let message = match &*policy {
         Policy::Local => "this path answers only on this machine",
-        Policy::Public | Policy::Granted(_) => {
+        Policy::Public | Policy::Own | Policy::Granted(_) => {
             "a bearer token is needed here, or an address that the configuration lets in: \
              see `access` in the configuration"
         }

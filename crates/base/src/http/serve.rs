@@ -24,6 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -49,6 +50,11 @@ const HEAD_BYTES_MAX: usize = 128 << 10;
 const HEADERS_MAX: usize = 100;
 /// The pause after a failed accept (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When the kernel asks a silent client whether it is there, how often, and when it gives up: after
+/// two minutes in all.
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
 /// The first byte of a TLS handshake record (RFC 8446 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -187,8 +193,8 @@ where
 }
 
 async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "set nodelay");
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%error, "socket options");
     }
     let plain = Peer {
         address,
@@ -216,6 +222,17 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
         Ok(Err(error)) => tracing::debug!(%error, peer = %address, "tls handshake failed"),
         Err(_) => tracing::debug!(peer = %address, "tls handshake timed out"),
     }
+}
+
+/// Small writes go out at once; a client that vanished is noticed even when nothing is sent, because a
+/// connection that changed its protocol may be silent for hours.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// The handshake that fits what the client names in its hello, and the protocol if it is not HTTP.
@@ -252,7 +269,8 @@ where
             } else {
                 answer(router, request, peer).await
             };
-            if scope.is_stopping() {
+            // A connection that changes its protocol has no next request to send elsewhere.
+            if scope.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -265,7 +283,8 @@ where
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),

@@ -1,7 +1,11 @@
 //! API tokens, roles, and certificates of people.
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base::secret::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::api_tokens::NewApiToken;
+use identity::assertions::Claims;
 use identity::certificates::UserRequest;
 use identity::locks::LockTarget;
 use identity::names::Labels;
@@ -18,6 +22,7 @@ crate::on_both! {
     roles_act_at_once_and_go_only_when_nobody_has_them,
     a_user_who_signed_in_gets_certificates,
     hosts_get_certificates_for_their_own_names,
+    all_processes_sign_assertions_with_one_key,
 }
 
 fn api_token(user: &str, scopes: &[&str]) -> NewApiToken {
@@ -214,6 +219,42 @@ async fn hosts_get_certificates_for_their_own_names(site: &Site) {
     "web-2".clone_into(&mut other.name);
     let refused = certificates.sign_host(&other, &caller, &key).await;
     assert_eq!(refusal(refused), Refusal::NotMember);
+}
+
+async fn all_processes_sign_assertions_with_one_key(site: &Site) {
+    let (first, second) = (site.open().await, site.open().await);
+    let claims = Claims {
+        issuer: "https://hub.example.net".to_owned(),
+        subject: "anna".to_owned(),
+        audience: "api@web-1".to_owned(),
+        roles: vec!["operator".to_owned()],
+        issued_at: 1_000,
+        expires_at: 1_300,
+    };
+    let (one, other) = (first.identity.assertions(), second.identity.assertions());
+    let (one, other) = tokio::join!(one.sign(&claims), other.sign(&claims));
+    let keys = second.identity.assertions().keys().await.unwrap();
+    let keys = keys["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let coordinate = |name: &str| decode(keys[0][name].as_str().unwrap());
+    let point = [vec![4], coordinate("x"), coordinate("y")].concat();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+    for signed in [one.unwrap(), other.unwrap()] {
+        let (text, signature) = signed.rsplit_once('.').unwrap();
+        key.verify(text.as_bytes(), &decode(signature)).unwrap();
+        let (head, body) = text.split_once('.').unwrap();
+        let head: serde_json::Value = serde_json::from_slice(&decode(head)).unwrap();
+        assert_eq!(
+            (&head["alg"], &head["kid"]),
+            (&"ES256".into(), &keys[0]["kid"])
+        );
+        let body: serde_json::Value = serde_json::from_slice(&decode(body)).unwrap();
+        assert_eq!(
+            (&body["sub"], &body["exp"]),
+            (&"anna".into(), &1_300.into())
+        );
+    }
 }
 
 /// A key pair of an SSH user or host.

@@ -1,6 +1,7 @@
 //! Stubs of the systems that the gateway logs in to. Each is a real server on a free loopback
 //! port, records what it was asked, and can be told to misbehave.
 
+pub mod apps;
 pub mod digest;
 pub mod form;
 pub mod hmac;

@@ -23,5 +23,6 @@ mod node;
 mod process;
 mod process_replacement;
 mod proxy;
+mod proxy_apps;
 mod proxy_several;
 mod stubs;

@@ -1,9 +1,10 @@
 //! The door for lines on the main port: their handshakes, and holding each line until it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
-use base::supervise::{BoxError, Scope};
+use base::supervise::{BoxError, ExitKind, Scope};
 use identity::peer::MachineRole;
 use identity::trust::{ClientCertificates, Trust};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -110,11 +111,32 @@ impl Hub {
                 has_successor: true,
                 spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
             };
+            let (doors, own) = (self.settings.doors, scope.clone());
             scope.spawn("drain of a line", async move {
+                line.advise(notice.clone()).await;
+                tokio::select! {
+                    () = closed(doors, &own) => {}
+                    () = own.closing() => {}
+                    _ = line.closed() => {}
+                }
                 line.drain(notice, DRAIN_LIMIT).await;
             });
         }
         Ok(())
+    }
+}
+
+/// Waits until nobody can ask for anything new any more: who has a kept connection to this process
+/// is answered by it once more, and needs the line for that.
+async fn closed(doors: &[&str], scope: &Scope) {
+    // Services end in one place for all; which are left is looked at instead of being told.
+    const LOOK_EVERY: Duration = Duration::from_millis(200);
+    let is_open = || {
+        let services = scope.supervisor().services();
+        services.iter().any(|name| doors.contains(&name.as_str()))
+    };
+    while scope.supervisor().exit_kind() == ExitKind::Graceful && is_open() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hub's side of lines: a certificate of its own, the door, and which nodes are there. The role
 //! `proxy` is this.
 
+mod apps;
 mod attempts;
 mod door;
 mod members;
@@ -23,7 +24,8 @@ use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 use state::State;
 
-pub use nodes::{METRICS_HOST, NodeView, Nodes, Ways};
+pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
+pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError, Ways};
 pub use registry::ProxyView;
 
 use peers::Peers;
@@ -53,6 +55,9 @@ pub struct HubSettings {
     pub web_names: Vec<String>,
     /// Where agents can dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// The services through whose connections somebody may still ask for nodes while this process
+    /// drains.
+    pub doors: &'static [&'static str],
 }
 
 /// The hub.

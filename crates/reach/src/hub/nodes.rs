@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use base::client::{Dial, Dialing};
 use base::duplex::BoxDuplex;
+use base::error::Class;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::peers::Peers;
-use crate::line::{Lane, Line, LineStream, OpenRequest, Target, TargetKind};
-use crate::offers::{OfferedMetrics, Offers};
+use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest, Target, TargetKind};
+use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
 pub const METRICS_HOST: &str = "metrics.node";
@@ -37,6 +38,8 @@ struct Table {
     /// Which node a page of metrics belongs to: a name can't be taken from a node by another one that
     /// offers it, too.
     owners: BTreeMap<String, String>,
+    /// The same for applications that are asked for without a node.
+    app_owners: BTreeMap<String, String>,
     /// The other proxies that have lines to a node.
     holders: BTreeMap<String, Vec<Holder>>,
     /// The offers in the state as they were read last, so that equal ones are not parsed again.
@@ -114,6 +117,27 @@ pub struct NodeView {
     pub last_error: Option<String>,
     /// What it offers.
     pub offers: Offers,
+}
+
+/// An application that a node offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundApp {
+    /// What the node says of it.
+    pub offered: OfferedApp,
+    /// The name of the node.
+    pub node: String,
+    /// Its identifier.
+    pub node_id: String,
+}
+
+/// Why there is no connection to something that a node offers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct ReachError {
+    /// Who is to blame.
+    pub class: Class,
+    /// What is wrong, and what to check.
+    pub text: String,
 }
 
 impl Default for Nodes {
@@ -232,7 +256,11 @@ impl Nodes {
                 offers: Offers::default(),
             });
             absent.id.clone_from(id);
-            absent.offers = offers;
+            absent.offers = offers.clone();
+            for app in offers.apps {
+                let owner = table.app_owners.entry(app.name);
+                owner.or_insert_with(|| node.clone());
+            }
         }
         table.texts = known.offers;
         drop(table);
@@ -294,6 +322,65 @@ impl Nodes {
         stream.map_err(|error| crate::line::chain(&error))
     }
 
+    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
+    /// offers is not.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn reach(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        lane: Lane,
+    ) -> Result<LineStream, ReachError> {
+        let line = self.line(node).map_err(|text| ReachError {
+            class: Class::Unavailable,
+            text,
+        })?;
+        let stream = line.open(request, lane, OPEN_LIMIT).await;
+        stream.map_err(|error| ReachError {
+            class: match &error {
+                OpenError::Refused { .. } | OpenError::Request(_) => Class::BadPeer,
+                OpenError::TooMany { .. } => Class::Unavailable,
+                other => other.class(),
+            },
+            text: crate::line::chain(&error),
+        })
+    }
+
+    /// Has the lines of a node prove that they live, because an answer is late.
+    pub fn check(&self, node: &str) {
+        let table = self.table();
+        for held in table.present.get(node).into_iter().flatten() {
+            held.line.check();
+        }
+    }
+
+    /// The name of the node with that identifier, while it has a line.
+    pub fn name_of(&self, id: &str) -> Option<String> {
+        let table = self.table();
+        let is_it = |held: &Vec<Held>| held.iter().any(|held| held.line.peer().id == id);
+        let mut names = table.present.iter();
+        names
+            .find(|(_, held)| is_it(held))
+            .map(|(name, _)| name.clone())
+    }
+
+    /// The application of that name: on that node, or on the one that offered it first. One whose
+    /// node is away is found as well; it can't be reached then.
+    pub fn find_app(&self, app: &str, node: Option<&str>) -> Option<FoundApp> {
+        let table = self.table();
+        let owner = || table.app_owners.get(app).map(String::as_str);
+        match node.or_else(owner) {
+            Some(node) => table.app_of(node, app),
+            // Its owner came back without it.
+            None => {
+                let mut names = table.present.keys();
+                names.find_map(|name| table.app_of(name, app))
+            }
+        }
+    }
+
     /// Takes in a line; without `offers` the node offers what it did before.
     pub(super) fn add(&self, line: Line, offers: Option<Offers>) {
         let mut table = self.table();
@@ -319,6 +406,14 @@ impl Nodes {
                     "a page that another node offers already; it is not taken"
                 );
             }
+        }
+        let is_offered = |app: &str| offers.apps.iter().any(|offered| offered.name == app);
+        table
+            .app_owners
+            .retain(|app, owner| *owner != name || is_offered(app));
+        for app in &offers.apps {
+            let owner = table.app_owners.entry(app.name.clone());
+            owner.or_insert_with(|| name.clone());
         }
         table
             .present
@@ -349,6 +444,7 @@ impl Nodes {
                 table.absent.insert(name.clone(), absent);
             } else {
                 table.owners.retain(|_, owner| owner != name);
+                table.app_owners.retain(|_, owner| owner != name);
             }
         }
         drop(table);
@@ -379,6 +475,25 @@ impl Nodes {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn app_of(&self, node: &str, app: &str) -> Option<FoundApp> {
+        let held = self.present.get(node).and_then(|held| held.last());
+        let (id, offers) = match held {
+            Some(held) => (&held.line.peer().id, &held.offers),
+            None => {
+                let absent = self.absent.get(node)?;
+                (&absent.id, &absent.offers)
+            }
+        };
+        let offered = offers.apps.iter().find(|offered| offered.name == app)?;
+        Some(FoundApp {
+            offered: offered.clone(),
+            node: node.to_owned(),
+            node_id: id.clone(),
+        })
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) use self::error::chain;
 pub use self::error::{AcceptError, ConnectError, OpenError};
 pub use self::frame::FrameError;
 pub(crate) use self::frame::{read_frame, write_frame};
+pub(crate) use self::head::read_head;
 pub use self::lane::Lane;
 pub(crate) use self::limits::FRAME_BYTES_MAX;
 pub use self::limits::{

@@ -2,7 +2,7 @@
 //! it will leave. How connections become lines is in `accept`.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) end: End,
     pub(crate) draining: OnceLock<String>,
+    /// The agent was told to go elsewhere.
+    pub(crate) is_advised: AtomicBool,
     pub(crate) opened: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) last_error: Mutex<Option<String>>,
@@ -242,6 +244,11 @@ impl Line {
         OpenError::Gone { peer, reason }
     }
 
+    /// Has the interactive lane prove that it lives: if it does not, the line ends within seconds.
+    pub fn check(&self) {
+        self.shared.interactive.health.probe.notify_one();
+    }
+
     /// How it is doing.
     pub fn state(&self) -> LineState {
         let shared = &self.shared;
@@ -271,19 +278,26 @@ impl Line {
             .is_ok()
     }
 
+    /// Tells the agent to go elsewhere beside. This line still opens what is asked of it, until it is
+    /// drained.
+    pub async fn advise(&self, notice: Drain) {
+        if self.shared.is_advised.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let sent = self.shared.messages.send(Message::Draining(notice));
+        let sent = tokio::time::timeout(limits::HELLO_LIMIT, sent).await;
+        if sent.is_err() {
+            tracing::warn!(peer = %self.name(), "the drain advisory could not be sent");
+        }
+    }
+
     /// Tells the agent to go elsewhere, opens nothing new, waits up to `limit` for what is open,
     /// then ends the line.
     pub async fn drain(&self, notice: Drain, limit: Duration) {
         let reason = notice.reason.clone();
         // A second drain changes nothing: the first reason stands.
         if self.shared.draining.set(reason.clone()).is_ok() {
-            let sent = self.shared.messages.send(Message::Draining(notice));
-            if tokio::time::timeout(limits::HELLO_LIMIT, sent)
-                .await
-                .is_err()
-            {
-                tracing::warn!(peer = %self.name(), "the drain advisory could not be sent");
-            }
+            self.advise(notice).await;
         }
         tokio::select! {
             _ = tokio::time::timeout(limit, self.idle()) => {}
@@ -339,6 +353,7 @@ impl Shared {
             messages: parts.messages,
             end: parts.end,
             draining: OnceLock::new(),
+            is_advised: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             last_error: Mutex::default(),

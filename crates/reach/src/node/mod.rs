@@ -3,6 +3,7 @@
 
 mod credentials;
 mod enrol;
+mod proxy_header;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 
 use crate::agent::{Agent, AgentSettings, DIALS_MAX, PoolSettings, Strategy};
-use crate::config::{JoinConfig, NodeConfig};
+use crate::config::{AppAddress, AppConfig, JoinConfig, NodeConfig};
 use crate::hub;
 use crate::line::{Connector, ConnectorSettings, Egress, Identify, Peer, Timing};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
@@ -221,10 +222,7 @@ impl Node {
 
     /// What it tells proxies that it offers.
     fn offers(&self) -> Offers {
-        let apps = self.parts.config.apps.iter().map(|app| OfferedApp {
-            name: app.name.clone(),
-            is_http: matches!(app.at, crate::config::AppAddress::Url(_)),
-        });
+        let apps = self.parts.config.apps.iter().map(offered);
         Offers {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             apps: apps.collect(),
@@ -266,6 +264,26 @@ impl Node {
 
     fn labels(&self) -> BTreeMap<String, String> {
         self.parts.config.labels.clone()
+    }
+}
+
+/// An application as proxies hear of it.
+fn offered(app: &AppConfig) -> OfferedApp {
+    let url = match &app.at {
+        AppAddress::Url(url) => Some(url),
+        AppAddress::Tcp(_) => None,
+    };
+    // Without the port that the scheme has anyway, as browsers write it.
+    let host = url.map(|url| {
+        let host = url.host_str().unwrap_or_default();
+        url.port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    });
+    OfferedApp {
+        name: app.name.clone(),
+        is_http: url.is_some(),
+        host: host.unwrap_or_default(),
+        is_tls: url.is_some_and(|url| url.scheme() == "https"),
     }
 }
 

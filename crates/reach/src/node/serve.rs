@@ -5,9 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::http::{Peer, serve_connection};
+use base::tls::ClientTls;
+use rustls_pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::Url;
 
-use super::Node;
+use super::{Node, proxy_header};
+use crate::config::{AppAddress, AppConfig};
 use crate::line::{Handler, OpenRequest, Refusal, RefusalCode, Served, TargetKind};
 use crate::offers::OFFERS;
 
@@ -43,7 +50,7 @@ impl Node {
                         target.name
                     ))
                 })?;
-                connect(&app.at.host_and_port()).await
+                connect_app(app, request).await
             }
             TargetKind::Address => {
                 let is_offered = self.parts.metrics.addresses.contains(&target.name)
@@ -94,21 +101,73 @@ impl Node {
     }
 }
 
-async fn connect(address: &str) -> Result<Served, Refusal> {
-    let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
-    let unavailable = |reason: String| {
-        Refusal::new(
-            RefusalCode::Unavailable,
-            format!("{address} can't be reached from the node: {reason}"),
-        )
+/// A connection to an application, ready for what the client says.
+async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, Refusal> {
+    let address = app.at.host_and_port();
+    let opening = async {
+        let mut stream = dial(&address).await?;
+        let unavailable = |reason: String| unavailable(&address, &reason);
+        if let Some(version) = app.proxy_protocol {
+            let server = stream.peer_addr().ok();
+            let header = proxy_header::encode(version, request.client, server);
+            let written = stream.write_all(&header).await;
+            written.map_err(|error| unavailable(error.to_string()))?;
+        }
+        match &app.at {
+            AppAddress::Url(url) if url.scheme() == "https" => {
+                let stream = encrypt(stream, url, &app.tls).await;
+                Ok(Served::Connection(Box::new(stream.map_err(unavailable)?)))
+            }
+            AppAddress::Url(_) | AppAddress::Tcp(_) => Ok(Served::Connection(Box::new(stream))),
+        }
     };
+    let opened = tokio::time::timeout(CONNECT_LIMIT, opening).await;
+    opened.unwrap_or_else(|_| Err(unavailable(&address, &no_answer())))
+}
+
+async fn encrypt(
+    stream: TcpStream,
+    url: &Url,
+    tls: &ClientTls,
+) -> Result<TlsStream<TcpStream>, String> {
+    let config = tls.build().map_err(|error| format!("tls: {error}"))?;
+    let host = url.host_str().unwrap_or_default();
+    let name = tls.server_name.as_deref().unwrap_or(host);
+    // The URL keeps the brackets of an IPv6 address; certificates have none.
+    let name = name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let name = ServerName::try_from(name).map_err(|error| format!("tls: {error}"))?;
+    let connected = TlsConnector::from(config).connect(name, stream).await;
+    connected.map_err(|error| format!("tls: {error}"))
+}
+
+async fn connect(address: &str) -> Result<Served, Refusal> {
+    Ok(Served::Connection(Box::new(dial(address).await?)))
+}
+
+async fn dial(address: &str) -> Result<TcpStream, Refusal> {
+    let unavailable = |reason: String| unavailable(address, &reason);
+    let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
     let stream = connected
-        .map_err(|_| unavailable(format!("no answer within {} s", CONNECT_LIMIT.as_secs())))?
+        .map_err(|_| unavailable(no_answer()))?
         .map_err(|error| unavailable(error.to_string()))?;
     stream
         .set_nodelay(true)
         .map_err(|error| unavailable(error.to_string()))?;
-    Ok(Served::Connection(Box::new(stream)))
+    Ok(stream)
+}
+
+fn unavailable(address: &str, reason: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!("{address} can't be reached from the node: {reason}; does it run there?"),
+    )
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", CONNECT_LIMIT.as_secs())
 }
 
 fn not_found(text: impl Into<String>) -> Refusal {

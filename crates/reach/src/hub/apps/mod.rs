@@ -1,0 +1,137 @@
+//! Applications that nodes offer, for those who may use them: HTTP at `/apps/<app>/…` and at hosts of
+//! their own, anything else through `landline forward`. Nobody is let in for their address alone.
+
+mod admission;
+mod body;
+mod headers;
+mod name;
+mod proxy;
+mod tunnel;
+mod upstream;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use axum::extract::{Path, Request};
+use axum::response::{IntoResponse, Response};
+use base::http::{Policy, Routes};
+use base::supervise::{Criticality, Scope, Service, Supervisor};
+use identity::Identity;
+use tokio::sync::Semaphore;
+
+pub use self::name::AppName;
+
+use self::admission::Uses;
+use self::upstream::Pool;
+use super::{Hub, Nodes};
+
+/// Connections that changed their protocol, at once.
+const TUNNELS_MAX: usize = 10_000;
+
+/// Says whether a token is that of this machine's administrator.
+pub type IsLocalAdmin = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// What applications are served with.
+#[derive(Clone)]
+pub struct AppsSettings {
+    /// Hosts below which each application has one of its own, in small letters, without ports.
+    pub hosts: Vec<String>,
+    /// The URL of the hub, as applications see it in assertions.
+    pub issuer: String,
+    /// Says whether a token is that of this machine's administrator.
+    pub is_local_admin: IsLocalAdmin,
+}
+
+impl fmt::Debug for AppsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppsSettings")
+            .field("hosts", &self.hosts)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The door to applications.
+pub struct Apps {
+    settings: AppsSettings,
+    identity: Identity,
+    nodes: Arc<Nodes>,
+    pool: Pool,
+    uses: Mutex<Uses>,
+    tunnels: Arc<Semaphore>,
+    /// Set while the service runs.
+    scope: OnceLock<Scope>,
+}
+
+impl fmt::Debug for Apps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Apps")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Apps {
+    /// The applications of the nodes of `hub`.
+    pub fn new(hub: &Hub, settings: AppsSettings, supervisor: &Supervisor) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            identity: hub.identity().clone(),
+            nodes: hub.nodes(),
+            pool: upstream::pool(hub.nodes(), supervisor.clone()),
+            uses: Mutex::default(),
+            tunnels: Arc::new(Semaphore::new(TUNNELS_MAX)),
+            scope: OnceLock::new(),
+        })
+    }
+
+    /// The service in which connections live that changed their protocol.
+    pub fn service(self: &Arc<Self>) -> Service {
+        let apps = Arc::clone(self);
+        Service::new("apps", Criticality::Critical, move |scope| async move {
+            apps.scope.get_or_init(|| scope.clone());
+            scope.stopping().await;
+            Ok(())
+        })
+    }
+
+    /// The paths and hosts of applications.
+    pub fn routes(self: &Arc<Self>) -> Routes {
+        let (by_path, by_host) = (Arc::clone(self), Arc::clone(self));
+        let (connecting, keys) = (Arc::clone(self), Arc::clone(self));
+        let hosts = self.settings.hosts.clone();
+        Routes::default()
+            .any("/apps/{*path}", Policy::Own, move |request: Request| {
+                Arc::clone(&by_path).by_path(request)
+            })
+            .host(
+                "<app>.<public_addr>",
+                Policy::Own,
+                move |host| AppName::of_host(host, &hosts).is_some(),
+                move |request: Request| Arc::clone(&by_host).by_host(request),
+            )
+            .post(
+                "/v1/apps/{app}/connect",
+                Policy::Own,
+                move |Path(app): Path<String>, request: Request| {
+                    Arc::clone(&connecting).connect(app, request)
+                },
+            )
+            .get(
+                "/.well-known/jwks.json",
+                Policy::Public,
+                move || async move { keys.keys().await },
+            )
+    }
+
+    async fn keys(&self) -> Response {
+        match self.identity.assertions().keys().await {
+            Ok(keys) => axum::Json(keys).into_response(),
+            Err(error) => admission::refused(&error),
+        }
+    }
+
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,141 @@
+//! HTTP connections to applications through lines, kept for the next request.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use base::client::{HEAD_BYTES_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT};
+use base::error::Class;
+use base::supervise::Supervisor;
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client, Error as PoolError};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use crate::hub::{FoundApp, Nodes, ReachError};
+use crate::line::{Lane, LineStream, OpenRequest, Target, TargetKind};
+
+/// Connections to all applications.
+pub(super) type Pool = Client<Connector, Body>;
+
+/// A line has to prove that it lives when an answer is as late as this; from then on ever less often,
+/// up to the longest.
+pub(super) const CHECK_FIRST: Duration = Duration::from_millis(500);
+pub(super) const CHECK_LONGEST: Duration = Duration::from_secs(8);
+
+pub(super) fn pool(nodes: Arc<Nodes>, supervisor: Supervisor) -> Pool {
+    Client::builder(Executor(supervisor))
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .http1_max_buf_size(HEAD_BYTES_MAX)
+        .build(Connector { nodes })
+}
+
+/// The URI under which the pool knows an application: a node's name could differ from another's in
+/// the size of letters only, its identifier can't.
+pub(super) fn uri(app: &FoundApp, path_and_query: &str) -> Result<Uri, http::Error> {
+    Uri::builder()
+        .scheme("http")
+        .authority(format!("{}.{}", app.offered.name, app.node_id))
+        .path_and_query(path_and_query)
+        .build()
+}
+
+/// What the node is asked for.
+pub(super) fn open_request(app: &str) -> OpenRequest {
+    OpenRequest {
+        target: Target {
+            kind: TargetKind::App,
+            name: app.to_owned(),
+            node: None,
+        },
+        client: None,
+        user: None,
+    }
+}
+
+/// Why there was no answer.
+pub(super) fn explain(error: &PoolError, app: &FoundApp, nodes: &Nodes) -> ReachError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = source {
+        if let Some(found) = current.downcast_ref::<ReachError>() {
+            return found.clone();
+        }
+        source = current.source();
+    }
+    let (name, node) = (&app.offered.name, &app.node);
+    if nodes.name_of(&app.node_id).is_none() {
+        return ReachError {
+            class: Class::Unavailable,
+            text: format!(
+                "node {node} went offline while {name} was asked; check the machine's power and network"
+            ),
+        };
+    }
+    let cause = crate::line::chain(error);
+    ReachError {
+        class: Class::BadPeer,
+        text: format!(
+            "{name} on {node} broke off before it answered: {cause}; check the application's log"
+        ),
+    }
+}
+
+#[derive(Clone)]
+struct Executor(Supervisor);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0
+            .spawn_background("connection to an application", future);
+    }
+}
+
+/// Opens streams of lines for the pool.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    nodes: Arc<Nodes>,
+}
+
+impl Connection for LineStream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = TokioIo<LineStream>;
+    type Error = ReachError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ReachError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ReachError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let nodes = Arc::clone(&self.nodes);
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default();
+            let (app, id) = host.split_once('.').unwrap_or_default();
+            let Some(node) = nodes.name_of(id) else {
+                return Err(ReachError {
+                    class: Class::Unavailable,
+                    text: format!(
+                        "the node of {app} is offline; is landline running there, and is its network up?"
+                    ),
+                });
+            };
+            let stream = nodes
+                .reach(&node, &open_request(app), Lane::Interactive)
+                .await?;
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
