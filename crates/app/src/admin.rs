@@ -17,7 +17,7 @@ use identity::names::Labels;
 use identity::peer::MachineRole;
 use identity::tokens::NewToken;
 use identity::{Identity, IdentityError};
-use reach::hub::Nodes;
+use reach::hub::Hub;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -75,14 +75,17 @@ pub(crate) fn routes(identity: &Identity, public: &str, access: &Arc<Access>) ->
         })
 }
 
-/// Paths about the nodes.
-pub(crate) fn node_routes(nodes: &Arc<Nodes>, access: &Arc<Access>) -> Routes {
-    let listed = Arc::clone(nodes);
-    Routes::default().get(
-        "/v1/nodes",
-        Policy::Granted(Arc::clone(access)),
-        move || async move { axum::Json(json!({"nodes": listed.list()})) },
-    )
+/// Paths about the nodes and the proxies.
+pub(crate) fn node_routes(hub: &Arc<Hub>, access: &Arc<Access>) -> Routes {
+    let (nodes, hub) = (hub.nodes(), Arc::clone(hub));
+    let policy = || Policy::Granted(Arc::clone(access));
+    Routes::default()
+        .get("/v1/nodes", policy(), move || async move {
+            axum::Json(json!({"nodes": nodes.list()}))
+        })
+        .get("/v1/proxies", policy(), move || async move {
+            axum::Json(json!({"proxies": hub.proxies()}))
+        })
 }
 
 /// What of the audit log is wanted.

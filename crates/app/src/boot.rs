@@ -329,7 +329,7 @@ impl Parts<'_> {
             .get("main")
             .copied()
             .unwrap_or(self.config.listen);
-        let identity =
+        let (state, identity) =
             cluster::open_identity(self.config, self.environment, &self.supervisor).await?;
         let access = admin::access(&self.config.data_dir, &random_token()?)?;
         let public = self.config.cluster.public_addr.clone();
@@ -337,13 +337,13 @@ impl Parts<'_> {
         let mut routes =
             admin::routes(&identity, &public, &access).merge(people::routes(&identity, &access));
         if has(Role::Proxy) {
-            let hub =
-                cluster::open_hub(self.config, identity.clone(), main, &self.supervisor).await?;
+            let opened = (state, identity.clone());
+            let hub = cluster::open_hub(self.config, opened, main, &self.supervisor).await?;
             let apps = cluster::open_apps(&public, &hub, &access, &self.supervisor);
             routes = routes
                 .merge(hub.routes())
                 .merge(apps.routes())
-                .merge(admin::node_routes(&hub.nodes(), &access));
+                .merge(admin::node_routes(&hub, &access));
             self.protocols = hub.protocols()?;
             if self.tls.is_none() {
                 self.tls = Some(hub.web_tls()?);
@@ -391,8 +391,8 @@ impl Parts<'_> {
         };
         let gateway = Gateway::build(config, parts)?;
         if let Some(hub) = &self.hub {
-            // Known from before a restart: without them the first scrapes would be answered by 404.
-            cluster::offer(&gateway, &hub.nodes());
+            // Before anything is served: a replacement must not forget a target for a moment.
+            cluster::offer_now(&gateway, &hub.nodes());
             let service = cluster::offer_metrics(Arc::clone(&gateway), hub.nodes());
             self.supervisor.register(service);
         }

@@ -40,6 +40,11 @@ enum Command {
         #[command(subcommand)]
         command: ListCommand,
     },
+    /// The proxies of the cluster that run
+    Proxies {
+        #[command(subcommand)]
+        command: ListCommand,
+    },
     /// The applications that nodes offer
     Apps {
         #[command(subcommand)]
@@ -259,6 +264,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Nodes {
             command: ListCommand::Ls(question),
         } => cluster::list_nodes(&question, &environment),
+        Command::Proxies {
+            command: ListCommand::Ls(question),
+        } => cluster::list_proxies(&question, &environment),
         Command::Apps {
             command: ListCommand::Ls(question),
         } => cluster::list_apps(&question, &environment),

@@ -4,7 +4,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::health::Health;
 use base::http::Access;
@@ -26,8 +25,6 @@ use crate::config::Config;
 use crate::config::cluster::ClusterConfig;
 use crate::environment::Environment;
 
-/// How often it is looked which nodes are forgotten.
-const FORGET_INTERVAL: Duration = Duration::from_mins(5);
 /// The pages of metrics that the node itself offers are known.
 static NODE_METRICS_READY: base::events::Topic<()> = base::events::Topic::new("node.metrics");
 
@@ -36,21 +33,25 @@ pub(crate) async fn open_identity(
     config: &Config,
     environment: &Environment,
     supervisor: &Supervisor,
-) -> Result<Identity, BoxError> {
+) -> Result<(State, Identity), BoxError> {
     let location = match &config.cluster.state {
         Some(url) => Location::Postgres(url.resolve(&environment.variables)?),
         None => Location::Sqlite(ClusterConfig::state_file(&config.data_dir)),
     };
-    let state = State::open(&location, &[identity::migrations::MIGRATIONS], supervisor).await?;
-    let identity = Identity::open(state, &config.data_dir, &config.cluster.name).await?;
+    let migrations = [
+        identity::migrations::MIGRATIONS,
+        reach::migrations::MIGRATIONS,
+    ];
+    let state = State::open(&location, &migrations, supervisor).await?;
+    let identity = Identity::open(state.clone(), &config.data_dir, &config.cluster.name).await?;
     supervisor.register(identity.service());
-    Ok(identity)
+    Ok((state, identity))
 }
 
 /// The hub on the main listener at `main`.
 pub(crate) async fn open_hub(
     config: &Config,
-    identity: Identity,
+    (state, identity): (State, Identity),
     main: SocketAddr,
     supervisor: &Supervisor,
 ) -> Result<Arc<Hub>, BoxError> {
@@ -61,14 +62,19 @@ pub(crate) async fn open_hub(
     // Applications have hosts of their own below these.
     let below = app_hosts(public.as_deref());
     web_names.extend(below.iter().map(|host| format!("*.{host}")));
+    let own = config.cluster.proxy.clone();
+    let addresses = if own.addresses.is_empty() {
+        vec![public.unwrap_or_else(|| reachable(main).to_string())]
+    } else {
+        own.addresses
+    };
     let settings = HubSettings {
-        name: format!("proxy-{}", host_name()),
+        name: own.name.unwrap_or_else(|| format!("proxy-{}", host_name())),
         web_names,
         doors: &crate::boot::DOORS,
-        addresses: vec![public.unwrap_or_else(|| reachable(main).to_string())],
-        data_dir: config.data_dir.clone(),
+        addresses,
     };
-    let hub = Hub::open(identity, settings).await?;
+    let hub = Hub::open(identity, state, settings).await?;
     for service in hub.services() {
         supervisor.register(service);
     }
@@ -214,11 +220,9 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
             let mut changed = nodes.watch();
             loop {
                 changed.mark_unchanged();
-                offer(&gateway, &nodes);
+                offer_now(&gateway, &nodes);
                 tokio::select! {
                     outcome = changed.changed() => outcome?,
-                    // Nodes that do not return are forgotten by and by.
-                    () = tokio::time::sleep(FORGET_INTERVAL) => {}
                     () = scope.stopping() => return Ok(()),
                 }
             }
@@ -226,8 +230,8 @@ pub(crate) fn offer_metrics(gateway: Arc<Gateway>, nodes: Arc<Nodes>) -> Service
     )
 }
 
-/// Makes the pages that nodes offer now targets of the gateway.
-pub(crate) fn offer(gateway: &Gateway, nodes: &Nodes) {
+/// Makes what nodes offer at this moment targets of the gateway.
+pub(crate) fn offer_now(gateway: &Gateway, nodes: &Nodes) {
     gateway.offer(nodes.metrics().into_iter().filter_map(target).collect());
 }
 

@@ -5,8 +5,8 @@ use std::io::Write;
 
 /// The value of `LANDLINE_TEST_<tool>`; when it is missing the running test is reported as skipped.
 ///
-/// Known words: `MYSQL_ADMIN_URL`, `MARIADBD`, `PROMETHEUS`, `PROMTOOL`, `NGINX`,
-/// `CURL`, `PYTHON`.
+/// Known words: `MYSQL_ADMIN_URL`, `MARIADBD`, `POSTGRES_URL`, `PROMETHEUS`,
+/// `PROMTOOL`, `NGINX`, `CURL`, `PYTHON`.
 pub fn need(tool: &str) -> Option<String> {
     let variable = format!("LANDLINE_TEST_{tool}");
     match std::env::var(&variable) {

@@ -12,6 +12,8 @@ use url::Url;
 const APPS_MAX: usize = 1_000;
 /// Characters of an application's name: it is a label of a DNS name.
 const APP_NAME_MAX: usize = 63;
+/// Addresses of one proxy.
+const PROXY_ADDRESSES_MAX: usize = 8;
 /// Pins of one configuration: two while the authority changes.
 const PINS_MAX: usize = 4;
 
@@ -24,6 +26,15 @@ pub struct JoinConfig {
     pub token: Option<SecretSource>,
     /// Pins of the cluster's authority, `sha256:…`: what tells the right hub from a wrong one.
     pub ca_pins: Vec<String>,
+}
+
+/// What a proxy is called and where it is, when there are several.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ProxyConfig {
+    /// Its name in the cluster; one made of the host's name when it says none.
+    pub name: Option<String>,
+    /// Where nodes and other proxies dial this very process, `host:port`.
+    pub addresses: Vec<String>,
 }
 
 /// What a node is and offers.
@@ -109,6 +120,26 @@ impl JoinConfig {
             proxy: proxy?,
             token,
             ca_pins: pins?,
+        })
+    }
+}
+
+impl ProxyConfig {
+    /// Reads `{name, addresses}`.
+    pub fn read(field: &Field<'_>) -> Option<Self> {
+        let mut section = field.section()?;
+        let name = section.optional("name").and_then(|field| read_name(&field));
+        let addresses = section.optional("addresses").and_then(|field| {
+            let addresses = field.list(|field| read_host(&field))?;
+            if addresses.is_empty() || addresses.len() > PROXY_ADDRESSES_MAX {
+                field.error("one to eight addresses are expected here", None);
+            }
+            Some(addresses)
+        });
+        section.finish();
+        Some(Self {
+            name,
+            addresses: addresses.unwrap_or_default(),
         })
     }
 }

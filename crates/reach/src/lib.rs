@@ -3,11 +3,13 @@
 //! configurations, and who a peer is says the caller. The `hub` and the `node` are such callers.
 
 pub mod agent;
+mod announcing;
 pub mod config;
 pub mod forward;
 pub mod hub;
 pub mod line;
 mod membership;
+pub mod migrations;
 pub mod node;
 mod offers;
 

@@ -8,7 +8,7 @@ use super::*;
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
 /// whom the configuration lets in, `own` wants an API token of a user whose roles allow it.
-const ROUTES: [RouteRow; 34] = [
+const ROUTES: [RouteRow; 35] = [
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -31,6 +31,7 @@ const ROUTES: [RouteRow; 34] = [
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "GET", "/v1/line", "public"],
     ["main.listener", "GET", "/v1/nodes", "granted"],
+    ["main.listener", "GET", "/v1/proxies", "granted"],
     ["main.listener", "GET", "/v1/roles", "granted"],
     ["main.listener", "GET", "/v1/tokens", "granted"],
     ["main.listener", "GET", "/v1/users", "granted"],

@@ -77,9 +77,23 @@ pub(crate) fn list_nodes(question: &Question, environment: &Environment) -> Exit
         "streams",
         "round_trip_us",
         "remote",
+        "elsewhere",
         "last_error",
     ];
     list(question, environment, "/v1/nodes", "nodes", &columns)
+}
+
+/// `landline proxies ls`
+pub(crate) fn list_proxies(question: &Question, environment: &Environment) -> ExitCode {
+    let columns = [
+        "name",
+        "addresses",
+        "group",
+        "generation",
+        "started_at",
+        "uuid",
+    ];
+    list(question, environment, "/v1/proxies", "proxies", &columns)
 }
 
 /// `landline apps ls`

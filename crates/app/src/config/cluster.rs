@@ -6,7 +6,7 @@ use std::path::Path;
 use base::config::Section;
 use base::secret::SecretSource;
 use observe::gateway::config::{TargetConfig, read_targets};
-use reach::config::{JoinConfig, NodeConfig};
+use reach::config::{JoinConfig, NodeConfig, ProxyConfig};
 use serde::Serialize;
 
 use crate::roles::Role;
@@ -28,6 +28,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) public_addr: Option<String>,
     /// The URL of a PostgreSQL database for the state; without one it is a file.
     pub(crate) state: Option<SecretSource>,
+    /// The role `proxy`.
+    pub(crate) proxy: ProxyConfig,
     /// How this machine becomes a member of a cluster whose hub is elsewhere.
     pub(crate) join: Option<JoinConfig>,
     /// The role `node`.
@@ -38,7 +40,7 @@ pub(crate) struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// Reads the keys `cluster`, `public_addr`, `state`, `join` and `node` of the whole.
+    /// Reads the keys `cluster`, `public_addr`, `state`, `proxy`, `join` and `node` of the whole.
     pub(crate) fn read(section: &mut Section<'_>, roles: &[Role]) -> Self {
         let name = section.optional("cluster").and_then(|field| {
             let name = field.text()?;
@@ -60,6 +62,9 @@ impl ClusterConfig {
         let state = section
             .optional("state")
             .and_then(|field| SecretSource::read(&field));
+        let proxy = section
+            .optional("proxy")
+            .and_then(|field| ProxyConfig::read(&field));
         let join = section.optional("join").and_then(|field| {
             if roles.contains(&Role::Auth) || roles.contains(&Role::Proxy) {
                 let help = "leave `join` out, or leave the roles `auth` and `proxy` to the hub";
@@ -93,6 +98,7 @@ impl ClusterConfig {
             name: name.unwrap_or_else(|| CLUSTER.to_owned()),
             public_addr,
             state,
+            proxy: proxy.unwrap_or_default(),
             join,
             node: node.unwrap_or_default(),
             metrics: metrics.unwrap_or_default(),

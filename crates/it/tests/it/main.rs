@@ -25,5 +25,6 @@ mod process_replacement;
 mod proxy;
 mod proxy_apps;
 mod proxy_faults;
+mod proxy_several;
 mod relay;
 mod stubs;

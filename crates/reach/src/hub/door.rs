@@ -37,7 +37,9 @@ impl Hub {
                 take_over: Arc::new(take_over),
             }
         };
-        Ok(Lane::ALL.into_iter().map(protocol).collect())
+        let mut protocols: Vec<Protocol> = Lane::ALL.into_iter().map(protocol).collect();
+        protocols.push(self.peer_protocol()?);
+        Ok(protocols)
     }
 
     async fn admit(self: Arc<Self>, stream: TlsStream, remote: Remote) {
@@ -63,17 +65,20 @@ impl Hub {
     /// Keeps a line among the nodes' until it ends.
     pub(super) async fn hold(&self, line: Line) {
         let node = line.peer().name.clone();
+        if let Some(announcement) = self.presence.announcement() {
+            line.announce(announcement);
+        }
         let offers = match Offers::ask(&line).await {
-            Ok(offers) => offers,
+            Ok(offers) => Some(offers),
             Err(error) => {
-                tracing::warn!(node, error, "what the node offers is not known");
-                Offers::default()
+                tracing::warn!(node, error, "what the node offers now is not known");
+                None
             }
         };
         tracing::info!(
             node,
-            apps = offers.apps.len(),
-            metrics = offers.metrics.len(),
+            apps = offers.as_ref().map(|offers| offers.apps.len()),
+            metrics = offers.as_ref().map(|offers| offers.metrics.len()),
             "line to a node"
         );
         self.nodes.add(line.clone(), offers);
@@ -83,13 +88,14 @@ impl Hub {
     }
 
     pub(super) async fn hold_lines(&self, scope: Scope) -> Result<(), BoxError> {
+        let own = self.own_view();
         let settings = AcceptorSettings {
             tls: Arc::new(self.tls(ClientCertificates::Required)?),
-            identify: identify(self.identity.trust()),
+            identify: identify(self.identity.trust(), MachineRole::Node),
             welcome: Welcome {
-                group: self.identity.cluster().to_owned(),
-                generation: 0,
-                addresses: self.settings.addresses.clone(),
+                group: own.group,
+                generation: own.generation,
+                addresses: own.addresses,
             },
             timing: Timing::default(),
             lines_max: LINES_MAX,
@@ -142,13 +148,13 @@ async fn closed(doors: &[&str], scope: &Scope) {
     }
 }
 
-/// Which node a client certificate names.
-fn identify(trust: Trust) -> Identify {
+/// Which machine of this role a client certificate names.
+pub(super) fn identify(trust: Trust, role: MachineRole) -> Identify {
     Arc::new(move |certificates: &[CertificateDer<'static>]| {
         let since = base::clock::wall().duration_since(std::time::UNIX_EPOCH);
         let now = UnixTime::since_unix_epoch(since.unwrap_or_default());
         let peer = trust.client_of(Some(certificates), now);
-        let machine = peer.and_then(|peer| peer.machine(&[MachineRole::Node]));
+        let machine = peer.and_then(|peer| peer.machine(&[role]));
         let machine = machine.map_err(|error| error.to_string())?;
         Ok(Peer {
             id: machine.uuid,

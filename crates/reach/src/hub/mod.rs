@@ -5,15 +5,16 @@ mod apps;
 mod attempts;
 mod door;
 mod members;
-mod memory;
 mod nodes;
+mod peers;
+mod presence;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 mod way;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,14 +26,19 @@ use identity::own_certificate::OwnCertificate;
 use identity::peer::MachineRole;
 use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
+use state::State;
 
 pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
 pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError};
+pub use registry::ProxyView;
 pub use way::Ways;
+
+use peers::Peers;
+use presence::Presence;
+use registry::Registry;
 
 use crate::line::Acceptor;
 use attempts::Attempts;
-use memory::{MEMORY_FILE, Memory};
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
@@ -56,8 +62,6 @@ pub struct HubSettings {
     pub web_names: Vec<String>,
     /// Where agents can dial this very process, `host:port`.
     pub addresses: Vec<String>,
-    /// Where what has to be known after a restart is kept.
-    pub data_dir: PathBuf,
     /// The services through whose connections somebody may still ask for nodes while this process
     /// drains.
     pub doors: &'static [&'static str],
@@ -68,6 +72,10 @@ pub struct Hub {
     identity: Identity,
     settings: HubSettings,
     own: OwnCertificate,
+    /// What the others are told about this process.
+    view: OnceLock<ProxyView>,
+    registry: Registry,
+    presence: Presence,
     nodes: Arc<Nodes>,
     attempts: Attempts,
     /// Set while the lines' service runs.
@@ -83,23 +91,57 @@ impl fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// A hub with a fresh certificate.
+    /// A hub with a fresh certificate. It knows the nodes that any proxy had lines to.
     ///
     /// # Errors
     /// The state is out of reach, or another machine has the name.
-    pub async fn open(identity: Identity, settings: HubSettings) -> Result<Arc<Self>, BoxError> {
-        let nodes = Nodes::default();
-        nodes.remember(Memory::load(&settings.data_dir.join(MEMORY_FILE)));
+    pub async fn open(
+        identity: Identity,
+        state: State,
+        settings: HubSettings,
+    ) -> Result<Arc<Self>, BoxError> {
         let hub = Self {
             identity,
             settings,
             own: OwnCertificate::new(),
+            view: OnceLock::new(),
+            registry: Registry::new(state),
+            presence: Presence::default(),
+            nodes: Arc::default(),
             attempts: Attempts::default(),
-            nodes: Arc::new(nodes),
             acceptor: OnceLock::new(),
         };
-        hub.renew().await?;
+        let uuid = hub.renew().await?;
+        let own = hub.describe(uuid);
+        hub.view.get_or_init(|| own);
+        hub.nodes
+            .set_peers(Peers::new(hub.own.clone(), hub.identity.trust()));
+        hub.registry.forget_old().await?;
+        hub.learn_nodes().await?;
         Ok(Arc::new(hub))
+    }
+
+    /// The proxies of the cluster that run, this one among them.
+    pub fn proxies(&self) -> Vec<ProxyView> {
+        self.presence.proxies()
+    }
+
+    fn describe(&self, uuid: String) -> ProxyView {
+        ProxyView {
+            instance: format!("{:032x}", fastrand::u128(..)),
+            uuid,
+            name: self.settings.name.clone(),
+            addresses: self.settings.addresses.clone(),
+            group: self.identity.cluster().to_owned(),
+            generation: 0,
+            started_at: unix_milliseconds(),
+            beat_at: 0,
+        }
+    }
+
+    fn own_view(&self) -> ProxyView {
+        let own = self.view.get_or_init(|| self.describe(String::new()));
+        own.clone()
     }
 
     /// The nodes that have a line to us.
@@ -124,9 +166,17 @@ impl Hub {
 
     /// The services that it consists of.
     pub fn services(self: &Arc<Self>) -> [Service; 3] {
-        let (lines, own) = (Arc::clone(self), Arc::clone(self));
-        let remembering = Arc::clone(self);
+        let (lines, own, present) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         [
+            Service::restarting(
+                "hub.presence",
+                Criticality::Plain,
+                RENEW_AGAIN,
+                move |scope| {
+                    let hub = Arc::clone(&present);
+                    async move { hub.keep_present(scope).await }
+                },
+            ),
             Service::new("lines", Criticality::Critical, move |scope| async move {
                 lines.hold_lines(scope).await
             }),
@@ -139,22 +189,10 @@ impl Hub {
                     async move { hub.keep_renewed(scope).await }
                 },
             ),
-            Service::restarting(
-                "hub.memory",
-                Criticality::Plain,
-                RENEW_AGAIN,
-                move |scope| {
-                    let hub = Arc::clone(&remembering);
-                    async move {
-                        let path = hub.settings.data_dir.join(MEMORY_FILE);
-                        memory::keep(hub.nodes(), &path, scope).await
-                    }
-                },
-            ),
         ]
     }
 
-    /// The paths with which machines join and renew, and the way of lines through HTTP.
+    /// The paths with which machines join and renew.
     pub fn routes(self: &Arc<Self>) -> Routes {
         members::routes(self).merge(upgrade::routes(self))
     }
@@ -168,7 +206,8 @@ impl Hub {
         Ok(tls)
     }
 
-    async fn renew(&self) -> Result<(), BoxError> {
+    /// Takes a new certificate; says which identifier is in it.
+    async fn renew(&self) -> Result<String, BoxError> {
         let name = &self.settings.name;
         let (key, request) = authority::new_key(name)?;
         let members = self.identity.members();
@@ -181,7 +220,7 @@ impl Hub {
             )
             .await?;
         self.own.install(&answer.certificate, &key)?;
-        Ok(())
+        Ok(answer.uuid)
     }
 
     async fn keep_renewed(&self, scope: Scope) -> Result<(), BoxError> {

@@ -1,16 +1,18 @@
 //! Which nodes have a line here, what they offer, and connections to them.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::clock;
+use base::duplex::BoxDuplex;
 use base::error::Class;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
-use super::memory::Memory;
+use super::peers::Peers;
+use super::way::Explained;
 use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
@@ -26,16 +28,14 @@ const RETURN_WAIT: Duration = Duration::from_secs(4);
 const AGAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Nodes that are remembered after their last line has ended.
 const ABSENT_MAX: usize = 10_000;
-/// Pages and applications that are remembered of all of them together.
-const ABSENT_OFFERS_MAX: usize = 100_000;
-/// How long a node that does not return is remembered.
-const ABSENT_KEPT: Duration = Duration::from_hours(24);
 
 /// The nodes.
 #[derive(Debug)]
 pub struct Nodes {
     table: Mutex<Table>,
     version: watch::Sender<u64>,
+    /// The way to other proxies.
+    peers: OnceLock<Peers>,
 }
 
 #[derive(Debug, Default)]
@@ -43,19 +43,61 @@ struct Table {
     present: BTreeMap<String, Vec<Held>>,
     /// Nodes whose last line has ended. What they offer stays, so that an outage is seen as one.
     absent: BTreeMap<String, Absent>,
-    /// Which node a page of metrics belongs to, as long as that node is known: a name can't be taken
-    /// from a node by another one that offers it, too.
+    /// Which node a page of metrics belongs to: a name can't be taken from a node by another one that
+    /// offers it, too.
     owners: BTreeMap<String, String>,
     /// The same for applications that are asked for without a node.
     app_owners: BTreeMap<String, String>,
+    /// The other proxies that have lines to a node.
+    holders: BTreeMap<String, Vec<Holder>>,
+    /// The offers in the state as they were read last, so that equal ones are not parsed again.
+    texts: BTreeMap<String, (String, String)>,
+    /// Nodes about which something is to be written into the state.
+    unwritten: BTreeSet<String>,
 }
 
-/// A node without a line.
+/// Another proxy that has a line to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) uuid: String,
+    pub(super) name: String,
+    pub(super) addresses: Vec<String>,
+}
+
+/// What is to be written about a node.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) node: String,
+    /// Its identifier.
+    pub(super) id: String,
+    /// It has a line here.
+    pub(super) is_present: bool,
+    /// What it offers, if it has told.
+    pub(super) offers: Option<Offers>,
+}
+
+/// What the state says about the nodes.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Their identifiers, and JSON texts of what they offer.
+    pub(super) offers: BTreeMap<String, (String, String)>,
+    /// Which node a page belongs to.
+    pub(super) owners: BTreeMap<String, String>,
+    /// Where else they have lines.
+    pub(super) holders: BTreeMap<String, Vec<Holder>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    line: Line,
+    offers: Offers,
+}
+
 #[derive(Debug)]
 struct Absent {
-    /// The node's identifier; empty when it is only remembered from before a restart.
+    /// The node's identifier.
     id: String,
-    /// Why the last one ended.
+    /// Why the last line ended.
     reason: String,
     since: Instant,
     offers: Offers,
@@ -66,12 +108,6 @@ struct NoLine {
     text: String,
     /// Until when it is worth waiting for one.
     until: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Held {
-    line: Line,
-    offers: Offers,
 }
 
 /// A node as it is listed.
@@ -91,6 +127,8 @@ pub struct NodeView {
     pub bulk_idle: usize,
     /// Where it comes from.
     pub remote: Option<String>,
+    /// Other proxies that have lines to it.
+    pub elsewhere: Vec<String>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// What it offers.
@@ -136,6 +174,7 @@ impl Default for Nodes {
         Self {
             table: Mutex::default(),
             version: watch::Sender::new(0),
+            peers: OnceLock::new(),
         }
     }
 }
@@ -148,61 +187,154 @@ impl Nodes {
 
     /// The pages of metrics that nodes offer, each with the node it belongs to.
     pub fn metrics(&self) -> Vec<(String, OfferedMetrics)> {
-        let mut table = self.table();
-        table.forget(clock::now());
-        let pages = table.pages();
-        let owned = pages.filter(|(name, page)| table.owners.get(&page.name) == Some(name));
-        owned
-            .map(|(name, page)| (name.clone(), page.clone()))
-            .collect()
-    }
-
-    /// What is to be known after a restart.
-    pub(super) fn memory(&self) -> Memory {
-        let mut memory = Memory::default();
-        for (name, metrics) in self.metrics() {
-            memory.metrics.entry(name).or_default().push(metrics);
-        }
-        memory
-    }
-
-    /// Takes in what was known before a restart.
-    pub(super) fn remember(&self, memory: Memory) {
-        let mut table = self.table();
-        for (name, metrics) in memory.metrics.into_iter().take(ABSENT_MAX) {
-            for page in &metrics {
-                table.owners.insert(page.name.clone(), name.clone());
-            }
-            let reason = "this hub has started since, and the node has not come back yet";
-            let absent = Absent {
-                id: String::new(),
-                reason: reason.to_owned(),
-                since: clock::now(),
-                offers: Offers {
-                    metrics,
-                    ..Offers::default()
-                },
-            };
-            table.absent.insert(name, absent);
-        }
+        let table = self.table();
+        let present = table.present.iter();
+        let present = present.filter_map(|(name, held)| Some((name, &held.last()?.offers)));
+        let absent = table
+            .absent
+            .iter()
+            .map(|(name, absent)| (name, &absent.offers));
+        let all = present.chain(absent).flat_map(|(name, offers)| {
+            let own = |metrics: &&OfferedMetrics| table.owners.get(&metrics.name) == Some(name);
+            let own = offers.metrics.iter().filter(own);
+            own.map(|metrics| (name.clone(), metrics.clone()))
+        });
+        all.collect()
     }
 
     /// All nodes that are or were here.
     pub fn list(&self) -> Vec<NodeView> {
         let table = self.table();
-        let present = table.present.iter().map(|(name, held)| view(name, held));
-        let absent = table.absent.iter().map(|(name, absent)| NodeView {
-            name: name.clone(),
-            state: "offline",
-            lines: 0,
-            round_trip_us: None,
-            streams: 0,
-            bulk_idle: 0,
-            remote: None,
-            last_error: Some(absent.reason.clone()),
-            offers: absent.offers.clone(),
+        let elsewhere = |name: &String| {
+            let holders = table.holders.get(name).into_iter().flatten();
+            holders.map(|holder| holder.name.clone()).collect()
+        };
+        let present = table.present.iter().map(|(name, held)| NodeView {
+            elsewhere: elsewhere(name),
+            ..view(name, held)
+        });
+        let absent = table.absent.iter().map(|(name, absent)| {
+            let elsewhere: Vec<String> = elsewhere(name);
+            let is_online = !elsewhere.is_empty();
+            NodeView {
+                name: name.clone(),
+                state: if is_online { "online" } else { "offline" },
+                lines: 0,
+                round_trip_us: None,
+                streams: 0,
+                bulk_idle: 0,
+                remote: None,
+                elsewhere,
+                last_error: (!is_online).then(|| absent.reason.clone()),
+                offers: absent.offers.clone(),
+            }
         });
         present.chain(absent).collect()
+    }
+
+    /// Opens a connection through a line of ours, or of another proxy when we have none.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn dial(&self, node: &str, request: &OpenRequest) -> Result<BoxDuplex, String> {
+        let is_present = self.is_present(node);
+        let holders = self.table().holders.get(node).cloned().unwrap_or_default();
+        match self.peers.get() {
+            Some(peers) if !is_present && !holders.is_empty() => {
+                peers.forward(&holders, node, request).await
+            }
+            _ => {
+                let opened = self.open_on(node, request, Lane::Interactive).await;
+                let (line, stream) = opened.map_err(|error| error.text)?;
+                Ok(Box::new(Explained::new(stream, line)))
+            }
+        }
+    }
+
+    fn is_present(&self, node: &str) -> bool {
+        self.table().present.contains_key(node)
+    }
+
+    pub(super) fn set_peers(&self, peers: Peers) {
+        // Once for each hub.
+        self.peers.get_or_init(|| peers);
+    }
+
+    /// Takes in what the state says. What a line of ours says counts more.
+    pub(super) fn learn(&self, known: Known) {
+        let mut table = self.table();
+        let mut is_changed = table.owners != known.owners;
+        table.owners.extend(known.owners);
+        table.holders = known.holders;
+        for (node, told) in &known.offers {
+            if table.texts.get(node) == Some(told) {
+                continue;
+            }
+            let (id, text) = told;
+            let Ok(offers) = serde_json::from_str::<Offers>(text) else {
+                tracing::warn!(node, "what the state says that a node offers can't be read");
+                continue;
+            };
+            is_changed = true;
+            if table.present.contains_key(node) {
+                continue;
+            }
+            let absent = table.absent.entry(node.clone()).or_insert_with(|| Absent {
+                id: String::new(),
+                reason: "it has not come since this proxy started".to_owned(),
+                since: clock::now(),
+                offers: Offers::default(),
+            });
+            absent.id.clone_from(id);
+            absent.offers = offers.clone();
+            for app in offers.apps {
+                let owner = table.app_owners.entry(app.name);
+                owner.or_insert_with(|| node.clone());
+            }
+        }
+        table.texts = known.offers;
+        drop(table);
+        if is_changed {
+            self.version.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// Some of what is to be written into the state.
+    pub(super) fn take_changes(&self, count: usize) -> Vec<Change> {
+        let mut table = self.table();
+        let mut changes = Vec::new();
+        while changes.len() < count
+            && let Some(node) = table.unwritten.pop_first()
+        {
+            let held = table.present.get(&node).and_then(|held| held.last());
+            let absent = table.absent.get(&node);
+            let (id, offers) = match (held, absent) {
+                (Some(held), _) => (held.line.peer().id.clone(), Some(held.offers.clone())),
+                (None, Some(absent)) => (absent.id.clone(), Some(absent.offers.clone())),
+                (None, None) => (String::new(), None),
+            };
+            let is_present = held.is_some();
+            changes.push(Change {
+                node,
+                id,
+                is_present,
+                offers,
+            });
+        }
+        changes
+    }
+
+    /// They could not be written.
+    pub(super) fn give_back(&self, changes: Vec<Change>) {
+        let nodes = changes.into_iter().map(|change| change.node);
+        self.table().unwritten.extend(nodes);
+    }
+
+    /// The state has forgotten our lines.
+    pub(super) fn write_all_again(&self) {
+        let mut table = self.table();
+        let present: Vec<String> = table.present.keys().cloned().collect();
+        table.unwritten.extend(present);
     }
 
     /// Opens a connection to something that the node offers.
@@ -215,13 +347,28 @@ impl Nodes {
         request: &OpenRequest,
         lane: Lane,
     ) -> Result<LineStream, String> {
-        let opened = self.open_on(node, request, lane).await;
-        opened.map(|(_, stream)| stream).map_err(|error| error.text)
+        let opened = self.reach(node, request, lane).await;
+        opened.map_err(|error| error.text)
     }
 
-    /// As [`Self::open`], with the line that was used. A line that ends before it has answered is
+    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
+    /// offers is not.
+    ///
+    /// # Errors
+    /// What is wrong, and what to check.
+    pub async fn reach(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        lane: Lane,
+    ) -> Result<LineStream, ReachError> {
+        let opened = self.open_on(node, request, lane).await;
+        opened.map(|(_, stream)| stream)
+    }
+
+    /// As [`Self::reach`], with the line that was used. A line that ends before it has answered is
     /// replaced by the next one: nothing has been asked of the target yet.
-    pub(super) async fn open_on(
+    async fn open_on(
         &self,
         node: &str,
         request: &OpenRequest,
@@ -229,10 +376,7 @@ impl Nodes {
     ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
-            let line = self.usable_line(node).await.map_err(|text| ReachError {
-                class: Class::Unavailable,
-                text,
-            })?;
+            let line = self.usable_line(node).await?;
             let left = deadline.saturating_duration_since(clock::now());
             let error = match line.open(request, lane, left).await {
                 Ok(stream) => return Ok((line, stream)),
@@ -249,7 +393,7 @@ impl Nodes {
 
     /// The newest line of a node that takes something new. A node that has been here a moment ago
     /// is waited for: agents return within seconds from a cut or to a hub that was replaced.
-    async fn usable_line(&self, node: &str) -> Result<Line, String> {
+    async fn usable_line(&self, node: &str) -> Result<Line, ReachError> {
         let mut changed = self.watch();
         let patience = clock::now() + RETURN_WAIT;
         loop {
@@ -260,26 +404,14 @@ impl Nodes {
             };
             let until = missing.until.map(|until| until.min(patience));
             let Some(until) = until.filter(|until| *until > clock::now()) else {
-                return Err(missing.text);
+                return Err(ReachError {
+                    class: Class::Unavailable,
+                    text: missing.text,
+                });
             };
             // Whether in time or not: the next look decides.
             drop(timeout_at(until.into(), changed.changed()).await);
         }
-    }
-
-    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
-    /// offers is not.
-    ///
-    /// # Errors
-    /// What is wrong, and what to check.
-    pub async fn reach(
-        &self,
-        node: &str,
-        request: &OpenRequest,
-        lane: Lane,
-    ) -> Result<LineStream, ReachError> {
-        let opened = self.open_on(node, request, lane).await;
-        opened.map(|(_, stream)| stream)
     }
 
     /// Has the lines of a node prove that they live, because an answer is late.
@@ -315,11 +447,40 @@ impl Nodes {
         }
     }
 
-    pub(super) fn add(&self, line: Line, offers: Offers) {
+    /// Takes in a line; without `offers` the node offers what it did before.
+    pub(super) fn add(&self, line: Line, offers: Option<Offers>) {
         let mut table = self.table();
         let name = line.peer().name.clone();
-        table.absent.remove(&name);
-        table.own(&name, &offers);
+        let absent = table.absent.remove(&name);
+        let before = table.present.get(&name).and_then(|held| held.last());
+        let before = before.map(|held| held.offers.clone());
+        let offers = offers
+            .or(before)
+            .or(absent.map(|absent| absent.offers))
+            .unwrap_or_default();
+        table.unwritten.insert(name.clone());
+        for metrics in &offers.metrics {
+            let owner = table
+                .owners
+                .entry(metrics.name.clone())
+                .or_insert_with(|| name.clone());
+            if *owner != name {
+                tracing::warn!(
+                    metrics = metrics.name,
+                    node = name,
+                    owner = *owner,
+                    "a page that another node offers already; it is not taken"
+                );
+            }
+        }
+        let is_offered = |app: &str| offers.apps.iter().any(|offered| offered.name == app);
+        table
+            .app_owners
+            .retain(|app, owner| *owner != name || is_offered(app));
+        for app in &offers.apps {
+            let owner = table.app_owners.entry(app.name.clone());
+            owner.or_insert_with(|| name.clone());
+        }
         table
             .present
             .entry(name)
@@ -332,15 +493,26 @@ impl Nodes {
     pub(super) fn remove(&self, line: &Line, reason: &str) {
         let mut table = self.table();
         let name = &line.peer().name;
-        let mut last = None;
-        if let Some(held) = table.present.get_mut(name) {
-            let at = held.iter().position(|held| held.line.id() == line.id());
-            last = at.map(|at| held.remove(at)).filter(|_| held.is_empty());
-        }
-        if let Some(last) = last {
+        let Some(held) = table.present.get_mut(name) else {
+            return;
+        };
+        let offers = held.last().map(|held| held.offers.clone());
+        held.retain(|held| held.line.id() != line.id());
+        if held.is_empty() {
             table.present.remove(name);
-            let id = line.peer().id.clone();
-            table.miss(name, id, reason, last.offers);
+            table.unwritten.insert(name.clone());
+            let absent = Absent {
+                id: line.peer().id.clone(),
+                reason: reason.to_owned(),
+                since: clock::now(),
+                offers: offers.unwrap_or_default(),
+            };
+            if table.absent.len() < ABSENT_MAX {
+                table.absent.insert(name.clone(), absent);
+            } else {
+                table.owners.retain(|_, owner| owner != name);
+                table.app_owners.retain(|_, owner| owner != name);
+            }
         }
         drop(table);
         self.version.send_modify(|version| *version += 1);
@@ -352,78 +524,6 @@ impl Nodes {
 }
 
 impl Table {
-    /// All pages that are or were offered.
-    fn pages(&self) -> impl Iterator<Item = (&String, &OfferedMetrics)> {
-        let present = self.present.iter().flat_map(|(name, held)| {
-            let offered = held.last().map(|held| &held.offers.metrics);
-            offered.into_iter().flatten().map(move |page| (name, page))
-        });
-        let absent = self.absent.iter().flat_map(|(name, absent)| {
-            let offered = absent.offers.metrics.iter();
-            offered.map(move |page| (name, page))
-        });
-        present.chain(absent)
-    }
-
-    /// Gives a node the names of its pages and applications, as far as no other node has them.
-    fn own(&mut self, node: &str, offers: &Offers) {
-        for page in &offers.metrics {
-            let owner = self.owners.entry(page.name.clone());
-            let owner = owner.or_insert_with(|| node.to_owned());
-            if owner != node {
-                tracing::warn!(
-                    metrics = page.name,
-                    node,
-                    owner,
-                    "a page that another node offers already; it is not taken"
-                );
-            }
-        }
-        let is_offered = |app: &str| offers.apps.iter().any(|offered| offered.name == app);
-        self.app_owners
-            .retain(|app, owner| owner != node || is_offered(app));
-        for app in &offers.apps {
-            let owner = self.app_owners.entry(app.name.clone());
-            owner.or_insert_with(|| node.to_owned());
-        }
-    }
-
-    /// Remembers a node whose last line has ended.
-    fn miss(&mut self, node: &str, id: String, reason: &str, mut offers: Offers) {
-        let known = self.absent.values().map(|absent| &absent.offers);
-        let entries: usize = known.map(entries).sum();
-        if entries + self::entries(&offers) > ABSENT_OFFERS_MAX {
-            offers = Offers::default();
-        }
-        if self.absent.len() < ABSENT_MAX {
-            let absent = Absent {
-                id,
-                reason: reason.to_owned(),
-                since: clock::now(),
-                offers,
-            };
-            self.absent.insert(node.to_owned(), absent);
-        } else {
-            self.owners.retain(|_, owner| owner != node);
-            self.app_owners.retain(|_, owner| owner != node);
-        }
-    }
-
-    /// Forgets nodes that do not return, and names that nobody has any more.
-    fn forget(&mut self, now: Instant) {
-        self.absent
-            .retain(|_, absent| now.saturating_duration_since(absent.since) < ABSENT_KEPT);
-        let known: HashSet<(String, String)> = self
-            .pages()
-            .map(|(node, page)| (page.name.clone(), node.clone()))
-            .collect();
-        self.owners
-            .retain(|page, node| known.contains(&(page.clone(), node.clone())));
-        let (present, absent) = (&self.present, &self.absent);
-        self.app_owners
-            .retain(|_, node| present.contains_key(node) || absent.contains_key(node));
-    }
-
     /// The newest line of a node that takes something new.
     fn line(&self, node: &str) -> Result<Line, NoLine> {
         let no_line = |text: String, since: Option<Instant>| NoLine {
@@ -472,10 +572,6 @@ impl Table {
     }
 }
 
-fn entries(offers: &Offers) -> usize {
-    offers.metrics.len() + offers.apps.len()
-}
-
 fn view(name: &str, held: &[Held]) -> NodeView {
     let states: Vec<_> = held.iter().map(|held| held.line.state()).collect();
     let last = states.last();
@@ -492,6 +588,7 @@ fn view(name: &str, held: &[Held]) -> NodeView {
             .sum(),
         bulk_idle: states.iter().map(|state| state.bulk_idle).sum(),
         remote: last.map(|state| state.remote.to_string()),
+        elsewhere: Vec::new(),
         last_error: last.and_then(|state| state.last_error.clone()),
         offers: held
             .last()

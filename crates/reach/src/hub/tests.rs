@@ -1,20 +1,9 @@
 //! What is known of nodes without a line.
 
-use super::memory::{MEMORY_FILE, Memory};
-use super::nodes::Nodes;
-use crate::line::{Lane, OpenRequest, Target, TargetKind};
-use crate::offers::OfferedMetrics;
+use std::collections::BTreeMap;
 
-fn memory() -> Memory {
-    let page = OfferedMetrics {
-        name: "web-1-app".to_owned(),
-        labels: std::collections::BTreeMap::new(),
-    };
-    let metrics = [("web-1".to_owned(), vec![page])];
-    Memory {
-        metrics: metrics.into_iter().collect(),
-    }
-}
+use super::nodes::{Known, Nodes};
+use crate::line::{Lane, OpenRequest, Target, TargetKind};
 
 fn request() -> OpenRequest {
     OpenRequest {
@@ -28,16 +17,18 @@ fn request() -> OpenRequest {
     }
 }
 
-/// After a restart the pages of a node are known, and who wants one waits for the node, then learns
-/// what is the matter. A node that was never here is not waited for.
+/// After a restart who wants something of a known node waits for it, then learns what is the matter.
+/// A node that was never here is not waited for.
 #[tokio::test]
-async fn a_node_from_before_a_restart_is_known_and_waited_for() {
+async fn a_node_from_before_a_restart_is_waited_for() {
     let nodes = Nodes::default();
-    nodes.remember(memory());
-    assert_eq!(nodes.memory(), memory());
-    assert_eq!(nodes.list().first().map(|node| node.state), Some("offline"));
+    let told = ("id".to_owned(), "{}".to_owned());
+    nodes.learn(Known {
+        offers: BTreeMap::from([("web-1".to_owned(), told)]),
+        ..Known::default()
+    });
     for (name, waits, says) in [
-        ("web-1", true, "has started"),
+        ("web-1", true, "since this proxy"),
         ("web-2", false, "did it join"),
     ] {
         let begun = tokio::time::Instant::now();
@@ -47,18 +38,4 @@ async fn a_node_from_before_a_restart_is_known_and_waited_for() {
         assert_eq!(begun.elapsed().as_secs() >= 4, waits, "{name}");
         assert!(begun.elapsed().as_secs() < 6, "{name}");
     }
-}
-
-/// What was kept is read back; what can't be read is left out.
-#[test]
-fn the_memory_survives() {
-    let folder = std::env::temp_dir().join(format!("landline-memory-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(MEMORY_FILE);
-    assert_eq!(Memory::load(&path), Memory::default());
-    std::fs::write(&path, serde_json::to_vec(&memory()).unwrap()).unwrap();
-    assert_eq!(Memory::load(&path), memory());
-    std::fs::write(&path, b"{").unwrap();
-    assert_eq!(Memory::load(&path), Memory::default());
-    std::fs::remove_dir_all(&folder).unwrap();
 }

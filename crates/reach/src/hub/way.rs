@@ -9,7 +9,7 @@ use base::client::{Dial, Dialing};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::nodes::{METRICS_HOST, Nodes};
-use crate::line::{Lane, Line, LineStream, OpenRequest, Target, TargetKind};
+use crate::line::{Line, LineStream, OpenRequest, Target, TargetKind};
 
 /// The way to what one node offers.
 #[derive(Debug)]
@@ -48,25 +48,22 @@ impl Dial for WayTo {
             client: None,
             user: None,
         };
-        Box::pin(async move {
-            let opened = self
-                .nodes
-                .open_on(&self.node, &request, Lane::Interactive)
-                .await;
-            let (line, stream) = opened.map_err(|error| error.text)?;
-            Ok(Box::new(Explained { stream, line }) as base::duplex::BoxDuplex)
-        })
+        Box::pin(async move { self.nodes.dial(&self.node, &request).await })
     }
 }
 
 /// A stream whose errors say why its line has ended. Without it a connection that a client has kept
 /// breaks with the words of a broken pipe, and the cause stands in the log only.
-struct Explained {
+pub(super) struct Explained {
     stream: LineStream,
     line: Line,
 }
 
 impl Explained {
+    pub(super) fn new(stream: LineStream, line: Line) -> Self {
+        Self { stream, line }
+    }
+
     fn explain<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         outcome.map_err(|error| {
             let peer = self.line.peer();

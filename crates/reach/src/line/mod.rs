@@ -36,12 +36,15 @@ pub use self::agent_end::{
 };
 pub use self::copy::{Copied, copy};
 pub use self::dial::{Connector, ConnectorSettings, Via};
+pub(crate) use self::egress::split;
 pub use self::egress::{Egress, EgressError};
 pub(crate) use self::error::chain;
 pub use self::error::{AcceptError, ConnectError, OpenError};
 pub use self::frame::FrameError;
+pub(crate) use self::frame::{read_frame, write_frame};
 pub(crate) use self::head::read_head;
 pub use self::lane::Lane;
+pub(crate) use self::limits::FRAME_BYTES_MAX;
 pub use self::limits::{
     BULK_MAX, HANDLER_LIMIT, HELLO_LIMIT, LINES_PER_PEER_MAX, MESSAGE_BYTES_MAX, OPEN_LIMIT,
     STREAMS_MAX, TCP_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT,

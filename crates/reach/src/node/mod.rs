@@ -215,8 +215,7 @@ impl Node {
                 random_seed: fastrand::u64(..),
             },
             cluster: credentials.member.trust.cluster.clone(),
-            // Nobody signs announcements yet: the proxies are those of the configuration.
-            verify: Arc::new(|_, _| false),
+            verify: crate::announcing::verify(trust.clone()),
             drain_limit: DRAIN_LIMIT,
         };
         Ok(Agent::new(settings, connector, serve::handler(self)))

@@ -1,0 +1,190 @@
+//! The way over another proxy: what has to reach a node that has no line to us goes to a proxy that
+//! has one, over a TLS connection of its own. Whoever is asked uses its own lines only, so nothing is
+//! passed on twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock;
+use base::duplex::BoxDuplex;
+use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
+use base::supervise::{BoxError, Scope};
+use identity::own_certificate::OwnCertificate;
+use identity::peer::MachineRole;
+use identity::trust::{ClientCertificates, Trust};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls_pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::Hub;
+use super::door::identify;
+use super::nodes::Holder;
+use crate::line::{
+    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, Lane, OpenRequest, Refusal, RefusalCode, chain, copy,
+    lanes_tls, read_frame, split, write_frame,
+};
+
+/// The protocol between proxies.
+const ALPN: &[u8] = b"landline-peer/1";
+/// The longest wait for a connection over other proxies, all that are asked together.
+const FORWARD_LIMIT: Duration = Duration::from_secs(5);
+/// Other proxies that are asked.
+const HOLDERS_MAX: usize = 2;
+
+/// What the other proxy says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    /// Why not, or nothing: then the bytes of the connection follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+}
+
+/// Dials other proxies.
+#[derive(Debug)]
+pub(super) struct Peers {
+    own: OwnCertificate,
+    trust: Trust,
+}
+
+impl Peers {
+    pub(super) fn new(own: OwnCertificate, trust: Trust) -> Self {
+        Self { own, trust }
+    }
+
+    /// A connection to something on `node`, over one of the proxies that have lines to it.
+    pub(super) async fn forward(
+        &self,
+        holders: &[Holder],
+        node: &str,
+        request: &OpenRequest,
+    ) -> Result<BoxDuplex, String> {
+        let mut request = request.clone();
+        request.target.node = Some(node.to_owned());
+        let mut reason = format!("node {node} is offline");
+        let deadline = clock::now() + FORWARD_LIMIT;
+        let count = u32::try_from(holders.len().min(HOLDERS_MAX)).unwrap_or(1);
+        for (holder, left) in holders.iter().zip((1..=count).rev()) {
+            // One that does not answer leaves time for the next.
+            let limit = deadline.saturating_duration_since(clock::now()) / left;
+            let why = match timeout(limit, self.ask(holder, &request)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(why)) => why,
+                Err(_) => format!("no answer within {:.1} s", limit.as_secs_f64()),
+            };
+            reason = format!(
+                "node {node} has no line to this proxy, and over proxy {}: {why}",
+                holder.name
+            );
+        }
+        Err(reason)
+    }
+
+    async fn ask(&self, holder: &Holder, request: &OpenRequest) -> Result<BoxDuplex, String> {
+        let mut reason = "it has told no address".to_owned();
+        for address in &holder.addresses {
+            match self.dial(&holder.uuid, address).await {
+                Ok(mut stream) => {
+                    let broke = |error| format!("{address}: {}", chain(&error));
+                    write_frame(&mut stream, request).await.map_err(broke)?;
+                    let answer: Answer = read_frame(&mut stream, FRAME_BYTES_MAX)
+                        .await
+                        .map_err(broke)?;
+                    return match answer.refusal {
+                        None => Ok(stream),
+                        Some(refusal) => Err(refusal.text),
+                    };
+                }
+                Err(why) => reason = format!("{address}: {why}"),
+            }
+        }
+        Err(reason)
+    }
+
+    async fn dial(&self, uuid: &str, address: &str) -> Result<BoxDuplex, String> {
+        let verifier = self
+            .trust
+            .server_verifier(&[MachineRole::Proxy], Some(uuid.to_owned()));
+        let mut tls = ClientConfig::builder_with_provider(base::tls::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(self.own.clone()));
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.resumption = Resumption::disabled();
+        let (host, _) = split(address).map_err(|error| chain(&error))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+        // Proxies are in one network: no egress proxy stands between them.
+        let stream = Egress::default().connect(address).await;
+        let stream = stream.map_err(|error| chain(&error))?;
+        let stream = TlsConnector::from(Arc::new(tls))
+            .connect(name, stream)
+            .await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            return Err("it does not speak with other proxies".to_owned());
+        }
+        Ok(Box::new(stream))
+    }
+}
+
+impl Hub {
+    /// What other proxies speak, for the main listener.
+    pub(super) fn peer_protocol(self: &Arc<Self>) -> Result<Protocol, BoxError> {
+        let tls = lanes_tls(&self.tls(ClientCertificates::Required)?);
+        let mut tls = rustls::ServerConfig::clone(&tls);
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let hub = Arc::clone(self);
+        let take_over = move |stream: TlsStream, remote: Remote, _: Scope| -> Serving {
+            let hub = Arc::clone(&hub);
+            Box::pin(async move {
+                if let Err(reason) = hub.serve_peer(stream).await {
+                    tracing::warn!(peer = %remote.address, reason, "another proxy was refused");
+                }
+            })
+        };
+        Ok(Protocol {
+            name: ALPN,
+            tls: Arc::new(tls),
+            take_over: Arc::new(take_over),
+        })
+    }
+
+    async fn serve_peer(&self, mut stream: TlsStream) -> Result<(), String> {
+        let certificates = stream.get_ref().1.peer_certificates();
+        identify(self.identity.trust(), MachineRole::Proxy)(certificates.unwrap_or_default())?;
+        // Before the service runs, and after it, there is nobody to hold a connection.
+        let Some(acceptor) = self.acceptor.get() else {
+            return Ok(());
+        };
+        let request = timeout(HELLO_LIMIT, read_frame(&mut stream, FRAME_BYTES_MAX)).await;
+        let request = request.map_err(|_| "it did not say what it wants".to_owned())?;
+        let mut request: OpenRequest = request.map_err(|error| chain(&error))?;
+        let opened = match request.target.node.take() {
+            // Our own lines only: what was passed on once is not passed on again.
+            Some(node) => self.nodes.open(&node, &request, Lane::Interactive).await,
+            None => Err("it did not say which node it wants".to_owned()),
+        };
+        let (line, refusal) = match opened {
+            Ok(line) => (Some(line), None),
+            Err(reason) => (None, Some(Refusal::new(RefusalCode::Unavailable, reason))),
+        };
+        let answer = Answer { refusal };
+        let told = timeout(HELLO_LIMIT, write_frame(&mut stream, &answer)).await;
+        told.map_err(|_| "it does not read".to_owned())?
+            .map_err(|error| chain(&error))?;
+        if let Some(line) = line {
+            acceptor
+                .scope()
+                .spawn("connection of another proxy", async move {
+                    if let Err(error) = copy(line, stream).await {
+                        tracing::debug!(%error, "a connection of another proxy broke");
+                    }
+                });
+        }
+        Ok(())
+    }
+}
