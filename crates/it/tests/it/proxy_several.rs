@@ -10,7 +10,7 @@ use it::postgres::Database;
 use it::program::{Launch, Program};
 use it::stubs::page;
 use it::stubs::pages::Pages;
-use it::wait;
+use it::wait::{self, SOON};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -124,8 +124,12 @@ async fn a_node_reaches_every_proxy_and_outlives_one() {
     serves(&pair.second, "app").await;
     listed(&pair.second, &["second"], GONE).await;
     assert!(killed.elapsed() < GONE, "{:?}", killed.elapsed());
-    let node_view = cluster::node_view(&pair.second, "web-1").await.unwrap();
-    assert_eq!(node_view["elsewhere"], json!([]), "its lines went with it");
+    // The list of nodes is read anew right after that of proxies.
+    wait::until("its lines went with it", SOON, async || {
+        let view = cluster::node_view(&pair.second, "web-1").await?;
+        (view["elsewhere"] == json!([])).then_some(())
+    })
+    .await;
     serves(&pair.second, "app").await;
 
     pair.first.restart();
