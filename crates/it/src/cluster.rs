@@ -1,6 +1,6 @@
 //! A hub and its nodes: the real program twice or more, joined by tokens.
 
-use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -114,9 +114,14 @@ pub fn log(program: &Program) -> String {
     program.stderr()
 }
 
-/// Whether this process may make network namespaces.
+/// Whether this process may make network namespaces: in a container root alone is not enough.
 pub fn may_make_namespaces() -> bool {
-    rustix::process::geteuid().is_root() && Path::new("/usr/sbin/ip").exists()
+    let name = format!("landline-probe-{}", std::process::id());
+    let ip = |verb: &str| {
+        let output = Command::new("ip").args(["netns", verb, &name]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    ip("add") && ip("del")
 }
 
 fn merge(whole: &mut Value, more: Value) {
