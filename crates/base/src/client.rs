@@ -1,41 +1,45 @@
-//! Outbound HTTP/1.1: pooled connections, a deadline on every wait, a limit on every body, and
+//! Outbound HTTP/1.1: kept connections, a deadline on every wait, a limit on every body, and
 //! errors that say which step failed. It follows no redirect and stores no cookie: a caller that
 //! holds credentials decides where they go.
 
-mod socket;
+mod body;
+mod connection;
+mod connector;
+mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, Uri};
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use hyper::body::Body as HttpBody;
+
+pub use body::Body;
+use connection::Connection;
+use connector::Connector;
+use pool::{Origin, Pool};
 
 use crate::clock;
 use crate::duplex::BoxDuplex;
 use crate::supervise::Supervisor;
-use crate::tls::{ClientTls, TlsError};
-use socket::Socket;
+use crate::tls::ClientTls;
 
 /// The longest wait for a TCP and TLS connection, within the request's own deadline.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept: longer than the usual scrape interval of a minute.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// How often idle connections are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// Unused connections kept for one origin.
 pub const IDLE_PER_HOST_MAX: usize = 8;
 /// A way that breaks within this time of a request was broken before it.
@@ -103,35 +107,42 @@ pub trait Nodes: fmt::Debug + Send + Sync {
 /// A connection that [`Dial`] is opening.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<BoxDuplex, String>> + Send + 'a>>;
 
-/// A client with one TLS setting and one pool. Cloning shares the pool.
-#[derive(Debug, Clone)]
+/// A client with one TLS setting and one pool. Cloning shares both.
+#[derive(Clone)]
 pub struct Client {
-    pool: Pool<Connector, Full<Bytes>>,
-    is_dialled: bool,
+    connector: Arc<Connector>,
+    pool: Arc<Pool>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Client");
+        debug.field("connector", &self.connector);
+        debug.finish_non_exhaustive()
+    }
+}
+
+/// Why an exchange on one connection failed.
+struct Broken {
+    error: hyper::Error,
+    /// The request, when none of it was sent.
+    unsent: Option<Request<Full<Bytes>>>,
 }
 
 impl Client {
-    /// A client whose connections run under `supervisor`. The PEM files named in `tls` are read when
-    /// the first TLS connection goes out; what is wrong with them is that request's error.
+    /// A client whose idle connections are closed in time by a task under `supervisor`. The PEM
+    /// files named in `tls` are read when the first TLS connection goes out; what is wrong with them
+    /// is that request's error.
     pub fn new(tls: ClientTls, supervisor: Supervisor) -> Self {
         Self::through(None, tls, supervisor)
     }
 
     /// As [`Client::new`], with connections that `dial` opens, when there is one.
     pub fn through(dial: Option<Arc<dyn Dial>>, tls: ClientTls, supervisor: Supervisor) -> Self {
-        let is_dialled = dial.is_some();
-        let connector = Connector {
-            settings: Arc::new(tls),
-            built: Arc::default(),
-            dial,
-        };
-        let pool = Pool::builder(PoolExecutor(supervisor))
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .http1_max_buf_size(HEAD_BYTES_MAX)
-            .build(connector);
-        Self { pool, is_dialled }
+        Self {
+            connector: Arc::new(Connector::new(tls, dial)),
+            pool: Pool::new(supervisor),
+        }
     }
 
     /// Sends a request and waits for the head of the answer. A GET on a kept connection that the
@@ -142,56 +153,102 @@ impl Client {
         &self,
         request: Request<Full<Bytes>>,
         deadline: Instant,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let again = (request.method() == Method::GET).then(|| request.clone());
-        let begun = clock::now();
-        match self.send_once(request, deadline).await? {
-            Ok(response) => Ok(response),
-            Err(error) => {
-                match again.filter(|_| was_cut(&error) || self.broke_at_once(&error, begun)) {
-                    Some(again) => {
-                        let response = self.send_once(again, deadline).await?;
-                        response.map_err(|error| classify(&error))
-                    }
-                    None => Err(classify(&error)),
+    ) -> Result<Response<Body>, ClientError> {
+        let answer = tokio::time::timeout_at(deadline.into(), self.exchange(request)).await;
+        answer.unwrap_or(Err(ClientError::Timeout {
+            waited_for: "answer",
+        }))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, ClientError> {
+        let (uri, mut request) = in_origin_form(request)?;
+        let origin = Origin::of(&uri).ok_or_else(|| not_absolute(&uri))?;
+        let mut may_repeat = request.method() == Method::GET;
+        loop {
+            let again = may_repeat.then(|| request.clone());
+            let begun = clock::now();
+            let kept = poll_fn(|context| Poll::Ready(self.pool.take(&origin, context))).await;
+            let is_kept = kept.is_some();
+            let connection = match kept {
+                Some(connection) => connection,
+                None => Connection::open(self.connector.connect(&uri).await?).await?,
+            };
+            let broken = match self.exchange_on(connection, &origin, request).await {
+                Ok(response) => return Ok(response),
+                Err(broken) => broken,
+            };
+            // Each kept connection is tried at most once, so this ends.
+            request = match broken.unsent.filter(|_| is_kept) {
+                Some(unsent) => unsent,
+                None => {
+                    may_repeat = false;
+                    let is_cut = broken.error.is_incomplete_message();
+                    let may_help = is_cut || self.broke_at_once(&broken.error, begun);
+                    let again = again.filter(|_| may_help);
+                    again.ok_or_else(|| ClientError::Protocol(chain(&broken.error)))?
                 }
-            }
+            };
+        }
+    }
+
+    async fn exchange_on(
+        &self,
+        mut connection: Connection,
+        origin: &Origin,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, Broken> {
+        match connection.send(request).await {
+            Ok(response) => Ok(response.map(|incoming| {
+                let (origin, pool) = (origin.clone(), Arc::clone(&self.pool));
+                Body::new(incoming, connection, origin, pool)
+            })),
+            Err(mut error) => Err(Broken {
+                unsent: error.take_message(),
+                error: error.into_error(),
+            }),
         }
     }
 
     /// Whether the way ended, and not after a wait: who has waited gets no second one.
-    fn broke_at_once(&self, error: &PoolError, begun: Instant) -> bool {
+    fn broke_at_once(&self, error: &hyper::Error, begun: Instant) -> bool {
         let is_quick = clock::now().saturating_duration_since(begun) < AT_ONCE;
-        let source = std::error::Error::source(error).and_then(std::error::Error::source);
+        let source = std::error::Error::source(error);
         let is_broken = source.is_some_and(<dyn std::error::Error>::is::<io::Error>);
-        self.is_dialled && is_quick && is_broken
-    }
-
-    async fn send_once(
-        &self,
-        request: Request<Full<Bytes>>,
-        deadline: Instant,
-    ) -> Result<Result<Response<Incoming>, PoolError>, ClientError> {
-        let answer = tokio::time::timeout_at(deadline.into(), self.pool.request(request)).await;
-        answer.map_err(|_| ClientError::Timeout {
-            waited_for: "answer",
-        })
+        self.connector.is_dialled() && is_quick && is_broken
     }
 }
 
-/// Whether the connection ended before any of the answer came.
-fn was_cut(error: &PoolError) -> bool {
-    let source = std::error::Error::source(error);
-    let error = source.and_then(|source| source.downcast_ref::<hyper::Error>());
-    error.is_some_and(hyper::Error::is_incomplete_message)
+/// The URI, and the request as it goes to an origin: a path, and the host in its header (RFC 9112,
+/// 3.2.1).
+fn in_origin_form(
+    mut request: Request<Full<Bytes>>,
+) -> Result<(Uri, Request<Full<Bytes>>), ClientError> {
+    let path = request.uri().path_and_query().cloned();
+    let path = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let uri = std::mem::replace(request.uri_mut(), path);
+    if !request.headers().contains_key(HOST) {
+        let authority = uri.authority().ok_or_else(|| not_absolute(&uri))?;
+        let default_port = match uri.scheme_str() {
+            Some("https") => 443,
+            _ => 80,
+        };
+        let host = match authority.port_u16() {
+            Some(port) if port == default_port => HeaderValue::from_str(authority.host()),
+            Some(port) => HeaderValue::try_from(format!("{}:{port}", authority.host())),
+            None => HeaderValue::from_str(authority.host()),
+        };
+        let host = host.map_err(|error| ClientError::Protocol(chain(&error)))?;
+        request.headers_mut().insert(HOST, host);
+    }
+    Ok((uri, request))
+}
+
+fn not_absolute(uri: &Uri) -> ClientError {
+    ClientError::Protocol(format!("`{uri}` names no host"))
 }
 
 /// Reads a body of at most `limit` bytes.
-pub async fn read_body(
-    body: Incoming,
-    limit: u64,
-    deadline: Instant,
-) -> Result<Bytes, ClientError> {
+pub async fn read_body(body: Body, limit: u64, deadline: Instant) -> Result<Bytes, ClientError> {
     match tokio::time::timeout_at(deadline.into(), read_within(body, limit)).await {
         Ok(result) => result,
         Err(_) => Err(ClientError::Timeout {
@@ -200,8 +257,8 @@ pub async fn read_body(
     }
 }
 
-async fn read_within(mut body: Incoming, limit: u64) -> Result<Bytes, ClientError> {
-    let expected = hyper::body::Body::size_hint(&body).exact().unwrap_or(0);
+async fn read_within(mut body: Body, limit: u64) -> Result<Bytes, ClientError> {
+    let expected = HttpBody::size_hint(&body).exact().unwrap_or(0);
     if expected > limit {
         return Err(ClientError::TooLarge { limit });
     }
@@ -234,17 +291,6 @@ async fn read_within(mut body: Incoming, limit: u64) -> Result<Bytes, ClientErro
     Ok(first.unwrap_or_else(|| all.freeze()))
 }
 
-fn classify(error: &PoolError) -> ClientError {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = source {
-        if let Some(found) = current.downcast_ref::<ClientError>() {
-            return found.clone();
-        }
-        source = current.source();
-    }
-    ClientError::Protocol(chain(error))
-}
-
 /// An error and its sources in one line.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -258,146 +304,4 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = current.source();
     }
     text
-}
-
-#[derive(Clone)]
-struct PoolExecutor(Supervisor);
-
-impl<F> hyper::rt::Executor<F> for PoolExecutor
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn_background("client connection", future);
-    }
-}
-
-/// Opens TCP or TLS connections for the pool.
-#[derive(Debug, Clone)]
-struct Connector {
-    settings: Arc<ClientTls>,
-    built: Arc<OnceLock<Result<Arc<ClientConfig>, TlsError>>>,
-    dial: Option<Arc<dyn Dial>>,
-}
-
-impl tower::Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = ClientError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ClientError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            let deadline = clock::now() + CONNECT_TIMEOUT;
-            match tokio::time::timeout_at(deadline.into(), connector.connect(&uri)).await {
-                Ok(result) => result,
-                Err(_) => Err(ClientError::Timeout {
-                    waited_for: "connection",
-                }),
-            }
-        })
-    }
-}
-
-impl Connector {
-    async fn connect(&self, uri: &Uri) -> Result<Stream, ClientError> {
-        let is_tls = uri.scheme_str() == Some("https");
-        // `Uri::host` keeps the brackets of an IPv6 address; the resolver wants none.
-        let host = uri
-            .host()
-            .unwrap_or_default()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let name = || format!("{host}:{port}");
-        let stream = match &self.dial {
-            Some(dial) => {
-                let stream = dial.dial(host, port).await;
-                Socket::Dialed(stream.map_err(|reason| ClientError::Away { reason })?)
-            }
-            None => {
-                let stream = TcpStream::connect((host, port)).await;
-                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-                Socket::Tcp(stream.map_err(|error| ClientError::Connect {
-                    host: name(),
-                    reason: error.to_string(),
-                })?)
-            }
-        };
-        if !is_tls {
-            return Ok(Stream::Plain(TokioIo::new(stream)));
-        }
-        let failed = |reason: String| ClientError::Tls {
-            host: name(),
-            reason,
-        };
-        let built = self.built.get_or_init(|| self.settings.build()).clone();
-        let tls = TlsConnector::from(built.map_err(|error| failed(error.to_string()))?);
-        let wanted = self
-            .settings
-            .server_name
-            .as_deref()
-            .unwrap_or(host)
-            .to_owned();
-        let wanted = ServerName::try_from(wanted).map_err(|error| failed(error.to_string()))?;
-        let stream = tls.connect(wanted, stream).await;
-        let stream = stream.map_err(|error| failed(error.to_string()))?;
-        Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
-    }
-}
-
-/// A connection of the pool.
-enum Stream {
-    Plain(TokioIo<Socket>),
-    Tls(Box<TokioIo<TlsStream<Socket>>>),
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, data),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, data),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
 }

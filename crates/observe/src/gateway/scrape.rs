@@ -322,7 +322,7 @@ impl Fetching<'_> {
         url: &url::Url,
         accept: &'static str,
         lease: &Lease,
-    ) -> Result<http::Response<hyper::body::Incoming>, Failure> {
+    ) -> Result<http::Response<base::client::Body>, Failure> {
         let mut request = Request::get(uri(url)?)
             .header(ACCEPT, HeaderValue::from_static(accept))
             .header(USER_AGENT, HeaderValue::from_static(AGENT))

@@ -1,0 +1,89 @@
+//! One HTTP/1.1 connection, driven by whoever waits for its answer. It has no task of its own: a
+//! request, its answer and the body come and go in the asker's, without a hand-over between them.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use super::{ClientError, HEAD_BYTES_MAX, chain};
+use crate::duplex::BoxDuplex;
+
+type Line = http1::Connection<TokioIo<BoxDuplex>, Full<Bytes>>;
+
+/// A connection to one origin. Dropping it closes it.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Nothing once it has ended.
+    line: Option<Line>,
+}
+
+impl Connection {
+    /// Speaks HTTP/1.1 on `stream`.
+    pub(super) async fn open(stream: BoxDuplex) -> Result<Self, ClientError> {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES_MAX);
+        let opened = builder.handshake(TokioIo::new(stream)).await;
+        let (sender, line) = opened.map_err(|error| ClientError::Protocol(chain(&error)))?;
+        Ok(Self {
+            sender,
+            line: Some(line),
+        })
+    }
+
+    /// Sends `request` and gives the head of the answer. The body comes through
+    /// [`Connection::poll_frame`]. An error has the request when none of it was sent.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let line = &mut self.line;
+        poll_fn(move |context| {
+            // The first look hands the request over, the second takes what driving brought.
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            drive(line, context);
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Whether another request can be sent. The peer may have closed it meanwhile, which only
+    /// driving tells.
+    pub(super) fn is_free(&mut self, context: &mut Context<'_>) -> bool {
+        drive(&mut self.line, context);
+        self.line.is_some() && self.sender.is_ready()
+    }
+
+    /// The next piece of the body of an answer that came on this connection.
+    pub(super) fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        drive(&mut self.line, context);
+        Pin::new(body).poll_frame(context)
+    }
+}
+
+/// An error ends up with the answer or the body as well, so that here only the end counts.
+fn drive(line: &mut Option<Line>, context: &mut Context<'_>) {
+    let ended = line
+        .as_mut()
+        .is_some_and(|line| Pin::new(line).poll(context).is_ready());
+    if ended {
+        *line = None;
+    }
+}

@@ -1,0 +1,107 @@
+//! The connections that nobody uses at the moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use http::Uri;
+use http::uri::Authority;
+
+use super::connection::Connection;
+use super::{IDLE_PER_HOST_MAX, IDLE_TIMEOUT, SWEEP_INTERVAL};
+use crate::clock;
+use crate::supervise::Supervisor;
+
+/// Where a connection leads, and whether TLS is on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    is_tls: bool,
+    authority: Authority,
+}
+
+impl Origin {
+    /// Of an absolute URI; nothing for another.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        Some(Self {
+            is_tls: uri.scheme_str()? == "https",
+            authority: uri.authority()?.clone(),
+        })
+    }
+}
+
+/// Idle connections by origin, the longest idle first.
+pub(super) struct Pool {
+    supervisor: Supervisor,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    connections: HashMap<Origin, Vec<(Instant, Connection)>>,
+    is_swept: bool,
+}
+
+impl Pool {
+    pub(super) fn new(supervisor: Supervisor) -> Arc<Self> {
+        Arc::new(Self {
+            supervisor,
+            idle: Mutex::default(),
+        })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection to `origin` that was used last and can be used still.
+    pub(super) fn take(&self, origin: &Origin, context: &mut Context<'_>) -> Option<Connection> {
+        loop {
+            let (_, mut connection) = self.idle().connections.get_mut(origin)?.pop()?;
+            if connection.is_free(context) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next request, unless there are enough.
+    pub(super) fn keep(self: &Arc<Self>, origin: Origin, connection: Connection) {
+        let mut idle = self.idle();
+        let connections = idle.connections.entry(origin).or_default();
+        if connections.len() >= IDLE_PER_HOST_MAX {
+            return;
+        }
+        connections.push((clock::now(), connection));
+        if !std::mem::replace(&mut idle.is_swept, true) {
+            drop(idle);
+            let sweeping = sweep(Arc::downgrade(self));
+            self.supervisor
+                .spawn_background("client connections", sweeping);
+        }
+    }
+
+    /// Closes what is too old or was closed by the peer; says whether anything is left.
+    pub(super) fn clean(&self, now: Instant) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut idle = self.idle();
+        idle.connections.retain(|_, connections| {
+            connections.retain_mut(|(since, connection)| {
+                now.saturating_duration_since(*since) < IDLE_TIMEOUT
+                    && connection.is_free(&mut context)
+            });
+            !connections.is_empty()
+        });
+        idle.is_swept = !idle.connections.is_empty();
+        idle.is_swept
+    }
+}
+
+/// Nobody drives an idle connection, so somebody has to look now and then whether it is still one.
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        if !pool.upgrade().is_some_and(|pool| pool.clean(clock::now())) {
+            return;
+        }
+    }
+}
