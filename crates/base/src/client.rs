@@ -8,6 +8,7 @@ mod connector;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod wakes;
 
 use std::fmt;
 use std::future::{Future, poll_fn};

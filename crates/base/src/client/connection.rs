@@ -13,6 +13,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use super::wakes::Wakes;
 use super::{ClientError, HEAD_BYTES_MAX, chain};
 use crate::duplex::BoxDuplex;
 
@@ -23,6 +24,7 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Nothing once it has ended.
     line: Option<Line>,
+    wakes: Wakes,
 }
 
 impl Connection {
@@ -35,6 +37,7 @@ impl Connection {
         Ok(Self {
             sender,
             line: Some(line),
+            wakes: Wakes::new(),
         })
     }
 
@@ -45,22 +48,26 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
         let mut answer = pin!(self.sender.try_send_request(request));
-        let line = &mut self.line;
+        let (line, wakes) = (&mut self.line, &self.wakes);
         poll_fn(move |context| {
-            // The first look hands the request over, the second takes what driving brought.
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            drive(line, context);
-            answer.as_mut().poll(context)
+            wakes.drive(context, |context| {
+                drive(line, context);
+                answer.as_mut().poll(context)
+            })
         })
         .await
     }
 
     /// Whether another request can be sent. The peer may have closed it meanwhile, which only
-    /// driving tells.
+    /// driving tells. Until then it wakes nobody.
     pub(super) fn is_free(&mut self, context: &mut Context<'_>) -> bool {
-        drive(&mut self.line, context);
+        let line = &mut self.line;
+        // It is ready when it has ended, which `line` shows as well.
+        let _ended: Poll<()> = self.wakes.drive(context, |context| {
+            drive(line, context);
+            Poll::Pending
+        });
+        self.wakes.forget();
         self.line.is_some() && self.sender.is_ready()
     }
 
@@ -70,11 +77,14 @@ impl Connection {
         body: &mut Incoming,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        drive(&mut self.line, context);
-        Pin::new(body).poll_frame(context)
+        let (line, mut body) = (&mut self.line, Pin::new(body));
+        self.wakes.drive(context, |context| {
+            if let Poll::Ready(frame) = body.as_mut().poll_frame(context) {
+                return Poll::Ready(frame);
+            }
+            drive(line, context);
+            body.as_mut().poll_frame(context)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -164,4 +165,49 @@ async fn the_host_goes_into_its_header() {
     }
     let relative = Request::get("/p").body(Full::default()).expect("request");
     in_origin_form(relative).expect_err("no host");
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_wake_from_inside_drives_again_and_one_from_outside_wakes_the_task() {
+    let woken = Arc::new(Woken::default());
+    let task = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&task);
+    let count = || woken.0.load(Ordering::Relaxed);
+    let wakes = wakes::Wakes::new();
+    let mut steps = 0;
+    let mut outside = None;
+    let outcome: Poll<()> = wakes.drive(&mut context, |context| {
+        steps += 1;
+        if steps < 3 {
+            context.waker().wake_by_ref();
+        }
+        outside = Some(context.waker().clone());
+        Poll::Pending
+    });
+    assert_eq!((outcome, steps, count()), (Poll::Pending, 3, 0));
+    let outside = outside.expect("driven");
+    outside.wake_by_ref();
+    assert_eq!(count(), 1);
+    wakes.forget();
+    outside.wake();
+    assert_eq!(count(), 1, "nobody waits");
+    // As a task that has had its share of the runtime.
+    let mut steps = 0;
+    let endless: Poll<()> = wakes.drive(&mut context, |context| {
+        steps += 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    assert!(endless.is_pending() && steps < 100, "{steps}");
+    assert_eq!(count(), 2);
 }

@@ -17,6 +17,9 @@ static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 /// The longest line that is recognised, bytes; longer ones are left to the reader and its limits.
 const LINE_BYTES_MAX: usize = 1 << 16;
 
+/// Numbers of fewer digits are in the range of a float whatever they are.
+const PLAIN_DIGITS_MAX: usize = 300;
+
 /// A hash over a page's lines without their values, 16 bytes in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -55,27 +58,39 @@ impl Shape {
 fn hash(body: &[u8]) -> Option<u64> {
     let mut hasher = HASHER.build_hasher();
     let mut start = 0;
+    // Everything from the end of one value to the beginning of the next is one piece.
+    let mut fixed = 0;
     let ends = memchr::memchr_iter(b'\n', body).chain(std::iter::once(body.len()));
     for end in ends {
         let line = body.get(start..end)?;
         if line.len() > LINE_BYTES_MAX {
             return None;
         }
+        // No sample line begins with a blank.
+        if !matches!(line.first(), None | Some(b'#' | b' ' | b'\t')) {
+            hasher.write(body.get(fixed..start + value_start(line)?)?);
+            fixed = end;
+        }
         start = end + 1;
-        let fixed = match line.first() {
-            // No sample line begins with a blank.
-            None | Some(b'#' | b' ' | b'\t') => line,
-            Some(_) => {
-                let blank = line.iter().rposition(|byte| *byte == b' ')?;
-                let (series, value) = line.split_at_checked(blank + 1)?;
-                if !is_value(value) {
-                    return None;
-                }
-                series
-            }
-        };
-        hasher.write(fixed);
-        hasher.write_usize(fixed.len());
     }
+    hasher.write(body.get(fixed..)?);
     Some(hasher.finish())
+}
+
+/// Where the value of a sample line begins, when there is nothing but a value behind the last blank.
+fn value_start(line: &[u8]) -> Option<usize> {
+    // Most values are digits with a dot at most, which one pass over them shows.
+    let (mut digits, mut dots) = (0, 0);
+    for byte in line.iter().rev() {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'.' => dots += 1,
+            b' ' if digits > 0 && digits < PLAIN_DIGITS_MAX && dots < 2 => {
+                return Some(line.len() - digits - dots);
+            }
+            _ => break,
+        }
+    }
+    let blank = line.iter().rposition(|byte| *byte == b' ')?;
+    is_value(line.get(blank + 1..)?).then_some(blank + 1)
 }
