@@ -10,7 +10,9 @@ mod tests;
 
 pub use access::{Access, Peer, Policy, TOKEN_CHECK_INTERVAL};
 pub use routes::{Route, Routes, host_of};
-pub use serve::{Protocol, Server, ServerLimits, Serving, TlsStream, serve_connection};
+pub use serve::{
+    Protocol, Refused, Server, ServerLimits, Serving, TlsStream, refused_client, serve_connection,
+};
 
 use axum::Json;
 use axum::body::Body;

@@ -82,6 +82,9 @@ pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 /// Serves a connection until it ends.
 type TakeOver = dyn Fn(TlsStream, Peer, Scope) -> Serving + Send + Sync;
 
+/// Hears of a client that failed the handshake of a protocol.
+pub type Refused = dyn Fn(Peer, &rustls::Error) -> Serving + Send + Sync;
+
 /// A connection that is being served.
 pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -94,6 +97,8 @@ pub struct Protocol {
     pub tls: Arc<ServerConfig>,
     /// Serves such a connection until it ends. It has to end soon when the scope stops.
     pub take_over: Arc<TakeOver>,
+    /// Told when such a client's certificate was refused, or it showed none.
+    pub refused: Arc<Refused>,
 }
 
 impl fmt::Debug for Protocol {
@@ -209,11 +214,12 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
         Ok(Ok(1)) => return serve_http(stream, plain, shared).await,
         _ => return,
     }
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, tls, &shared));
     let peer = Peer {
         address,
         is_tls: true,
     };
+    let handshake = shake_hands(stream, peer, tls, &shared);
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
     match handshake.await {
         Ok(Ok((stream, None))) => Box::pin(serve_http(stream, peer, shared)).await,
         Ok(Ok((stream, Some(protocol)))) => {
@@ -238,6 +244,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// The handshake that fits what the client names in its hello, and the protocol if it is not HTTP.
 async fn shake_hands(
     stream: TcpStream,
+    peer: Peer,
     tls: Arc<ServerConfig>,
     shared: &Shared,
 ) -> io::Result<(TlsStream, Option<Protocol>)> {
@@ -249,7 +256,24 @@ async fn shake_hands(
     };
     let protocol = shared.protocols.iter().find(is_named).cloned();
     let tls = protocol.as_ref().map_or(tls, |one| Arc::clone(&one.tls));
-    Ok((begun.into_stream(tls).await?, protocol))
+    let error = match begun.into_stream(tls).await {
+        Ok(stream) => return Ok((stream, protocol)),
+        Err(error) => error,
+    };
+    if let (Some(protocol), Some(refused)) = (protocol, refused_client(&error)) {
+        (protocol.refused)(peer, refused).await;
+    }
+    Err(error)
+}
+
+/// The error of a handshake, when it is about who the client is.
+pub fn refused_client(error: &io::Error) -> Option<&rustls::Error> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let is_about_client = matches!(
+        error,
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+    );
+    is_about_client.then_some(error)
 }
 
 async fn serve_http<S>(stream: S, peer: Peer, shared: Shared)

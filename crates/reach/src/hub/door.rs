@@ -35,6 +35,7 @@ impl Hub {
                 name: lane.alpn(),
                 tls: Arc::clone(&tls),
                 take_over: Arc::new(take_over),
+                refused: self.refused(),
             }
         };
         let mut protocols: Vec<Protocol> = Lane::ALL.into_iter().map(protocol).collect();

@@ -8,6 +8,7 @@ mod members;
 mod nodes;
 mod peers;
 mod presence;
+mod refusals;
 mod registry;
 #[cfg(test)]
 mod tests;

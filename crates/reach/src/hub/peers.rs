@@ -150,6 +150,7 @@ impl Hub {
             name: ALPN,
             tls: Arc::new(tls),
             take_over: Arc::new(take_over),
+            refused: self.refused(),
         })
     }
 

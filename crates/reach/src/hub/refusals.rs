@@ -1,0 +1,31 @@
+//! Who was refused in a handshake is recorded: a certificate of another authority, one that has ended,
+//! or none where one is needed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::http::{Peer, Refused, Serving};
+
+use super::Hub;
+
+impl Hub {
+    /// Records those whom the handshake of a protocol refuses.
+    pub(super) fn refused(self: &Arc<Self>) -> Arc<Refused> {
+        let hub = Arc::clone(self);
+        Arc::new(move |peer: Peer, error: &rustls::Error| -> Serving {
+            let (hub, error) = (Arc::clone(&hub), error.clone());
+            Box::pin(async move { hub.note_refused_client(peer.address, &error).await })
+        })
+    }
+
+    /// Writes into log and audit log that a client is not who it has to be.
+    pub(super) async fn note_refused_client(&self, address: SocketAddr, error: &rustls::Error) {
+        tracing::warn!(peer = %address, %error, "a handshake was refused");
+        let audit = self.identity.audit();
+        let recorded = audit.record_refused_handshake(Some(address.ip()), error);
+        if let Err(error) = recorded.await {
+            let error = crate::line::chain(&error);
+            tracing::error!(error, "a refusal could not be recorded in the audit log");
+        }
+    }
+}
