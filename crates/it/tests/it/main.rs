@@ -27,4 +27,5 @@ mod proxy_apps;
 mod proxy_faults;
 mod proxy_several;
 mod relay;
+mod strangers;
 mod stubs;

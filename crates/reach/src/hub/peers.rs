@@ -142,7 +142,8 @@ impl Hub {
             let hub = Arc::clone(&hub);
             Box::pin(async move {
                 if let Err(reason) = hub.serve_peer(stream).await {
-                    tracing::warn!(peer = %remote.address, reason, "another proxy was refused");
+                    hub.note_refused(remote.address, "another proxy", &reason)
+                        .await;
                 }
             })
         };

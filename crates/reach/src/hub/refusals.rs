@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::http::{Peer, Refused, Serving};
+use identity::IdentityError;
+use identity::audit::{Caller, Event};
 
 use super::Hub;
 
@@ -22,10 +24,21 @@ impl Hub {
     pub(super) async fn note_refused_client(&self, address: SocketAddr, error: &rustls::Error) {
         tracing::warn!(peer = %address, %error, "a handshake was refused");
         let audit = self.identity.audit();
-        let recorded = audit.record_refused_handshake(Some(address.ip()), error);
-        if let Err(error) = recorded.await {
-            let error = crate::line::chain(&error);
-            tracing::error!(error, "a refusal could not be recorded in the audit log");
-        }
+        tell_failure(audit.record_refused_handshake(Some(address.ip()), error)).await;
+    }
+
+    /// The same of one who is known, but may not do this.
+    pub(super) async fn note_refused(&self, address: SocketAddr, what: &'static str, reason: &str) {
+        tracing::warn!(peer = %address, reason, "{what} was refused");
+        let caller = Caller::anonymous(Some(address.ip()));
+        let event = Event::success("line.refused", &caller, what).with("reason", reason);
+        tell_failure(self.identity.audit().record_refusal(event)).await;
+    }
+}
+
+async fn tell_failure(recording: impl Future<Output = Result<(), IdentityError>>) {
+    if let Err(error) = recording.await {
+        let error = crate::line::chain(&error);
+        tracing::error!(error, "a refusal could not be recorded in the audit log");
     }
 }

@@ -1,0 +1,114 @@
+//! Strangers at the door of lines: every way in without the right certificate is refused, and the
+//! audit log says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use it::certificates::{Authority, Pair, careless_client};
+use it::cluster;
+use it::program::Program;
+use it::wait;
+use rustls_pki_types::ServerName;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+const CONTROL: &[u8] = b"landline-line-control/1";
+const INTERACTIVE: &[u8] = b"landline-line-interactive/1";
+const PEER: &[u8] = b"landline-peer/1";
+const HTTP: &[u8] = b"http/1.1";
+/// The beginning of HTTP/2 (RFC 9113, 3.4), which only a line would understand.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The longest until a refusal is recorded, or a stranger is cut off.
+const SOON: Duration = Duration::from_secs(15);
+
+/// Knocks with this protocol and certificate, says `words`, and gives what came back before the end.
+async fn knock(hub: &Program, alpn: &[u8], pair: Option<&Pair>, words: &[u8]) -> Vec<u8> {
+    let connector = TlsConnector::from(Arc::new(careless_client(alpn, pair)));
+    let stream = TcpStream::connect(hub.main).await.unwrap();
+    let mut heard = Vec::new();
+    let exchange = async {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = connector.connect(name, stream).await?;
+        stream.write_all(words).await?;
+        stream.flush().await?;
+        (&mut stream).take(64 << 10).read_buf(&mut heard).await
+    };
+    // A refusal comes as an alert, as an end or as an answer.
+    let outcome = timeout(SOON, exchange).await.expect("cut off in time");
+    drop(outcome);
+    heard
+}
+
+/// Waits for a refusal of this kind whose reason contains `word`.
+async fn recorded(hub: &Program, kind: &str, word: &str) -> Value {
+    wait::until(&format!("{kind}: {word}"), SOON, async || {
+        let mut events = cluster::audit(hub, kind).await.into_iter();
+        events.find(|event| event["outcome"] == "refused" && event.to_string().contains(word))
+    })
+    .await
+}
+
+/// The key and certificate of a node that has joined.
+fn own_pair(node: &Program) -> Pair {
+    let read = |name: &str| std::fs::read_to_string(node.path(name)).unwrap();
+    let member: Value = serde_json::from_str(&read("data/node/member.json")).unwrap();
+    Pair {
+        cert: member["certificate"].as_str().unwrap().to_owned(),
+        key: read("data/node/key.pem"),
+    }
+}
+
+/// No certificate, and one of an authority that is not the cluster's.
+#[tokio::test]
+async fn a_line_needs_a_certificate_of_the_cluster() {
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let stranger = Authority::new("another cluster").client("web-1");
+    for alpn in [CONTROL, INTERACTIVE, PEER] {
+        assert!(knock(&hub, alpn, None, PREFACE).await.is_empty());
+        assert!(knock(&hub, alpn, Some(&stranger), PREFACE).await.is_empty());
+    }
+    recorded(&hub, "line.handshake", "peer sent no certificates").await;
+    let event = recorded(&hub, "line.handshake", "authority").await;
+    assert_eq!(event["actor"], "anonymous");
+    assert_eq!(event["address"], "127.0.0.1");
+    assert!(cluster::node_view(&hub, "web-1").await.is_none());
+}
+
+/// A node's certificate is good for a node's lines and nothing else.
+#[tokio::test]
+async fn a_node_is_not_taken_for_a_proxy() {
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let node = cluster::join(&hub, "web-1", json!({})).await;
+    let pair = own_pair(&node);
+    assert!(knock(&hub, PEER, Some(&pair), PREFACE).await.is_empty());
+    recorded(&hub, "line.refused", "node").await;
+    // Whoever takes the protocol's name out of the handshake talks to the door of browsers, where a
+    // line can't begin.
+    let answer = knock(&hub, HTTP, Some(&pair), PREFACE).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+        "{answer}"
+    );
+    let view = cluster::node_view(&hub, "web-1").await.unwrap();
+    assert_eq!(view["state"], "online", "{view}");
+}
+
+/// A token for a proxy makes no node, and the other way round.
+#[tokio::test]
+async fn a_token_of_another_role_lets_nobody_in() {
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let token = cluster::token(&hub, json!({"roles": ["proxy"]})).await;
+    let section = json!({"name": "web-1"});
+    let launch = cluster::launch_node(&hub.main.to_string(), &token, &section);
+    let node = launch.start().await;
+    recorded(&hub, "node.join", "role").await;
+    assert!(cluster::node_view(&hub, "web-1").await.is_none());
+    assert!(
+        !node.stderr().contains(&token.text),
+        "the token is in a log"
+    );
+}
