@@ -20,6 +20,8 @@ use crate::{Clock, Identity, Inner, names, row};
 
 /// How often what is trusted is read again even when nobody told of a change.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
+/// How often it is looked whether a rotation that goes on by itself can.
+const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 /// Delays after a failed refresh: what was trusted stays trusted meanwhile.
 const RESTART: Restart = Restart::OnFailure {
     first: Duration::from_secs(1),
@@ -82,6 +84,7 @@ impl Identity {
         let locks = lock_store::all(&mut read, self.now()).await?;
         self.inner.trust.replace(bundle)?;
         self.inner.trust.set_locks(locks);
+        self.assertions().forget();
         Ok(())
     }
 
@@ -100,10 +103,16 @@ impl Identity {
         loop {
             // Before the first wait too: something may have changed while this did not run.
             self.refresh().await?;
+            let is_rotating = self.authorities().advance().await?;
+            let wait = if is_rotating {
+                ADVANCE_INTERVAL
+            } else {
+                REFRESH_INTERVAL
+            };
             tokio::select! {
                 () = trust.changed() => {}
                 () = locks.changed() => {}
-                () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = scope.stopping() => return Ok(()),
             }
         }
