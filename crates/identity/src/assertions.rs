@@ -182,7 +182,7 @@ impl Assertions<'_> {
     }
 
     /// Reads the key anew when it is needed next: another process may have made one.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn forget(self) {
         let known = self.identity.inner.assertions.lock();
         *known.unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -2,8 +2,8 @@
 //! never fail a handshake.
 
 use base::secret::Secret;
-use identity::authorities::{AuthorityKind, Pace};
 use identity::assertions::Claims;
+use identity::authorities::{AuthorityKind, Pace};
 use identity::authority;
 use identity::members::JoinAnswer;
 use identity::members::renew::Renewal;
@@ -198,7 +198,11 @@ async fn a_rotation_waits_for_those_it_would_cut_off(site: &Site) {
     let authorities = identity.authorities();
     let proxy = Machine::proxy(&opened).await;
     let node = Machine::node(&opened, "web-1").await;
-    let try_to = async |to| authorities.rotate(&operator(), X509, to, Pace::default()).await;
+    let try_to = async |to| {
+        authorities
+            .rotate(&operator(), X509, to, Pace::default())
+            .await
+    };
     assert!(matches!(
         try_to(Phase::Standby).await,
         Err(IdentityError::Phase(_))

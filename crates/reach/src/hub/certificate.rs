@@ -120,13 +120,16 @@ impl Hub {
                     let members = self.identity.members();
                     if let Err(error) = members.acknowledge_trust(node, generation).await {
                         let error = crate::line::chain(&error);
-                        tracing::warn!(node = line.peer().name, error, "what a node trusts could not be noted");
+                        tracing::warn!(
+                            node = line.peer().name,
+                            error,
+                            "what a node trusts could not be noted"
+                        );
                     }
                 }
                 Ok(ToHub::Renew(renew)) => {
                     let now = clock::now();
-                    let is_recent =
-                        |at: &Instant| now.saturating_duration_since(*at) < RENEW_PAUSE;
+                    let is_recent = |at: &Instant| now.saturating_duration_since(*at) < RENEW_PAUSE;
                     let answer = if renewals.get(node).is_some_and(is_recent) {
                         let text = "a certificate was given a moment ago: try again later";
                         ToNode::Refused(text.to_owned())
@@ -154,6 +157,8 @@ impl Hub {
             role: MachineRole::Node,
             uuid: peer.id.clone(),
             name: peer.name.clone(),
+            // The line keeps who it is of, not its certificate; renewing does not ask for its end.
+            expires_at: 0,
         };
         let renewal = Renewal {
             request: renew.request.as_bytes(),
@@ -165,7 +170,11 @@ impl Hub {
             Ok(answer) => ToNode::Renewed(answer),
             Err(error) if error.class() == Class::Internal => {
                 let error = crate::line::chain(&error);
-                tracing::error!(node = peer.name, error, "a certificate could not be renewed");
+                tracing::error!(
+                    node = peer.name,
+                    error,
+                    "a certificate could not be renewed"
+                );
                 let text = "the hub has a problem of its own; its log says which";
                 ToNode::Refused(text.to_owned())
             }

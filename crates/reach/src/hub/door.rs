@@ -180,9 +180,8 @@ fn explain(trust: &Trust, certificates: &[CertificateDer<'_>], error: &PeerError
         return error.to_string();
     };
     let first = certificates.first();
-    let peer = first.and_then(|first| {
-        CertificatePeer::from_certificate(first, &trust.bundle().cluster).ok()
-    });
+    let peer = first
+        .and_then(|first| CertificatePeer::from_certificate(first, &trust.bundle().cluster).ok());
     match peer {
         Some(CertificatePeer::Machine(peer)) => {
             super::locks::locked(peer.role.as_str(), &peer.name, reason)

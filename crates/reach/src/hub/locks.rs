@@ -69,7 +69,11 @@ impl Hub {
     }
 
     /// Writes into log and audit log that a lane was refused.
-    pub(super) async fn note_refused_lane(&self, address: std::net::SocketAddr, error: &AcceptError) {
+    pub(super) async fn note_refused_lane(
+        &self,
+        address: std::net::SocketAddr,
+        error: &AcceptError,
+    ) {
         let text = crate::line::chain(error);
         tracing::warn!(peer = %address, error = text, "a lane was refused");
         let AcceptError::Refused(refusal) = error else {

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::http::Routes;
-use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use base::supervise::{BoxError, Criticality, Restart, Service};
 use identity::Identity;
 use identity::own_certificate::OwnCertificate;
 use identity::trust::ClientCertificates;
@@ -178,9 +178,11 @@ impl Hub {
                     async move { hub.keep_certificate(scope).await }
                 },
             ),
-            Service::new("hub.locks", Criticality::Critical, move |scope| async move {
-                locks.keep_locked_out(scope).await
-            }),
+            Service::new(
+                "hub.locks",
+                Criticality::Critical,
+                move |scope| async move { locks.keep_locked_out(scope).await },
+            ),
         ]
     }
 

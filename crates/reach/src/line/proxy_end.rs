@@ -295,7 +295,12 @@ impl Line {
         let closing = Closing {
             reason: reason.clone(),
         };
-        if self.shared.messages.try_send(Message::Closing(closing)).is_ok() {
+        if self
+            .shared
+            .messages
+            .try_send(Message::Closing(closing))
+            .is_ok()
+        {
             drop(tokio::time::timeout(MOMENT, self.shared.end.ended()).await);
         }
         self.close(reason);

@@ -133,7 +133,9 @@ impl Keeper {
         let left = left.and_then(|left| u64::try_from(left).ok());
         let renews_at = left.map(|left| now + Duration::from_millis(left));
         let next = [self.moves_at, renews_at].into_iter().flatten().min();
-        let next = next.unwrap_or(now + LOOK_INTERVAL).max(self.again_at.unwrap_or(now));
+        let next = next
+            .unwrap_or(now + LOOK_INTERVAL)
+            .max(self.again_at.unwrap_or(now));
         // A clock that jumped is noticed.
         next.min(now + LOOK_INTERVAL)
     }

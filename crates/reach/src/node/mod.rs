@@ -135,7 +135,12 @@ impl Node {
         self.parts.component.ok();
         let (heard, notes) = keep::notes();
         let agent = self.agent(&trust, &credentials, heard)?;
-        let keeper = Keeper::new(Arc::clone(&self), agent.clone(), (credentials, trust), notes);
+        let keeper = Keeper::new(
+            Arc::clone(&self),
+            agent.clone(),
+            (credentials, trust),
+            notes,
+        );
         let keeping = scope.clone();
         scope.spawn("membership of the node", async move {
             keeper.run(keeping).await;

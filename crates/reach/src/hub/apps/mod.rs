@@ -5,23 +5,26 @@ mod admission;
 mod body;
 mod headers;
 mod name;
+mod open;
 mod proxy;
 mod tunnel;
 mod upstream;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use base::http::{Policy, Routes};
-use base::supervise::{Criticality, Scope, Service, Supervisor};
+use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
 use identity::Identity;
 use tokio::sync::Semaphore;
 
 pub use self::name::AppName;
 
 use self::admission::Uses;
+use self::open::Open;
 use self::upstream::Pool;
 use super::{Hub, Nodes};
 
@@ -58,6 +61,7 @@ pub struct Apps {
     nodes: Arc<Nodes>,
     pool: Pool,
     uses: Mutex<Uses>,
+    open: Open,
     tunnels: Arc<Semaphore>,
     /// Set while the service runs.
     scope: OnceLock<Scope>,
@@ -80,6 +84,7 @@ impl Apps {
             nodes: hub.nodes(),
             pool: upstream::pool(hub.nodes(), supervisor.clone()),
             uses: Mutex::default(),
+            open: Open::default(),
             tunnels: Arc::new(Semaphore::new(TUNNELS_MAX)),
             scope: OnceLock::new(),
         })
@@ -90,9 +95,30 @@ impl Apps {
         let apps = Arc::clone(self);
         Service::new("apps", Criticality::Critical, move |scope| async move {
             apps.scope.get_or_init(|| scope.clone());
-            scope.stopping().await;
-            Ok(())
+            apps.end_locked(&scope).await
         })
+    }
+
+    /// Ends what is open of those who get locked. What goes on when the scope stops can be locked
+    /// until it ends.
+    async fn end_locked(&self, scope: &Scope) -> Result<(), BoxError> {
+        const LOOK_EVERY: Duration = Duration::from_millis(200);
+        let trust = self.identity.trust();
+        let mut changed = trust.watch();
+        let mut is_stopping = false;
+        loop {
+            changed.mark_unchanged();
+            self.open.end_locked(&trust);
+            if is_stopping && self.open.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                outcome = changed.changed() => outcome?,
+                () = scope.stopping(), if !is_stopping => is_stopping = true,
+                () = tokio::time::sleep(LOOK_EVERY), if is_stopping => {}
+                () = scope.closing() => return Ok(()),
+            }
+        }
     }
 
     /// The paths and hosts of applications.
