@@ -105,7 +105,9 @@ pub(crate) fn open_apps(
         is_local_admin: Arc::new(move |token: &str| access.accepts(token)),
     };
     let apps = Apps::new(hub, settings, supervisor);
-    supervisor.register(apps.service());
+    for service in apps.services() {
+        supervisor.register(service);
+    }
     apps
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::clock;
-use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use base::supervise::{BoxError, Criticality, Phase, Restart, Scope, Service};
 use state::{State, Write};
 
 use crate::audit::{Caller, Event};
@@ -127,6 +127,8 @@ impl Identity {
             let identity = identity.clone();
             async move { identity.keep_up(&scope).await }
         })
+        // What drains is still asked who may go on.
+        .stops_at(Phase::Flush)
     }
 
     async fn keep_up(&self, scope: &Scope) -> Result<(), BoxError> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use it::cluster;
 use it::curl::curl;
 use it::need::need;
-use it::program::Program;
+use it::postgres::Database;
+use it::program::{Launch, Program};
 use it::relay::Mode;
 use it::relayed::Relayed;
 use it::stubs::apps::App;
@@ -279,4 +280,108 @@ async fn certificates_are_renewed_over_a_line_through_a_front() {
     .await;
     assert_eq!(renewals().1, had.1, "{}", cluster.logs());
     assert_eq!(cluster.scrape().await.status, 200);
+}
+
+/// Two hubs with one state: whichever is asked, both and their nodes follow, and pages come through
+/// both all the time.
+#[tokio::test]
+async fn an_authority_is_replaced_at_two_hubs() {
+    let Some(admin) = need("POSTGRES_URL") else {
+        return;
+    };
+    let database = Database::create(&admin).await;
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let hub = |name: &str| {
+        let identity = json!({"key": {"file": "sealing.key"}});
+        let more = json!({"state": database.url, "identity": identity, "proxy": {"name": name}});
+        Launch::new(&cluster::hub(more)).file("sealing.key", key)
+    };
+    let (first, second) = (hub("first").start().await, hub("second").start().await);
+    let stub = Pages::start(&[("/metrics", &page(5))]).await;
+    let section = json!({"metrics": [{"name": "app", "url": stub.server.url("/metrics")}]});
+    let node = cluster::join(&first, "web-1", section).await;
+    for hub in [&first, &second] {
+        wait::until("a line, and the page", ROTATED, async || {
+            let lines = cluster::node_view(hub, "web-1").await?["lines"].as_u64()?;
+            (lines > 0 && hub.scrape("app").await.status == 200).then_some(())
+        })
+        .await;
+    }
+    let before = member(&node);
+    let stop = AtomicBool::new(false);
+    let scraping = async {
+        let mut bad = Vec::new();
+        let mut count = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let (one, other) = tokio::join!(first.scrape("app"), second.scrape("app"));
+            count += 2;
+            let failed = [one, other].into_iter().filter(|reply| reply.status != 200);
+            bad.extend(failed.map(|reply| reply.text()));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        (count, bad)
+    };
+    let rotating = async {
+        run(&second, &["authorities", "rotate", "--auto"]);
+        in_phase(&first, "standby", ROTATED).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    let ((count, bad), ()) = tokio::join!(scraping, rotating);
+    assert!(
+        bad.is_empty(),
+        "{} of {count} failed: {:?}",
+        bad.len(),
+        bad.first()
+    );
+    it::relayed::note(&format!(
+        "{count} scrapes through two hubs during a rotation, none failed"
+    ));
+    assert_ne!(member(&node)["certificate"], before["certificate"]);
+    assert_eq!(
+        authority(&first, "x509").await["public"],
+        authority(&second, "x509").await["public"]
+    );
+    // What is passed on between the two proxies uses their new certificates.
+    for hub in [&first, &second] {
+        assert!(hub.stderr().contains("this proxy has a new certificate"));
+    }
+    drop((node, first, second));
+    database.remove().await;
+}
+
+/// A hub with another key than the one that sealed the state says what to do, and what it has is not
+/// in its words.
+#[tokio::test]
+async fn a_wrong_sealing_key_is_told_with_its_remedy() {
+    let mut hub = Program::start(&cluster::hub(json!({}))).await;
+    let key = std::fs::read_to_string(hub.path("data/identity.key")).unwrap();
+    hub.signal(Signal::TERM);
+    hub.wait_exit(SOON).await;
+    let other = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    hub.write("other.key", other);
+    let more = json!({"identity": {"key": {"file": "other.key"}}});
+    hub.write("landline.yaml", &cluster::hub(more));
+    let shown = String::from_utf8(hub.command(&["config", "check"]).stdout).unwrap();
+    assert!(
+        shown.contains("other.key") && !shown.contains(other),
+        "{shown}"
+    );
+    hub.restart();
+    assert_ne!(hub.wait_exit(SOON).await, 0);
+    let log = hub.stderr();
+    assert!(
+        log.contains("give this process the key of the one that created the cluster"),
+        "{log}"
+    );
+    assert!(!log.contains(other.trim_end_matches('=')), "{log}");
+    // The same key as a file of its own is the right one.
+    hub.write("other.key", &key);
+    std::fs::write(hub.path("data/listeners.json"), "").unwrap();
+    hub.restart();
+    hub.ready().await;
+    assert_eq!(
+        cluster::admin(&hub, "GET", "/v1/nodes", "").await.status,
+        200
+    );
 }

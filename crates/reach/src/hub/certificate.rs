@@ -112,7 +112,8 @@ impl Hub {
         loop {
             let (line, text) = tokio::select! {
                 Some(note) = notes.recv() => note,
-                () = scope.closing() => return,
+                // Nodes are told to come back to the successor, which answers.
+                () = scope.stopping() => return,
             };
             let node = &line.peer().id;
             match serde_json::from_str(&text) {

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::http::Routes;
-use base::supervise::{BoxError, Criticality, Restart, Service};
+use base::supervise::{BoxError, Criticality, Phase, Restart, Service};
 use identity::Identity;
 use identity::own_certificate::OwnCertificate;
 use identity::trust::ClientCertificates;
@@ -182,7 +182,9 @@ impl Hub {
                 "hub.locks",
                 Criticality::Critical,
                 move |scope| async move { locks.keep_locked_out(scope).await },
-            ),
+            )
+            // Lines go on while the process drains.
+            .stops_at(Phase::Flush),
         ]
     }
 

@@ -98,9 +98,7 @@ impl Keeper {
             }
             let wake_at = self.wake_at();
             tokio::select! {
-                Some((line, text)) = self.notes.recv() => {
-                    self.take(&line, &text);
-                }
+                Some((line, text)) = self.notes.recv() => self.take_late(&line, &text),
                 () = sleep_until(wake_at.into()) => {}
                 () = &mut stopping => return,
             }
@@ -156,7 +154,8 @@ impl Keeper {
         if matches!(self.node.parts.enrolment, Enrolment::Local(_)) {
             return Ok(None);
         }
-        let mut lines = self.agent.lines().into_iter();
+        // The newest: an older one may be to a process that drains.
+        let mut lines = self.agent.lines().into_iter().rev();
         let Some(line) = lines.find(|line| !line.is_closed()) else {
             return Ok(None);
         };
@@ -173,6 +172,17 @@ impl Keeper {
             }
         }
         Ok(None)
+    }
+
+    /// Takes a note that nobody waits for. A certificate that came too late is used all the same: the
+    /// hub counts on it.
+    fn take_late(&mut self, line: &AgentLineHandle, text: &str) {
+        if let Some(ToNode::Renewed(answer)) = self.take(line, text)
+            && let Err(error) = self.install(answer)
+        {
+            let error = base::client::chain(&*error);
+            tracing::warn!(error, "a certificate that came late is not taken");
+        }
     }
 
     /// Takes a note; gives it back when it is an answer to a question.

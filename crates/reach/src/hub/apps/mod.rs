@@ -12,12 +12,11 @@ mod upstream;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use base::http::{Policy, Routes};
-use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
+use base::supervise::{BoxError, Criticality, Phase, Scope, Service, Supervisor};
 use identity::Identity;
 use tokio::sync::Semaphore;
 
@@ -90,33 +89,34 @@ impl Apps {
         })
     }
 
-    /// The service in which connections live that changed their protocol.
-    pub fn service(self: &Arc<Self>) -> Service {
-        let apps = Arc::clone(self);
-        Service::new("apps", Criticality::Critical, move |scope| async move {
-            apps.scope.get_or_init(|| scope.clone());
-            apps.end_locked(&scope).await
-        })
+    /// The service in which connections live that changed their protocol, and the one that ends what
+    /// is open of those who get locked, also while the process drains.
+    pub fn services(self: &Arc<Self>) -> [Service; 2] {
+        let (apps, locks) = (Arc::clone(self), Arc::clone(self));
+        [
+            Service::new("apps", Criticality::Critical, move |scope| async move {
+                apps.scope.get_or_init(|| scope.clone());
+                scope.stopping().await;
+                Ok(())
+            }),
+            Service::new(
+                "apps.locks",
+                Criticality::Critical,
+                move |scope| async move { locks.end_locked(&scope).await },
+            )
+            .stops_at(Phase::Flush),
+        ]
     }
 
-    /// Ends what is open of those who get locked. What goes on when the scope stops can be locked
-    /// until it ends.
     async fn end_locked(&self, scope: &Scope) -> Result<(), BoxError> {
-        const LOOK_EVERY: Duration = Duration::from_millis(200);
         let trust = self.identity.trust();
         let mut changed = trust.watch();
-        let mut is_stopping = false;
         loop {
             changed.mark_unchanged();
             self.open.end_locked(&trust);
-            if is_stopping && self.open.is_empty() {
-                return Ok(());
-            }
             tokio::select! {
                 outcome = changed.changed() => outcome?,
-                () = scope.stopping(), if !is_stopping => is_stopping = true,
-                () = tokio::time::sleep(LOOK_EVERY), if is_stopping => {}
-                () = scope.closing() => return Ok(()),
+                () = scope.stopping() => return Ok(()),
             }
         }
     }

@@ -74,11 +74,6 @@ impl Open {
         }
     }
 
-    /// Whether nothing is open.
-    pub(super) fn is_empty(&self) -> bool {
-        self.table().uses.is_empty()
-    }
-
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
