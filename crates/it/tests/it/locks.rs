@@ -134,6 +134,11 @@ async fn a_locked_node_is_cut_off_and_told_why() {
 /// A user who may use the applications of the node.
 fn user(hub: &Program, name: &str) -> (String, String) {
     run(hub, &["users", "add", name, "--role", "operator"]);
+    token(hub, name)
+}
+
+/// A token of a user, and its identifier.
+fn token(hub: &Program, name: &str) -> (String, String) {
     let words = ["tokens", "add", "--role", "api", "--user", name, "--json"];
     let issued: Value = serde_json::from_str(&run(hub, &words)).unwrap();
     let text = |key: &str| issued[key].as_str().unwrap().to_owned();
@@ -221,11 +226,7 @@ async fn a_locked_user_is_out_at_once() {
     assert_eq!(it::client::get(&url, &headers).await.unwrap().status, 200);
 
     // A lock on one token leaves the user's others alone.
-    let (more, _) = {
-        let words = ["tokens", "add", "--role", "api", "--user", "ben", "--json"];
-        let issued: Value = serde_json::from_str(&run(&hub, &words)).unwrap();
-        (issued["token"].as_str().unwrap().to_owned(), ())
-    };
+    let more = token(&hub, "ben").0;
     run(
         &hub,
         &[

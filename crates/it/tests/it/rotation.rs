@@ -48,13 +48,9 @@ async fn in_phase(hub: &Program, phase: &str, limit: Duration) {
     let reached = wait::within(limit, async || {
         (authority(hub, "x509").await["phase"] == phase).then_some(())
     });
-    if reached.await.is_none() {
-        panic!(
-            "not in {phase}: {}\n{}",
-            authority(hub, "x509").await,
-            hub.stderr()
-        );
-    }
+    let is_reached = reached.await.is_some();
+    let stands = authority(hub, "x509").await;
+    assert!(is_reached, "not in {phase}: {stands}\n{}", hub.stderr());
 }
 
 /// Waits until nothing keeps the next phase.

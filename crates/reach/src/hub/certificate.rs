@@ -27,8 +27,38 @@ const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 const NOTES_MAX: usize = 1024;
 /// One node gets a certificate at most this often.
 const RENEW_PAUSE: Duration = Duration::from_secs(2);
-/// Renewals that are remembered for that.
-const RENEWALS_MAX: usize = 10_000;
+/// Nodes whose notes are remembered.
+const NODES_MAX: usize = 20_000;
+
+/// What nodes have said, so that one that repeats itself costs the state nothing.
+#[derive(Debug, Default)]
+struct Book {
+    renewals: BTreeMap<String, Instant>,
+    known: BTreeMap<String, i64>,
+}
+
+impl Book {
+    /// Whether a node gets a certificate now.
+    fn may_renew(&mut self, node: &str, now: Instant) -> bool {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < RENEW_PAUSE;
+        if self.renewals.get(node).is_some_and(is_recent) {
+            return false;
+        }
+        if self.renewals.len() >= NODES_MAX {
+            self.renewals.retain(|_, at| is_recent(at));
+        }
+        self.renewals.insert(node.to_owned(), now);
+        true
+    }
+
+    /// A node trusts that generation.
+    fn know(&mut self, node: &str, generation: i64) {
+        if self.known.len() >= NODES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(node.to_owned(), generation);
+    }
+}
 
 /// Takes a new certificate; says which identifier is in it.
 pub(super) async fn enrol(
@@ -108,44 +138,49 @@ impl Hub {
         mut notes: mpsc::Receiver<(Line, String)>,
         scope: Scope,
     ) {
-        let mut renewals: BTreeMap<String, Instant> = BTreeMap::new();
+        let mut heard = Book::default();
         loop {
             let (line, text) = tokio::select! {
                 Some(note) = notes.recv() => note,
                 // Nodes are told to come back to the successor, which answers.
                 () = scope.stopping() => return,
             };
-            let node = &line.peer().id;
             match serde_json::from_str(&text) {
                 Ok(ToHub::Knows(generation)) => {
-                    let members = self.identity.members();
-                    if let Err(error) = members.acknowledge_trust(node, generation).await {
-                        let error = crate::line::chain(&error);
-                        tracing::warn!(
-                            node = line.peer().name,
-                            error,
-                            "what a node trusts could not be noted"
-                        );
-                    }
+                    self.note_known(&line, generation, &mut heard).await;
                 }
                 Ok(ToHub::Renew(renew)) => {
-                    let now = clock::now();
-                    let is_recent = |at: &Instant| now.saturating_duration_since(*at) < RENEW_PAUSE;
-                    let answer = if renewals.get(node).is_some_and(is_recent) {
+                    let answer = if heard.may_renew(&line.peer().id, clock::now()) {
+                        self.renew_over_line(&line, &renew).await
+                    } else {
                         let text = "a certificate was given a moment ago: try again later";
                         ToNode::Refused(text.to_owned())
-                    } else {
-                        if renewals.len() >= RENEWALS_MAX {
-                            renewals.retain(|_, at| is_recent(at));
-                        }
-                        renewals.insert(node.clone(), now);
-                        self.renew_over_line(&line, &renew).await
                     };
                     if let Some(text) = membership::text(&answer) {
                         line.tell(text);
                     }
                 }
                 Err(error) => tracing::debug!(%error, "a note of a node is not understood"),
+            }
+        }
+    }
+
+    async fn note_known(&self, line: &Line, generation: i64, heard: &mut Book) {
+        let peer = line.peer();
+        let generation = generation.min(self.identity.trust().bundle().generation);
+        if heard.known.get(&peer.id) == Some(&generation) {
+            return;
+        }
+        let members = self.identity.members();
+        match members.acknowledge_trust(&peer.id, generation).await {
+            Ok(()) => heard.know(&peer.id, generation),
+            Err(error) => {
+                let error = crate::line::chain(&error);
+                tracing::warn!(
+                    node = peer.name,
+                    error,
+                    "what a node trusts could not be noted"
+                );
             }
         }
     }
@@ -181,5 +216,26 @@ impl Hub {
             }
             Err(error) => ToNode::Refused(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_gets_one_certificate_in_two_seconds() {
+        let mut book = Book::default();
+        let begin = clock::now();
+        assert!(book.may_renew("a", begin));
+        assert!(!book.may_renew("a", begin + Duration::from_millis(1_999)));
+        assert!(book.may_renew("b", begin));
+        assert!(book.may_renew("a", begin + RENEW_PAUSE));
+        for number in 0..3 * NODES_MAX {
+            let later = begin + RENEW_PAUSE * u32::try_from(number / NODES_MAX + 2).unwrap();
+            book.may_renew(&number.to_string(), later);
+            book.know(&number.to_string(), 1);
+        }
+        assert!(book.renewals.len() <= 2 * NODES_MAX && book.known.len() <= NODES_MAX);
     }
 }

@@ -66,7 +66,7 @@ async fn a_server_that_does_not_prove_itself_is_refused() {
     let root = certificate.display();
     let why = async |location: Location| {
         let opened = State::open(&location, &[NOTES], &Supervisor::new()).await;
-        let error = opened.err().expect("refused");
+        let error = opened.expect_err("refused");
         base::client::chain(&error)
     };
     // No public authority has signed it.
