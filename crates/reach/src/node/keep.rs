@@ -21,9 +21,11 @@ use crate::membership::{self, ToHub, ToNode};
 
 /// Notes of hubs that wait. What is left out comes again.
 const NOTES_MAX: usize = 64;
-/// How often it is looked whether the certificate should be renewed, and the pause after it could
-/// not be.
+/// How often it is looked whether the certificate should be renewed, and the longest pause after it
+/// could not be.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
+/// The pause after it could not be renewed for the first time; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_secs(3);
 /// Nodes that hear of another authority at one time renew within this time.
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest wait for a certificate over a line; an older hub never answers.
@@ -47,6 +49,8 @@ pub(super) struct Keeper {
     moves_at: Option<Instant>,
     /// Not before: the last attempt failed.
     again_at: Option<Instant>,
+    /// In a row.
+    failures: u32,
 }
 
 /// Where the notes of hubs go, and where they come out.
@@ -75,6 +79,7 @@ impl Keeper {
             notes,
             moves_at: None,
             again_at: None,
+            failures: 0,
         }
     }
 
@@ -87,14 +92,7 @@ impl Keeper {
                     renewed = self.renew(&scope) => renewed,
                     () = &mut stopping => return,
                 };
-                self.again_at = match renewed {
-                    Ok(()) => None,
-                    Err(error) => {
-                        let error = base::client::chain(&*error);
-                        tracing::warn!(error, "the node's certificate could not be renewed yet");
-                        Some(clock::now() + LOOK_INTERVAL)
-                    }
-                };
+                self.note_attempt(renewed);
             }
             let wake_at = self.wake_at();
             tokio::select! {
@@ -122,6 +120,21 @@ impl Keeper {
         let is_old = renew_at.is_none_or(|at| at <= hub::unix_milliseconds());
         let moves = self.moves_at.is_some_and(|at| at <= now);
         (is_old || moves) && self.again_at.is_none_or(|at| at <= now)
+    }
+
+    fn note_attempt(&mut self, renewed: Result<(), BoxError>) {
+        let Err(error) = renewed else {
+            (self.failures, self.again_at) = (0, None);
+            return;
+        };
+        let error = base::client::chain(&*error);
+        tracing::warn!(error, "the node's certificate could not be renewed yet");
+        let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(8));
+        let pause = pause
+            .min(LOOK_INTERVAL)
+            .mul_f64(0.75 + fastrand::f64() / 4.0);
+        self.failures = self.failures.saturating_add(1);
+        self.again_at = Some(clock::now() + pause);
     }
 
     fn wake_at(&self) -> Instant {

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use base::http::{Policy, Routes};
 use base::supervise::{BoxError, Criticality, Phase, Scope, Service, Supervisor};
 use identity::Identity;
+use identity::trust::Trust;
 use tokio::sync::Semaphore;
 
 pub use self::name::AppName;
@@ -92,7 +93,10 @@ impl Apps {
     /// The service in which connections live that changed their protocol, and the one that ends what
     /// is open of those who get locked, also while the process drains.
     pub fn services(self: &Arc<Self>) -> [Service; 2] {
-        let (apps, locks) = (Arc::clone(self), Arc::clone(self));
+        let apps = Arc::clone(self);
+        // Without the applications themselves: with the last of those who serve them their kept
+        // connections end, for which the drain of lines waits.
+        let (open, trust) = (self.open.clone(), self.identity.trust());
         [
             Service::new("apps", Criticality::Critical, move |scope| async move {
                 apps.scope.get_or_init(|| scope.clone());
@@ -102,23 +106,10 @@ impl Apps {
             Service::new(
                 "apps.locks",
                 Criticality::Critical,
-                move |scope| async move { locks.end_locked(&scope).await },
+                move |scope| async move { end_locked(&open, &trust, &scope).await },
             )
             .stops_at(Phase::Flush),
         ]
-    }
-
-    async fn end_locked(&self, scope: &Scope) -> Result<(), BoxError> {
-        let trust = self.identity.trust();
-        let mut changed = trust.watch();
-        loop {
-            changed.mark_unchanged();
-            self.open.end_locked(&trust);
-            tokio::select! {
-                outcome = changed.changed() => outcome?,
-                () = scope.stopping() => return Ok(()),
-            }
-        }
     }
 
     /// The paths and hosts of applications.
@@ -159,5 +150,17 @@ impl Apps {
 
     fn uses(&self) -> MutexGuard<'_, Uses> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn end_locked(open: &Open, trust: &Trust, scope: &Scope) -> Result<(), BoxError> {
+    let mut changed = trust.watch();
+    loop {
+        changed.mark_unchanged();
+        open.end_locked(trust);
+        tokio::select! {
+            outcome = changed.changed() => outcome?,
+            () = scope.stopping() => return Ok(()),
+        }
     }
 }
