@@ -10,6 +10,7 @@ use it::stubs::apps::App;
 use it::stubs::page;
 use it::stubs::pages::Pages;
 use it::wait::{self, SOON};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,6 +19,8 @@ use tokio::net::TcpStream;
 const HERE: Duration = Duration::from_secs(2);
 /// The same on another hub.
 const ELSEWHERE: Duration = Duration::from_secs(5);
+/// The longest a replacement takes.
+const REPLACED: Duration = Duration::from_secs(30);
 /// The longest until a node is back after its lock is gone: the pool waits up to 8 s.
 const BACK: Duration = Duration::from_secs(20);
 
@@ -254,6 +257,29 @@ async fn a_locked_user_is_out_at_once() {
         ],
     );
     ends(&mut fresh, HERE).await;
+    drop(node);
+}
+
+/// What goes on in a process that was replaced and drains ends with a lock all the same.
+#[tokio::test]
+async fn a_lock_acts_on_a_process_that_drains() {
+    let tcp = App::echo().await;
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let apps = json!([{"name": "db", "tcp": tcp.address.to_string()}]);
+    let node = cluster::join(&hub, "web-1", json!({"apps": apps})).await;
+    let (anna, _) = user(&hub, "anna");
+    let (mut forwarded, status) = open(&hub, "POST /v1/apps/db/connect", &anna).await;
+    assert_eq!(status, "101");
+    let old = hub.serving_pid().await;
+    hub.signal(Signal::HUP);
+    wait::until("the replacement serves", REPLACED, async || {
+        let now = hub.serving_pid().await;
+        (now.is_some() && now != old).then_some(())
+    })
+    .await;
+    echoes(&mut forwarded).await;
+    run(&hub, &["locks", "add", "--user", "anna", "--reason", "x"]);
+    ends(&mut forwarded, ELSEWHERE).await;
     drop(node);
 }
 
