@@ -37,7 +37,7 @@ use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::roles::{ROLES, Role};
-use crate::{commands, config, people, web};
+use crate::{commands, config, operations, people, web};
 
 #[cfg(test)]
 mod tests;
@@ -336,6 +336,7 @@ impl Parts<'_> {
         let public = public.unwrap_or_else(|| main.to_string());
         let mut routes =
             admin::routes(&identity, &public, &access).merge(people::routes(&identity, &access));
+        routes = routes.merge(operations::routes(&identity, &access));
         if has(Role::Proxy) {
             let opened = (state, identity.clone());
             let hub = cluster::open_hub(self.config, opened, main, &self.supervisor).await?;
@@ -343,7 +344,8 @@ impl Parts<'_> {
             routes = routes
                 .merge(hub.routes())
                 .merge(apps.routes())
-                .merge(admin::node_routes(&hub, &access));
+                .merge(admin::node_routes(&hub, &access))
+                .merge(operations::node_routes(&hub, &access));
             self.protocols = hub.protocols()?;
             if self.tls.is_none() {
                 self.tls = Some(hub.web_tls()?);

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use base::process::exit_code;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{cluster, forward, people};
+use crate::commands::operations::{
+    AuthoritiesCommand, LocksCommand, RemoveArguments, SecondFactorArguments,
+};
+use crate::commands::{cluster, forward, operations, people};
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -38,7 +41,7 @@ enum Command {
     /// The machines that have lines to this hub
     Nodes {
         #[command(subcommand)]
-        command: ListCommand,
+        command: NodesCommand,
     },
     /// The proxies of the cluster that run
     Proxies {
@@ -61,6 +64,16 @@ enum Command {
     Roles {
         #[command(subcommand)]
         command: RolesCommand,
+    },
+    /// Who is locked out
+    Locks {
+        #[command(subcommand)]
+        command: LocksCommand,
+    },
+    /// The authorities of the cluster, and replacing them
+    Authorities {
+        #[command(subcommand)]
+        command: AuthoritiesCommand,
     },
     /// Print the audit log of the cluster
     Audit(AuditArguments),
@@ -93,6 +106,8 @@ enum TokensCommand {
     Add(AddTokenArguments),
     /// List the tokens that can still be used
     Ls(Question),
+    /// Remove a token: nobody uses it any more
+    Rm(RemoveArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +116,10 @@ enum UsersCommand {
     Add(AddUserArguments),
     /// List them
     Ls(Question),
+    /// Remove a user with their sessions and API tokens; the last administrator stays
+    Rm(RemoveArguments),
+    /// Their second factor
+    SecondFactor(SecondFactorArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +128,16 @@ enum RolesCommand {
     Add(AddRoleArguments),
     /// List them
     Ls(Question),
+    /// Remove a role that nobody has
+    Rm(RemoveArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum NodesCommand {
+    /// List them
+    Ls(Question),
+    /// Remove a machine from the cluster: it needs a new token to come back
+    Rm(RemoveArguments),
 }
 
 /// Who is to be let in.
@@ -260,10 +289,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Tokens { command } => match command {
             TokensCommand::Add(arguments) => cluster::add_token(&arguments, &environment),
             TokensCommand::Ls(question) => cluster::list_tokens(&question, &environment),
+            TokensCommand::Rm(name) => operations::remove(&name, "/v1/tokens", &environment),
         },
-        Command::Nodes {
-            command: ListCommand::Ls(question),
-        } => cluster::list_nodes(&question, &environment),
+        Command::Nodes { command } => match command {
+            NodesCommand::Ls(question) => cluster::list_nodes(&question, &environment),
+            NodesCommand::Rm(name) => operations::remove(&name, "/v1/nodes", &environment),
+        },
         Command::Proxies {
             command: ListCommand::Ls(question),
         } => cluster::list_proxies(&question, &environment),
@@ -274,11 +305,16 @@ pub(crate) fn run() -> ExitCode {
         Command::Users { command } => match command {
             UsersCommand::Add(arguments) => people::add_user(&arguments, &environment),
             UsersCommand::Ls(question) => people::list_users(&question, &environment),
+            UsersCommand::Rm(name) => operations::remove(&name, "/v1/users", &environment),
+            UsersCommand::SecondFactor(whose) => operations::second_factor(&whose, &environment),
         },
         Command::Roles { command } => match command {
             RolesCommand::Add(arguments) => people::add_role(&arguments, &environment),
             RolesCommand::Ls(question) => people::list_roles(&question, &environment),
+            RolesCommand::Rm(name) => operations::remove(&name, "/v1/roles", &environment),
         },
+        Command::Locks { command } => operations::locks(&command, &environment),
+        Command::Authorities { command } => operations::authorities(&command, &environment),
         Command::Audit(arguments) => cluster::audit(&arguments, &environment),
         Command::Reload(file) => commands::reload(&file, &environment),
         Command::Version { json } => commands::version(json),

@@ -10,7 +10,8 @@ use base::http::Access;
 use base::supervise::{BoxError, Criticality, Service, Supervisor};
 use base::telemetry::Metrics;
 use base::tls::ClientTls;
-use identity::Identity;
+use identity::seal::KeySource;
+use identity::{Identity, Settings};
 use observe::gateway::config::{
     AuthConfig, GatewayConfig, Limits, PartConfig, SessionRules, TargetConfig,
 };
@@ -43,7 +44,16 @@ pub(crate) async fn open_identity(
         reach::migrations::MIGRATIONS,
     ];
     let state = State::open(&location, &migrations, supervisor).await?;
-    let identity = Identity::open(state.clone(), &config.data_dir, &config.cluster.name).await?;
+    let own = &config.cluster.identity;
+    let key = match &own.key {
+        Some(key) => KeySource::Given(key.resolve(&environment.variables)?),
+        None => KeySource::DataDir(config.data_dir.clone()),
+    };
+    let settings = Settings {
+        machine_life: own.certificate_life,
+        ..Settings::new(&config.cluster.name, key)
+    };
+    let identity = Identity::open(state.clone(), settings).await?;
     supervisor.register(identity.service());
     Ok((state, identity))
 }
@@ -95,7 +105,9 @@ pub(crate) fn open_apps(
         is_local_admin: Arc::new(move |token: &str| access.accepts(token)),
     };
     let apps = Apps::new(hub, settings, supervisor);
-    supervisor.register(apps.service());
+    for service in apps.services() {
+        supervisor.register(service);
+    }
     apps
 }
 

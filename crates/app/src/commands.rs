@@ -7,6 +7,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod forward;
+pub(crate) mod operations;
 pub(crate) mod people;
 
 use std::io::{IsTerminal, Read, Write};

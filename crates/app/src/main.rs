@@ -7,6 +7,7 @@ mod cluster;
 mod commands;
 mod config;
 mod environment;
+mod operations;
 mod people;
 mod report;
 mod roles;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -11,7 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sqlx::any::AnyRow;
 
+use crate::audit::{Caller, Event};
+use crate::authorities::TRUST_TOPIC;
 use crate::error::IdentityError;
 use crate::{Identity, random, row};
 
@@ -19,6 +23,9 @@ use crate::{Identity, random, row};
 const KEYS_LOCK: &str = "identity_assertions";
 /// Keys of one list.
 const KEYS_MAX: i64 = 16;
+/// How long the public part of a key that was replaced is still told: an assertion lives for five
+/// minutes, and a process that did not hear of the new key signs with the old one a while longer.
+const KEPT: Duration = Duration::from_hours(1);
 /// Hexadecimal digits of the name of a key.
 const KEY_ID_DIGITS: usize = 16;
 /// The first byte of an uncompressed point (SEC 1, 2.3.3).
@@ -61,6 +68,24 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// A key as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssertionKey {
+    /// Its name, `kid`.
+    pub id: String,
+    /// When it was made, in Unix milliseconds.
+    pub created_at: i64,
+    /// When another one took its place, in Unix milliseconds; 0 while it signs.
+    pub retired_at: i64,
+}
+
+/// A key that is not kept yet.
+struct Fresh {
+    id: String,
+    public: String,
+    sealed: String,
+}
+
 /// Assertions.
 #[derive(Debug, Clone, Copy)]
 pub struct Assertions<'a> {
@@ -82,13 +107,84 @@ impl Assertions<'_> {
     pub async fn keys(&self) -> Result<Value, IdentityError> {
         self.signer().await?;
         let mut read = self.identity.state().read().await?;
-        let sql = "SELECT public FROM assertion_keys ORDER BY created_at DESC, id LIMIT $1";
-        let rows = sqlx::query(sql).bind(KEYS_MAX).fetch_all(&mut read).await?;
+        let sql = "SELECT public FROM assertion_keys WHERE retired_at = 0 OR retired_at > $1
+             ORDER BY created_at DESC, id LIMIT $2";
+        let rows = sqlx::query(sql)
+            .bind(kept_since(self.identity.now()))
+            .bind(KEYS_MAX)
+            .fetch_all(&mut read)
+            .await?;
         let keys: Result<Vec<Value>, _> = rows
             .iter()
             .map(|found| row::json(found, "public", "assertion key"))
             .collect();
         Ok(json!({ "keys": keys? }))
+    }
+
+    /// The keys, the one that signs first.
+    pub async fn list(&self) -> Result<Vec<AssertionKey>, IdentityError> {
+        let mut read = self.identity.state().read().await?;
+        let sql = "SELECT id, created_at, retired_at FROM assertion_keys
+             WHERE retired_at = 0 OR retired_at > $1 ORDER BY created_at DESC, id LIMIT $2";
+        let rows = sqlx::query(sql)
+            .bind(kept_since(self.identity.now()))
+            .bind(KEYS_MAX)
+            .fetch_all(&mut read)
+            .await?;
+        let key = |found: &AnyRow| {
+            Ok(AssertionKey {
+                id: row::text(found, "id")?,
+                created_at: row::number(found, "created_at")?,
+                retired_at: row::number(found, "retired_at")?,
+            })
+        };
+        rows.iter().map(key).collect()
+    }
+
+    /// Signs with a new key from now on. The old one stays in the list for as long as what it
+    /// signed can be asked about; whoever checks reads the list again for a key it does not know.
+    pub async fn rotate(&self, caller: &Caller) -> Result<(), IdentityError> {
+        let now = self.identity.now();
+        let fresh = Fresh::generate(self.identity)?;
+        let mut write = self.identity.state().write().await?;
+        write.lock(KEYS_LOCK).await?;
+        sqlx::query("DELETE FROM assertion_keys WHERE retired_at > 0 AND retired_at <= $1")
+            .bind(kept_since(now))
+            .execute(&mut write)
+            .await?;
+        let found = sqlx::query("SELECT COUNT(*) AS count FROM assertion_keys")
+            .fetch_one(&mut write)
+            .await?;
+        if row::number(&found, "count")? >= KEYS_MAX {
+            let text = "16 keys of assertions were made within an hour: wait".to_owned();
+            return Err(IdentityError::NotReady(text));
+        }
+        sqlx::query("UPDATE assertion_keys SET retired_at = $1 WHERE retired_at = 0")
+            .bind(now)
+            .execute(&mut write)
+            .await?;
+        let id = fresh.id.clone();
+        sqlx::query(
+            "INSERT INTO assertion_keys (id, public, sealed_key, created_at)
+             VALUES ($1, $2, $3, $4)",
+        )
+        .bind(fresh.id)
+        .bind(fresh.public)
+        .bind(fresh.sealed)
+        .bind(now)
+        .execute(&mut write)
+        .await?;
+        write.touch(TRUST_TOPIC);
+        let event = Event::success("authority.rotated", caller, "authority:jwt").with("key", id);
+        self.identity.finish(write, &[event]).await?;
+        self.forget();
+        Ok(())
+    }
+
+    /// Reads the key anew when it is needed next: another process may have made one.
+    pub(crate) fn forget(self) {
+        let known = self.identity.inner.assertions.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The newest key, made when there is none yet.
@@ -106,7 +202,8 @@ impl Assertions<'_> {
     }
 
     async fn load(self) -> Result<Signer, IdentityError> {
-        let sql = "SELECT id, sealed_key FROM assertion_keys ORDER BY created_at DESC, id LIMIT 1";
+        let sql = "SELECT id, sealed_key FROM assertion_keys WHERE retired_at = 0
+             ORDER BY created_at DESC, id LIMIT 1";
         let mut read = self.identity.state().read().await?;
         let mut found = sqlx::query(sql).fetch_optional(&mut read).await?;
         drop(read);
@@ -127,6 +224,25 @@ impl Assertions<'_> {
 
     /// Makes a key, unless another process was first.
     async fn create(self) -> Result<(), IdentityError> {
+        let fresh = Fresh::generate(self.identity)?;
+        let mut write = self.identity.state().write().await?;
+        write.lock(KEYS_LOCK).await?;
+        sqlx::query(
+            "INSERT INTO assertion_keys (id, public, sealed_key, created_at)
+             SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM assertion_keys)",
+        )
+        .bind(fresh.id)
+        .bind(fresh.public)
+        .bind(fresh.sealed)
+        .bind(self.identity.now())
+        .execute(&mut write)
+        .await?;
+        Ok(write.commit().await?)
+    }
+}
+
+impl Fresh {
+    fn generate(identity: &Identity) -> Result<Self, IdentityError> {
         let made = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
         let key = made.map_err(|_| IdentityError::Assertion)?;
         let plain = key.to_pkcs8v1().map_err(|_| IdentityError::Assertion)?;
@@ -134,21 +250,19 @@ impl Assertions<'_> {
         let mut id = random::sha256_hex(public);
         id.truncate(KEY_ID_DIGITS);
         let jwk = jwk(&id, public).ok_or(IdentityError::Assertion)?;
-        let sealed = self.identity.sealer().seal(&place(&id), plain.as_ref())?;
-        let mut write = self.identity.state().write().await?;
-        write.lock(KEYS_LOCK).await?;
-        sqlx::query(
-            "INSERT INTO assertion_keys (id, public, sealed_key, created_at)
-             SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM assertion_keys)",
-        )
-        .bind(id)
-        .bind(jwk.to_string())
-        .bind(sealed)
-        .bind(self.identity.now())
-        .execute(&mut write)
-        .await?;
-        Ok(write.commit().await?)
+        let sealed = identity.sealer().seal(&place(&id), plain.as_ref())?;
+        Ok(Self {
+            public: jwk.to_string(),
+            id,
+            sealed,
+        })
     }
+}
+
+/// Keys that were replaced before this, in Unix milliseconds, are not needed any more.
+fn kept_since(now: i64) -> i64 {
+    let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_sub(kept)
 }
 
 /// Where a sealed key belongs.

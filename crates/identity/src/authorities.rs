@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use base::secret::Secret;
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use state::{Read, Write};
 
-pub use self::rotate::RotationStatus;
-use crate::authority::Authority;
+pub use self::rotate::{Pace, RotationStatus};
+use crate::authority::{self, Authority};
 use crate::error::IdentityError;
 use crate::rotation::{Generation, Phase, Usage};
 use crate::seal::Sealer;
@@ -39,6 +40,21 @@ pub enum AuthorityKind {
 #[derive(Debug, Clone, Copy)]
 pub struct Authorities<'a> {
     pub(crate) identity: &'a Identity,
+}
+
+/// An authority as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuthorityView {
+    /// What it signs.
+    pub kind: String,
+    /// Its identifier.
+    pub id: String,
+    /// `outgoing` or `incoming`; the only one of its kind is `outgoing`.
+    pub slot: String,
+    /// What others know it by: the pin of a certificate, the line of an SSH key.
+    pub public: String,
+    /// When it was made, in Unix milliseconds.
+    pub created_at: i64,
 }
 
 /// Opened keys by the identifier of their authority.
@@ -124,6 +140,31 @@ impl Authorities<'_> {
             Key::Ssh(key) => Ok(Signer { id, key }),
             Key::X509(_) => Err(IdentityError::Stored("authority")),
         }
+    }
+
+    /// All authorities, of each kind the outgoing one first.
+    pub async fn list(self) -> Result<Vec<AuthorityView>, IdentityError> {
+        let mut read = self.identity.state().read().await?;
+        let sql = "SELECT id, kind, slot, public, created_at FROM authorities
+             ORDER BY kind, slot DESC";
+        let rows = sqlx::query(sql).fetch_all(&mut read).await?;
+        let view = |found: &AnyRow| {
+            let kind = row::text(found, "kind")?;
+            let public = row::text(found, "public")?;
+            let public = if kind == AuthorityKind::X509.as_str() {
+                authority::pin(&authority::certificate_of_pem(&public)?)?
+            } else {
+                public
+            };
+            Ok(AuthorityView {
+                id: row::text(found, "id")?,
+                kind,
+                slot: row::text(found, "slot")?,
+                public,
+                created_at: row::number(found, "created_at")?,
+            })
+        };
+        rows.iter().map(view).collect()
     }
 
     /// Opens every key once.

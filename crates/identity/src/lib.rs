@@ -44,7 +44,7 @@ pub mod users;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use state::{State, Write};
 
@@ -52,6 +52,7 @@ use crate::audit::{Audit, Budget, Event};
 use crate::authorities::{Authorities, Keys};
 pub use crate::error::{IdentityError, Refusal};
 pub use crate::lock_store::{LOCKS_TOPIC, Locks};
+pub use crate::open::Settings;
 use crate::passwords::Passwords;
 pub use crate::passwords::{PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN, PasswordError};
 pub use crate::random::RandomError;
@@ -79,6 +80,7 @@ struct Inner {
     unknown_names: Mutex<UnknownNames>,
     keys: Mutex<Keys>,
     assertions: Mutex<Option<Arc<assertions::Signer>>>,
+    machine_life: Duration,
     clock: Clock,
 }
 
@@ -171,6 +173,11 @@ impl Identity {
 
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.inner.passwords
+    }
+
+    /// How long certificates of machines live.
+    pub(crate) fn machine_life(&self) -> Duration {
+        self.inner.machine_life
     }
 
     /// The time, in Unix milliseconds.

@@ -1,5 +1,6 @@
 //! Locks: who may do nothing until the lock goes. This file compares; keeping them is `lock_store`.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,8 @@ pub struct Lock {
 /// All locks at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LockSet {
-    locks: Vec<Lock>,
+    /// By what they stop: the question is asked with each request, of thousands of locks.
+    by_target: HashMap<LockTarget, Vec<Lock>>,
 }
 
 impl LockTarget {
@@ -81,14 +83,20 @@ impl fmt::Display for LockTarget {
 impl LockSet {
     /// These locks.
     pub fn new(locks: Vec<Lock>) -> Self {
-        Self { locks }
+        let mut by_target: HashMap<LockTarget, Vec<Lock>> = HashMap::new();
+        for lock in locks {
+            by_target.entry(lock.target.clone()).or_default().push(lock);
+        }
+        Self { by_target }
     }
 
     /// A lock on one of `targets` that holds at `now`, in Unix milliseconds.
     pub fn find(&self, targets: &[LockTarget], now: i64) -> Option<&Lock> {
-        self.locks.iter().find(|lock| {
-            targets.contains(&lock.target) && lock.expires_at.is_none_or(|end| end > now)
-        })
+        let locks = targets
+            .iter()
+            .filter_map(|target| self.by_target.get(target));
+        let mut locks = locks.flatten();
+        locks.find(|lock| lock.expires_at.is_none_or(|end| end > now))
     }
 }
 

@@ -124,9 +124,24 @@ impl Members<'_> {
         found.map(|found| Ok(of_row(&found)?.member)).transpose()
     }
 
+    /// The machine of that name.
+    pub async fn find(self, name: &str) -> Result<Option<Member>, IdentityError> {
+        let mut read = self.identity.state().read().await?;
+        let found = sqlx::query(BY_NAME)
+            .bind(name)
+            .fetch_optional(&mut read)
+            .await?;
+        found.map(|found| Ok(of_row(&found)?.member)).transpose()
+    }
+
     /// Notes that a machine trusts this generation now, see `TrustBundle::generation`. A rotation
     /// waits for that.
     pub async fn acknowledge_trust(self, uuid: &str, generation: i64) -> Result<(), IdentityError> {
+        // Most say what is known already, with each new line: they don't get the writer.
+        let known = self.get(uuid).await?;
+        if known.is_none_or(|member| member.trust_generation >= generation) {
+            return Ok(());
+        }
         let mut write = self.identity.state().write().await?;
         let held = self.identity.trust().bundle().generation;
         sqlx::query(

@@ -4,7 +4,7 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS];
+pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS, ROTATION];
 
 const FIRST: Migration = Migration {
     owner: "identity",
@@ -157,5 +157,15 @@ CREATE TABLE assertion_keys (
     sealed_key TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
+",
+};
+
+const ROTATION: Migration = Migration {
+    owner: "identity",
+    version: 3,
+    name: "rotations that go on by themselves, keys of assertions that were replaced",
+    sql: "
+ALTER TABLE rotations ADD COLUMN is_automatic BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE assertion_keys ADD COLUMN retired_at BIGINT NOT NULL DEFAULT 0;
 ",
 };

@@ -1,48 +1,81 @@
 //! Opening: the first start creates the cluster, each start takes up the authorities, and a service
 //! keeps what is trusted up to date.
 
-use std::path::Path;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::clock;
-use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use base::supervise::{BoxError, Criticality, Phase, Restart, Scope, Service};
 use state::{State, Write};
 
 use crate::audit::{Caller, Event};
 use crate::authorities::{self, Keys, TRUST_TOPIC};
+use crate::authority::MACHINE_LIFE;
 use crate::error::IdentityError;
 use crate::lock_store::{self, LOCKS_TOPIC};
 use crate::passwords::Passwords;
-use crate::seal::Sealer;
+use crate::seal::{KeySource, Sealer};
 use crate::trust::Trust;
 use crate::{Clock, Identity, Inner, names, row};
 
 /// How often what is trusted is read again even when nobody told of a change.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
+/// How often it is looked whether a rotation that goes on by itself can.
+const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 /// Delays after a failed refresh: what was trusted stays trusted meanwhile.
 const RESTART: Restart = Restart::OnFailure {
     first: Duration::from_secs(1),
     ceiling: Duration::from_secs(30),
 };
 
-impl Identity {
-    /// Opens the identity of `cluster`, and creates it in an empty state. The key that seals
-    /// private keys is in `data_dir`; processes that share a state have to share it.
-    pub async fn open(state: State, data_dir: &Path, cluster: &str) -> Result<Self, IdentityError> {
-        Self::open_with_clock(state, data_dir, cluster, Arc::new(clock::wall)).await
-    }
+/// What an identity is opened with.
+#[derive(Clone)]
+pub struct Settings {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// The key that seals private keys. Processes that share a state have to share it.
+    pub key: KeySource,
+    /// How long certificates of machines live.
+    pub machine_life: Duration,
+    /// Gives the time.
+    pub clock: Clock,
+}
 
-    /// The same with another clock, for tests and simulations.
-    pub async fn open_with_clock(
-        state: State,
-        data_dir: &Path,
-        cluster: &str,
-        clock: Clock,
-    ) -> Result<Self, IdentityError> {
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("cluster", &self.cluster)
+            .field("machine_life", &self.machine_life)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// With the clock of the machine, and the life that certificates of machines usually have.
+    pub fn new(cluster: &str, key: KeySource) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            key,
+            machine_life: MACHINE_LIFE,
+            clock: Arc::new(clock::wall),
+        }
+    }
+}
+
+impl Identity {
+    /// Opens the identity of a cluster, and creates it in an empty state.
+    pub async fn open(state: State, settings: Settings) -> Result<Self, IdentityError> {
+        let Settings {
+            cluster,
+            key,
+            machine_life,
+            clock,
+        } = settings;
+        let cluster = cluster.as_str();
         names::check_name("cluster", cluster)?;
         let is_new = found_cluster(&state).await?.is_none();
-        let sealer = Sealer::open(data_dir, is_new)?;
+        let sealer = Sealer::of(&key, is_new)?;
         if is_new {
             create(&state, &sealer, cluster, crate::milliseconds(clock())).await?;
         }
@@ -64,6 +97,7 @@ impl Identity {
             unknown_names: Mutex::default(),
             keys: Mutex::new(Keys::default()),
             assertions: Mutex::default(),
+            machine_life,
             clock,
         };
         let identity = Self {
@@ -82,6 +116,7 @@ impl Identity {
         let locks = lock_store::all(&mut read, self.now()).await?;
         self.inner.trust.replace(bundle)?;
         self.inner.trust.set_locks(locks);
+        self.assertions().forget();
         Ok(())
     }
 
@@ -92,6 +127,8 @@ impl Identity {
             let identity = identity.clone();
             async move { identity.keep_up(&scope).await }
         })
+        // What drains is still asked who may go on.
+        .stops_at(Phase::Flush)
     }
 
     async fn keep_up(&self, scope: &Scope) -> Result<(), BoxError> {
@@ -100,10 +137,16 @@ impl Identity {
         loop {
             // Before the first wait too: something may have changed while this did not run.
             self.refresh().await?;
+            let is_rotating = self.authorities().advance().await?;
+            let wait = if is_rotating {
+                ADVANCE_INTERVAL
+            } else {
+                REFRESH_INTERVAL
+            };
             tokio::select! {
                 () = trust.changed() => {}
                 () = locks.changed() => {}
-                () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = scope.stopping() => return Ok(()),
             }
         }

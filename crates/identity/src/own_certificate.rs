@@ -15,6 +15,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::authority;
+use crate::rotation::Usage;
+use crate::trust::TrustBundle;
+
 /// Certificate and key; clones share them.
 #[derive(Clone, Default)]
 pub struct OwnCertificate {
@@ -24,6 +28,8 @@ pub struct OwnCertificate {
 struct Current {
     key: Arc<CertifiedKey>,
     validity: Validity,
+    /// The name of the authority that signed it, DER.
+    issuer: Vec<u8>,
 }
 
 /// From when to when a certificate is valid, in Unix milliseconds.
@@ -69,7 +75,7 @@ impl OwnCertificate {
             .collect::<Result<_, _>>()
             .map_err(|_| OwnCertificateError::Chain)?;
         let first = chain.first().ok_or(OwnCertificateError::Chain)?;
-        let validity = validity_of(first)?;
+        let (validity, issuer) = read(first)?;
         let key = PrivateKeyDer::from_pem_slice(key_pem.expose().as_bytes())
             .map_err(|_| OwnCertificateError::Key)?;
         let key = CertifiedKey::from_der(chain, key, &provider())
@@ -77,8 +83,22 @@ impl OwnCertificate {
         self.current.store(Some(Arc::new(Current {
             key: Arc::new(key),
             validity,
+            issuer,
         })));
         Ok(())
+    }
+
+    /// Whether it was signed by the authority that signs such certificates now. Without one that is
+    /// installed or can be read there is nothing to replace.
+    pub fn is_of_signer(&self, bundle: &TrustBundle, usage: Usage) -> bool {
+        let current = self.current.load();
+        let signer = bundle.signer(usage);
+        let signer = signer.and_then(|pem| authority::certificate_of_pem(pem).ok());
+        let (Some(current), Some(signer)) = (current.as_ref(), signer) else {
+            return true;
+        };
+        let parsed = X509Certificate::from_der(&signer);
+        parsed.is_ok_and(|(_, parsed)| parsed.subject().as_raw() == current.issuer)
     }
 
     /// From when to when it is valid; nothing when none is installed.
@@ -130,12 +150,14 @@ impl ResolvesClientCert for OwnCertificate {
     }
 }
 
-fn validity_of(certificate: &CertificateDer<'_>) -> Result<Validity, OwnCertificateError> {
+/// From when to when it is valid, and who signed it.
+fn read(certificate: &CertificateDer<'_>) -> Result<(Validity, Vec<u8>), OwnCertificateError> {
     let (_, parsed) =
         X509Certificate::from_der(certificate).map_err(|_| OwnCertificateError::Chain)?;
     let milliseconds = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(1000);
-    Ok(Validity {
+    let validity = Validity {
         starts_at: milliseconds(parsed.validity().not_before),
         expires_at: milliseconds(parsed.validity().not_after),
-    })
+    };
+    Ok((validity, parsed.issuer().as_raw().to_vec()))
 }

@@ -109,6 +109,16 @@ impl Principal {
         decide(&self.roles, question)
     }
 
+    /// What a lock on them may be on.
+    pub fn lock_targets(&self) -> Vec<LockTarget> {
+        let roles: Vec<String> = self.roles.iter().map(|role| role.name.clone()).collect();
+        let mut targets = targets(&self.user, &roles);
+        if let Via::ApiToken(id) = &self.via {
+            targets.push(LockTarget::Token(id.clone()));
+        }
+        targets
+    }
+
     /// How the audit log calls them.
     pub fn caller(&self, address: Option<IpAddr>) -> Caller {
         Caller::user(self.user.clone(), address)

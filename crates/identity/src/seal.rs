@@ -1,5 +1,5 @@
-//! Sealing of keys at rest: AES-256-GCM under the key in `identity.key`. A copy of the database
-//! alone gives no private key and no second factor. Fetching the key from elsewhere comes later.
+//! Sealing of keys at rest: AES-256-GCM under the key in `identity.key`, or one that the
+//! configuration gives. A copy of the database alone gives no private key and no second factor.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base::files;
+use base::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
@@ -22,9 +23,20 @@ const VERSION: &str = "v1";
 /// Hexadecimal digits of the name of a key.
 const KEY_NAME_DIGITS: usize = 8;
 
+/// Where the key is.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// In the file [`KEY_FILE`] of this data directory, made when nothing is sealed yet.
+    DataDir(PathBuf),
+    /// Given by the configuration: 32 bytes in base64.
+    Given(Secret),
+}
+
 /// Seals and opens with one key.
 pub(crate) struct Sealer {
     key: RandomizedNonceKey,
+    /// Where it is from, for people.
+    place: String,
     /// Tells keys apart without telling the key: the first digits of its SHA-256.
     name: String,
 }
@@ -47,18 +59,25 @@ pub enum SealError {
     #[error("sealing key {}: not a key of 32 bytes in base64; restore it from a backup", .0.display())]
     Content(PathBuf),
     /// There are sealed things, but no key.
-    #[error("sealing key {}: missing, and the database holds keys sealed with it; restore it", .0.display())]
+    #[error("sealing key {}: missing, and the database holds keys sealed with it; restore it, or give the key by `identity.key` in the configuration", .0.display())]
     Missing(PathBuf),
     /// Sealed with another key.
     #[error(
-        "the database was sealed with key {sealed}, identity.key is key {held}: copy the file of the process that created the cluster"
+        "the database was sealed with key {sealed}, {place} is key {held}: give this process the key of the one that created the cluster, by `identity.key` in the configuration or as the file identity.key in the data directory"
     )]
     OtherKey {
         /// The name of the key that sealed it.
         sealed: String,
-        /// The name of the key in the file.
+        /// The name of the key at hand.
         held: String,
+        /// Where that one is from.
+        place: String,
     },
+    /// What the configuration gives is not 32 bytes in base64.
+    #[error(
+        "`identity.key` of the configuration: not a key of 32 bytes in base64; for a new cluster `head -c 32 /dev/urandom | base64` makes one"
+    )]
+    Given,
     /// Not what we wrote, or moved to another place.
     #[error("a sealed value of the database was changed or moved: restore it from a backup")]
     Damaged,
@@ -77,9 +96,21 @@ impl std::fmt::Debug for Sealer {
 }
 
 impl Sealer {
+    /// The key that seals.
+    pub(crate) fn of(source: &KeySource, may_create: bool) -> Result<Self, SealError> {
+        match source {
+            KeySource::DataDir(data_dir) => Self::open(data_dir, may_create),
+            KeySource::Given(text) => {
+                let bytes = STANDARD_NO_PAD.decode(text.expose().trim().trim_end_matches('='));
+                let bytes = bytes.map_err(|_| SealError::Given)?;
+                Self::new(&bytes, "`identity.key` of the configuration").ok_or(SealError::Given)
+            }
+        }
+    }
+
     /// Reads the key of `data_dir`, or creates it when `may_create` says that nothing was sealed
     /// yet.
-    pub(crate) fn open(data_dir: &Path, may_create: bool) -> Result<Self, SealError> {
+    fn open(data_dir: &Path, may_create: bool) -> Result<Self, SealError> {
         let path = data_dir.join(KEY_FILE);
         if may_create && !path.exists() {
             create(data_dir, &path)?;
@@ -98,14 +129,19 @@ impl Sealer {
         let text = files::read_text_limited(&path, KEY_FILE_BYTES_MAX).map_err(fail)?;
         let bytes = STANDARD_NO_PAD.decode(text.trim().trim_end_matches('='));
         let bytes = bytes.map_err(|_| SealError::Content(path.clone()))?;
-        Self::new(&bytes).ok_or(SealError::Content(path))
+        let place = path.display().to_string();
+        Self::new(&bytes, &place).ok_or(SealError::Content(path))
     }
 
-    fn new(bytes: &[u8]) -> Option<Self> {
+    fn new(bytes: &[u8], place: &str) -> Option<Self> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, bytes).ok()?;
         let mut name = random::sha256_hex(bytes);
         name.truncate(KEY_NAME_DIGITS);
-        Some(Self { key, name })
+        Some(Self {
+            key,
+            place: place.to_owned(),
+            name,
+        })
     }
 
     /// Seals `plain` for one `place`, such as `authority/x509/1`: it opens nowhere else.
@@ -132,6 +168,7 @@ impl Sealer {
             return Err(SealError::OtherKey {
                 sealed: name.to_owned(),
                 held: self.name.clone(),
+                place: self.place.clone(),
             });
         }
         let bytes = STANDARD_NO_PAD.decode(body);

@@ -13,11 +13,12 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::authority::{self, AuthorityError};
-use crate::locks::{LockSet, LockTarget};
+use crate::locks::{Lock, LockSet, LockTarget};
 use crate::peer::{MachineRole, Peer, PeerError};
-use crate::rotation::Phase;
+use crate::rotation::{Generation, Phase, Usage};
 
 /// Authorities of one bundle: two during a rotation, with room for one that is added by hand.
 pub const AUTHORITIES_MAX: usize = 4;
@@ -31,12 +32,23 @@ pub struct TrustBundle {
     pub generation: i64,
     /// Where the rotation of the X.509 authority stands.
     pub phase: Phase,
-    /// Certificates of the X.509 authorities, PEM.
+    /// Certificates of the X.509 authorities, PEM; during a rotation the outgoing one first.
     pub authorities: Vec<String>,
     /// Public keys that sign certificates of SSH users, as in `authorized_keys`.
     pub ssh_users: Vec<String>,
     /// Public keys that sign certificates of SSH hosts.
     pub ssh_hosts: Vec<String>,
+}
+
+impl TrustBundle {
+    /// The authority, PEM, that signs certificates of that usage in this phase.
+    pub fn signer(&self, usage: Usage) -> Option<&str> {
+        let signer = match self.phase.signer(usage) {
+            Generation::Outgoing => self.authorities.first(),
+            Generation::Incoming => self.authorities.last(),
+        };
+        signer.map(String::as_str)
+    }
 }
 
 /// What is trusted now; clones share it.
@@ -48,6 +60,8 @@ pub struct Trust {
 struct Shared {
     current: ArcSwap<Current>,
     locks: ArcSwap<LockSet>,
+    /// Counts changes of either.
+    version: watch::Sender<u64>,
 }
 
 struct Current {
@@ -83,6 +97,9 @@ pub enum TrustError {
 pub enum ClientCertificates {
     /// No certificate, no connection: lines.
     Required,
+    /// The same, but whether the holder is locked is asked of [`Trust::client_of`] after the
+    /// handshake: an alert of TLS can't say why somebody is refused.
+    RequiredThenExplained,
     /// Whoever brings one is checked: the door that browsers use too.
     Optional,
 }
@@ -103,6 +120,7 @@ impl Trust {
         let shared = Shared {
             current: ArcSwap::from_pointee(Current::new(bundle)?),
             locks: ArcSwap::default(),
+            version: watch::Sender::new(0),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -126,7 +144,20 @@ impl Trust {
                 current.clone()
             }
         });
-        Ok(before.bundle.generation < next.bundle.generation)
+        let is_newer = before.bundle.generation < next.bundle.generation;
+        if is_newer {
+            self.note_change();
+        }
+        Ok(is_newer)
+    }
+
+    /// Tells when another bundle or other locks have been taken.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
+    }
+
+    fn note_change(&self) {
+        self.shared.version.send_modify(|version| *version += 1);
     }
 
     /// The bundle, to be kept or sent on.
@@ -142,7 +173,15 @@ impl Trust {
 
     /// Refuses from now on whom these locks name.
     pub fn set_locks(&self, locks: LockSet) {
-        self.shared.locks.store(Arc::new(locks));
+        if *self.shared.locks.load_full() != locks {
+            self.shared.locks.store(Arc::new(locks));
+            self.note_change();
+        }
+    }
+
+    /// The lock on one of `targets` that holds at `now`, in Unix milliseconds.
+    pub fn lock_on(&self, targets: &[LockTarget], now: i64) -> Option<Lock> {
+        self.shared.locks.load().find(targets, now).cloned()
     }
 
     /// Checks certificates of clients: issued by a trusted authority, in time, naming a machine or
@@ -203,8 +242,8 @@ impl Trust {
             Peer::User(peer) => vec![LockTarget::User(peer.name.clone())],
         };
         let now = i64::try_from(now.as_secs().saturating_mul(1000)).unwrap_or(i64::MAX);
-        match self.shared.locks.load().find(&targets, now) {
-            Some(lock) => Err(PeerError::Locked(lock.reason.clone())),
+        match self.lock_on(&targets, now) {
+            Some(lock) => Err(PeerError::Locked(lock.reason)),
             None => Ok(()),
         }
     }

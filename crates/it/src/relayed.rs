@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Reply;
 use crate::cluster::{self, JOINED};
@@ -43,9 +43,14 @@ pub struct Held {
 impl Relayed {
     /// Starts all of it and waits until the hub serves the node's page.
     pub async fn start() -> Self {
+        Self::start_with(json!({})).await
+    }
+
+    /// The same with further keys in the hub's configuration.
+    pub async fn start_with(more: Value) -> Self {
         let pages = Pages::start(&[("/metrics", "web_up 1\n")]).await;
         let relay = Relay::start(&[]);
-        let hub = start_hub(relay.address).await;
+        let hub = start_hub_with(relay.address, more).await;
         relay.set_upstreams(vec![hub.main.to_string()]);
         let node = start_node(&hub, &relay, &pages).await;
         let relayed = Self {
@@ -87,8 +92,12 @@ async fn held(program: &Program) -> Held {
 
 /// A hub that nodes reach at `public`.
 pub async fn start_hub(public: SocketAddr) -> Program {
-    let gateway = json!({"listen": "127.0.0.1:0"});
-    let more = json!({"public_addr": public.to_string(), "gateway": gateway});
+    start_hub_with(public, json!({})).await
+}
+
+async fn start_hub_with(public: SocketAddr, mut more: Value) -> Program {
+    more["gateway"] = json!({"listen": "127.0.0.1:0"});
+    more["public_addr"] = json!(public.to_string());
     Program::start(&cluster::hub(more)).await
 }
 

@@ -1,7 +1,10 @@
-//! What a machine sends to join and to renew, as JSON. The answer is identity's.
+//! What a machine sends to join and to renew, as JSON, and what hub and node tell one another over a
+//! line about the node's membership.
 
+use identity::members::JoinAnswer;
 use identity::names::Labels;
 use identity::peer::MachineRole;
+use identity::trust::TrustBundle;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/join`.
@@ -32,4 +35,31 @@ pub(crate) struct Renew {
     /// Its labels.
     #[serde(default)]
     pub(crate) labels: Labels,
+}
+
+/// What a node tells its hub. Certificates of both ends were checked when the line was made.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToHub {
+    /// It trusts this generation, also after its next start, see `TrustBundle::generation`.
+    Knows(i64),
+    /// It wants a new certificate.
+    Renew(Renew),
+}
+
+/// What a hub tells a node.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToNode {
+    /// What is trusted now.
+    Trust(TrustBundle),
+    /// The new certificate.
+    Renewed(JoinAnswer),
+    /// There is none, and why.
+    Refused(String),
+}
+
+/// As it travels.
+pub(crate) fn text(note: &impl Serialize) -> Option<String> {
+    serde_json::to_string(note).ok()
 }

@@ -8,7 +8,7 @@ use super::*;
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
 /// whom the configuration lets in, `own` wants an API token of a user whose roles allow it.
-const ROUTES: [RouteRow; 35] = [
+const ROUTES: [RouteRow; 45] = [
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -18,6 +18,17 @@ const ROUTES: [RouteRow; 35] = [
     ["gateway.listener", "GET", "/v1/gateway/sd", "granted"],
     ["gateway.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "ANY", "/apps/{*path}", "own"],
+    ["main.listener", "DELETE", "/v1/locks/{id}", "granted"],
+    ["main.listener", "DELETE", "/v1/nodes/{name}", "granted"],
+    ["main.listener", "DELETE", "/v1/roles/{name}", "granted"],
+    ["main.listener", "DELETE", "/v1/tokens/{id}", "granted"],
+    ["main.listener", "DELETE", "/v1/users/{name}", "granted"],
+    [
+        "main.listener",
+        "DELETE",
+        "/v1/users/{name}/second-factor",
+        "granted",
+    ],
     ["main.listener", "GET", "/.well-known/jwks.json", "public"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
@@ -27,9 +38,11 @@ const ROUTES: [RouteRow; 35] = [
     ["main.listener", "GET", "/readyz", "public"],
     ["main.listener", "GET", "/v1/api-tokens", "granted"],
     ["main.listener", "GET", "/v1/audit", "granted"],
+    ["main.listener", "GET", "/v1/authorities", "granted"],
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "GET", "/v1/line", "public"],
+    ["main.listener", "GET", "/v1/locks", "granted"],
     ["main.listener", "GET", "/v1/nodes", "granted"],
     ["main.listener", "GET", "/v1/proxies", "granted"],
     ["main.listener", "GET", "/v1/roles", "granted"],
@@ -39,7 +52,14 @@ const ROUTES: [RouteRow; 35] = [
     ["main.listener", "POST", "/-/reload", "local"],
     ["main.listener", "POST", "/v1/api-tokens", "granted"],
     ["main.listener", "POST", "/v1/apps/{app}/connect", "own"],
+    [
+        "main.listener",
+        "POST",
+        "/v1/authorities/{kind}/rotate",
+        "granted",
+    ],
     ["main.listener", "POST", "/v1/join", "public"],
+    ["main.listener", "POST", "/v1/locks", "granted"],
     ["main.listener", "POST", "/v1/renew", "public"],
     ["main.listener", "POST", "/v1/roles", "granted"],
     ["main.listener", "POST", "/v1/tokens", "granted"],

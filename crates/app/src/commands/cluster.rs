@@ -234,7 +234,7 @@ pub(super) fn call(
     }
     let message = value.pointer("/error/message").and_then(Value::as_str);
     Err(match (status, message) {
-        (404, _) => {
+        (404, None | Some("there is nothing at this path")) => {
             "the running process has no such path: it needs the roles `auth` and `proxy`".to_owned()
         }
         (_, Some(message)) => message.to_owned(),

@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
-use base::config::Section;
+use base::config::{Field, Section};
 use base::secret::SecretSource;
+use identity::authority::{MACHINE_LIFE, MACHINE_LIFE_MAX, MACHINE_LIFE_MIN};
 use observe::gateway::config::{TargetConfig, read_targets};
 use reach::config::{JoinConfig, NodeConfig, ProxyConfig};
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) public_addr: Option<String>,
     /// The URL of a PostgreSQL database for the state; without one it is a file.
     pub(crate) state: Option<SecretSource>,
+    /// Keys and certificates of the cluster.
+    pub(crate) identity: IdentityConfig,
     /// The role `proxy`.
     pub(crate) proxy: ProxyConfig,
     /// How this machine becomes a member of a cluster whose hub is elsewhere.
@@ -39,8 +43,49 @@ pub(crate) struct ClusterConfig {
     pub(crate) metrics: Vec<TargetConfig>,
 }
 
+/// Keys and certificates of the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct IdentityConfig {
+    /// The key that seals private keys in the state; without one it is a file in the data directory.
+    pub(crate) key: Option<SecretSource>,
+    /// How long certificates of machines live. How long a hub may be away, and how long a copied
+    /// certificate is of use, only the operator can weigh.
+    #[serde(serialize_with = "super::as_duration")]
+    pub(crate) certificate_life: Duration,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self {
+            key: None,
+            certificate_life: MACHINE_LIFE,
+        }
+    }
+}
+
+impl IdentityConfig {
+    fn read(field: &Field<'_>) -> Option<Self> {
+        let mut section = field.section()?;
+        let key = section
+            .optional("key")
+            .and_then(|field| SecretSource::read_needed(&field));
+        let certificate_life = section.optional("certificate_life").and_then(|field| {
+            let life = field.duration()?;
+            if !(MACHINE_LIFE_MIN..=MACHINE_LIFE_MAX).contains(&life) {
+                field.error("certificates live from 2m to 7d", None);
+            }
+            Some(life)
+        });
+        section.finish();
+        Some(Self {
+            key,
+            certificate_life: certificate_life.unwrap_or(MACHINE_LIFE),
+        })
+    }
+}
+
 impl ClusterConfig {
-    /// Reads the keys `cluster`, `public_addr`, `state`, `proxy`, `join` and `node` of the whole.
+    /// Reads the keys `cluster`, `public_addr`, `state`, `identity`, `proxy`, `join` and `node` of the whole.
     pub(crate) fn read(section: &mut Section<'_>, roles: &[Role]) -> Self {
         let name = section.optional("cluster").and_then(|field| {
             let name = field.text()?;
@@ -62,6 +107,9 @@ impl ClusterConfig {
         let state = section
             .optional("state")
             .and_then(|field| SecretSource::read(&field));
+        let identity = section
+            .optional("identity")
+            .and_then(|field| IdentityConfig::read(&field));
         let proxy = section
             .optional("proxy")
             .and_then(|field| ProxyConfig::read(&field));
@@ -98,6 +146,7 @@ impl ClusterConfig {
             name: name.unwrap_or_else(|| CLUSTER.to_owned()),
             public_addr,
             state,
+            identity: identity.unwrap_or_default(),
             proxy: proxy.unwrap_or_default(),
             join,
             node: node.unwrap_or_default(),

@@ -11,18 +11,33 @@ use crate::row;
 
 /// Names of machines that are given in an answer.
 const NAMES_MAX: i64 = 20;
+/// One at a time.
+const ROTATION_LOCK: &str = "identity_rotation";
 
 /// Where a rotation stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RotationStatus {
+    /// What it is about.
+    pub kind: &'static str,
     /// The phase.
     pub phase: Phase,
     /// Where one may go.
     pub next: &'static [Phase],
+    /// Whether it goes on by itself.
+    pub is_automatic: bool,
     /// When this phase began, in Unix milliseconds.
     pub changed_at: i64,
     /// What has to happen before the next phase; empty when nothing.
     pub waits_for: Vec<String>,
+}
+
+/// How to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// Also when somebody is cut off by it.
+    pub is_forced: bool,
+    /// All further steps follow by themselves, each when nobody is cut off by it.
+    pub is_automatic: bool,
 }
 
 impl Authorities<'_> {
@@ -30,7 +45,8 @@ impl Authorities<'_> {
     pub async fn rotation(self, kind: AuthorityKind) -> Result<RotationStatus, IdentityError> {
         let now = self.identity.now();
         let mut read = self.identity.state().read().await?;
-        let found = sqlx::query("SELECT phase, changed_at FROM rotations WHERE kind = $1")
+        let sql = "SELECT phase, changed_at, is_automatic FROM rotations WHERE kind = $1";
+        let found = sqlx::query(sql)
             .bind(kind.as_str())
             .fetch_one(&mut read)
             .await?;
@@ -38,29 +54,31 @@ impl Authorities<'_> {
         let next = phase.next();
         let first = next.first().copied().unwrap_or(Phase::Standby);
         Ok(RotationStatus {
+            kind: kind.as_str(),
             phase,
             next,
+            is_automatic: row::number(&found, "is_automatic")? != 0,
             changed_at: row::number(&found, "changed_at")?,
             waits_for: obstacles(&mut read, kind, (phase, first), now).await?,
         })
     }
 
     /// Goes to the next phase, or back. Refused while somebody would be cut off: machines that don't
-    /// know the new authority yet, or certificates of the one that goes. `is_forced` goes anyway.
+    /// know the new authority yet, or certificates of the one that goes.
     pub async fn rotate(
         self,
         caller: &Caller,
         kind: AuthorityKind,
         to: Phase,
-        is_forced: bool,
+        pace: Pace,
     ) -> Result<(), IdentityError> {
         let now = self.identity.now();
         let mut write = self.identity.state().write().await?;
-        write.lock("identity_rotation").await?;
+        write.lock(ROTATION_LOCK).await?;
         let from = super::phase(&mut write, kind).await?;
         from.check(to)?;
         let obstacles = obstacles(&mut write, kind, (from, to), now).await?;
-        if !obstacles.is_empty() && !is_forced {
+        if !obstacles.is_empty() && !pace.is_forced {
             return Err(IdentityError::NotReady(obstacles.join("; ")));
         }
         if to == Phase::Init {
@@ -78,6 +96,8 @@ impl Authorities<'_> {
             drop_one(&mut write, kind, from.dropped_at_end()).await?;
         }
         note_phase(&mut write, kind, to, now).await?;
+        let is_automatic = pace.is_automatic && to != Phase::Standby;
+        note_pace(&mut write, kind, is_automatic).await?;
         write.touch(TRUST_TOPIC);
         let event = Event::success(
             "authority.rotated",
@@ -86,10 +106,75 @@ impl Authorities<'_> {
         )
         .with("from", from)
         .with("to", to)
+        .with("automatic", is_automatic)
         .with("forced_over", &obstacles);
         self.identity.finish(write, &[event]).await?;
         self.identity.refresh().await
     }
+
+    /// Lets a rotation go on by itself from where it stands; one that has not begun begins.
+    pub async fn rotate_by_itself(
+        self,
+        caller: &Caller,
+        kind: AuthorityKind,
+    ) -> Result<(), IdentityError> {
+        let mut write = self.identity.state().write().await?;
+        write.lock(ROTATION_LOCK).await?;
+        let phase = super::phase(&mut write, kind).await?;
+        if phase == Phase::Standby {
+            drop(write);
+            let pace = Pace {
+                is_automatic: true,
+                ..Pace::default()
+            };
+            return self.rotate(caller, kind, Phase::Init, pace).await;
+        }
+        note_pace(&mut write, kind, true).await?;
+        write.touch(TRUST_TOPIC);
+        let target = format!("authority:{}", kind.as_str());
+        let event = Event::success("authority.automatic", caller, target).with("phase", phase);
+        self.identity.finish(write, &[event]).await
+    }
+
+    /// Takes each rotation that goes on by itself one step further, unless somebody would be cut
+    /// off. Says whether there is one.
+    pub(crate) async fn advance(self) -> Result<bool, IdentityError> {
+        let mut is_under_way = false;
+        for kind in AuthorityKind::ALL {
+            let status = self.rotation(kind).await?;
+            let next = status.next.first().copied();
+            let Some(next) = next.filter(|_| status.is_automatic) else {
+                continue;
+            };
+            is_under_way = true;
+            if !status.waits_for.is_empty() {
+                continue;
+            }
+            let pace = Pace {
+                is_automatic: true,
+                ..Pace::default()
+            };
+            match self.rotate(&Caller::system(), kind, next, pace).await {
+                // Another process was faster, or somebody has come meanwhile.
+                Ok(()) | Err(IdentityError::Phase(_) | IdentityError::NotReady(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(is_under_way)
+    }
+}
+
+async fn note_pace(
+    write: &mut Write,
+    kind: AuthorityKind,
+    is_automatic: bool,
+) -> Result<(), IdentityError> {
+    sqlx::query("UPDATE rotations SET is_automatic = $1 WHERE kind = $2")
+        .bind(i64::from(is_automatic))
+        .bind(kind.as_str())
+        .execute(&mut *write)
+        .await?;
+    Ok(())
 }
 
 /// Removes one of two authorities; the other one is then the only one.

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use state::Write;
 
 use super::{BY_NAME, BY_UUID, JoinAnswer, Stored, of_row};
-use crate::authority::{MACHINE_LIFE, Request, Subject};
+use crate::authority::{Request, Subject};
 use crate::error::{IdentityError, Refusal};
 use crate::names::Labels;
 use crate::peer::MachineRole;
@@ -51,7 +51,9 @@ pub(super) async fn sign(
         name: wanted.name,
         web_names: wanted.web_names,
     };
-    let issued = signer.key.issue(subject, request, now, MACHINE_LIFE)?;
+    let issued = signer
+        .key
+        .issue(subject, request, now, identity.machine_life())?;
     let trust = identity.trust().bundle();
     let sql = if is_new { INSERT } else { UPDATE };
     let kept = sqlx::query(sql)

@@ -3,7 +3,7 @@
 use super::*;
 
 fn sealer(byte: u8) -> Sealer {
-    Sealer::new(&[byte; 32]).unwrap()
+    Sealer::new(&[byte; 32], "a test").unwrap()
 }
 
 #[test]
@@ -78,4 +78,28 @@ fn processes_that_start_together_share_one_key() {
             .collect::<Vec<_>>()
     });
     assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+}
+
+#[test]
+fn a_key_that_is_given_seals_like_the_same_one_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let sealed = Sealer::open(folder.path(), true).unwrap();
+    let sealed = sealed.seal("place", b"secret").unwrap();
+    let text = files::read_text_limited(&folder.path().join(KEY_FILE), 1024).unwrap();
+    let open = |text: &str| Sealer::of(&KeySource::Given(Secret::new(text)), false);
+    for text in [text.clone(), format!("{}=", text.trim())] {
+        let plain = open(&text).unwrap().open_sealed("place", &sealed);
+        assert_eq!(plain.unwrap(), b"secret");
+    }
+    for wrong in ["", "short", "not base64 at all!"] {
+        let error = open(wrong).unwrap_err();
+        assert!(matches!(error, SealError::Given), "{error}");
+    }
+    let other = STANDARD_NO_PAD.encode([7; 32]);
+    let error = open(&other).unwrap().open_sealed("place", &sealed);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("`identity.key` of the configuration") && !error.contains(&other),
+        "{error}"
+    );
 }

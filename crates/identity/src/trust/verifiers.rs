@@ -73,7 +73,10 @@ fn check_server(
 
 impl ClientCertVerifier for Clients {
     fn client_auth_mandatory(&self) -> bool {
-        self.demand == ClientCertificates::Required
+        match self.demand {
+            ClientCertificates::Required | ClientCertificates::RequiredThenExplained => true,
+            ClientCertificates::Optional => false,
+        }
     }
 
     /// No hints: they are a promise for the life of the verifier, and the authorities change.
@@ -91,7 +94,11 @@ impl ClientCertVerifier for Clients {
         let verified = current
             .clients
             .verify_client_cert(end_entity, intermediates, now)?;
-        self.trust.named(end_entity, now).map_err(refused)?;
+        if self.demand == ClientCertificates::RequiredThenExplained {
+            Peer::from_certificate(end_entity, &current.bundle.cluster).map_err(refused)?;
+        } else {
+            self.trust.named(end_entity, now).map_err(refused)?;
+        }
         Ok(verified)
     }
 

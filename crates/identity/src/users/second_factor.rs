@@ -115,7 +115,11 @@ impl Users<'_> {
         .execute(&mut write)
         .await?;
         if done.rows_affected() == 0 {
-            return Err(not_found(name));
+            drop(write);
+            let user = self.get(name).await?;
+            user.ok_or_else(|| not_found(name))?;
+            let text = format!("{name} has no second factor");
+            return Err(IdentityError::NotReady(text));
         }
         let event = Event::success("user.totp_removed", caller, format!("user:{name}"));
         self.identity.finish(write, &[event]).await

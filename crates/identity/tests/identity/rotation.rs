@@ -2,12 +2,13 @@
 //! never fail a handshake.
 
 use base::secret::Secret;
-use identity::authorities::AuthorityKind;
+use identity::assertions::Claims;
+use identity::authorities::{AuthorityKind, Pace};
 use identity::authority;
 use identity::members::JoinAnswer;
 use identity::members::renew::Renewal;
 use identity::peer::MachineRole;
-use identity::rotation::Phase;
+use identity::rotation::{Phase, Usage};
 use identity::trust::Trust;
 use identity::{Identity, IdentityError};
 
@@ -20,9 +21,15 @@ crate::on_both! {
     a_rotation_waits_for_those_it_would_cut_off,
     ssh_authorities_rotate_too,
     other_processes_follow,
+    one_goes_on_by_itself_when_nobody_is_cut_off,
+    keys_of_assertions_are_told_for_a_while_after_they_were_replaced,
 }
 
 const X509: AuthorityKind = AuthorityKind::X509;
+const FORCED: Pace = Pace {
+    is_forced: true,
+    is_automatic: false,
+};
 
 /// A machine as it is in the field: key, certificate, and what it was told to trust last.
 struct Machine {
@@ -79,7 +86,7 @@ impl Machine {
 async fn rotate(identity: &Identity, to: Phase) {
     let authorities = identity.authorities();
     authorities
-        .rotate(&operator(), X509, to, false)
+        .rotate(&operator(), X509, to, Pace::default())
         .await
         .unwrap();
 }
@@ -191,7 +198,11 @@ async fn a_rotation_waits_for_those_it_would_cut_off(site: &Site) {
     let authorities = identity.authorities();
     let proxy = Machine::proxy(&opened).await;
     let node = Machine::node(&opened, "web-1").await;
-    let try_to = async |to| authorities.rotate(&operator(), X509, to, false).await;
+    let try_to = async |to| {
+        authorities
+            .rotate(&operator(), X509, to, Pace::default())
+            .await
+    };
     assert!(matches!(
         try_to(Phase::Standby).await,
         Err(IdentityError::Phase(_))
@@ -230,7 +241,7 @@ async fn a_rotation_waits_for_those_it_would_cut_off(site: &Site) {
     rotate(identity, Phase::UpdateClients).await;
     rotate(identity, Phase::UpdateServers).await;
     let forced = authorities
-        .rotate(&operator(), X509, Phase::Standby, true)
+        .rotate(&operator(), X509, Phase::Standby, FORCED)
         .await;
     forced.unwrap();
     let event = opened.events("authority.rotated").await.pop().unwrap();
@@ -255,7 +266,7 @@ async fn ssh_authorities_rotate_too(site: &Site) {
     let authorities = identity.authorities();
     let go = async |to| {
         authorities
-            .rotate(&operator(), AuthorityKind::SshHost, to, false)
+            .rotate(&operator(), AuthorityKind::SshHost, to, Pace::default())
             .await
     };
     go(Phase::Init).await.unwrap();
@@ -287,4 +298,99 @@ async fn other_processes_follow(site: &Site) {
         second.identity.trust().bundle(),
         first.identity.trust().bundle()
     );
+}
+
+/// Waits for a phase; the service of the identity looks every second.
+async fn reached(identity: &Identity, phase: Phase) {
+    for _ in 0..100 {
+        if identity.authorities().rotation(X509).await.unwrap().phase == phase {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!(
+        "not in {phase}: {:?}",
+        identity.authorities().rotation(X509).await.unwrap()
+    );
+}
+
+async fn one_goes_on_by_itself_when_nobody_is_cut_off(site: &Site) {
+    let opened = site.open().await;
+    let identity = &opened.identity;
+    let mut proxy = Machine::proxy(&opened).await;
+    let mut node = Machine::node(&opened, "node").await;
+    let old = pins(identity);
+    identity
+        .authorities()
+        .rotate_by_itself(&operator(), X509)
+        .await
+        .unwrap();
+    proxy.learn(identity).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    let status = identity.authorities().rotation(X509).await.unwrap();
+    assert!(status.is_automatic);
+    assert_eq!(status.phase, Phase::Init);
+    assert!(status.waits_for[0].ends_with(": node"), "{status:?}");
+    node.learn(identity).await;
+    reached(identity, Phase::UpdateServers).await;
+    check(&[&node], &proxy);
+    let bundle = identity.trust().bundle();
+    assert!(!node.party.own.is_of_signer(&bundle, Usage::Client));
+    node.renew(identity).await;
+    assert!(node.party.own.is_of_signer(&bundle, Usage::Client));
+    proxy.renew(identity).await;
+    assert!(proxy.party.own.is_of_signer(&bundle, Usage::Server));
+    reached(identity, Phase::Standby).await;
+    let status = identity.authorities().rotation(X509).await.unwrap();
+    assert!(!status.is_automatic);
+    assert!(pins(identity).iter().all(|pin| !old.contains(pin)));
+    let listed = identity.authorities().list().await.unwrap();
+    let listed: Vec<_> = listed.iter().filter(|one| one.kind == "x509").collect();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(vec![listed[0].public.clone()], pins(identity));
+}
+
+async fn keys_of_assertions_are_told_for_a_while_after_they_were_replaced(site: &Site) {
+    let (opened, other) = (site.open().await, site.open().await);
+    let claims = Claims {
+        issuer: "https://hub".to_owned(),
+        subject: "anna".to_owned(),
+        audience: "api@web-1".to_owned(),
+        roles: Vec::new(),
+        issued_at: 0,
+        expires_at: 300,
+    };
+    let ids = async |identity: &Identity| {
+        let keys = identity.assertions().list().await.unwrap();
+        keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    let told = async |identity: &Identity| {
+        let keys = identity.assertions().keys().await.unwrap();
+        keys["keys"].as_array().unwrap().len()
+    };
+    let before = opened.identity.assertions().sign(&claims).await.unwrap();
+    let also = other.identity.assertions().sign(&claims).await.unwrap();
+    let old = ids(&opened.identity).await;
+    let head = |signed: &str| signed.split('.').next().unwrap().to_owned();
+    assert_eq!(head(&before), head(&also));
+    site.advance(HOUR);
+    let assertions = opened.identity.assertions();
+    assertions.rotate(&operator()).await.unwrap();
+    let after = opened.identity.assertions().sign(&claims).await.unwrap();
+    assert_ne!(head(&before), head(&after));
+    // The other process hears of it, and both keys are told.
+    for _ in 0..100 {
+        let signed = other.identity.assertions().sign(&claims).await.unwrap();
+        if head(&signed) == head(&after) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let signed = other.identity.assertions().sign(&claims).await.unwrap();
+    assert_eq!(head(&signed), head(&after));
+    assert_eq!(told(&other.identity).await, 2);
+    assert!(ids(&opened.identity).await.contains(&old[0]));
+    site.advance(HOUR);
+    assert_eq!(told(&other.identity).await, 1);
+    assert!(!ids(&opened.identity).await.contains(&old[0]));
 }

@@ -13,8 +13,9 @@ use identity::audit::{Caller, Query, Recorded};
 use identity::members::{JoinAnswer, JoinRequest};
 use identity::names::Labels;
 use identity::peer::{MachineRole, NodePeer};
+use identity::seal::KeySource;
 use identity::tokens::NewToken;
-use identity::{Identity, IdentityError, Refusal, authority};
+use identity::{Identity, IdentityError, Refusal, Settings, authority};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use state::{Location, State};
 use tempfile::TempDir;
@@ -101,7 +102,12 @@ impl Site {
             let ahead = ahead.load(Ordering::SeqCst).unsigned_abs();
             SystemTime::now() + Duration::from_millis(ahead)
         });
-        let identity = Identity::open_with_clock(state.clone(), data_dir, cluster, clock).await?;
+        let key = KeySource::DataDir(data_dir.to_owned());
+        let settings = Settings {
+            clock,
+            ..Settings::new(cluster, key)
+        };
+        let identity = Identity::open(state.clone(), settings).await?;
         supervisor.register(identity.service());
         supervisor.start();
         Ok(Opened {

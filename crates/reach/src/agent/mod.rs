@@ -15,4 +15,4 @@ pub use self::announcement::{
     AnnouncedProxy, Announcement, AnnouncementError, PROXIES_MAX, Verify,
 };
 pub use self::pool::{Action, DIALS_MAX, DialId, Event, Pool, PoolSettings, Strategy};
-pub use self::run::{Agent, AgentSettings, AgentStatus, DIAL_LIMIT};
+pub use self::run::{Agent, AgentSettings, AgentStatus, DIAL_LIMIT, Heard};

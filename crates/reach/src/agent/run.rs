@@ -24,6 +24,9 @@ const EVENTS_MAX: usize = 256;
 /// The longest sleep, so that a clock that jumped is noticed.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
+/// Takes what a proxy tells about the membership of the agent. It must not block.
+pub type Heard = Arc<dyn Fn(&AgentLineHandle, String) + Send + Sync>;
+
 /// What an agent is told.
 #[derive(Clone)]
 pub struct AgentSettings {
@@ -33,6 +36,8 @@ pub struct AgentSettings {
     pub cluster: String,
     /// The check of their signatures.
     pub verify: Verify,
+    /// Takes the notes of proxies.
+    pub heard: Heard,
     /// How long open streams may go on when the agent stops.
     pub drain_limit: Duration,
 }
@@ -118,6 +123,11 @@ impl Agent {
             known: shown.known,
             last_error: shown.last_error.clone(),
         }
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> Vec<AgentLineHandle> {
+        self.shown().lines.values().cloned().collect()
     }
 
     /// Keeps lines until the scope stops, then drains them.
@@ -240,7 +250,13 @@ impl Agent {
                     has_successor: drain.has_successor,
                     spread: Duration::from_millis(drain.spread_ms),
                 },
-                AgentEvent::Message(Message::Ready | Message::Unknown) => continue,
+                AgentEvent::Message(Message::Member(note)) => {
+                    (self.inner.settings.heard)(&line.handle(), note.text);
+                    continue;
+                }
+                AgentEvent::Message(Message::Ready | Message::Closing(_) | Message::Unknown) => {
+                    continue;
+                }
                 AgentEvent::Ended { reason } => {
                     tracing::info!(proxy = %line.proxy().name, %reason, "line ended");
                     self.shown().last_error = Some(format!("{}: {reason}", line.proxy().name));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
 use base::supervise::{BoxError, ExitKind, Scope};
-use identity::peer::MachineRole;
+use identity::peer::{MachineRole, Peer as CertificatePeer, PeerError};
 use identity::trust::{ClientCertificates, Trust};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -24,7 +24,7 @@ impl Hub {
     /// # Errors
     /// The crypto provider refuses its own defaults.
     pub fn protocols(self: &Arc<Self>) -> Result<Vec<Protocol>, BoxError> {
-        let tls = lanes_tls(&self.tls(ClientCertificates::Required)?);
+        let tls = lanes_tls(&self.tls(ClientCertificates::RequiredThenExplained)?);
         let protocol = |lane: Lane| {
             let hub = Arc::clone(self);
             let take_over = move |stream: TlsStream, remote: Remote, _: Scope| -> Serving {
@@ -56,16 +56,18 @@ impl Hub {
                     .spawn("line to a node", async move { hub.hold(line).await });
             }
             Ok(None) => {}
-            Err(error) => {
-                let error = crate::line::chain(&error);
-                tracing::warn!(peer = %remote.address, error, "a lane was refused");
-            }
+            Err(error) => self.note_refused_lane(remote.address, &error).await,
         }
     }
 
     /// Keeps a line among the nodes' until it ends.
     pub(super) async fn hold(&self, line: Line) {
         let node = line.peer().name.clone();
+        // A lock may have come between the handshake and now; from here on the service acts.
+        if self.dismiss_locked(&line).await {
+            return;
+        }
+        self.tell_trust(&line);
         if let Some(announcement) = self.presence.announcement() {
             line.announce(announcement);
         }
@@ -88,11 +90,17 @@ impl Hub {
         tracing::info!(node, reason, "line to a node ended");
     }
 
-    pub(super) async fn hold_lines(&self, scope: Scope) -> Result<(), BoxError> {
-        let own = self.own_view();
+    pub(super) async fn hold_lines(self: Arc<Self>, scope: Scope) -> Result<(), BoxError> {
+        let own = self.view.clone();
+        let (heard, notes) = super::certificate::notes();
+        scope.spawn(
+            "notes of nodes",
+            Arc::clone(&self).listen(notes, scope.clone()),
+        );
         let settings = AcceptorSettings {
-            tls: Arc::new(self.tls(ClientCertificates::Required)?),
+            tls: Arc::new(self.tls(ClientCertificates::RequiredThenExplained)?),
             identify: identify(self.identity.trust(), MachineRole::Node),
+            heard,
             welcome: Welcome {
                 group: own.group,
                 generation: own.generation,
@@ -156,7 +164,7 @@ pub(super) fn identify(trust: Trust, role: MachineRole) -> Identify {
         let now = UnixTime::since_unix_epoch(since.unwrap_or_default());
         let peer = trust.client_of(Some(certificates), now);
         let machine = peer.and_then(|peer| peer.machine(&[role]));
-        let machine = machine.map_err(|error| error.to_string())?;
+        let machine = machine.map_err(|error| explain(&trust, certificates, &error))?;
         Ok(Peer {
             id: machine.uuid,
             name: machine.name,
@@ -164,4 +172,20 @@ pub(super) fn identify(trust: Trust, role: MachineRole) -> Identify {
             cluster: machine.cluster,
         })
     })
+}
+
+/// Why a peer is refused, with its name when it is known.
+fn explain(trust: &Trust, certificates: &[CertificateDer<'_>], error: &PeerError) -> String {
+    let PeerError::Locked(reason) = error else {
+        return error.to_string();
+    };
+    let first = certificates.first();
+    let peer = first
+        .and_then(|first| CertificatePeer::from_certificate(first, &trust.bundle().cluster).ok());
+    match peer {
+        Some(CertificatePeer::Machine(peer)) => {
+            super::locks::locked(peer.role.as_str(), &peer.name, reason)
+        }
+        _ => error.to_string(),
+    }
 }

@@ -3,7 +3,9 @@
 
 mod apps;
 mod attempts;
+mod certificate;
 mod door;
+mod locks;
 mod members;
 mod nodes;
 mod peers;
@@ -20,11 +22,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::http::Routes;
-use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use base::supervise::{BoxError, Criticality, Phase, Restart, Service};
 use identity::Identity;
-use identity::authority;
 use identity::own_certificate::OwnCertificate;
-use identity::peer::MachineRole;
 use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 use state::State;
@@ -47,8 +47,6 @@ const DRAIN_LIMIT: Duration = Duration::from_hours(30);
 const RETURN_SPREAD: Duration = Duration::from_secs(2);
 /// What an agent needs after that for its line: six handshakes on a bad network.
 const RETURN_DIAL: Duration = Duration::from_secs(2);
-/// How often it is looked whether our certificate should be renewed.
-const RENEW_INTERVAL: Duration = Duration::from_mins(1);
 const RENEW_AGAIN: Restart = Restart::OnFailure {
     first: Duration::from_secs(5),
     ceiling: Duration::from_mins(5),
@@ -74,7 +72,7 @@ pub struct Hub {
     settings: HubSettings,
     own: OwnCertificate,
     /// What the others are told about this process.
-    view: OnceLock<ProxyView>,
+    view: ProxyView,
     registry: Registry,
     presence: Presence,
     nodes: Arc<Nodes>,
@@ -101,22 +99,21 @@ impl Hub {
         state: State,
         settings: HubSettings,
     ) -> Result<Arc<Self>, BoxError> {
+        let own = OwnCertificate::new();
+        let uuid = certificate::enrol(&identity, &settings, &own).await?;
+        let nodes: Arc<Nodes> = Arc::default();
+        nodes.set_peers(Peers::new(own.clone(), identity.trust()));
         let hub = Self {
+            view: describe(&identity, &settings, uuid),
             identity,
             settings,
-            own: OwnCertificate::new(),
-            view: OnceLock::new(),
+            own,
             registry: Registry::new(state),
             presence: Presence::default(),
-            nodes: Arc::default(),
+            nodes,
             attempts: Attempts::default(),
             acceptor: OnceLock::new(),
         };
-        let uuid = hub.renew().await?;
-        let own = hub.describe(uuid);
-        hub.view.get_or_init(|| own);
-        hub.nodes
-            .set_peers(Peers::new(hub.own.clone(), hub.identity.trust()));
         hub.registry.forget_old().await?;
         hub.learn_nodes().await?;
         Ok(Arc::new(hub))
@@ -127,22 +124,12 @@ impl Hub {
         self.presence.proxies()
     }
 
-    fn describe(&self, uuid: String) -> ProxyView {
-        ProxyView {
-            instance: format!("{:032x}", fastrand::u128(..)),
-            uuid,
-            name: self.settings.name.clone(),
-            addresses: self.settings.addresses.clone(),
-            group: self.identity.cluster().to_owned(),
-            generation: 0,
-            started_at: unix_milliseconds(),
-            beat_at: 0,
-        }
-    }
-
-    fn own_view(&self) -> ProxyView {
-        let own = self.view.get_or_init(|| self.describe(String::new()));
-        own.clone()
+    /// Forgets what a node offered that was removed from the cluster, and where it was.
+    ///
+    /// # Errors
+    /// The state is out of reach.
+    pub async fn forget_node(&self, name: &str) -> Result<(), BoxError> {
+        self.registry.forget(name).await
     }
 
     /// The nodes that have a line to us.
@@ -166,8 +153,9 @@ impl Hub {
     }
 
     /// The services that it consists of.
-    pub fn services(self: &Arc<Self>) -> [Service; 3] {
-        let (lines, own, present) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+    pub fn services(self: &Arc<Self>) -> [Service; 4] {
+        let (lines, own) = (Arc::clone(self), Arc::clone(self));
+        let (present, locks) = (Arc::clone(self), Arc::clone(self));
         [
             Service::restarting(
                 "hub.presence",
@@ -187,9 +175,16 @@ impl Hub {
                 RENEW_AGAIN,
                 move |scope| {
                     let hub = Arc::clone(&own);
-                    async move { hub.keep_renewed(scope).await }
+                    async move { hub.keep_certificate(scope).await }
                 },
             ),
+            Service::new(
+                "hub.locks",
+                Criticality::Critical,
+                move |scope| async move { locks.keep_locked_out(scope).await },
+            )
+            // Lines go on while the process drains.
+            .stops_at(Phase::Flush),
         ]
     }
 
@@ -206,39 +201,18 @@ impl Hub {
             .with_cert_resolver(Arc::new(self.own.clone()));
         Ok(tls)
     }
+}
 
-    /// Takes a new certificate; says which identifier is in it.
-    async fn renew(&self) -> Result<String, BoxError> {
-        let name = &self.settings.name;
-        let (key, request) = authority::new_key(name)?;
-        let members = self.identity.members();
-        let answer = members
-            .enrol_local(
-                MachineRole::Proxy,
-                name,
-                request.as_bytes(),
-                &self.settings.web_names,
-            )
-            .await?;
-        self.own.install(&answer.certificate, &key)?;
-        Ok(answer.uuid)
-    }
-
-    async fn keep_renewed(&self, scope: Scope) -> Result<(), BoxError> {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(RENEW_INTERVAL) => {}
-                () = scope.stopping() => return Ok(()),
-            }
-            let now = unix_milliseconds();
-            if self
-                .own
-                .renew_at(fastrand::f64())
-                .is_none_or(|at| at <= now)
-            {
-                self.renew().await?;
-            }
-        }
+fn describe(identity: &Identity, settings: &HubSettings, uuid: String) -> ProxyView {
+    ProxyView {
+        instance: format!("{:032x}", fastrand::u128(..)),
+        uuid,
+        name: settings.name.clone(),
+        addresses: settings.addresses.clone(),
+        group: identity.cluster().to_owned(),
+        generation: 0,
+        started_at: unix_milliseconds(),
+        beat_at: 0,
     }
 }
 

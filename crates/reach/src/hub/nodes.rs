@@ -264,6 +264,7 @@ impl Nodes {
     pub(super) fn learn(&self, known: Known) {
         let mut table = self.table();
         let mut is_changed = table.owners != known.owners;
+        is_changed |= table.forget_unknown(&known);
         table.owners.extend(known.owners);
         table.holders = known.holders;
         for (node, told) in &known.offers {
@@ -524,6 +525,20 @@ impl Nodes {
 }
 
 impl Table {
+    /// Drops the nodes that the state has forgotten; what was not written yet stays. Says whether
+    /// there were any.
+    fn forget_unknown(&mut self, known: &Known) -> bool {
+        let unwritten = &self.unwritten;
+        let is_kept = |node: &String| known.offers.contains_key(node) || unwritten.contains(node);
+        let before = self.absent.len();
+        self.absent.retain(|node, _| is_kept(node));
+        let (present, absent) = (&self.present, &self.absent);
+        let is_here = |node: &String| present.contains_key(node) || absent.contains_key(node);
+        self.owners.retain(|_, node| is_here(node));
+        self.app_owners.retain(|_, node| is_here(node));
+        self.absent.len() != before
+    }
+
     /// The newest line of a node that takes something new.
     fn line(&self, node: &str) -> Result<Line, NoLine> {
         let no_line = |text: String, since: Option<Instant>| NoLine {

@@ -134,7 +134,7 @@ impl Peers {
 impl Hub {
     /// What other proxies speak, for the main listener.
     pub(super) fn peer_protocol(self: &Arc<Self>) -> Result<Protocol, BoxError> {
-        let tls = lanes_tls(&self.tls(ClientCertificates::Required)?);
+        let tls = lanes_tls(&self.tls(ClientCertificates::RequiredThenExplained)?);
         let mut tls = rustls::ServerConfig::clone(&tls);
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let hub = Arc::clone(self);
@@ -157,7 +157,8 @@ impl Hub {
 
     async fn serve_peer(&self, mut stream: TlsStream) -> Result<(), String> {
         let certificates = stream.get_ref().1.peer_certificates();
-        identify(self.identity.trust(), MachineRole::Proxy)(certificates.unwrap_or_default())?;
+        let peer = identify(self.identity.trust(), MachineRole::Proxy);
+        peer(certificates.unwrap_or_default())?;
         // Before the service runs, and after it, there is nobody to hold a connection.
         let Some(acceptor) = self.acceptor.get() else {
             return Ok(());

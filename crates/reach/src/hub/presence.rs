@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::supervise::{BoxError, Scope};
 
-use super::Hub;
+use super::nodes::Change;
 use super::registry::ProxyView;
+use super::{Hub, unix_milliseconds};
 use crate::agent::{AnnouncedProxy, Announcement, PROXIES_MAX};
 use crate::announcing;
 use crate::line::SignedAnnouncement;
@@ -112,8 +113,7 @@ impl Hub {
             }
             tokio::time::sleep(GATHER).await;
         }
-        let own = self.own_view();
-        let leaving = self.registry.remove(&own.instance, i64::MAX);
+        let leaving = self.registry.remove(&self.view.instance, i64::MAX);
         match tokio::time::timeout(LEAVE_LIMIT, leaving).await {
             Ok(Ok(())) => {}
             // The others find out by themselves.
@@ -124,11 +124,11 @@ impl Hub {
     }
 
     async fn look(&self, book: &mut Book) -> Result<(), BoxError> {
-        let own = self.own_view();
+        let own = &self.view;
         let is_due = book
             .beaten
             .is_none_or(|at| book.has_company && clock::now() >= at + BEAT_INTERVAL);
-        if is_due && self.registry.beat(&own).await? {
+        if is_due && self.registry.beat(own).await? {
             // With the registration the others have forgotten our lines.
             self.nodes.write_all_again();
         }
@@ -145,7 +145,7 @@ impl Hub {
             book.beaten = None;
         }
         book.has_company = live.iter().any(|proxy| proxy.instance != own.instance);
-        book.warn_of_namesake(&own, &live);
+        book.warn_of_namesake(own, &live);
         self.presence.set_proxies(&live);
         self.announce(book, &live).await?;
         self.tell_nodes(&own.instance).await?;
@@ -165,7 +165,7 @@ impl Hub {
 
     /// Reads what the others know of the nodes.
     pub(super) async fn learn_nodes(&self) -> Result<(), BoxError> {
-        let known = self.registry.nodes(&self.own_view().uuid).await?;
+        let known = self.registry.nodes(&self.view.uuid).await?;
         self.nodes.learn(known);
         Ok(())
     }
@@ -173,9 +173,13 @@ impl Hub {
     /// Writes what is new about our nodes.
     async fn tell_nodes(&self, instance: &str) -> Result<(), BoxError> {
         loop {
-            let changes = self.nodes.take_changes(NODES_AT_ONCE);
+            let mut changes = self.nodes.take_changes(NODES_AT_ONCE);
             if changes.is_empty() {
                 return Ok(());
+            }
+            if let Err(error) = self.leave_out_strangers(&mut changes).await {
+                self.nodes.give_back(changes);
+                return Err(error);
             }
             if let Err(error) = self.registry.write_nodes(instance, &changes).await {
                 self.nodes.give_back(changes);
@@ -184,9 +188,26 @@ impl Hub {
         }
     }
 
+    /// Of a node that was removed from the cluster nothing is kept when its last line ends.
+    async fn leave_out_strangers(&self, changes: &mut [Change]) -> Result<(), BoxError> {
+        for change in changes.iter_mut().filter(|change| !change.is_present) {
+            if self.identity.members().get(&change.id).await?.is_none() {
+                change.offers = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that nodes should have lines to.
+    fn unlocked(&self, proxies: &[ProxyView]) -> Vec<ProxyView> {
+        let now = unix_milliseconds();
+        let is_free = |proxy: &&ProxyView| self.is_locked(&proxy.uuid, now).is_none();
+        proxies.iter().filter(is_free).cloned().collect()
+    }
+
     /// Tells the nodes about the proxies, when that is due.
     async fn announce(&self, book: &mut Book, live: &[ProxyView]) -> Result<(), BoxError> {
-        let wanted = announced(live);
+        let wanted = announced(&self.unlocked(live));
         let is_due = book.announced.as_ref().is_none_or(|(before, at)| {
             *before != wanted || clock::now() >= *at + ANNOUNCE_INTERVAL
         });
@@ -198,7 +219,7 @@ impl Hub {
             cluster: self.identity.cluster().to_owned(),
             issued_ms,
             ttl_ms: u64::try_from(ANNOUNCE_TTL.as_millis())?,
-            proxies: announced(&proxies),
+            proxies: announced(&self.unlocked(&proxies)),
         };
         let signed = announcing::sign(&self.own, &announcement)?;
         // Stored first: whoever comes in between is told by the door.

@@ -175,6 +175,21 @@ impl Registry {
         Ok(write.commit().await?)
     }
 
+    /// Forgets a node that was removed: what it offered, and the names that it owned.
+    pub(super) async fn forget(&self, node: &str) -> Result<(), BoxError> {
+        let mut write = self.state.write().await?;
+        write.lock("reach_nodes").await?;
+        for sql in [
+            "DELETE FROM node_lines WHERE node = $1",
+            "DELETE FROM node_offers WHERE node = $1",
+            "DELETE FROM offer_owners WHERE node = $1",
+        ] {
+            sqlx::query(sql).bind(node).execute(&mut write).await?;
+        }
+        write.touch(NODES);
+        Ok(write.commit().await?)
+    }
+
     /// What is known of the nodes. The proxy `uuid` itself is no way to them, whichever process of it
     /// is said to have a line.
     pub(super) async fn nodes(&self, uuid: &str) -> Result<Known, BoxError> {

@@ -70,16 +70,16 @@ impl Hub {
         let accepted = timeout(ACCEPT_LIMIT, async {
             let upgraded = upgrade.await.map_err(|error| error.to_string())?;
             let io = websocket_serve(Box::new(TokioIo::new(upgraded)));
-            let accepted = acceptor.accept(io, peer.address).await;
-            accepted.map_err(|error| crate::line::chain(&error))
+            Ok::<_, String>(acceptor.accept(io, peer.address).await)
         });
         let accepted = accepted.await;
         drop(permit);
         match accepted {
-            Ok(Ok(Some(line))) => self.hold(line).await,
-            Ok(Ok(None)) => {}
+            Ok(Ok(Ok(Some(line)))) => self.hold(line).await,
+            Ok(Ok(Ok(None))) => {}
+            Ok(Ok(Err(error))) => self.note_refused_lane(peer.address, &error).await,
             Ok(Err(error)) => {
-                tracing::warn!(peer = %peer.address, error, "a lane by WebSocket was refused");
+                tracing::debug!(peer = %peer.address, error, "a WebSocket of a lane did not come");
             }
             Err(_) => tracing::debug!(peer = %peer.address, "a lane by WebSocket took too long"),
         }

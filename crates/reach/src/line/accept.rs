@@ -38,6 +38,9 @@ use super::stream::{BoxDuplex, Counted, Duplex, LineStream};
 pub type Identify =
     Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<Peer, String> + Send + Sync + 'static>;
 
+/// Takes what an agent tells about its membership. It must not block.
+pub type Heard = Arc<dyn Fn(&Line, String) + Send + Sync + 'static>;
+
 /// What the door is told.
 #[derive(Clone)]
 pub struct AcceptorSettings {
@@ -46,6 +49,8 @@ pub struct AcceptorSettings {
     pub tls: Arc<ServerConfig>,
     /// Who the peer is.
     pub identify: Identify,
+    /// Takes the notes of agents.
+    pub heard: Heard,
     /// What agents are told about us.
     pub welcome: Welcome,
     /// Pings.
@@ -400,10 +405,14 @@ impl Acceptor {
         scope.spawn("control stream", async move {
             let shared = &talking.shared;
             let heard = |message| {
-                if let Message::Draining(drain) = message {
-                    tracing::debug!(peer = %shared.peer.name, reason = %drain.reason, "agent drains");
-                    // The first reason stands.
-                    drop(shared.draining.set(drain.reason));
+                match message {
+                    Message::Draining(drain) => {
+                        tracing::debug!(peer = %shared.peer.name, reason = %drain.reason, "agent drains");
+                        // The first reason stands.
+                        drop(shared.draining.set(drain.reason));
+                    }
+                    Message::Member(note) => (door.inner.settings.heard)(&talking, note.text),
+                    _ => {}
                 }
                 std::future::ready(())
             };

@@ -20,7 +20,7 @@ use super::dial::{Connector, Route, Via};
 use super::error::{ConnectError, chain};
 use super::framing::{self, CONTROL_PATH, Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
 use super::limits::{HANDLER_LIMIT, HELLO_LIMIT, MESSAGES_MAX};
-use super::message::{Drain, Message, OpenRequest, Peer, Refusal, RefusalCode, Welcome};
+use super::message::{Drain, Message, Note, OpenRequest, Peer, Refusal, RefusalCode, Welcome};
 use super::proxy_end::{End, lock};
 use super::stream::{BoxDuplex, Counted, LineStream};
 use super::{Lane, bulk_serve, copy, messages};
@@ -297,6 +297,17 @@ pub struct AgentLineHandle {
 }
 
 impl AgentLineHandle {
+    /// Tells the proxy something that the line does not read. False if earlier messages still wait.
+    pub fn tell(&self, text: String) -> bool {
+        let note = Message::Member(Note { text });
+        self.shared.outgoing.try_send(note).is_ok()
+    }
+
+    /// Whether it has ended.
+    pub fn is_closed(&self) -> bool {
+        self.shared.end.has_ended()
+    }
+
     /// See [`AgentLine::drain`].
     pub async fn drain(&self, notice: Drain, limit: Duration) {
         self.shared.drain(notice, limit).await;
@@ -456,10 +467,11 @@ async fn talk(stream: LineStream, queued: mpsc::Receiver<Message>, shared: Arc<S
     let incoming = shared.incoming.clone();
     let heard = |message| {
         let incoming = incoming.clone();
-        let ready = shared.ready.clone();
+        let (ready, end) = (shared.ready.clone(), shared.end.clone());
         async move {
             match message {
                 Message::Ready => ready.cancel(),
+                Message::Closing(closing) => end.end(closing.reason),
                 // Fails when nobody listens any more: the line is about to end.
                 message => drop(incoming.send(message).await),
             }

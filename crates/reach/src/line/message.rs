@@ -173,9 +173,27 @@ pub enum Message {
     Announcement(SignedAnnouncement),
     /// The sender will leave. Nothing new is to be opened on this line.
     Draining(Drain),
+    /// About the membership of the agent, in either direction.
+    Member(Note),
+    /// The sender ends the line now. To agents only, and last.
+    Closing(Closing),
     /// Something a newer version says.
     #[serde(other)]
     Unknown,
+}
+
+/// What the users of the two ends tell one another. The line passes it on unread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The text.
+    pub text: String,
+}
+
+/// Why a line ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// For people: it is in the log of the other end.
+    pub reason: String,
 }
 
 /// An announcement as it travels. The payload is kept as it was signed.

@@ -29,7 +29,7 @@ mod stream;
 pub(crate) mod tests;
 mod websocket;
 
-pub use self::accept::{ACCEPT_LIMIT, Acceptor, AcceptorSettings, Identify, lanes_tls};
+pub use self::accept::{ACCEPT_LIMIT, Acceptor, AcceptorSettings, Heard, Identify, lanes_tls};
 pub use self::agent_end::{
     AgentEvent, AgentLine, AgentLineHandle, AgentLineState, Handler, Opening, Served, Taker,
     handler,

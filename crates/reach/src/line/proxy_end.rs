@@ -18,7 +18,8 @@ use super::error::{OpenError, chain};
 use super::framing::{Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
 use super::limits::{OPEN_LIMIT, PROBE_AFTER, STREAMS_MAX};
 use super::message::{
-    Drain, LineId, Message, OpenRequest, Peer, Refusal, RefusalCode, SignedAnnouncement,
+    Closing, Drain, LineId, Message, Note, OpenRequest, Peer, Refusal, RefusalCode,
+    SignedAnnouncement,
 };
 use super::stream::{Counted, LineStream};
 use super::{Lane, limits};
@@ -94,10 +95,14 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn end(&self, reason: impl Into<String>) {
+        self.explain(reason);
+        self.token.cancel();
+    }
+
+    /// Says why, before it ends.
+    fn explain(&self, reason: impl Into<String>) {
         // The first reason is the cause, later ones are consequences.
-        if self.reason.set(reason.into()).is_ok() {
-            self.token.cancel();
-        }
+        drop(self.reason.set(reason.into()));
     }
 
     pub(crate) async fn ended(&self) -> String {
@@ -272,6 +277,33 @@ impl Line {
             .messages
             .try_send(Message::Announcement(announcement))
             .is_ok()
+    }
+
+    /// Tells the agent something that the line does not read. False if earlier messages still wait.
+    pub fn tell(&self, text: String) -> bool {
+        let note = Message::Member(Note { text });
+        self.shared.messages.try_send(note).is_ok()
+    }
+
+    /// Ends the line at once with everything that is open on it, and tells the agent why. Whether it
+    /// listens is not waited for longer than a moment.
+    pub async fn dismiss(&self, reason: String) {
+        const MOMENT: Duration = Duration::from_millis(250);
+        self.shared.end.explain(reason.clone());
+        // Nothing new is opened meanwhile.
+        drop(self.shared.draining.set(reason.clone()));
+        let closing = Closing {
+            reason: reason.clone(),
+        };
+        if self
+            .shared
+            .messages
+            .try_send(Message::Closing(closing))
+            .is_ok()
+        {
+            drop(tokio::time::timeout(MOMENT, self.shared.end.ended()).await);
+        }
+        self.close(reason);
     }
 
     /// Tells the agent to go elsewhere beside. This line still opens what is asked of it, until it is

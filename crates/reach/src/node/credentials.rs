@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use base::files;
 use base::secret::Secret;
 use identity::members::JoinAnswer;
+use identity::trust::pins_of;
+use serde::{Deserialize, Serialize};
 
 /// The largest of the files.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Pins that are remembered: a rotation adds one.
+const PINS_MAX: usize = 32;
 const FOLDER: &str = "node";
 const KEY_FILE: &str = "key.pem";
 const MEMBER_FILE: &str = "member.json";
@@ -22,6 +26,31 @@ pub(crate) struct Credentials {
     pub(crate) key: Secret,
     /// What the hub said: certificate, name, what to trust.
     pub(crate) member: JoinAnswer,
+    /// Pins of all authorities that were trusted since it joined: the configuration keeps the one
+    /// with which it did.
+    pub(crate) pins: Vec<String>,
+}
+
+/// The membership as it is on disk.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    member: JoinAnswer,
+    #[serde(default)]
+    pins: Vec<String>,
+}
+
+impl Credentials {
+    /// Remembers the authorities that are trusted now.
+    pub(super) fn note_pins(&mut self) {
+        for pin in pins_of(&self.member.trust).unwrap_or_default() {
+            if !self.pins.contains(&pin) {
+                self.pins.push(pin);
+            }
+        }
+        let surplus = self.pins.len().saturating_sub(PINS_MAX);
+        self.pins.drain(..surplus);
+    }
 }
 
 /// Why they can't be read or written.
@@ -48,14 +77,15 @@ pub(super) fn load(data_dir: &Path) -> Result<Option<Credentials>, CredentialsEr
     let Some(member) = read(&path)? else {
         return Ok(None);
     };
-    let member = serde_json::from_str(&member);
-    let member = member.map_err(|source| CredentialsError::Content { path, source })?;
+    let kept = serde_json::from_str(&member);
+    let kept: Kept = kept.map_err(|source| CredentialsError::Content { path, source })?;
     let Some(key) = read(&folder.join(KEY_FILE))? else {
         return Ok(None);
     };
     Ok(Some(Credentials {
         key: Secret::new(key),
-        member,
+        member: kept.member,
+        pins: kept.pins,
     }))
 }
 
@@ -73,17 +103,24 @@ pub(super) fn save(data_dir: &Path, credentials: &Credentials) -> Result<(), Cre
         .map_err(failed(&folder))?;
     let key = folder.join(KEY_FILE);
     files::write_whole(&key, credentials.key.expose().as_bytes(), 0o600).map_err(failed(&key))?;
-    save_member(data_dir, &credentials.member)
+    save_member(data_dir, credentials)
 }
 
 /// Saves what the hub said last.
-pub(super) fn save_member(data_dir: &Path, member: &JoinAnswer) -> Result<(), CredentialsError> {
+pub(super) fn save_member(
+    data_dir: &Path,
+    credentials: &Credentials,
+) -> Result<(), CredentialsError> {
+    let kept = Kept {
+        member: credentials.member.clone(),
+        pins: credentials.pins.clone(),
+    };
     let path = data_dir.join(FOLDER).join(MEMBER_FILE);
     let content = |source| CredentialsError::Content {
         path: path.clone(),
         source,
     };
-    let text = serde_json::to_vec_pretty(member).map_err(content)?;
+    let text = serde_json::to_vec_pretty(&kept).map_err(content)?;
     files::write_whole(&path, &text, 0o600).map_err(|source| CredentialsError::File {
         path: path.clone(),
         source,

@@ -22,7 +22,7 @@ use rustls_pki_types::ServerName;
 use serde::Serialize;
 use tokio_rustls::TlsConnector;
 
-use super::credentials::{self, Credentials};
+use super::credentials::Credentials;
 use super::{Enrolment, Node};
 use crate::line::Egress;
 use crate::membership::{Join, Renew};
@@ -60,40 +60,46 @@ impl Node {
                 hub.post("/v1/join", &join_request).await?
             }
         };
-        Ok(Credentials { key, member })
+        let mut credentials = Credentials {
+            key,
+            member,
+            pins: Vec::new(),
+        };
+        credentials.note_pins();
+        Ok(credentials)
     }
 
-    /// A new certificate for the same key, in use and on disk.
+    /// What asks for a new certificate for the same key.
+    pub(super) fn renewal(&self, credentials: &Credentials) -> Result<Renew, BoxError> {
+        let name = &credentials.member.name;
+        Ok(Renew {
+            uuid: credentials.member.uuid.clone(),
+            request: authority::request_for(&credentials.key, name)?,
+            labels: self.labels(),
+        })
+    }
+
+    /// A new certificate for the same key, without a line.
     pub(super) async fn renew(
         &self,
         credentials: &Credentials,
         trust: &Trust,
         scope: &Scope,
     ) -> Result<JoinAnswer, BoxError> {
-        let name = &credentials.member.name;
-        let request = authority::request_for(&credentials.key, name)?;
-        let member = match &self.parts.enrolment {
+        let renew = self.renewal(credentials)?;
+        match &self.parts.enrolment {
             Enrolment::Local(identity) => {
                 let members = identity.members();
-                members
-                    .enrol_local(MachineRole::Node, name, request.as_bytes(), &[])
-                    .await?
+                let (name, request) = (&credentials.member.name, renew.request.as_bytes());
+                let enrolled = members.enrol_local(MachineRole::Node, name, request, &[]);
+                Ok(enrolled.await?)
             }
             Enrolment::Remote { join, .. } => {
-                let renew = Renew {
-                    uuid: credentials.member.uuid.clone(),
-                    request,
-                    labels: self.labels(),
-                };
                 let verifier = trust.server_verifier(&[MachineRole::Proxy], None);
                 let hub = HubClient::new(&join.proxy, &self.parts.egress, verifier, scope)?;
-                hub.post("/v1/renew", &renew).await?
+                hub.post("/v1/renew", &renew).await
             }
-        };
-        trust.replace(member.trust.clone())?;
-        self.own.install(&member.certificate, &credentials.key)?;
-        credentials::save_member(&self.parts.data_dir, &member)?;
-        Ok(member)
+        }
     }
 }
 

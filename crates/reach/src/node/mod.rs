@@ -3,6 +3,7 @@
 
 mod credentials;
 mod enrol;
+mod keep;
 mod proxy_header;
 mod serve;
 
@@ -23,17 +24,15 @@ use identity::trust::{Trust, pins_of};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 
-use crate::agent::{Agent, AgentSettings, DIALS_MAX, PoolSettings, Strategy};
+use crate::agent::{Agent, AgentSettings, DIALS_MAX, Heard, PoolSettings, Strategy};
 use crate::config::{AppAddress, AppConfig, JoinConfig, NodeConfig};
-use crate::hub;
 use crate::line::{Connector, ConnectorSettings, Egress, Identify, Peer, Timing};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 use credentials::Credentials;
+use keep::Keeper;
 
 /// How long open streams may go on when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
-/// How often it is looked whether the certificate should be renewed.
-const RENEW_INTERVAL: Duration = Duration::from_mins(1);
 /// Bulk connections dialled ahead for each line.
 const BULK_IDLE: usize = 2;
 const TRY_AGAIN: Restart = Restart::OnFailure {
@@ -134,13 +133,25 @@ impl Node {
             "a member of the cluster"
         );
         self.parts.component.ok();
-        let agent = self.agent(&trust, &credentials)?;
-        let renewing = Arc::clone(&self);
-        let renewing_scope = scope.clone();
-        scope.spawn("renewal of the node's certificate", async move {
-            renewing
-                .keep_renewed(credentials, trust, renewing_scope)
-                .await;
+        let (heard, notes) = keep::notes();
+        let agent = self.agent(&trust, &credentials, heard)?;
+        let keeper = Keeper::new(
+            Arc::clone(&self),
+            agent.clone(),
+            (credentials, trust),
+            notes,
+        );
+        let keeping = scope.clone();
+        scope.spawn("membership of the node", async move {
+            keeper.run(keeping).await;
+        });
+        let (watching, shown) = (Arc::clone(&self), agent.clone());
+        let stopping = scope.stopping();
+        scope.spawn("health of the node's lines", async move {
+            tokio::select! {
+                () = watching.tell_health(&shown) => {}
+                () = stopping => {}
+            }
         });
         agent.run(scope).await
     }
@@ -169,7 +180,9 @@ impl Node {
         let trust = &kept.member.trust;
         let is = match &self.parts.enrolment {
             Enrolment::Remote { join, .. } => {
-                pins_of(trust).is_ok_and(|pins| pins.iter().any(|pin| join.ca_pins.contains(pin)))
+                let pins = pins_of(trust).unwrap_or_default();
+                let mut pins = pins.iter().chain(&kept.pins);
+                pins.any(|pin| join.ca_pins.contains(pin))
             }
             Enrolment::Local(identity) => {
                 identity.cluster() == trust.cluster
@@ -192,6 +205,7 @@ impl Node {
         self: &Arc<Self>,
         trust: &Trust,
         credentials: &Credentials,
+        heard: Heard,
     ) -> Result<Agent, BoxError> {
         let tls = ClientConfig::builder_with_provider(base::tls::provider())
             .with_safe_default_protocol_versions()?
@@ -216,6 +230,7 @@ impl Node {
             },
             cluster: credentials.member.trust.cluster.clone(),
             verify: crate::announcing::verify(trust.clone()),
+            heard,
             drain_limit: DRAIN_LIMIT,
         };
         Ok(Agent::new(settings, connector, serve::handler(self)))
@@ -228,31 +243,6 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             apps: apps.collect(),
             metrics: self.parts.metrics.offered.clone(),
-        }
-    }
-
-    async fn keep_renewed(&self, mut credentials: Credentials, trust: Trust, scope: Scope) {
-        loop {
-            let now = hub::unix_milliseconds();
-            // At once when the machine was off for long: with a certificate that has ended there is
-            // no line.
-            if self
-                .own
-                .renew_at(fastrand::f64())
-                .is_none_or(|at| at <= now)
-            {
-                match self.renew(&credentials, &trust, &scope).await {
-                    Ok(member) => credentials.member = member,
-                    Err(error) => {
-                        let error = base::client::chain(&*error);
-                        tracing::warn!(error, "the node's certificate could not be renewed yet");
-                    }
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(RENEW_INTERVAL) => {}
-                () = scope.stopping() => return,
-            }
         }
     }
 

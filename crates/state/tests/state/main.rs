@@ -15,6 +15,7 @@ mod outage;
 mod relay;
 mod site;
 mod statements;
+mod tls;
 mod transactions;
 mod watching;
 

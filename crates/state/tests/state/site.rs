@@ -127,7 +127,7 @@ async fn administer(url: &str, sql: &str) {
 }
 
 /// Reports the running test as skipped, as `cargo xtask test` counts it.
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     let test = std::env::var("NEXTEST_TEST_NAME");
     let test = test.unwrap_or_else(|_| std::thread::current().name().unwrap_or("?").to_owned());
     let line = format!("SKIPPED: {test}: {reason}");

@@ -64,6 +64,12 @@ fn run_on(
     };
     let url = postgres.as_ref().map(|server| PathBuf::from(&server.url));
     variables.push(("LANDLINE_TEST_POSTGRES_URL", url));
+    let certificate = postgres
+        .as_ref()
+        .and_then(|server| server.certificate.clone());
+    variables.push(("LANDLINE_TEST_POSTGRES_CERTIFICATE", certificate));
+    // Hundreds of connections at once need no handshakes; what is about TLS says so in its URL.
+    variables.push(("PGSSLMODE", Some(PathBuf::from("disable"))));
     let result = run_tests(stage, &variables, filters);
     if let Some(server) = &mut postgres {
         server.stop(stage)?;

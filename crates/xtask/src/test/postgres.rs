@@ -43,12 +43,35 @@ const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0admin\0database\0postgres\0\0
 /// The kind of message that asks for a password: the server takes logins.
 const AUTHENTICATION: u8 = b'R';
 
+/// The key and certificate of the server, in its folder.
+const CERTIFICATE: &str = "server.pem";
+const KEY: &str = "server.key";
+/// What is in the certificate. It is no authority: as a server's own such a one is refused.
+const OPENSSL_CONFIG: &str = "[req]
+distinguished_name = name
+x509_extensions = extensions
+prompt = no
+[name]
+CN = postgres
+[extensions]
+basicConstraints = critical, CA:FALSE
+subjectAltName = IP:127.0.0.1
+";
+/// With these it speaks TLS.
+const TLS_SETTINGS: [&str; 3] = [
+    "ssl=on",
+    "ssl_cert_file=../server.pem",
+    "ssl_key_file=../server.key",
+];
+
 /// A running server and how to reach it.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
     /// With all rights; ends in the database, `/postgres`.
     pub(crate) url: String,
+    /// The certificate with which it speaks TLS, which is its own authority; none without openssl.
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// The program of this name: the newest of Debian's, or the one on PATH.
@@ -70,14 +93,20 @@ pub(crate) fn start(stage: &mut Stage, program: &Path) -> Result<Server, Failure
     let folder = make_folder(stage, owner)?;
     let password = password()?;
     prepare(stage, &folder, owner, &password)?;
+    let certificate = certify(stage, &folder, owner)?;
     for attempt in 1..=ATTEMPTS_MAX {
         let address = free_address()?;
-        let mut process = launch(stage, program, &folder, owner, address)?;
+        let is_tls = certificate.is_some();
+        let mut process = launch(stage, program, (&folder, owner), address, is_tls)?;
         if takes_logins(&mut process, address)? {
             let seconds = machine::seconds_since(start);
             machine::say(&format!("postgresql ready on {address} ({seconds})"));
             let url = format!("postgres://admin:{password}@{address}/postgres");
-            return Ok(Server { process, url });
+            return Ok(Server {
+                process,
+                url,
+                certificate,
+            });
         }
         stop(stage, &mut process)?;
         machine::say(&format!(
@@ -174,6 +203,40 @@ fn prepare(
     Err(Failure(format!("initdb ended with {status}: {log}")))
 }
 
+/// A certificate for the server's address, signed by itself; Debian's package brings openssl.
+fn certify(
+    stage: &mut Stage,
+    folder: &Path,
+    owner: Option<(u32, u32)>,
+) -> Result<Option<PathBuf>, Failure> {
+    let Some(openssl) = machine::find_program("openssl") else {
+        machine::say("SKIPPED: tests of PostgreSQL over TLS: openssl is not installed");
+        return Ok(None);
+    };
+    let config = folder.join("openssl.cnf");
+    write_secret(&config, owner, OPENSSL_CONFIG)
+        .attempt(|| format!("write {}", config.display()))?;
+    let mut command = command(&openssl, folder, owner)?;
+    command.args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]);
+    command.args(["-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+    command.args([
+        "-config",
+        "openssl.cnf",
+        "-keyout",
+        KEY,
+        "-out",
+        CERTIFICATE,
+    ]);
+    let mut child = stage.start(&mut command, true)?;
+    let status = child.wait().attempt(|| "wait for openssl".to_owned())?;
+    stage.forget(&child)?;
+    if status.success() {
+        return Ok(Some(folder.join(CERTIFICATE)));
+    }
+    let log = files::read_text(&folder.join("log")).unwrap_or_default();
+    Err(Failure(format!("openssl ended with {status}: {log}")))
+}
+
 /// A file that only the owner reads.
 fn write_secret(path: &Path, owner: Option<(u32, u32)>, text: &str) -> std::io::Result<()> {
     let mut options = File::options();
@@ -193,13 +256,14 @@ fn write_secret(path: &Path, owner: Option<(u32, u32)>, text: &str) -> std::io::
 fn launch(
     stage: &mut Stage,
     program: &Path,
-    folder: &Path,
-    owner: Option<(u32, u32)>,
+    (folder, owner): (&Path, Option<(u32, u32)>),
     address: SocketAddr,
+    is_tls: bool,
 ) -> Result<Child, Failure> {
     let mut command = command(program, folder, owner)?;
     command.args(["-D", "data", "-c", &format!("port={}", address.port())]);
-    for setting in SETTINGS {
+    let tls = TLS_SETTINGS.iter().filter(|_| is_tls);
+    for setting in SETTINGS.iter().chain(tls) {
         command.args(["-c", setting]);
     }
     stage.start(&mut command, true)

@@ -42,6 +42,7 @@ fn start(authority: &Authority, seed: &Proxy, scope: &Scope) -> (Agent, Supervis
         pool,
         cluster: "home".to_owned(),
         verify: verify(),
+        heard: Arc::new(|_, _| {}),
         drain_limit: Duration::from_secs(2),
     };
     let connector = Connector::new(settings(authority));

@@ -19,6 +19,7 @@ use identity::names::Labels;
 use identity::principal::Principal;
 use identity::roles::{Kind, Verb};
 
+use super::open::OpenUse;
 use super::{AppName, Apps};
 use crate::hub::{FoundApp, ReachError, unix_milliseconds};
 
@@ -40,6 +41,8 @@ pub(super) struct Admission {
     pub(super) user: String,
     roles: Vec<String>,
     address: IpAddr,
+    /// A lock on them ends it.
+    pub(super) open: OpenUse,
     /// The header that carried the token: it is not the application's.
     pub(super) token_header: HeaderName,
 }
@@ -125,6 +128,9 @@ impl Apps {
             );
             return Err(error_response(Class::Forbidden, text));
         }
+        let targets = principal.as_ref().map(Principal::lock_targets);
+        let trust = self.identity.trust();
+        let open = self.open.begin(&targets.unwrap_or_default(), &trust);
         let roles = principal.map_or_else(
             || vec!["admin".to_owned()],
             |principal| principal.roles.into_iter().map(|role| role.name).collect(),
@@ -134,6 +140,7 @@ impl Apps {
             user,
             roles,
             address,
+            open,
             token_header,
         })
     }

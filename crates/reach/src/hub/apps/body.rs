@@ -12,25 +12,35 @@ use base::clock;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::open::OpenUse;
 
 /// The longest time in which neither body of an exchange moves.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
 
 /// When something moved last in an exchange.
 #[derive(Debug, Clone)]
-pub(super) struct Activity(Arc<Mutex<Instant>>);
+pub(super) struct Activity {
+    moved: Arc<Mutex<Instant>>,
+    open: OpenUse,
+}
 
 impl Activity {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(clock::now())))
+    /// Of an exchange that ends with `open`.
+    pub(super) fn new(open: &OpenUse) -> Self {
+        Self {
+            moved: Arc::new(Mutex::new(clock::now())),
+            open: open.clone(),
+        }
     }
 
     pub(super) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock::now();
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = clock::now();
     }
 }
 
@@ -40,7 +50,14 @@ struct Watched {
     activity: Activity,
     /// Ends the body when nothing moves.
     idle: Pin<Box<Sleep>>,
+    /// Ends it when its user is locked.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
+
+/// Whose exchange it was is locked.
+#[derive(Debug, thiserror::Error)]
+#[error("locked by an operator")]
+struct Locked;
 
 /// Nothing moved for too long.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +78,7 @@ where
         body,
         activity: activity.clone(),
         idle: Box::pin(sleep_until((clock::now() + IDLE_LIMIT).into())),
+        ended: Box::pin(activity.open.ended().cancelled_owned()),
     })
 }
 
@@ -73,6 +91,10 @@ impl HttpBody for Watched {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        // First: a body that always has more would never let the other questions come.
+        if this.ended.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(Box::new(Locked))));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             this.activity.note();
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));

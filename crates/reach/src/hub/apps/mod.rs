@@ -5,6 +5,7 @@ mod admission;
 mod body;
 mod headers;
 mod name;
+mod open;
 mod proxy;
 mod tunnel;
 mod upstream;
@@ -15,13 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use base::http::{Policy, Routes};
-use base::supervise::{Criticality, Scope, Service, Supervisor};
+use base::supervise::{BoxError, Criticality, Phase, Scope, Service, Supervisor};
 use identity::Identity;
+use identity::trust::Trust;
 use tokio::sync::Semaphore;
 
 pub use self::name::AppName;
 
 use self::admission::Uses;
+use self::open::Open;
 use self::upstream::Pool;
 use super::{Hub, Nodes};
 
@@ -58,6 +61,7 @@ pub struct Apps {
     nodes: Arc<Nodes>,
     pool: Pool,
     uses: Mutex<Uses>,
+    open: Open,
     tunnels: Arc<Semaphore>,
     /// Set while the service runs.
     scope: OnceLock<Scope>,
@@ -80,19 +84,32 @@ impl Apps {
             nodes: hub.nodes(),
             pool: upstream::pool(hub.nodes(), supervisor.clone()),
             uses: Mutex::default(),
+            open: Open::default(),
             tunnels: Arc::new(Semaphore::new(TUNNELS_MAX)),
             scope: OnceLock::new(),
         })
     }
 
-    /// The service in which connections live that changed their protocol.
-    pub fn service(self: &Arc<Self>) -> Service {
+    /// The service in which connections live that changed their protocol, and the one that ends what
+    /// is open of those who get locked, also while the process drains.
+    pub fn services(self: &Arc<Self>) -> [Service; 2] {
         let apps = Arc::clone(self);
-        Service::new("apps", Criticality::Critical, move |scope| async move {
-            apps.scope.get_or_init(|| scope.clone());
-            scope.stopping().await;
-            Ok(())
-        })
+        // Without the applications themselves: with the last of those who serve them their kept
+        // connections end, for which the drain of lines waits.
+        let (open, trust) = (self.open.clone(), self.identity.trust());
+        [
+            Service::new("apps", Criticality::Critical, move |scope| async move {
+                apps.scope.get_or_init(|| scope.clone());
+                scope.stopping().await;
+                Ok(())
+            }),
+            Service::new(
+                "apps.locks",
+                Criticality::Critical,
+                move |scope| async move { end_locked(&open, &trust, &scope).await },
+            )
+            .stops_at(Phase::Flush),
+        ]
     }
 
     /// The paths and hosts of applications.
@@ -133,5 +150,17 @@ impl Apps {
 
     fn uses(&self) -> MutexGuard<'_, Uses> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn end_locked(open: &Open, trust: &Trust, scope: &Scope) -> Result<(), BoxError> {
+    let mut changed = trust.watch();
+    loop {
+        changed.mark_unchanged();
+        open.end_locked(trust);
+        tokio::select! {
+            outcome = changed.changed() => outcome?,
+            () = scope.stopping() => return Ok(()),
+        }
     }
 }

@@ -96,7 +96,7 @@ impl Apps {
         let assertion = self.assertion(admission).await?;
         let upgrade = headers::upgrade(request.headers());
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        let activity = Activity::new();
+        let activity = Activity::new(&admission.open);
         let mut outgoing = outgoing(admission, way, path, request, &activity)?;
         headers::remove_hop_by_hop(outgoing.headers_mut(), upgrade);
         outgoing.headers_mut().insert(headers::ASSERTION, assertion);
@@ -159,7 +159,7 @@ impl Apps {
             });
         };
         let app = hyper::upgrade::on(&mut answer);
-        self.join(client, app)?;
+        self.join(client, app, admission.open.clone())?;
         let (mut head, _) = answer.into_parts();
         headers::remove_hop_by_hop(&mut head.headers, Some(upgrade));
         head.version = Version::HTTP_11;

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::open::OpenUse;
 use super::{AppName, Apps, headers, upstream};
 use crate::forward::PROTOCOL;
 use crate::hub::ReachError;
@@ -73,7 +74,7 @@ impl Apps {
         };
         self.record(&admission, None).await;
         let client = hyper::upgrade::on(&mut request);
-        if let Err(error) = self.attach(client, stream) {
+        if let Err(error) = self.attach(client, stream, admission.open) {
             return error_response(error.class, error.text);
         }
         let mut response = Response::new(Body::empty());
@@ -85,7 +86,12 @@ impl Apps {
     }
 
     /// Joins a client and a stream of a line once the client has changed.
-    fn attach(&self, client: OnUpgrade, stream: LineStream) -> Result<(), ReachError> {
+    fn attach(
+        &self,
+        client: OnUpgrade,
+        stream: LineStream,
+        open: OpenUse,
+    ) -> Result<(), ReachError> {
         let (scope, slot) = self.tunnel()?;
         let closing = scope.closing();
         scope.spawn("connection to an application", async move {
@@ -98,6 +104,7 @@ impl Apps {
             };
             tokio::select! {
                 () = joined => {}
+                () = open.ended().cancelled_owned() => {}
                 () = closing => {}
             }
             drop(slot);
@@ -106,7 +113,12 @@ impl Apps {
     }
 
     /// Joins a client and an application that both change their protocol.
-    pub(super) fn join(&self, client: OnUpgrade, app: OnUpgrade) -> Result<(), ReachError> {
+    pub(super) fn join(
+        &self,
+        client: OnUpgrade,
+        app: OnUpgrade,
+        open: OpenUse,
+    ) -> Result<(), ReachError> {
         let (scope, slot) = self.tunnel()?;
         let closing = scope.closing();
         scope.spawn("upgraded connection to an application", async move {
@@ -124,6 +136,7 @@ impl Apps {
             };
             tokio::select! {
                 () = joined => {}
+                () = open.ended().cancelled_owned() => {}
                 () = closing => {}
             }
             drop(slot);

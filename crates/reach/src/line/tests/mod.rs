@@ -173,6 +173,7 @@ impl Proxy {
         let settings = AcceptorSettings {
             tls: authority.server(name),
             identify: identify("node"),
+            heard: Arc::new(|_, _| {}),
             welcome: Welcome {
                 group: "all".to_owned(),
                 generation: 1,
