@@ -4,7 +4,7 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS];
+pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS, APP_SESSIONS];
 
 const FIRST: Migration = Migration {
     owner: "identity",
@@ -157,5 +157,22 @@ CREATE TABLE assertion_keys (
     sealed_key TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
+",
+};
+
+const APP_SESSIONS: Migration = Migration {
+    owner: "identity",
+    version: 3,
+    name: "sessions at applications",
+    sql: "
+CREATE TABLE app_sessions (
+    hash TEXT PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    nonce_hash TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX app_sessions_session ON app_sessions (session_id);
 ",
 };

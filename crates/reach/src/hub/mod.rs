@@ -2,7 +2,6 @@
 //! `proxy` is this.
 
 mod apps;
-mod attempts;
 mod door;
 mod members;
 mod nodes;
@@ -19,7 +18,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use base::http::Routes;
+use base::http::{Attempts, Routes};
 use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use identity::Identity;
 use identity::authority;
@@ -39,7 +38,6 @@ use presence::Presence;
 use registry::Registry;
 
 use crate::line::Acceptor;
-use attempts::Attempts;
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);

@@ -8,6 +8,7 @@ mod name;
 mod proxy;
 mod tunnel;
 mod upstream;
+mod visit;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
