@@ -1,11 +1,15 @@
 //! Who asks for a path of the hub, and whether they may: the administrator of this machine, or a user
 //! who shows a session or an API token. An address proves nothing here.
+#![expect(
+    clippy::result_large_err,
+    reason = "an answer instead of a value is rare and not passed far"
+)]
 
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
-use base::http::{Access, Attempts, Judge, Peer, Policy, browser, error_response};
+use base::http::{Access, Attempts, Judge, Judging, Peer, Policy, browser, error_response};
 use base::secret::Secret;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
@@ -15,7 +19,7 @@ use identity::credential::CredentialKind;
 use identity::names::Labels;
 use identity::principal::{Principal, Scope, Via};
 use identity::roles::{Kind, Verb};
-use identity::{Identity, IdentityError};
+use identity::{Identity, IdentityError, Refusal};
 
 use crate::admin;
 
@@ -93,6 +97,16 @@ impl Asker {
         Err(error_response(Class::Forbidden, text))
     }
 
+    /// Refuses to let in what becomes a part of the hub.
+    pub(crate) fn check_hub(&self) -> Result<(), Response> {
+        if self.may(Kind::Cluster, Verb::Update, &Labels::new()) {
+            return Ok(());
+        }
+        let text =
+            "only who may change the cluster (`cluster:update`) lets in other machines than nodes";
+        Err(error_response(Class::Forbidden, text))
+    }
+
     /// Whether it may be another site that makes their browser change something.
     fn is_forged(&self, head: &Parts, peer: &Peer) -> bool {
         self.is_by_cookie
@@ -123,13 +137,30 @@ impl Askers {
     /// The policy of a path for those whose roles allow `right`, such as `tokens:create`. Its
     /// handler finds them as [`Asker`].
     pub(crate) fn right(self: &Arc<Self>, right: &'static str) -> Policy {
+        let scope = Scope::parse(right).ok();
+        self.policy(right, move |asker| {
+            scope.is_some_and(|scope| asker.may_somewhere(scope.kind, scope.verb))
+        })
+    }
+
+    /// The policy of a path for everybody who is known.
+    pub(crate) fn anybody(self: &Arc<Self>) -> Policy {
+        self.policy("anybody", |_| true)
+    }
+
+    fn policy(
+        self: &Arc<Self>,
+        name: &'static str,
+        may: impl Fn(&Asker) -> bool + Clone + Send + Sync + 'static,
+    ) -> Policy {
         let askers = Arc::clone(self);
         let judge = move |head: Parts| {
             let askers = Arc::clone(&askers);
-            Box::pin(async move { askers.judge(right, head).await }) as base::http::Judging
+            let may = may.clone();
+            Box::pin(async move { askers.judge((name, &may), head).await }) as Judging
         };
         Policy::Judged(Judge {
-            name: right,
+            name,
             judge: Arc::new(judge),
         })
     }
@@ -169,7 +200,11 @@ impl Askers {
         }))
     }
 
-    async fn judge(&self, right: &'static str, mut head: Parts) -> Result<Parts, Response> {
+    async fn judge(
+        &self,
+        (right, may): (&'static str, &(impl Fn(&Asker) -> bool + Sync)),
+        mut head: Parts,
+    ) -> Result<Parts, Response> {
         let peer = peer_of(&head)?;
         let anonymous = Caller::anonymous(Some(peer.ip()));
         let asker = match self.identify(&head).await {
@@ -193,11 +228,11 @@ impl Askers {
             self.refuse(&head, who, "another origin").await;
             return Err(other_origin());
         }
-        let scope = Scope::parse(right).ok();
-        if scope.is_none_or(|scope| !asker.may_somewhere(scope.kind, scope.verb)) {
+        if !may(&asker) {
             let who = (&asker.caller, right);
             self.refuse(&head, who, "no role allows it").await;
-            let text = format!("no role of yours allows `{right}`, or the token's scopes leave it out");
+            let text =
+                format!("no role of yours allows `{right}`, or the token's scopes leave it out");
             return Err(error_response(Class::Forbidden, text));
         }
         head.extensions.insert(asker);
@@ -214,6 +249,14 @@ impl Askers {
             let error = base::client::chain(&error);
             tracing::error!(error, "a refusal could not be recorded in the audit log");
         }
+    }
+}
+
+/// Whether somebody may have guessed. Asking for the code is a step of every sign-in with one.
+pub(crate) fn is_attempt(error: &IdentityError) -> bool {
+    match error {
+        IdentityError::Refused(refusal) => *refusal != Refusal::SecondFactorNeeded,
+        _ => false,
     }
 }
 

@@ -60,7 +60,11 @@ pub(crate) fn routes(pages: &Arc<Pages>) -> Routes {
         .post("/welcome", own(), with(pages, Pages::welcome))
         .get("/second-factor", own(), with(pages, Pages::factor_page))
         .post("/second-factor", own(), with(pages, Pages::begin_factor))
-        .post("/second-factor/confirm", own(), with(pages, Pages::confirm_factor))
+        .post(
+            "/second-factor/confirm",
+            own(),
+            with(pages, Pages::confirm_factor),
+        )
         .get("/launch/{app}", own(), with(pages, Pages::launch))
 }
 
@@ -68,7 +72,11 @@ pub(crate) fn routes(pages: &Arc<Pages>) -> Routes {
 fn with<F, R>(
     pages: &Arc<Pages>,
     handler: F,
-) -> impl Fn(Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>> + Clone + Send + Sync + 'static
+) -> impl Fn(Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>>
++ Clone
++ Send
++ Sync
++ 'static
 where
     F: Fn(Arc<Pages>, Request) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
@@ -118,13 +126,20 @@ fn to_login(path: &str) -> Response {
 fn query(uri: &Uri, name: &str) -> String {
     let pairs = uri.query().unwrap_or_default().as_bytes();
     let found = form_urlencoded::parse(pairs).find(|(found, _)| found == name);
-    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+    found
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 /// Leads on with the cookie of a new session.
 fn begin(session: &NewSession, peer: &Peer, path: &str) -> Response {
     let seconds = SESSION_LIFE.as_secs();
-    set_cookie(html::see_other(path), peer, session.secret.expose(), seconds)
+    set_cookie(
+        html::see_other(path),
+        peer,
+        session.secret.expose(),
+        seconds,
+    )
 }
 
 fn set_cookie(response: Response, peer: &Peer, value: &str, seconds: u64) -> Response {
@@ -144,7 +159,10 @@ fn explain(error: &IdentityError) -> String {
             "Enter the code of your authenticator app as well, and the password again.".to_owned()
         }
         error if error.class() == Class::Internal => {
-            tracing::error!(error = base::client::chain(error), "a page could not be shown");
+            tracing::error!(
+                error = base::client::chain(error),
+                "a page could not be shown"
+            );
             "The hub has a problem of its own; its log says which.".to_owned()
         }
         error => {

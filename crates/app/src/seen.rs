@@ -51,7 +51,8 @@ impl Seen {
         let labels = self.labels(asker).await?;
         let mut apps = Vec::new();
         for mut node in self.nodes.list() {
-            leave_out(asker, &mut node, &labels_of(&labels, &node.name));
+            let own = labels_of(&labels, &node.name);
+            leave_out(asker, &mut node, &own);
             let offered = std::mem::take(&mut node.offers.apps);
             apps.extend(offered.into_iter().map(|app| AppView {
                 name: app.name,

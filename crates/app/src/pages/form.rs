@@ -1,4 +1,8 @@
 //! What a browser's form sends, read with bounds, and only when a page of ours sent it.
+#![expect(
+    clippy::result_large_err,
+    reason = "an answer instead of a value is rare and not passed far"
+)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,7 +10,6 @@ use std::net::IpAddr;
 use axum::extract::Request;
 use axum::response::Response;
 use base::clock;
-use base::error::Class;
 use base::http::{Attempts, Peer, browser, error_response, read_body};
 use base::secret::Secret;
 use http::StatusCode;
@@ -54,7 +57,10 @@ impl Form {
 
     /// A field; empty when it was not sent.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.fields.get(name).map(Secret::expose).unwrap_or_default()
+        self.fields
+            .get(name)
+            .map(Secret::expose)
+            .unwrap_or_default()
     }
 
     /// A field that must not be printed.

@@ -105,7 +105,9 @@ fn node_row(list: Html, node: &NodeView) -> Html {
         .raw("</span> <span class=\"how\">")
         .text(node.state);
     let list = match (&node.round_trip_us, &node.last_error) {
-        (Some(microseconds), _) => list.text(&format!(", {:.1} ms away", *microseconds as f64 / 1000.0)),
+        (Some(microseconds), _) => {
+            list.text(&format!(", {:.1} ms away", *microseconds as f64 / 1000.0))
+        }
         (None, Some(error)) => list.text(": ").text(error),
         (None, None) => list,
     };

@@ -123,10 +123,7 @@ mod tests {
             .raw("<p title=\"")
             .text("\"><script>'&")
             .raw("\">");
-        assert_eq!(
-            part.0,
-            "<p title=\"&quot;&gt;&lt;script&gt;&#39;&amp;\">"
-        );
+        assert_eq!(part.0, "<p title=\"&quot;&gt;&lt;script&gt;&#39;&amp;\">");
         let list = Html::default().each(&["<a>", "b"], |list, word| list.raw("<li>").text(word));
         assert_eq!(list.0, "<li>&lt;a&gt;<li>b");
     }

@@ -37,7 +37,10 @@ impl Pages {
             return Err(error_response(Class::Forbidden, "only a user can do this"));
         };
         let host = format!("{app}.{below}").to_ascii_lowercase();
-        let launched = self.identity().app_sessions().launch(principal, &host, &nonce);
+        let launched = self
+            .identity()
+            .app_sessions()
+            .launch(principal, &host, &nonce);
         let code = launched.await.map_err(|error| problem_page(&error))?;
         let scheme = if peer.is_tls { "https" } else { "http" };
         let query = form_urlencoded::Serializer::new(String::new())
@@ -53,7 +56,10 @@ impl Pages {
     /// The host and port of this request, if applications have hosts below it.
     fn below<'a>(&self, head: &'a Parts) -> Option<&'a str> {
         let host = host_of(&head.headers)?;
-        let is_known = self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
+        let is_known = self
+            .hosts
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(host));
         let whole = head.headers.get(HOST)?.to_str().ok()?;
         is_known.then_some(whole)
     }

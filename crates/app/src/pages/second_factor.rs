@@ -50,7 +50,10 @@ impl Pages {
                 let wrong = "That is not the code of now. Is the clock of your phone right?";
                 self.factor(&user, status_of(&error), wrong).await
             }
-            Err(error) => self.factor(&user, status_of(&error), &explain(&error)).await,
+            Err(error) => {
+                self.factor(&user, status_of(&error), &explain(&error))
+                    .await
+            }
         }
     }
 

@@ -9,11 +9,11 @@ use base::http::browser;
 use http::StatusCode;
 use http::request::Parts;
 use identity::sessions::SignIn;
-use identity::{IdentityError, Refusal};
 
 use super::form::{Form, check_attempts};
 use super::html::{self, Html};
 use super::{Answer, Pages, begin, explain, problem, query, set_cookie, status_of};
+use crate::askers::is_attempt;
 
 /// What stands in the form, and what is wrong.
 #[derive(Debug, Default)]
@@ -102,13 +102,5 @@ impl Pages {
         let mut response = html::page(status, "Sign in", &body);
         html::guard(&mut response, &self.forms(head));
         response
-    }
-}
-
-/// Whether somebody may have guessed. Asking for the code is a step of every sign-in with one.
-pub(crate) fn is_attempt(error: &IdentityError) -> bool {
-    match error {
-        IdentityError::Refused(refusal) => *refusal != Refusal::SecondFactorNeeded,
-        _ => false,
     }
 }

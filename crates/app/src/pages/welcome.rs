@@ -59,7 +59,11 @@ impl Pages {
         }
         let acceptance = Acceptance {
             secret: secret.clone(),
-            user: if invited.user.is_empty() { name.clone() } else { String::new() },
+            user: if invited.user.is_empty() {
+                name.clone()
+            } else {
+                String::new()
+            },
             password: password.clone(),
             address: Some(address),
         };
@@ -103,8 +107,12 @@ impl Pages {
         (name, wrong): (&str, &str),
     ) -> Response {
         let what = match (invited.user.is_empty(), invited.has_password) {
-            (true, _) => "You are the first administrator of this cluster. Choose your name and a password.",
-            (false, true) => "Choose a new password. Your authenticator app is taken away, and your sessions end.",
+            (true, _) => {
+                "You are the first administrator of this cluster. Choose your name and a password."
+            }
+            (false, true) => {
+                "Choose a new password. Your authenticator app is taken away, and your sessions end."
+            }
             (false, false) => "You are invited. Choose a password.",
         };
         let shortest = PASSWORD_CHARACTERS_MIN.to_string();
@@ -121,7 +129,9 @@ impl Pages {
         body = if invited.user.is_empty() {
             body.raw(" autofocus value=\"").text(name).raw("\">\n")
         } else {
-            body.raw(" readonly value=\"").text(&invited.user).raw("\">\n")
+            body.raw(" readonly value=\"")
+                .text(&invited.user)
+                .raw("\">\n")
         };
         let body = body
             .raw("<label for=\"password\">Password <span class=\"hint\">at least ")
