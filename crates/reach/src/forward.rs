@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::client::{Dial, Dialing};
 use base::duplex::BoxDuplex;
 use base::events::Topic;
 use base::secret::Secret;
@@ -76,6 +77,13 @@ pub struct Forward {
     pub ready: &'static Topic<()>,
 }
 
+impl Dial for HubDoor {
+    /// The host is that of the door, whatever is asked for.
+    fn dial<'a>(&'a self, _: &'a str, _: u16) -> Dialing<'a> {
+        Box::pin(self.connect())
+    }
+}
+
 impl HubDoor {
     /// The door of a hub elsewhere. Its authority is one of `pins`; without pins its certificate
     /// has to be one that this system trusts.
@@ -99,6 +107,40 @@ impl HubDoor {
             tls,
             egress,
         })
+    }
+
+    async fn connect(&self) -> Result<BoxDuplex, String> {
+        match self {
+            Self::Local(address) => {
+                let stream = TcpStream::connect(address).await;
+                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                let stream = stream.map_err(|error| {
+                    format!("connect to the hub at {address}: {error}; is landline running there?")
+                })?;
+                Ok(Box::new(stream))
+            }
+            Self::Tls {
+                address,
+                tls,
+                egress,
+            } => {
+                let host = address
+                    .rsplit_once(':')
+                    .map_or(address.as_str(), |(host, _)| host);
+                let host = host
+                    .trim_start_matches('[')
+                    .trim_end_matches(']')
+                    .to_owned();
+                let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+                let stream = egress.connect(address).await;
+                let stream = stream.map_err(|error| line::chain(&error))?;
+                let stream = TlsConnector::from(Arc::clone(tls))
+                    .connect(name, stream)
+                    .await;
+                let stream = stream.map_err(|error| format!("tls with {address}: {error}"))?;
+                Ok(Box::new(stream))
+            }
+        }
     }
 }
 
@@ -156,7 +198,7 @@ impl Forward {
 
     /// A connection to the application.
     async fn connect(&self) -> Result<BoxDuplex, String> {
-        let dialed = tokio::time::timeout(DIAL_LIMIT, self.dial()).await;
+        let dialed = tokio::time::timeout(DIAL_LIMIT, self.hub.connect()).await;
         let mut stream = dialed.unwrap_or_else(|_| {
             Err(format!(
                 "no connection to the hub within {} s; check that it runs and that this machine may reach it",
@@ -171,40 +213,6 @@ impl Forward {
             ))
         })?;
         Ok(stream)
-    }
-
-    async fn dial(&self) -> Result<BoxDuplex, String> {
-        match &self.hub {
-            HubDoor::Local(address) => {
-                let stream = TcpStream::connect(address).await;
-                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-                let stream = stream.map_err(|error| {
-                    format!("connect to the hub at {address}: {error}; is landline running there?")
-                })?;
-                Ok(Box::new(stream))
-            }
-            HubDoor::Tls {
-                address,
-                tls,
-                egress,
-            } => {
-                let host = address
-                    .rsplit_once(':')
-                    .map_or(address.as_str(), |(host, _)| host);
-                let host = host
-                    .trim_start_matches('[')
-                    .trim_end_matches(']')
-                    .to_owned();
-                let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-                let stream = egress.connect(address).await;
-                let stream = stream.map_err(|error| line::chain(&error))?;
-                let stream = TlsConnector::from(Arc::clone(tls))
-                    .connect(name, stream)
-                    .await;
-                let stream = stream.map_err(|error| format!("tls with {address}: {error}"))?;
-                Ok(Box::new(stream))
-            }
-        }
     }
 
     async fn ask(&self, stream: &mut BoxDuplex) -> Result<(), String> {
