@@ -27,4 +27,8 @@ mod proxy_apps;
 mod proxy_faults;
 mod proxy_several;
 mod relay;
+mod rights;
+mod sign_in;
+mod sign_in_apps;
+mod sign_in_commands;
 mod stubs;
