@@ -37,6 +37,7 @@ use crate::askers::Askers;
 use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
+use crate::link::Place;
 use crate::pages::Pages;
 use crate::roles::{ROLES, Role};
 use crate::seen::Seen;
@@ -339,10 +340,14 @@ impl Parts<'_> {
         let public = self.config.cluster.public_addr.clone();
         let base = link::base(public.as_deref(), main);
         let public = public.unwrap_or_else(|| main.to_string());
+        let place = Place {
+            base,
+            proxy: public.clone(),
+        };
         let askers = Askers::new(&identity, &access);
         let mut seen = None;
         let mut routes = admin::routes(&askers, &public)
-            .merge(people::routes(&askers, &base))
+            .merge(people::routes(&askers, &place))
             .merge(login::routes(&askers));
         if has(Role::Proxy) {
             let opened = (state, identity.clone());
@@ -369,7 +374,7 @@ impl Parts<'_> {
             hosts: cluster::app_hosts(Some(&public)),
         };
         routes = routes.merge(pages::routes(&Arc::new(pages)));
-        self.identity = Some((identity, base));
+        self.identity = Some((identity, place.base));
         Ok(routes)
     }
 

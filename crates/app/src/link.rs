@@ -7,6 +7,15 @@ use identity::{Identity, IdentityError};
 
 use crate::cluster::reachable;
 
+/// Where the hub is for others.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The beginning of links for browsers.
+    pub(crate) base: String,
+    /// `host:port` for commands.
+    pub(crate) proxy: String,
+}
+
 /// The beginning of links to this hub. Without a public address they are for this machine, whose
 /// browsers come without TLS and without a certificate that they don't know.
 pub(crate) fn base(public: Option<&str>, main: SocketAddr) -> String {

@@ -1,5 +1,9 @@
 //! The paths with which an operator lets people and their scripts in: users and their links, roles,
 //! API tokens. Nobody gives away more than they have.
+#![expect(
+    clippy::result_large_err,
+    reason = "an answer instead of a value is rare and not passed far"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +18,13 @@ use identity::names::Labels;
 use identity::principal::Scope;
 use identity::roles::{Kind, Role, Verb};
 use identity::users::NewUser;
-use identity::{Identity, IdentityError};
+use identity::{Identity, IdentityError, trust};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::admin::{asker, read, refuse};
 use crate::askers::{Asker, Askers};
-use crate::link;
+use crate::link::{self, Place};
 
 /// What `landline users add` asks for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,20 +66,20 @@ fn usual_life() -> u64 {
     INVITATION_LIFE.as_secs()
 }
 
-/// Paths about people. Links lead to the hub at `base`.
-pub(crate) fn routes(askers: &Arc<Askers>, base: &str) -> Routes {
+/// Paths about people. Links lead to `place`.
+pub(crate) fn routes(askers: &Arc<Askers>, place: &Place) -> Routes {
     let own = || askers.identity.clone();
     let (users, roles, tokens) = (own(), own(), own());
     let (add_users, add_roles, add_tokens) = (own(), own(), own());
     let (resetting, removing) = (own(), own());
-    let (base, again) = (base.to_owned(), base.to_owned());
+    let (place, again) = (place.clone(), place.clone());
     Routes::default()
         .get("/v1/users", askers.right("users:read"), move || async move {
             let all = users.users().list().await;
             answer(all.map(|users| json!({ "users": users })))
         })
         .post("/v1/users", askers.right("users:create"), move |request: Request| async move {
-            add_user(&add_users, &base, request).await.into_response()
+            add_user(&add_users, &place, request).await.into_response()
         })
         .post(
             "/v1/users/{name}/invitation",
@@ -115,7 +119,11 @@ fn answer(outcome: Result<serde_json::Value, IdentityError>) -> Response {
     }
 }
 
-async fn add_user(identity: &Identity, base: &str, request: Request) -> Result<Response, Response> {
+async fn add_user(
+    identity: &Identity,
+    place: &Place,
+    request: Request,
+) -> Result<Response, Response> {
     let asker = asker(&request)?;
     let wanted: AddUser = read(request).await?;
     asker.check_grant(&wanted.roles)?;
@@ -127,12 +135,12 @@ async fn add_user(identity: &Identity, base: &str, request: Request) -> Result<R
     let life = Duration::from_secs(wanted.ttl_seconds);
     let added = identity.users().add_for(&asker.caller, &user, life).await;
     let invitation = added.map_err(|error| refuse(&error))?;
-    Ok(invited(base, &invitation, &user.roles))
+    invited((identity, place), &invitation, &user.roles)
 }
 
 async fn reset_user(
     identity: &Identity,
-    (base, name): (&str, &str),
+    (place, name): (&Place, &str),
     request: Request,
 ) -> Result<Response, Response> {
     let asker = asker(&request)?;
@@ -143,17 +151,25 @@ async fn reset_user(
     let invitations = identity.invitations();
     let invitation = invitations.add_for(&asker.caller, name, life).await;
     let invitation = invitation.map_err(|error| refuse(&error))?;
-    Ok(invited(base, &invitation, &roles))
+    invited((identity, place), &invitation, &roles)
 }
 
-fn invited(base: &str, invitation: &IssuedInvitation, roles: &[String]) -> Response {
+fn invited(
+    (identity, place): (&Identity, &Place),
+    invitation: &IssuedInvitation,
+    roles: &[String],
+) -> Result<Response, Response> {
+    let pins = trust::pins_of(&identity.trust().bundle());
+    let pins = pins.map_err(|error| refuse(&error.into()))?;
     let answer = json!({
         "name": invitation.user,
         "roles": roles,
-        "link": link::welcome(base, &invitation.secret).expose(),
+        "link": link::welcome(&place.base, &invitation.secret).expose(),
         "expires_at": invitation.expires_at,
+        "proxy": place.proxy,
+        "ca_pin": pins.join(","),
     });
-    axum::Json(answer).into_response()
+    Ok(axum::Json(answer).into_response())
 }
 
 /// The roles of a user; none when there is no such user, of whom others will tell.

@@ -13,7 +13,7 @@ use base::secret::Secret;
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use base::tls::ClientTls;
 use identity::trust::pinned_verifier;
-use rustls::ClientConfig;
+use rustls::{CertificateError, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,6 +77,19 @@ pub struct Forward {
     pub ready: &'static Topic<()>,
 }
 
+/// What is wrong with the hub's certificate, and what helps.
+fn explain(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "this system does not trust its certificate: name the pin of the hub's authority with `--ca-pin`"
+                .to_owned()
+        }
+        Some(error) => identity::trust::explain(error),
+        None => error.to_string(),
+    }
+}
+
 impl Dial for HubDoor {
     /// The host is that of the door, whatever is asked for.
     fn dial<'a>(&'a self, _: &'a str, _: u16) -> Dialing<'a> {
@@ -137,7 +150,8 @@ impl HubDoor {
                 let stream = TlsConnector::from(Arc::clone(tls))
                     .connect(name, stream)
                     .await;
-                let stream = stream.map_err(|error| format!("tls with {address}: {error}"))?;
+                let stream =
+                    stream.map_err(|error| format!("tls with {address}: {}", explain(&error)))?;
                 Ok(Box::new(stream))
             }
         }

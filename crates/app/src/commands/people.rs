@@ -41,7 +41,10 @@ pub(crate) fn add_user(arguments: &AddUserArguments, environment: &Environment) 
             let (name, roles) = (&arguments.name, arguments.role.join(", "));
             println!("{name} is here now, with {roles}. With this link they choose a password:\n");
             print_link(&added, life);
-            println!("\nA token for their scripts:\n");
+            let word = |key: &str| added.get(key).map(plain).unwrap_or_default();
+            let (proxy, pin) = (word("proxy"), word("ca_pin"));
+            println!("\nThen their command line can ask this hub, and scripts with a token:\n");
+            println!("  landline login --proxy {proxy} --ca-pin {pin} --user {name}");
             println!("  landline tokens add --role api --user {name} --ttl 30d");
             ExitCode::SUCCESS
         }

@@ -221,7 +221,7 @@ async fn redirects_stay_with_the_hub_and_its_applications() {
     for app in [
         "evil.example%2F",
         "a@evil.example",
-        "..",
+        "api..x",
         "a%3A1",
         "%5Cevil",
     ] {
@@ -239,11 +239,9 @@ async fn redirects_stay_with_the_hub_and_its_applications() {
         .await;
     assert_eq!(page.status, 404);
     for path in ["//evil.example/", "/\\evil.example"] {
-        let page = person.ask(
-            &format!("{}{path}", site.api),
-            &["--path-as-is", "-H", "Accept: text/html"],
-        );
-        let location = page.await.location();
+        let url = format!("{}{path}", site.api);
+        let words = ["--path-as-is", "-H", "Accept: text/html"];
+        let location = person.ask(&url, &words).await.location();
         assert!(
             location.is_empty() || location.ends_with("&to=%2F"),
             "{location}"
