@@ -24,10 +24,10 @@ use identity::{Identity, IdentityError, Refusal};
 use crate::admin;
 
 /// The cookie of a session. The prefix makes browsers keep it to this host, and to TLS.
-pub(crate) const COOKIE: &str = "__Host-landline";
+const COOKIE: &str = "__Host-landline";
 /// The same on this machine without TLS, where browsers would not keep the other. Cookies know no
 /// ports: other servers of this machine get it as well.
-pub(crate) const LOCAL_COOKIE: &str = "landline-local";
+const LOCAL_COOKIE: &str = "landline-local";
 /// Whom the audit log names when the command line of this machine asks.
 const LOCAL_ADMIN: &str = "local-admin";
 /// The longest path in the audit log, in characters.
@@ -52,9 +52,13 @@ pub(crate) struct Askers {
     local: Arc<Access>,
 }
 
-/// The name of the cookie on such a connection.
-pub(crate) fn cookie_name(peer: &Peer) -> &'static str {
-    if peer.is_tls { COOKIE } else { LOCAL_COOKIE }
+/// The name of the cookie in such a request, and what else has to be said when it is set.
+pub(crate) fn cookie_name(headers: &HeaderMap, peer: &Peer) -> (&'static str, &'static str) {
+    if browser::speaks_tls(headers, peer) {
+        (COOKIE, "; Secure")
+    } else {
+        (LOCAL_COOKIE, "")
+    }
 }
 
 /// The peer, if secrets may travel to it: with TLS, or within this machine.
@@ -188,7 +192,7 @@ impl Askers {
                 let tokens = self.identity.api_tokens();
                 tokens.verify(&token, Some(peer.ip())).await?
             }
-            None => match browser::cookie(&head.headers, cookie_name(peer)) {
+            None => match browser::cookie(&head.headers, cookie_name(&head.headers, peer).0) {
                 Some(cookie) => sessions.verify(&Secret::new(cookie)).await?,
                 None => return Ok(None),
             },
@@ -214,6 +218,7 @@ impl Askers {
                 let text = "sign in with `landline login`, or send an API token as `Authorization: Bearer …`";
                 return Err(unauthenticated(text));
             }
+            Err(error) if error.class() == Class::Internal => return Err(admin::refuse(&error)),
             Err(error) => {
                 let refusal = format!("{error}");
                 self.refuse(&head, (&anonymous, right), &refusal).await;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
-use base::http::{Peer, Policy, Routes};
+use base::http::{Policy, Routes};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{StatusCode, Uri};
@@ -23,8 +23,9 @@ use identity::sessions::{NewSession, SESSION_LIFE};
 use identity::{Identity, IdentityError, Refusal};
 use url::form_urlencoded;
 
+use self::form::Form;
 use self::html::Html;
-use crate::askers::{Asker, Askers, COOKIE, LOCAL_COOKIE, peer_of};
+use crate::askers::{Asker, Askers, cookie_name, peer_of};
 use crate::seen::Seen;
 
 /// What the pages are served with.
@@ -132,23 +133,20 @@ fn query(uri: &Uri, name: &str) -> String {
 }
 
 /// Leads on with the cookie of a new session.
-fn begin(session: &NewSession, peer: &Peer, path: &str) -> Response {
+fn begin(session: &NewSession, form: &Form, path: &str) -> Response {
     let seconds = SESSION_LIFE.as_secs();
     set_cookie(
         html::see_other(path),
-        peer,
+        form,
         session.secret.expose(),
         seconds,
     )
 }
 
-fn set_cookie(response: Response, peer: &Peer, value: &str, seconds: u64) -> Response {
-    let rest = format!("Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax");
-    let cookie = if peer.is_tls {
-        format!("{COOKIE}={value}; Secure; {rest}")
-    } else {
-        format!("{LOCAL_COOKIE}={value}; {rest}")
-    };
+fn set_cookie(response: Response, form: &Form, value: &str, seconds: u64) -> Response {
+    let (name, secure) = cookie_name(&form.head.headers, &form.peer);
+    let cookie =
+        format!("{name}={value}{secure}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax");
     html::with_cookie(response, &cookie)
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct AppView {
     pub(crate) kind: &'static str,
     /// The state of the node.
     pub(crate) state: &'static str,
+    /// Its name alone stands for this one.
+    #[serde(skip)]
+    pub(crate) is_first: bool,
 }
 
 /// The nodes, for those who may see them.
@@ -54,7 +57,12 @@ impl Seen {
             let own = labels_of(&labels, &node.name);
             leave_out(asker, &mut node, &own);
             let offered = std::mem::take(&mut node.offers.apps);
+            let is_first = |app: &str| {
+                let first = self.nodes.find_app(app, None);
+                first.is_some_and(|first| first.node == node.name)
+            };
             apps.extend(offered.into_iter().map(|app| AppView {
+                is_first: is_first(&app.name),
                 name: app.name,
                 node: node.name.clone(),
                 kind: if app.is_http { "http" } else { "tcp" },

@@ -73,13 +73,14 @@ fn head_of(cluster: &str, asker: &Asker) -> Html {
 fn app_row(list: Html, app: &AppView) -> Html {
     let list = list.raw("<li><span class=\"what\">");
     let list = if app.kind == "http" {
-        list.raw("<a href=\"/apps/")
-            .text(&app.name)
-            .raw("@")
-            .text(&app.node)
-            .raw("/\">")
-            .text(&app.name)
-            .raw("</a>")
+        let list = list.raw("<a href=\"/apps/").text(&app.name);
+        // A certificate for one label below the host is the usual one, so the short name is better.
+        let list = if app.is_first {
+            list
+        } else {
+            list.raw("@").text(&app.node)
+        };
+        list.raw("/\">").text(&app.name).raw("</a>")
     } else {
         list.text(&app.name)
     };

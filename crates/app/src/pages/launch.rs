@@ -42,7 +42,8 @@ impl Pages {
             .app_sessions()
             .launch(principal, &host, &nonce);
         let code = launched.await.map_err(|error| problem_page(&error))?;
-        let scheme = if peer.is_tls { "https" } else { "http" };
+        let is_tls = browser::speaks_tls(&head.headers, &peer);
+        let scheme = if is_tls { "https" } else { "http" };
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("code", code.expose())
             .append_pair("to", to)

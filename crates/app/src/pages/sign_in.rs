@@ -55,7 +55,7 @@ impl Pages {
         match self.identity().sessions().sign_in(&sign_in).await {
             Ok(session) => {
                 let path = browser::local_path(to).unwrap_or("/");
-                let mut response = begin(&session, &form.peer, path);
+                let mut response = begin(&session, &form, path);
                 html::guard(&mut response, &self.forms(&form.head));
                 Ok(response)
             }
@@ -83,7 +83,7 @@ impl Pages {
             let ended = sessions.end(&asker.caller, user, id).await;
             ended.map_err(|error| super::problem_page(&error))?;
         }
-        Ok(set_cookie(html::see_other("/login"), &form.peer, "", 0))
+        Ok(set_cookie(html::see_other("/login"), &form, "", 0))
     }
 
     fn login_form(&self, head: &Parts, status: StatusCode, shown: &Shown<'_>) -> Response {

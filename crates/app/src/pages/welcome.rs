@@ -91,7 +91,7 @@ impl Pages {
         let session = session.map_err(|error| problem_page(&error))?;
         let wants_factor = !form.text("factor").is_empty();
         let path = if wants_factor { "/second-factor" } else { "/" };
-        Ok(begin(&session, &form.peer, path))
+        Ok(begin(&session, &form, path))
     }
 
     fn count(&self, error: &IdentityError, address: std::net::IpAddr) {

@@ -1,10 +1,12 @@
 //! What browsers do by themselves: they send cookies whoever made the request, say which page made it,
 //! and go where a link leads. Who uses cookies to know somebody needs all three.
 
+use std::net::IpAddr;
+
 use http::header::{ACCEPT, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::Peer;
+use super::{Peer, host_of};
 
 /// The longest path for a redirect.
 const PATH_BYTES_MAX: usize = 2048;
@@ -63,6 +65,17 @@ pub fn is_same_origin(headers: &HeaderMap, peer: &Peer) -> bool {
         }
         None => !headers.contains_key(ORIGIN) && text(SEC_FETCH_SITE) == Some("same-origin"),
     }
+}
+
+/// Whether the browser speaks TLS: with us, or with something on this machine that stands before us.
+/// Without TLS a browser comes to us under names of this machine only.
+pub fn speaks_tls(headers: &HeaderMap, peer: &Peer) -> bool {
+    let is_local = |host: &str| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        is_loopback || host == "localhost" || host.ends_with(".localhost")
+    };
+    peer.is_tls || host_of(headers).is_some_and(|host| !is_local(&host.to_ascii_lowercase()))
 }
 
 /// Whether a person goes to this address with their browser, so that a page or a redirect is of use.
@@ -150,6 +163,26 @@ mod tests {
             check(true, &[("sec-fetch-site", site)], false);
         }
         check(true, &[], false);
+    }
+
+    #[test]
+    fn only_names_of_this_machine_go_without_tls() {
+        let check = |is_tls: bool, host: &str, expected: bool| {
+            let address = "127.0.0.1:1".parse().unwrap();
+            let found = speaks_tls(&map(&[("host", host)]), &Peer { address, is_tls });
+            assert_eq!(found, expected, "{is_tls} {host}");
+        };
+        for host in [
+            "localhost:3080",
+            "API.localhost",
+            "127.0.0.1:3080",
+            "[::1]:3080",
+        ] {
+            check(false, host, false);
+            check(true, host, true);
+        }
+        check(false, "hub.example.net", true);
+        check(false, "localhost.example.net:3080", true);
     }
 
     #[test]

@@ -46,9 +46,13 @@ impl Visit<'_> {
     }
 
     fn cookie(&self) -> Option<Secret> {
-        let name = cookie_name(self.peer, "app");
+        let name = cookie_name(self.is_tls(), "app");
         let value = browser::cookie(self.headers, &name).filter(|_| self.is_at_host)?;
         Some(Secret::new(value))
+    }
+
+    fn is_tls(&self) -> bool {
+        browser::speaks_tls(self.headers, self.peer)
     }
 
     /// Whether another site may have made the browser send it.
@@ -66,7 +70,9 @@ impl Apps {
         visit: &Visit<'_>,
     ) -> Result<(Option<Principal>, Option<HeaderName>), Response> {
         let address = visit.peer.ip();
-        if let Some((header, token)) = token(visit.headers) {
+        // With a cookie of ours a bearer token that is not may be the application's own.
+        let is_for_us = |token: &Secret| visit.cookie().is_none() || self.is_ours(token.expose());
+        if let Some((header, token)) = token(visit.headers).filter(|(_, token)| is_for_us(token)) {
             let principal = self.bearer(name, &token, address).await?;
             return Ok((principal, Some(header)));
         }
@@ -103,6 +109,11 @@ impl Apps {
         Err(ended.map_or_else(|| unauthenticated(NEEDED), |error| refused(&error)))
     }
 
+    fn is_ours(&self, token: &str) -> bool {
+        let kinds = [CredentialKind::Api, CredentialKind::Session];
+        kinds.iter().any(|kind| kind.is_like(token)) || (self.settings.is_local_admin)(token)
+    }
+
     async fn bearer(
         &self,
         name: &AppName,
@@ -130,7 +141,7 @@ impl Apps {
     /// Leads a person to the hub's own host, or from there to that of the application. None when
     /// applications have no hosts where they came.
     fn way_to_sign_in(&self, name: &AppName, visit: &Visit<'_>) -> Option<Response> {
-        let scheme = if visit.peer.is_tls { "https" } else { "http" };
+        let scheme = if visit.is_tls() { "https" } else { "http" };
         let host = host_of(visit.headers)?;
         let whole = visit.host();
         let port = whole.get(host.len()..)?;
@@ -145,7 +156,7 @@ impl Apps {
         let (app, below) = split_host(host, &self.settings.hosts)?;
         let to = visit.uri.path_and_query().map_or("/", |path| path.as_str());
         let to = browser::local_path(to).unwrap_or("/");
-        let cookie = cookie_name(visit.peer, "nonce");
+        let cookie = cookie_name(visit.is_tls(), "nonce");
         let kept = browser::cookie(visit.headers, &cookie).filter(|nonce| is_nonce(nonce));
         let nonce = match kept {
             Some(nonce) => Secret::new(nonce),
@@ -158,7 +169,7 @@ impl Apps {
         let response = see_other(&format!("{scheme}://{below}{port}/launch/{app}?{query}"))?;
         Some(with_cookie(
             response,
-            visit.peer,
+            visit.is_tls(),
             (&cookie, nonce.expose()),
             NONCE_SECONDS,
         ))
@@ -184,6 +195,7 @@ impl Apps {
             let text = "applications are reached with TLS only";
             return error_response(Class::Forbidden, text);
         };
+        let is_tls = browser::speaks_tls(&head.headers, &peer);
         let query = head.uri.query().unwrap_or_default();
         let value = |name: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -194,7 +206,7 @@ impl Apps {
         let code = Secret::new(value("code").unwrap_or_default());
         let to = value("to").unwrap_or_default();
         let to = browser::local_path(&to).unwrap_or("/");
-        let nonce = browser::cookie(&head.headers, &cookie_name(&peer, "nonce"));
+        let nonce = browser::cookie(&head.headers, &cookie_name(is_tls, "nonce"));
         let place = (host_and_port(&head.headers), nonce.unwrap_or_default());
         let visits = self.identity.app_sessions();
         let entered = visits
@@ -202,9 +214,9 @@ impl Apps {
             .await;
         match (entered, see_other(to)) {
             (Ok(secret), Some(response)) => {
-                let name = cookie_name(&peer, "app");
+                let name = cookie_name(is_tls, "app");
                 let seconds = SESSION_LIFE.as_secs();
-                with_cookie(response, &peer, (&name, secret.expose()), seconds)
+                with_cookie(response, is_tls, (&name, secret.expose()), seconds)
             }
             (Err(error), _) => refused(&error),
             (Ok(_), None) => error_response(Class::Invalid, "the path can't be led to"),
@@ -214,8 +226,8 @@ impl Apps {
 
 /// The cookies of an application's host. The prefix keeps them to it and to TLS; without TLS, on this
 /// machine, browsers would not keep such ones.
-fn cookie_name(peer: &Peer, what: &str) -> String {
-    if peer.is_tls {
+fn cookie_name(is_tls: bool, what: &str) -> String {
+    if is_tls {
         format!("__Host-landline-{what}")
     } else {
         format!("landline-local-{what}")
@@ -243,11 +255,11 @@ fn see_other(location: &str) -> Option<Response> {
 
 fn with_cookie(
     mut response: Response,
-    peer: &Peer,
+    is_tls: bool,
     (name, value): (&str, &str),
     seconds: u64,
 ) -> Response {
-    let secure = if peer.is_tls { "; Secure" } else { "" };
+    let secure = if is_tls { "; Secure" } else { "" };
     let cookie =
         format!("{name}={value}{secure}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax");
     if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
