@@ -1,18 +1,23 @@
 //! The paths with which an operator runs the cluster, and the token that lets the command line of
 //! this machine use them: whoever may read the data directory may.
+#![expect(
+    clippy::result_large_err,
+    reason = "an answer instead of a value is rare and not passed far"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
 use base::files;
-use base::http::{Access, Peer, Policy, Routes, error_response, read_body};
+use base::http::{Access, Routes, error_response, read_body};
 use base::secret::SecretSource;
 use base::supervise::BoxError;
-use identity::audit::{Caller, Query};
+use identity::audit::Query;
 use identity::names::Labels;
 use identity::peer::MachineRole;
 use identity::tokens::NewToken;
@@ -22,12 +27,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::askers::{Asker, Askers};
+use crate::seen::Seen;
+
 /// The file of the token, in the data directory.
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// The largest request.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Whom the audit log names when the command line of this machine asks.
-const LOCAL_ADMIN: &str = "local-admin";
 
 /// What `landline tokens add` asks for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,35 +63,55 @@ pub(crate) fn access(data_dir: &Path, token: &str) -> Result<Arc<Access>, BoxErr
 }
 
 /// Paths about the cluster.
-pub(crate) fn routes(identity: &Identity, public: &str, access: &Arc<Access>) -> Routes {
-    let policy = || Policy::Granted(Arc::clone(access));
-    let (adding, listing, reading) = (identity.clone(), identity.clone(), identity.clone());
+pub(crate) fn routes(askers: &Arc<Askers>, public: &str) -> Routes {
+    let own = || askers.identity.clone();
+    let (adding, listing, reading) = (own(), own(), own());
     let public = public.to_owned();
     Routes::default()
-        .post("/v1/tokens", policy(), move |request: Request| async move {
+        .post("/v1/tokens", askers.right("tokens:create"), move |request: Request| async move {
             let added = add_token(&adding, &public, request).await;
             added.unwrap_or_else(|refusal| refusal)
         })
-        .get("/v1/tokens", policy(), move || async move {
+        .get("/v1/tokens", askers.right("tokens:read"), move || async move {
             let tokens = listing.tokens().list().await;
             tokens.map_or_else(|error| refuse(&error), |tokens| axum::Json(json!({"tokens": tokens})).into_response())
         })
-        .get("/v1/audit", policy(), move |query: axum::extract::Query<AuditQuery>| async move {
+        .get("/v1/audit", askers.right("audit:read"), move |query: axum::extract::Query<AuditQuery>| async move {
             audit(&reading, query.0).await
         })
 }
 
 /// Paths about the nodes and the proxies.
-pub(crate) fn node_routes(hub: &Arc<Hub>, access: &Arc<Access>) -> Routes {
-    let (nodes, hub) = (hub.nodes(), Arc::clone(hub));
-    let policy = || Policy::Granted(Arc::clone(access));
+pub(crate) fn node_routes(hub: &Arc<Hub>, seen: &Arc<Seen>, askers: &Arc<Askers>) -> Routes {
+    let (hub, nodes, apps) = (Arc::clone(hub), Arc::clone(seen), Arc::clone(seen));
+    let list = |name: &'static str, all: Result<serde_json::Value, IdentityError>| {
+        all.map_or_else(
+            |error| refuse(&error),
+            |all| axum::Json(json!({name: all})).into_response(),
+        )
+    };
     Routes::default()
-        .get("/v1/nodes", policy(), move || async move {
-            axum::Json(json!({"nodes": nodes.list()}))
-        })
-        .get("/v1/proxies", policy(), move || async move {
-            axum::Json(json!({"proxies": hub.proxies()}))
-        })
+        .get(
+            "/v1/nodes",
+            askers.right("nodes:read"),
+            move |asker: Extension<Asker>| async move {
+                let all = nodes.nodes(&asker).await;
+                list("nodes", all.map(|all| json!(all)))
+            },
+        )
+        .get(
+            "/v1/apps",
+            askers.right("apps:read"),
+            move |asker: Extension<Asker>| async move {
+                let all = apps.apps(&asker).await;
+                list("apps", all.map(|all| json!(all)))
+            },
+        )
+        .get(
+            "/v1/proxies",
+            askers.right("cluster:read"),
+            move || async move { axum::Json(json!({"proxies": hub.proxies()})) },
+        )
 }
 
 /// What of the audit log is wanted.
@@ -124,8 +150,13 @@ async fn add_token(
     public: &str,
     request: Request,
 ) -> Result<Response, Response> {
-    let caller = local_admin(&request);
+    let asker = asker(&request)?;
+    let caller = asker.caller.clone();
     let wanted: AddToken = read(request).await?;
+    if wanted.roles.iter().any(|role| *role != MachineRole::Node) {
+        // Such a machine is part of the hub and may reach everything.
+        asker.check_hub()?;
+    }
     let token = NewToken {
         roles: wanted.roles,
         name: wanted.name,
@@ -145,12 +176,10 @@ async fn add_token(
     Ok(axum::Json(answer).into_response())
 }
 
-/// Who asks for a path of this machine's operators.
-pub(crate) fn local_admin(request: &Request) -> Caller {
-    Caller::user(
-        LOCAL_ADMIN,
-        request.extensions().get::<Peer>().map(Peer::ip),
-    )
+/// Who asks. The policy of the path has found out.
+pub(crate) fn asker(request: &Request) -> Result<Asker, Response> {
+    let asker = request.extensions().get::<Asker>().cloned();
+    asker.ok_or_else(|| error_response(Class::Internal, "who asks is not known"))
 }
 
 /// What was sent with it.

@@ -33,11 +33,15 @@ use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
 use reach::hub::{Hub, Ways};
 
 use crate::admin;
+use crate::askers::Askers;
 use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
+use crate::link::Place;
+use crate::pages::Pages;
 use crate::roles::{ROLES, Role};
-use crate::{commands, config, operations, people, web};
+use crate::seen::Seen;
+use crate::{commands, config, link, login, operations, pages, people, web};
 
 #[cfg(test)]
 mod tests;
@@ -156,7 +160,8 @@ struct Parts<'a> {
     addresses: BTreeMap<&'static str, SocketAddr>,
     is_replacement: bool,
     routes: Vec<RouteRow>,
-    identity: Option<Identity>,
+    /// With the beginning of links to this hub.
+    identity: Option<(Identity, String)>,
     hub: Option<Arc<Hub>>,
     protocols: Vec<Protocol>,
 }
@@ -333,26 +338,45 @@ impl Parts<'_> {
             cluster::open_identity(self.config, self.environment, &self.supervisor).await?;
         let access = admin::access(&self.config.data_dir, &random_token()?)?;
         let public = self.config.cluster.public_addr.clone();
+        let base = link::base(public.as_deref(), main);
         let public = public.unwrap_or_else(|| main.to_string());
-        let mut routes =
-            admin::routes(&identity, &public, &access).merge(people::routes(&identity, &access));
-        routes = routes.merge(operations::routes(&identity, &access));
+        let place = Place {
+            base,
+            proxy: public.clone(),
+        };
+        let askers = Askers::new(&identity, &access);
+        let mut seen = None;
+        let mut routes = admin::routes(&askers, &public)
+            .merge(people::routes(&askers, &place))
+            .merge(operations::routes(&askers))
+            .merge(login::routes(&askers));
         if has(Role::Proxy) {
             let opened = (state, identity.clone());
             let hub = cluster::open_hub(self.config, opened, main, &self.supervisor).await?;
             let apps = cluster::open_apps(&public, &hub, &access, &self.supervisor);
+            let nodes = Arc::new(Seen {
+                identity: identity.clone(),
+                nodes: hub.nodes(),
+            });
             routes = routes
                 .merge(hub.routes())
                 .merge(apps.routes())
-                .merge(admin::node_routes(&hub, &access))
-                .merge(operations::node_routes(&hub, &access));
+                .merge(admin::node_routes(&hub, &nodes, &askers))
+                .merge(operations::node_routes(&hub, &askers));
+            seen = Some(nodes);
             self.protocols = hub.protocols()?;
             if self.tls.is_none() {
                 self.tls = Some(hub.web_tls()?);
             }
             self.hub = Some(hub);
         }
-        self.identity = Some(identity);
+        let pages = Pages {
+            askers,
+            seen,
+            hosts: cluster::app_hosts(Some(&public)),
+        };
+        routes = routes.merge(pages::routes(&Arc::new(pages)));
+        self.identity = Some((identity, place.base));
         Ok(routes)
     }
 
@@ -420,6 +444,7 @@ impl Parts<'_> {
         let path = self.config.data_dir.join(LISTENERS_FILE);
         let addresses = self.addresses.clone();
         let is_first_minute = self.origin.file.is_none();
+        let identity = self.identity.clone();
         let service = Service::new("announce", Criticality::Plain, move |scope| async move {
             tokio::select! {
                 () = scope.bus().wait(&READY) => {}
@@ -435,6 +460,9 @@ impl Parts<'_> {
             }
             if is_first_minute && let Some(main) = addresses.get("main") {
                 tracing::info!("try: curl http://{main}/metrics/landline");
+            }
+            if let Some((identity, base)) = identity {
+                link::print_first(&identity, &base).await?;
             }
             Ok(())
         });

@@ -10,7 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::operations::{
     AuthoritiesCommand, LocksCommand, RemoveArguments, SecondFactorArguments,
 };
-use crate::commands::{cluster, forward, operations, people};
+use crate::commands::{cluster, forward, login, operations, people};
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -32,7 +32,13 @@ enum Command {
         command: ConfigCommand,
     },
     /// Show how a running landline is
-    Status(Question),
+    Status(LocalQuestion),
+    /// Sign in at a hub, so that the other commands can ask it
+    Login(LoginArguments),
+    /// End the session of `landline login`
+    Logout(LogoutArguments),
+    /// Show as whom the commands ask, and which hub
+    Whoami(Question),
     /// Let machines join, and scripts ask
     Tokens {
         #[command(subcommand)]
@@ -97,7 +103,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Show the effective configuration, or everything that is wrong with it
-    Check(Question),
+    Check(LocalQuestion),
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,15 +111,18 @@ enum TokensCommand {
     /// Make a token, and print what to do with it
     Add(AddTokenArguments),
     /// List the tokens that can still be used
-    Ls(Question),
+    Ls(ListTokensArguments),
     /// Remove a token: nobody uses it any more
     Rm(RemoveArguments),
 }
 
 #[derive(Debug, Subcommand)]
 enum UsersCommand {
-    /// Add a user
+    /// Add a user, and print a link with which they set their password
+    #[command(visible_alias = "invite")]
     Add(AddUserArguments),
+    /// Print a link with which a user sets another password, without their second factor
+    Reset(ResetUserArguments),
     /// List them
     Ls(Question),
     /// Remove a user with their sessions and API tokens; the last administrator stays
@@ -148,8 +157,50 @@ pub(crate) struct AddUserArguments {
     /// What they may do: `admin`, `operator`, `viewer`, or a role that `landline roles add` made
     #[arg(long, required = true)]
     pub(crate) role: Vec<String>,
+    /// How long their link can be used
+    #[arg(long, default_value = "24h")]
+    pub(crate) ttl: String,
     #[command(flatten)]
     pub(crate) question: Question,
+}
+
+/// Who needs another password.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResetUserArguments {
+    /// Their name
+    pub(crate) name: String,
+    /// How long their link can be used
+    #[arg(long, default_value = "24h")]
+    pub(crate) ttl: String,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+/// Where to sign in, and as whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoginArguments {
+    /// The pin of the hub's authority; without it the system must trust the hub's certificate
+    #[arg(long, requires = "proxy")]
+    pub(crate) ca_pin: Option<String>,
+    /// The name [default: that of the last login]
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// A file with the password, for scripts; otherwise it is asked for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Only show who is signed in
+    #[arg(long)]
+    pub(crate) status: bool,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+/// Where to sign out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogoutArguments {
+    /// The hub [default: that of the last login]
+    #[arg(long)]
+    pub(crate) proxy: Option<String>,
 }
 
 /// What a role is.
@@ -168,13 +219,15 @@ pub(crate) struct ForwardArguments {
     pub(crate) app: String,
     /// Where connections come in, such as 127.0.0.1:5432
     pub(crate) address: String,
-    /// The hub, `host:port` [default: the landline that runs on this machine]
+    /// The hub, `host:port` [default: the landline that runs on this machine, or the hub of the last
+    /// login]
     #[arg(long)]
     pub(crate) proxy: Option<String>,
     /// The pin of the hub's authority; without it the system must trust the hub's certificate
     #[arg(long, requires = "proxy")]
     pub(crate) ca_pin: Option<String>,
-    /// The file of an API token [default: the variable LANDLINE_TOKEN]
+    /// The file of an API token [default: the variable LANDLINE_TOKEN, or the session of
+    /// `landline login`]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// The configuration file [default: landline.yaml if it exists]
@@ -216,6 +269,16 @@ pub(crate) struct AddTokenArguments {
     pub(crate) question: Question,
 }
 
+/// Which tokens.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListTokensArguments {
+    /// Those of machines that join, or those of scripts
+    #[arg(long, default_value = "node", value_parser = ["node", "api"])]
+    pub(crate) role: String,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
 /// Which events.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArguments {
@@ -243,9 +306,24 @@ pub(crate) struct ConfigFile {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// Which configuration, and for whom the answer is.
+/// Which hub is asked, and for whom the answer is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Question {
+    /// The hub, `host:port`, with the session of `landline login` [default: the landline that runs on
+    /// this machine, or the hub of the last login]
+    #[arg(long)]
+    pub(crate) proxy: Option<String>,
+    /// The configuration file [default: landline.yaml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// For scripts
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which configuration, and for whom the answer is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LocalQuestion {
     /// The configuration file [default: landline.yaml if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -286,9 +364,15 @@ pub(crate) fn run() -> ExitCode {
             command: ConfigCommand::Check(question),
         } => commands::check(&question, &environment),
         Command::Status(question) => commands::status(&question, &environment),
+        Command::Login(arguments) => login::login(&arguments, &environment),
+        Command::Logout(arguments) => login::logout(&arguments, &environment),
+        Command::Whoami(question) => login::who(&question, &environment),
         Command::Tokens { command } => match command {
             TokensCommand::Add(arguments) => cluster::add_token(&arguments, &environment),
-            TokensCommand::Ls(question) => cluster::list_tokens(&question, &environment),
+            TokensCommand::Ls(arguments) if arguments.role == "api" => {
+                people::list_tokens(&arguments.question, &environment)
+            }
+            TokensCommand::Ls(arguments) => cluster::list_tokens(&arguments.question, &environment),
             TokensCommand::Rm(name) => operations::remove(&name, "/v1/tokens", &environment),
         },
         Command::Nodes { command } => match command {
@@ -304,6 +388,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Forward(arguments) => forward::forward(&arguments, &environment),
         Command::Users { command } => match command {
             UsersCommand::Add(arguments) => people::add_user(&arguments, &environment),
+            UsersCommand::Reset(arguments) => people::reset_user(&arguments, &environment),
             UsersCommand::Ls(question) => people::list_users(&question, &environment),
             UsersCommand::Rm(name) => operations::remove(&name, "/v1/users", &environment),
             UsersCommand::SecondFactor(whose) => operations::second_factor(&whose, &environment),

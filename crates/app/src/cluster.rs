@@ -113,7 +113,7 @@ pub(crate) fn open_apps(
 
 /// The hosts below which applications have hosts of their own. An address has none below it; every
 /// machine knows what is below `localhost` as itself (RFC 6761, 6.3).
-fn app_hosts(public: Option<&str>) -> Vec<String> {
+pub(crate) fn app_hosts(public: Option<&str>) -> Vec<String> {
     let host = public.and_then(|public| Some(public.rsplit_once(':')?.0));
     let host = host.filter(|host| !host.starts_with('[') && host.parse::<IpAddr>().is_err());
     let host = host.filter(|host| *host != "localhost");

@@ -7,6 +7,9 @@
 
 pub(crate) mod cluster;
 pub(crate) mod forward;
+mod hub;
+pub(crate) mod login;
+mod logins;
 pub(crate) mod operations;
 pub(crate) mod people;
 
@@ -20,7 +23,7 @@ use base::files;
 use base::process::exit_code;
 use serde_json::{Value, json};
 
-use crate::cli::{ConfigFile, Question};
+use crate::cli::{ConfigFile, LocalQuestion, Question};
 use crate::config::{self, Loaded};
 use crate::environment::Environment;
 use crate::report;
@@ -34,7 +37,7 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 const NO: u8 = 1;
 
 /// `landline config check`
-pub(crate) fn check(question: &Question, environment: &Environment) -> ExitCode {
+pub(crate) fn check(question: &LocalQuestion, environment: &Environment) -> ExitCode {
     let loaded = config::load(
         question.config.as_deref(),
         &environment.folder,
@@ -83,7 +86,7 @@ pub(crate) fn refuse(loaded: &Loaded, is_json: bool) -> ExitCode {
 }
 
 /// `landline status`
-pub(crate) fn status(question: &Question, environment: &Environment) -> ExitCode {
+pub(crate) fn status(question: &LocalQuestion, environment: &Environment) -> ExitCode {
     let answer = with_running(question.config.as_deref(), environment, |address, _| {
         ask(address, "GET", "/readyz")
     });
@@ -203,30 +206,16 @@ fn with_running<T>(
 }
 
 /// One request over plain HTTP on loopback.
-fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
-    ask_with(address, (method, path), None, "")
-}
-
-/// The same with a token and a body.
-fn ask_with(
-    mut address: SocketAddr,
-    (method, path): (&str, &str),
-    token: Option<&str>,
-    body: &str,
-) -> Result<(u16, String), String> {
+fn ask(mut address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     let failed = |error: std::io::Error| format!("no answer from {address}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, ASK_TIMEOUT).map_err(failed)?;
     stream.set_read_timeout(Some(ASK_TIMEOUT)).map_err(failed)?;
-    let length = body.len();
-    let authorization = token.map_or_else(String::new, |token| {
-        format!("Authorization: Bearer {token}\r\n")
-    });
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\
-         Content-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Length: 0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = String::new();

@@ -1,16 +1,21 @@
 //! The program `landline`: reads the command line and hands over to the command.
 
 mod admin;
+mod askers;
 mod boot;
 mod cli;
 mod cluster;
 mod commands;
 mod config;
 mod environment;
+mod link;
+mod login;
 mod operations;
+mod pages;
 mod people;
 mod report;
 mod roles;
+mod seen;
 mod web;
 
 use std::process::ExitCode;

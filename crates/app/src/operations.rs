@@ -1,25 +1,32 @@
 //! The paths with which an operator keeps the cluster's identity in order: locks, the rotation of
 //! authorities, and removing what is not needed any more.
+#![expect(
+    clippy::result_large_err,
+    reason = "an answer instead of a value is rare and not passed far"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
-use base::http::{Access, Policy, Routes, error_response};
+use base::http::{Routes, error_response};
 use identity::audit::Caller;
 use identity::authorities::{AuthorityKind, Pace};
 use identity::locks::LockTarget;
 use identity::members::Member;
 use identity::peer::MachineRole;
+use identity::roles::{Kind, Verb};
 use identity::rotation::Phase;
 use identity::{Identity, IdentityError};
 use reach::hub::Hub;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::admin::{local_admin, read, refuse};
+use crate::admin::{asker, read, refuse};
+use crate::askers::{Asker, Askers};
 
 /// The word for the keys of assertions, which have no phases.
 pub(crate) const JWT: &str = "jwt";
@@ -52,80 +59,101 @@ pub(crate) struct Rotate {
 }
 
 /// Paths about locks and authorities, and the removal of users, roles and tokens.
-pub(crate) fn routes(identity: &Identity, access: &Arc<Access>) -> Routes {
-    let policy = || Policy::Granted(Arc::clone(access));
-    let own = || identity.clone();
+pub(crate) fn routes(askers: &Arc<Askers>) -> Routes {
+    let own = || askers.identity.clone();
     let (locks, authorities) = (own(), own());
     let (adding, unlocking, rotating) = (own(), own(), own());
-    let (users, factors, roles, tokens) = (own(), own(), own(), own());
     Routes::default()
-        .get("/v1/locks", policy(), move || async move {
-            list_locks(&locks).await.into_response()
-        })
-        .post("/v1/locks", policy(), move |request: Request| async move {
-            add_lock(&adding, request).await.into_response()
-        })
+        .get(
+            "/v1/locks",
+            askers.right("cluster:read"),
+            move || async move { list_locks(&locks).await.into_response() },
+        )
+        .post(
+            "/v1/locks",
+            askers.right("cluster:update"),
+            move |request: Request| async move { add_lock(&adding, request).await.into_response() },
+        )
         .delete(
             "/v1/locks/{id}",
-            policy(),
-            move |Path(id): Path<String>, request: Request| async move {
-                let caller = local_admin(&request);
-                done(unlocking.locks().remove(&caller, &id).await)
+            askers.right("cluster:update"),
+            move |asker: Extension<Asker>, Path(id): Path<String>| async move {
+                done(unlocking.locks().remove(&asker.caller, &id).await)
             },
         )
-        .get("/v1/authorities", policy(), move || async move {
-            list_authorities(&authorities).await.into_response()
-        })
+        .get(
+            "/v1/authorities",
+            askers.right("cluster:read"),
+            move || async move { list_authorities(&authorities).await.into_response() },
+        )
         .post(
             "/v1/authorities/{kind}/rotate",
-            policy(),
+            askers.right("cluster:update"),
             move |Path(kind): Path<String>, request: Request| async move {
                 rotate(&rotating, &kind, request).await.into_response()
             },
         )
+        .merge(removals(askers))
+}
+
+/// The paths with which users, their second factors, roles and tokens are removed.
+fn removals(askers: &Arc<Askers>) -> Routes {
+    let own = || askers.identity.clone();
+    let (users, factors, roles, tokens) = (own(), own(), own(), own());
+    Routes::default()
         .delete(
             "/v1/users/{name}",
-            policy(),
-            move |Path(name): Path<String>, request: Request| async move {
-                done(users.users().remove(&local_admin(&request), &name).await)
+            askers.right("users:delete"),
+            move |asker: Extension<Asker>, Path(name): Path<String>| async move {
+                if let Err(refusal) = check_over(&users, &asker, &name).await {
+                    return refusal;
+                }
+                done(users.users().remove(&asker.caller, &name).await)
             },
         )
         .delete(
             "/v1/users/{name}/second-factor",
-            policy(),
-            move |Path(name): Path<String>, request: Request| async move {
-                let caller = local_admin(&request);
-                done(factors.users().remove_totp(&caller, &name).await)
+            askers.right("users:update"),
+            move |asker: Extension<Asker>, Path(name): Path<String>| async move {
+                if let Err(refusal) = check_over(&factors, &asker, &name).await {
+                    return refusal;
+                }
+                done(factors.users().remove_totp(&asker.caller, &name).await)
             },
         )
         .delete(
             "/v1/roles/{name}",
-            policy(),
-            move |Path(name): Path<String>, request: Request| async move {
-                done(roles.roles().remove(&local_admin(&request), &name).await)
+            askers.right("cluster:update"),
+            move |asker: Extension<Asker>, Path(name): Path<String>| async move {
+                done(roles.roles().remove(&asker.caller, &name).await)
             },
         )
         .delete(
             "/v1/tokens/{id}",
-            policy(),
-            move |Path(id): Path<String>, request: Request| async move {
-                done(remove_token(&tokens, &local_admin(&request), &id).await)
+            askers.right("tokens:delete"),
+            move |asker: Extension<Asker>, Path(id): Path<String>| async move {
+                done(remove_token(&tokens, &asker.caller, &id).await)
             },
         )
 }
 
 /// The path with which a machine is removed.
-pub(crate) fn node_routes(hub: &Arc<Hub>, access: &Arc<Access>) -> Routes {
+pub(crate) fn node_routes(hub: &Arc<Hub>, askers: &Arc<Askers>) -> Routes {
     let hub = Arc::clone(hub);
     Routes::default().delete(
         "/v1/nodes/{name}",
-        Policy::Granted(Arc::clone(access)),
-        move |Path(name): Path<String>, request: Request| async move {
-            remove_node(&hub, &local_admin(&request), &name)
-                .await
-                .into_response()
+        askers.right("nodes:delete"),
+        move |asker: Extension<Asker>, Path(name): Path<String>| async move {
+            remove_node(&hub, &asker, &name).await.into_response()
         },
     )
+}
+
+/// Refuses what is about a user with other roles than the asker's own.
+async fn check_over(identity: &Identity, asker: &Asker, name: &str) -> Result<(), Response> {
+    let user = identity.users().get(name).await;
+    let user = user.map_err(|error| refuse(&error))?;
+    user.map_or(Ok(()), |user| asker.check_grant(&user.roles))
 }
 
 fn done(outcome: Result<(), IdentityError>) -> Response {
@@ -160,7 +188,7 @@ async fn list_locks(identity: &Identity) -> Result<Response, Response> {
 }
 
 async fn add_lock(identity: &Identity, request: Request) -> Result<Response, Response> {
-    let caller = local_admin(&request);
+    let caller = asker(&request)?.caller;
     let wanted: AddLock = read(request).await?;
     if wanted.reason.trim().is_empty() {
         let text = "a lock has a reason: it is what those hear who meet it";
@@ -281,7 +309,7 @@ async fn authorities(identity: &Identity) -> Result<Vec<Value>, IdentityError> {
 }
 
 async fn rotate(identity: &Identity, kind: &str, request: Request) -> Result<Response, Response> {
-    let caller = local_admin(&request);
+    let caller = asker(&request)?.caller;
     let wanted: Rotate = read(request).await?;
     let rotated = take_step(identity, &caller, kind, &wanted).await;
     rotated.map_err(|error| refuse(&error))?;
@@ -332,11 +360,18 @@ async fn remove_token(identity: &Identity, caller: &Caller, id: &str) -> Result<
     }
 }
 
-async fn remove_node(hub: &Hub, caller: &Caller, name: &str) -> Result<Response, Response> {
+async fn remove_node(hub: &Hub, asker: &Asker, name: &str) -> Result<Response, Response> {
     let identity = hub.identity();
     let member = member(identity, name, "machine").await;
     let member = member.map_err(|error| refuse(&error))?;
-    let removed = identity.members().remove(caller, &member.uuid).await;
+    if !asker.may(Kind::Nodes, Verb::Delete, &member.labels) {
+        let text = "no role of yours allows to remove a machine with these labels";
+        return Err(error_response(Class::Forbidden, text));
+    }
+    if member.role != MachineRole::Node {
+        asker.check_hub()?;
+    }
+    let removed = identity.members().remove(&asker.caller, &member.uuid).await;
     removed.map_err(|error| refuse(&error))?;
     hub.forget_node(name).await.map_err(|error| {
         let error = base::client::chain(&*error);

@@ -26,6 +26,10 @@ pub enum CredentialKind {
     Invitation,
     /// Lets a browser go on after a login.
     Session,
+    /// Lets a browser carry its session over to the host of an application, once.
+    Launch,
+    /// Lets a browser go on at the host of an application.
+    AppSession,
 }
 
 /// Why a text is not a credential.
@@ -54,6 +58,8 @@ impl CredentialKind {
             Self::Api => "landline_api_",
             Self::Invitation => "landline_invite_",
             Self::Session => "landline_session_",
+            Self::Launch => "landline_launch_",
+            Self::AppSession => "landline_visit_",
         }
     }
 
@@ -65,6 +71,11 @@ impl CredentialKind {
             hash: random::sha256_hex(text.as_bytes()),
             secret: Secret::new(text),
         })
+    }
+
+    /// Whether a text begins like one of this kind.
+    pub fn is_like(self, text: &str) -> bool {
+        text.starts_with(self.prefix())
     }
 
     /// The hash under which `secret` is kept, if it has the right form.
@@ -97,11 +108,13 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [CredentialKind; 4] = [
+    const KINDS: [CredentialKind; 6] = [
         CredentialKind::Join,
         CredentialKind::Api,
         CredentialKind::Invitation,
         CredentialKind::Session,
+        CredentialKind::Launch,
+        CredentialKind::AppSession,
     ];
 
     #[test]

@@ -13,8 +13,10 @@ use crate::error::{IdentityError, Refusal};
 use crate::users::{self, ADMIN, NewUser, USERS_LOCK};
 use crate::{Identity, after, names, random, row};
 
-/// How long an invitation is good.
+/// How long an invitation is good when nobody says otherwise.
 pub const INVITATION_LIFE: Duration = Duration::from_hours(24);
+/// The longest that one is good: it opens an account.
+pub const INVITATION_LIFE_MAX: Duration = Duration::from_hours(30 * 24);
 /// Invitations that one user may have at a time.
 const PER_USER_MAX: i64 = 10;
 
@@ -29,6 +31,15 @@ pub struct IssuedInvitation {
     pub user: String,
     /// When it ends, in Unix milliseconds.
     pub expires_at: i64,
+}
+
+/// Whom an invitation is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invited {
+    /// The user; empty for the first administrator, who chooses a name.
+    pub user: String,
+    /// Whether they have a password already, so that this is for another one.
+    pub has_password: bool,
 }
 
 /// Somebody accepts an invitation.
@@ -51,8 +62,8 @@ pub struct Invitations<'a> {
 }
 
 impl Identity {
-    /// The invitation of the first administrator, a new one each time, as long as nobody has
-    /// accepted one. Nothing afterwards.
+    /// The invitation of the first administrator, as long as there was never one who could sign in:
+    /// a new one each time, and those before it end. Nothing afterwards.
     pub async fn first_start(&self) -> Result<Option<IssuedInvitation>, IdentityError> {
         let mut write = self.state().write().await?;
         write.lock(USERS_LOCK).await?;
@@ -60,7 +71,10 @@ impl Identity {
             return Ok(None);
         }
         let caller = Caller::system();
-        let invitation = insert(self, &mut write, &caller, "").await?;
+        sqlx::query("DELETE FROM invitations WHERE is_first = 1 AND used_at = 0")
+            .execute(&mut write)
+            .await?;
+        let invitation = insert(self, &mut write, &caller, ("", INVITATION_LIFE)).await?;
         let event = Event::success("invitation.created", &caller, "user:")
             .with("id", &invitation.id)
             .with("is_first", true);
@@ -70,8 +84,19 @@ impl Identity {
 }
 
 impl Invitations<'_> {
-    /// Lets a user set a new password. The old one works until they do.
+    /// Lets a user set a new password within the usual time. The old one works until they do.
     pub async fn add(self, caller: &Caller, user: &str) -> Result<IssuedInvitation, IdentityError> {
+        self.add_for(caller, user, INVITATION_LIFE).await
+    }
+
+    /// The same within `life`, at most [`INVITATION_LIFE_MAX`].
+    pub async fn add_for(
+        self,
+        caller: &Caller,
+        user: &str,
+        life: Duration,
+    ) -> Result<IssuedInvitation, IdentityError> {
+        check_life(life)?;
         let mut write = self.identity.state().write().await?;
         write.lock(USERS_LOCK).await?;
         let found = sqlx::query("SELECT name FROM users WHERE name = $1")
@@ -79,11 +104,27 @@ impl Invitations<'_> {
             .fetch_optional(&mut write)
             .await?;
         found.ok_or_else(|| users::not_found(user))?;
-        let invitation = insert(self.identity, &mut write, caller, user).await?;
+        let invitation = insert(self.identity, &mut write, caller, (user, life)).await?;
         let event = Event::success("invitation.created", caller, format!("user:{user}"))
             .with("id", &invitation.id);
         self.identity.finish(write, &[event]).await?;
         Ok(invitation)
+    }
+
+    /// Whom the invitation is for, without using it up. A refusal is recorded.
+    pub async fn look(
+        self,
+        secret: &Secret,
+        address: Option<IpAddr>,
+    ) -> Result<Invited, IdentityError> {
+        match self.try_look(secret).await {
+            Err(IdentityError::Refused(refusal)) => {
+                let caller = Caller::anonymous(address);
+                let event = Event::success("invitation.opened", &caller, "user:");
+                Err(self.identity.refuse(event, refusal).await)
+            }
+            other => other,
+        }
     }
 
     /// Sets the password of the invited user, takes away their authenticator app and ends their
@@ -105,7 +146,7 @@ impl Invitations<'_> {
         let hash = hash.map_err(Refusal::Form)?;
         let now = self.identity.now();
         // Looked at before the password is hashed, so that strangers don't get hashes for nothing.
-        self.check(&hash, now).await?;
+        self.find(&hash, now).await?;
         let password_hash = self
             .identity
             .passwords()
@@ -132,6 +173,7 @@ impl Invitations<'_> {
             return Err(Refusal::Invitation.into());
         }
         set_password(&mut write, &user, &password_hash).await?;
+        end_first(&mut write, &user, now).await?;
         let caller = Caller::user(user.as_str(), acceptance.address);
         let event = Event::success("invitation.accepted", &caller, format!("user:{user}"))
             .with("is_first", is_first);
@@ -139,19 +181,29 @@ impl Invitations<'_> {
         Ok(user)
     }
 
-    async fn check(self, hash: &str, now: i64) -> Result<(), IdentityError> {
+    async fn try_look(self, secret: &Secret) -> Result<Invited, IdentityError> {
+        let hash = CredentialKind::Invitation.hash(secret);
+        let hash = hash.map_err(Refusal::Form)?;
+        let user = self.find(&hash, self.identity.now()).await?;
+        let known = self.identity.users().get(&user).await?;
+        Ok(Invited {
+            has_password: known.is_some_and(|known| known.has_password),
+            user,
+        })
+    }
+
+    /// The user of an invitation that is still good.
+    async fn find(self, hash: &str, now: i64) -> Result<String, IdentityError> {
         let mut read = self.identity.state().read().await?;
         let found = sqlx::query(
-            "SELECT id FROM invitations WHERE hash = $1 AND used_at = 0 AND expires_at > $2",
+            "SELECT user_name FROM invitations
+             WHERE hash = $1 AND used_at = 0 AND expires_at > $2",
         )
         .bind(hash)
         .bind(now)
         .fetch_optional(&mut read)
         .await?;
-        match found {
-            Some(_) => Ok(()),
-            None => Err(Refusal::Invitation.into()),
-        }
+        row::text(&found.ok_or(Refusal::Invitation)?, "user_name")
     }
 }
 
@@ -181,6 +233,26 @@ async fn create_first(write: &mut Write, user: &str, now: i64) -> Result<(), Ide
     users::insert(write, &new, "system", now).await
 }
 
+/// The link of the first administrator ends when an administrator came in by another way.
+async fn end_first(write: &mut Write, user: &str, now: i64) -> Result<(), IdentityError> {
+    let found = sqlx::query("SELECT roles FROM users WHERE name = $1")
+        .bind(user)
+        .fetch_one(&mut *write)
+        .await?;
+    let roles: Vec<String> = row::json(&found, "roles", "user")?;
+    if !roles.iter().any(|role| role == ADMIN) {
+        return Ok(());
+    }
+    sqlx::query("UPDATE clusters SET first_user_at = $1 WHERE id = 1 AND first_user_at = 0")
+        .bind(now)
+        .execute(&mut *write)
+        .await?;
+    sqlx::query("DELETE FROM invitations WHERE is_first = 1 AND used_at = 0")
+        .execute(&mut *write)
+        .await?;
+    Ok(())
+}
+
 async fn set_password(write: &mut Write, user: &str, hash: &str) -> Result<(), IdentityError> {
     let done = sqlx::query(
         "UPDATE users SET password_hash = $1, failures = 0, waits_until = 0, totp_key = '',
@@ -201,17 +273,25 @@ async fn set_password(write: &mut Write, user: &str, hash: &str) -> Result<(), I
     users::end_sessions(write, user).await
 }
 
-/// Keeps an invitation; for the first administrator when `user` is empty.
+pub(crate) fn check_life(life: Duration) -> Result<(), IdentityError> {
+    if life.is_zero() || life > INVITATION_LIFE_MAX {
+        let text = "an invitation is good for up to 30 days".to_owned();
+        return Err(IdentityError::Invalid(text));
+    }
+    Ok(())
+}
+
+/// Keeps an invitation; for the first administrator when the user is empty.
 pub(crate) async fn insert(
     identity: &Identity,
     write: &mut Write,
     caller: &Caller,
-    user: &str,
+    (user, life): (&str, Duration),
 ) -> Result<IssuedInvitation, IdentityError> {
     let now = identity.now();
     let fresh = CredentialKind::Invitation.generate()?;
     let id = random::short_id()?;
-    let expires_at = after(now, INVITATION_LIFE);
+    let expires_at = after(now, life);
     // Those that ended go, and the oldest of a user who has too many.
     sqlx::query(
         "DELETE FROM invitations WHERE expires_at <= $1 OR id IN

@@ -7,6 +7,7 @@
 //! change.
 
 pub mod api_tokens;
+pub mod app_sessions;
 pub mod assertions;
 pub mod audit;
 pub mod authorities;
@@ -136,6 +137,11 @@ impl Identity {
     /// Signing in, and the sessions that come of it.
     pub fn sessions(&self) -> sessions::Sessions<'_> {
         sessions::Sessions { identity: self }
+    }
+
+    /// What carries sessions over to hosts of applications.
+    pub fn app_sessions(&self) -> app_sessions::AppSessions<'_> {
+        app_sessions::AppSessions { identity: self }
     }
 
     /// Tokens of scripts.

@@ -4,7 +4,7 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS, ROTATION];
+pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS, ROTATION, APP_SESSIONS];
 
 const FIRST: Migration = Migration {
     owner: "identity",
@@ -167,5 +167,22 @@ const ROTATION: Migration = Migration {
     sql: "
 ALTER TABLE rotations ADD COLUMN is_automatic BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE assertion_keys ADD COLUMN retired_at BIGINT NOT NULL DEFAULT 0;
+",
+};
+
+const APP_SESSIONS: Migration = Migration {
+    owner: "identity",
+    version: 4,
+    name: "sessions at applications",
+    sql: "
+CREATE TABLE app_sessions (
+    hash TEXT PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    nonce_hash TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX app_sessions_session ON app_sessions (session_id);
 ",
 };

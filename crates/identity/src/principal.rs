@@ -97,12 +97,7 @@ impl From<Scope> for String {
 impl Principal {
     /// Whether they may do this.
     pub fn check(&self, kind: Kind, verb: Verb, labels: &Labels) -> Decision {
-        let is_covered = |scopes: &Vec<Scope>| scopes.iter().any(|scope| scope.covers(kind, verb));
-        if self
-            .scopes
-            .as_ref()
-            .is_some_and(|scopes| !is_covered(scopes))
-        {
+        if !self.has_scope(Scope { kind, verb }) {
             return Decision::NotAllowed;
         }
         let question = Question { kind, verb, labels };
@@ -117,6 +112,35 @@ impl Principal {
             targets.push(LockTarget::Token(id.clone()));
         }
         targets
+    }
+
+    /// Whether they may do this to anything at all, whatever its labels: for lists, from which the
+    /// rest is left out by [`Principal::check`].
+    pub fn may_somewhere(&self, kind: Kind, verb: Verb) -> bool {
+        self.has_scope(Scope { kind, verb })
+            && self.roles.iter().any(|role| role.allows_some(kind, verb))
+    }
+
+    /// Whether a token with these scopes may do no more than this request.
+    pub fn covers(&self, scopes: &[Scope]) -> bool {
+        scopes.iter().all(|scope| self.has_scope(*scope))
+    }
+
+    /// Whether they may give somebody these roles, or act for somebody who has them. Without the
+    /// right to change roles these must be their own, and their request not be limited.
+    pub fn may_grant(&self, roles: &[String]) -> bool {
+        let has = |wanted: &String| self.roles.iter().any(|role| role.name == *wanted);
+        let may_change = self.check(Kind::Cluster, Verb::Update, &Labels::new());
+        may_change.is_allowed() || (self.scopes.is_none() && roles.iter().all(has))
+    }
+
+    fn has_scope(&self, wanted: Scope) -> bool {
+        let Some(scopes) = &self.scopes else {
+            return true;
+        };
+        scopes
+            .iter()
+            .any(|scope| scope.covers(wanted.kind, wanted.verb))
     }
 
     /// How the audit log calls them.
@@ -180,6 +204,34 @@ pub(crate) fn targets(user: &str, roles: &[String]) -> Vec<LockTarget> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_gives_away_more_than_they_have() {
+        let mut anna = Principal {
+            user: "anna".to_owned(),
+            roles: Role::built_in("operator").into_iter().collect(),
+            scopes: None,
+            via: Via::Session("1".to_owned()),
+        };
+        let names = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        assert!(anna.may_grant(&names(&["operator"])));
+        assert!(!anna.may_grant(&names(&["operator", "admin"])));
+        assert!(anna.covers(&[Scope::parse("*:*").unwrap()]));
+        assert!(anna.may_somewhere(Kind::Nodes, Verb::Read));
+        assert!(!anna.may_somewhere(Kind::Users, Verb::Read));
+        anna.scopes = Some(vec![Scope::parse("tokens:create").unwrap()]);
+        assert!(!anna.may_grant(&names(&["operator"])));
+        assert!(!anna.covers(&[Scope::parse("*:create").unwrap()]));
+        assert!(!anna.covers(&[Scope::parse("tokens:*").unwrap()]));
+        assert!(anna.covers(&[Scope::parse("tokens:create").unwrap()]));
+        assert!(!anna.may_somewhere(Kind::Nodes, Verb::Read));
+        anna.roles = Role::built_in("admin").into_iter().collect();
+        assert!(!anna.may_grant(&names(&["admin"])));
+        anna.scopes = None;
+        assert!(anna.may_grant(&names(&["viewer"])));
+    }
 
     #[test]
     fn a_scope_narrows_what_roles_allow_and_never_widens_it() {

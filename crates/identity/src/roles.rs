@@ -151,11 +151,13 @@ pub fn decide(roles: &[Role], question: Question<'_>) -> Decision {
 
 impl Rule {
     fn fits(&self, question: Question<'_>) -> bool {
-        let kinds = [question.kind, Kind::All];
-        let verbs = [question.verb, Verb::All];
+        self.is_about(question.kind, question.verb) && self.labels.fits(question.labels)
+    }
+
+    fn is_about(&self, kind: Kind, verb: Verb) -> bool {
+        let (kinds, verbs) = ([kind, Kind::All], [verb, Verb::All]);
         self.kinds.iter().any(|kind| kinds.contains(kind))
             && self.verbs.iter().any(|verb| verbs.contains(verb))
-            && self.labels.fits(question.labels)
     }
 }
 
@@ -186,6 +188,11 @@ impl Role {
             return Err(RoleError::EmptyRule);
         }
         Ok(())
+    }
+
+    /// Whether it allows this on things with some labels.
+    pub(crate) fn allows_some(&self, kind: Kind, verb: Verb) -> bool {
+        self.allow.iter().any(|rule| rule.is_about(kind, verb))
     }
 
     /// The built-in role of that name: `admin` may do everything, `operator` works with machines

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::secret::Secret;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use state::Write;
+use state::{Read, Write};
 
 use crate::audit::{Caller, Event};
 use crate::credential::CredentialKind;
@@ -111,6 +111,16 @@ impl Sessions<'_> {
             .bind(now)
             .fetch_optional(&mut read)
             .await?;
+        self.go_on(read, found, now).await
+    }
+
+    /// Who has the session of this row, if it has not ended. Notes the use.
+    pub(crate) async fn go_on(
+        self,
+        mut read: Read,
+        found: Option<AnyRow>,
+        now: i64,
+    ) -> Result<Principal, IdentityError> {
         let session = of_row(&found.ok_or(Refusal::SessionEnded)?)?;
         if session.seen_at <= idle_before(now) {
             return Err(Refusal::SessionEnded.into());

@@ -3,6 +3,8 @@
 
 mod second_factor;
 
+use std::time::Duration;
+
 use base::secret::Secret;
 use serde::Serialize;
 use sqlx::any::AnyRow;
@@ -12,7 +14,7 @@ pub(crate) use self::second_factor::place as totp_place;
 pub use self::second_factor::{SecondFactor, TotpEnrolment};
 use crate::audit::{Caller, Event};
 use crate::error::{IdentityError, Refusal};
-use crate::invitations::{self, IssuedInvitation};
+use crate::invitations::{self, INVITATION_LIFE, IssuedInvitation};
 use crate::sign_in;
 use crate::{Identity, names, role_store, row};
 
@@ -66,12 +68,23 @@ pub struct Users<'a> {
 }
 
 impl Users<'_> {
-    /// Adds a user; the invitation lets them set a password.
+    /// Adds a user; the invitation lets them set a password within the usual time.
     pub async fn add(
         self,
         caller: &Caller,
         user: &NewUser,
     ) -> Result<IssuedInvitation, IdentityError> {
+        self.add_for(caller, user, INVITATION_LIFE).await
+    }
+
+    /// The same within `life`, at most [`invitations::INVITATION_LIFE_MAX`].
+    pub async fn add_for(
+        self,
+        caller: &Caller,
+        user: &NewUser,
+        life: Duration,
+    ) -> Result<IssuedInvitation, IdentityError> {
+        invitations::check_life(life)?;
         names::check_name("user", &user.name)?;
         check_list("role", &user.roles)?;
         check_list("login", &user.logins)?;
@@ -86,7 +99,8 @@ impl Users<'_> {
             self.identity.now(),
         )
         .await?;
-        let invitation = invitations::insert(self.identity, &mut write, caller, &user.name).await?;
+        let invitation =
+            invitations::insert(self.identity, &mut write, caller, (&user.name, life)).await?;
         let event = Event::success("user.created", caller, format!("user:{}", user.name))
             .with("roles", &user.roles)
             .with("logins", &user.logins);

@@ -6,13 +6,14 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::client::{Dial, Dialing};
 use base::duplex::BoxDuplex;
 use base::events::Topic;
 use base::secret::Secret;
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use base::tls::ClientTls;
 use identity::trust::pinned_verifier;
-use rustls::ClientConfig;
+use rustls::{CertificateError, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::{TcpListener, TcpStream};
@@ -76,6 +77,26 @@ pub struct Forward {
     pub ready: &'static Topic<()>,
 }
 
+/// What is wrong with the hub's certificate, and what helps.
+fn explain(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "this system does not trust its certificate: name the pin of the hub's authority with `--ca-pin`"
+                .to_owned()
+        }
+        Some(error) => identity::trust::explain(error),
+        None => error.to_string(),
+    }
+}
+
+impl Dial for HubDoor {
+    /// The host is that of the door, whatever is asked for.
+    fn dial<'a>(&'a self, _: &'a str, _: u16) -> Dialing<'a> {
+        Box::pin(self.connect())
+    }
+}
+
 impl HubDoor {
     /// The door of a hub elsewhere. Its authority is one of `pins`; without pins its certificate
     /// has to be one that this system trusts.
@@ -99,6 +120,41 @@ impl HubDoor {
             tls,
             egress,
         })
+    }
+
+    async fn connect(&self) -> Result<BoxDuplex, String> {
+        match self {
+            Self::Local(address) => {
+                let stream = TcpStream::connect(address).await;
+                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                let stream = stream.map_err(|error| {
+                    format!("connect to the hub at {address}: {error}; is landline running there?")
+                })?;
+                Ok(Box::new(stream))
+            }
+            Self::Tls {
+                address,
+                tls,
+                egress,
+            } => {
+                let host = address
+                    .rsplit_once(':')
+                    .map_or(address.as_str(), |(host, _)| host);
+                let host = host
+                    .trim_start_matches('[')
+                    .trim_end_matches(']')
+                    .to_owned();
+                let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+                let stream = egress.connect(address).await;
+                let stream = stream.map_err(|error| line::chain(&error))?;
+                let stream = TlsConnector::from(Arc::clone(tls))
+                    .connect(name, stream)
+                    .await;
+                let stream =
+                    stream.map_err(|error| format!("tls with {address}: {}", explain(&error)))?;
+                Ok(Box::new(stream))
+            }
+        }
     }
 }
 
@@ -156,7 +212,7 @@ impl Forward {
 
     /// A connection to the application.
     async fn connect(&self) -> Result<BoxDuplex, String> {
-        let dialed = tokio::time::timeout(DIAL_LIMIT, self.dial()).await;
+        let dialed = tokio::time::timeout(DIAL_LIMIT, self.hub.connect()).await;
         let mut stream = dialed.unwrap_or_else(|_| {
             Err(format!(
                 "no connection to the hub within {} s; check that it runs and that this machine may reach it",
@@ -171,40 +227,6 @@ impl Forward {
             ))
         })?;
         Ok(stream)
-    }
-
-    async fn dial(&self) -> Result<BoxDuplex, String> {
-        match &self.hub {
-            HubDoor::Local(address) => {
-                let stream = TcpStream::connect(address).await;
-                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-                let stream = stream.map_err(|error| {
-                    format!("connect to the hub at {address}: {error}; is landline running there?")
-                })?;
-                Ok(Box::new(stream))
-            }
-            HubDoor::Tls {
-                address,
-                tls,
-                egress,
-            } => {
-                let host = address
-                    .rsplit_once(':')
-                    .map_or(address.as_str(), |(host, _)| host);
-                let host = host
-                    .trim_start_matches('[')
-                    .trim_end_matches(']')
-                    .to_owned();
-                let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-                let stream = egress.connect(address).await;
-                let stream = stream.map_err(|error| line::chain(&error))?;
-                let stream = TlsConnector::from(Arc::clone(tls))
-                    .connect(name, stream)
-                    .await;
-                let stream = stream.map_err(|error| format!("tls with {address}: {error}"))?;
-                Ok(Box::new(stream))
-            }
-        }
     }
 
     async fn ask(&self, stream: &mut BoxDuplex) -> Result<(), String> {

@@ -7,8 +7,10 @@ use super::*;
 
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
-/// whom the configuration lets in, `own` wants an API token of a user whose roles allow it.
-const ROUTES: [RouteRow; 45] = [
+/// whom the configuration lets in, `own` asks for its proof itself: a token, a session or a link.
+/// `tokens:create` and its like is for users whose roles allow that, and the administrator of this
+/// machine; `anybody` for everyone who is known.
+const ROUTES: [RouteRow; 52] = [
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -29,10 +31,20 @@ const ROUTES: [RouteRow; 45] = [
         "/v1/users/{name}/second-factor",
         "granted",
     ],
+    [
+        "main.listener",
+        "DELETE",
+        "/v1/api-tokens/{id}",
+        "tokens:delete",
+    ],
+    ["main.listener", "GET", "/", "own"],
     ["main.listener", "GET", "/.well-known/jwks.json", "public"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
     ["main.listener", "GET", "/healthz", "public"],
+    ["main.listener", "GET", "/landline.css", "public"],
+    ["main.listener", "GET", "/launch/{app}", "own"],
+    ["main.listener", "GET", "/login", "own"],
     ["main.listener", "GET", "/metrics", "granted"],
     ["main.listener", "GET", "/metrics/{name}", "granted"],
     ["main.listener", "GET", "/readyz", "public"],
@@ -48,9 +60,27 @@ const ROUTES: [RouteRow; 45] = [
     ["main.listener", "GET", "/v1/roles", "granted"],
     ["main.listener", "GET", "/v1/tokens", "granted"],
     ["main.listener", "GET", "/v1/users", "granted"],
+    ["main.listener", "GET", "/second-factor", "own"],
+    ["main.listener", "GET", "/v1/api-tokens", "tokens:read"],
+    ["main.listener", "GET", "/v1/apps", "apps:read"],
+    ["main.listener", "GET", "/v1/audit", "audit:read"],
+    ["main.listener", "GET", "/v1/gateway/sd", "granted"],
+    ["main.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["main.listener", "GET", "/v1/line", "public"],
+    ["main.listener", "GET", "/v1/me", "anybody"],
+    ["main.listener", "GET", "/v1/nodes", "nodes:read"],
+    ["main.listener", "GET", "/v1/proxies", "cluster:read"],
+    ["main.listener", "GET", "/v1/roles", "cluster:read"],
+    ["main.listener", "GET", "/v1/tokens", "tokens:read"],
+    ["main.listener", "GET", "/v1/users", "users:read"],
+    ["main.listener", "GET", "/welcome/{secret}", "own"],
     ["main.listener", "HOST", "<app>.<public_addr>", "own"],
     ["main.listener", "POST", "/-/reload", "local"],
-    ["main.listener", "POST", "/v1/api-tokens", "granted"],
+    ["main.listener", "POST", "/login", "own"],
+    ["main.listener", "POST", "/logout", "own"],
+    ["main.listener", "POST", "/second-factor", "own"],
+    ["main.listener", "POST", "/second-factor/confirm", "own"],
+    ["main.listener", "POST", "/v1/api-tokens", "tokens:create"],
     ["main.listener", "POST", "/v1/apps/{app}/connect", "own"],
     [
         "main.listener",
@@ -60,10 +90,19 @@ const ROUTES: [RouteRow; 45] = [
     ],
     ["main.listener", "POST", "/v1/join", "public"],
     ["main.listener", "POST", "/v1/locks", "granted"],
+    ["main.listener", "POST", "/v1/login", "public"],
+    ["main.listener", "POST", "/v1/logout", "anybody"],
     ["main.listener", "POST", "/v1/renew", "public"],
-    ["main.listener", "POST", "/v1/roles", "granted"],
-    ["main.listener", "POST", "/v1/tokens", "granted"],
-    ["main.listener", "POST", "/v1/users", "granted"],
+    ["main.listener", "POST", "/v1/roles", "cluster:update"],
+    ["main.listener", "POST", "/v1/tokens", "tokens:create"],
+    ["main.listener", "POST", "/v1/users", "users:create"],
+    [
+        "main.listener",
+        "POST",
+        "/v1/users/{name}/invitation",
+        "users:update",
+    ],
+    ["main.listener", "POST", "/welcome", "own"],
 ];
 
 fn environment(folder: &Path) -> Environment {

@@ -1,15 +1,13 @@
-//! Commands about the cluster. They ask the running process of this machine, with the token that it
-//! keeps in its data directory.
+//! Commands about the cluster. They ask a hub, that of this machine first.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use base::config::format_duration;
-use base::files;
 use serde_json::{Value, json};
 
-use super::{NO, Question, ask_with, people, plain, with_running};
-use crate::admin::ADMIN_TOKEN_FILE;
+use super::hub::Way;
+use super::{NO, Question, people, plain};
 use crate::cli::{AddTokenArguments, AuditArguments};
 use crate::environment::Environment;
 
@@ -98,33 +96,8 @@ pub(crate) fn list_proxies(question: &Question, environment: &Environment) -> Ex
 
 /// `landline apps ls`
 pub(crate) fn list_apps(question: &Question, environment: &Environment) -> ExitCode {
-    let nodes = match call(question, environment, "GET", "/v1/nodes", "") {
-        Ok(nodes) => nodes,
-        Err(error) => return fail(&error),
-    };
-    let mut apps = Vec::new();
-    for node in nodes
-        .get("nodes")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let offered = node.pointer("/offers/apps").and_then(Value::as_array);
-        for app in offered.into_iter().flatten() {
-            let is_http = app.get("is_http").and_then(Value::as_bool).unwrap_or(false);
-            apps.push(json!({
-                "name": app.get("name"),
-                "node": node.get("name"),
-                "kind": if is_http { "http" } else { "tcp" },
-                "state": node.get("state"),
-            }));
-        }
-    }
-    if question.json {
-        return print_json(&json!({ "apps": apps }));
-    }
-    print_table(&["name", "node", "kind", "state"], &apps);
-    ExitCode::SUCCESS
+    let columns = ["name", "node", "kind", "state"];
+    list(question, environment, "/v1/apps", "apps", &columns)
 }
 
 /// `landline audit`
@@ -206,7 +179,7 @@ pub(super) fn list(
     }
 }
 
-/// One request to the process of this machine.
+/// One request to the hub that the question is for.
 pub(super) fn call(
     question: &Question,
     environment: &Environment,
@@ -214,32 +187,7 @@ pub(super) fn call(
     path: &str,
     body: &str,
 ) -> Result<Value, String> {
-    let (status, answer) = with_running(
-        question.config.as_deref(),
-        environment,
-        |address, data_dir| {
-            let file = data_dir.join(ADMIN_TOKEN_FILE);
-            let token = files::read_text_limited(&file, 1 << 10).map_err(|error| {
-            format!(
-                "{}: {error}; does the process there have the role `auth`, and may you read its data directory?",
-                file.display()
-            )
-        })?;
-            ask_with(address, (method, path), Some(token.trim()), body)
-        },
-    )?;
-    let value: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
-    if status == 200 {
-        return Ok(value);
-    }
-    let message = value.pointer("/error/message").and_then(Value::as_str);
-    Err(match (status, message) {
-        (404, None | Some("there is nothing at this path")) => {
-            "the running process has no such path: it needs the roles `auth` and `proxy`".to_owned()
-        }
-        (_, Some(message)) => message.to_owned(),
-        (_, None) => format!("the running process answered {status}"),
-    })
+    Way::find(question, environment)?.call(method, path, body)
 }
 
 fn read_label(text: &str) -> Result<(String, Value), String> {
@@ -312,7 +260,7 @@ fn print_table(columns: &[&str], rows: &[Value]) {
 }
 
 /// Unix milliseconds as RFC 3339 in UTC.
-fn time_text(milliseconds: i64) -> String {
+pub(super) fn time_text(milliseconds: i64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(milliseconds / 1000);
     time.ok()
         .and_then(|time| {

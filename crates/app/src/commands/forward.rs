@@ -15,16 +15,12 @@ use base::unix_signals::Signals;
 use reach::forward::{Forward, HubDoor};
 use reach::hub::AppName;
 
-use super::with_running;
-use crate::admin::ADMIN_TOKEN_FILE;
-use crate::cli::ForwardArguments;
-use crate::cluster;
+use super::hub::{TOKEN_VARIABLE, Way};
+use crate::cli::{ForwardArguments, Question};
 use crate::environment::Environment;
 
 /// Connections are taken.
 static FORWARDS: Topic<()> = Topic::new("forward");
-/// Says which API token is sent when no file does.
-const TOKEN_VARIABLE: &str = "LANDLINE_TOKEN";
 /// The largest file with a token.
 const TOKEN_BYTES_MAX: u64 = 1 << 10;
 
@@ -85,29 +81,22 @@ fn way(
             given.map(|text| Secret::new(text.trim()))
         }
     };
-    if let Some(proxy) = &arguments.proxy {
-        let token = given.ok_or_else(|| {
-            format!("a hub elsewhere wants an API token: --token-file or {TOKEN_VARIABLE}")
-        })?;
+    if let Some(proxy) = &arguments.proxy
+        && let Some(token) = given.clone()
+    {
         let pins = arguments.ca_pin.iter().flat_map(|pins| pins.split(','));
         let pins = pins.map(|pin| pin.trim().to_owned()).collect();
-        let egress = cluster::egress(environment).map_err(|error| base::client::chain(&*error))?;
-        let door = HubDoor::tls(proxy.clone(), pins, egress);
-        return Ok((door.map_err(|error| base::client::chain(&*error))?, token));
+        return Ok((Way::of_proxy(proxy, pins, environment)?.door, token));
     }
-    let config = arguments.config.as_deref();
-    with_running(config, environment, |address, data_dir| {
-        let token = given.map_or_else(
-            || {
-                let file = data_dir.join(ADMIN_TOKEN_FILE);
-                let text = files::read_text_limited(&file, TOKEN_BYTES_MAX);
-                let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
-                Ok::<_, String>(Secret::new(text.trim()))
-            },
-            Ok,
-        )?;
-        Ok((HubDoor::Local(cluster::reachable(address)), token))
-    })
+    let question = Question {
+        proxy: arguments.proxy.clone(),
+        config: arguments.config.clone(),
+        json: false,
+    };
+    let way = Way::find(&question, environment)?;
+    let token = given.or(way.token);
+    let token = token.ok_or_else(|| format!("{}: nobody is signed in", way.name))?;
+    Ok((way.door, token))
 }
 
 /// An address to listen on; a port alone is on loopback.

@@ -1,12 +1,17 @@
 //! Who asks, and who may: the peer of a connection, and the policy that every route states.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use ipnet::IpNet;
 
 use crate::clock;
@@ -157,6 +162,25 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// Decides about a request by its head: gives it back, perhaps with more known about who asks, or
+/// the answer that refuses it.
+pub type Judging = Pin<Box<dyn Future<Output = Result<Parts, Response>> + Send>>;
+
+/// A decision that needs more than a token at hand, such as the roles of a user.
+#[derive(Clone)]
+pub struct Judge {
+    /// What it asks for, in the table of routes.
+    pub name: &'static str,
+    /// The decision.
+    pub judge: Arc<dyn Fn(Parts) -> Judging + Send + Sync>,
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Judge").field(&self.name).finish()
+    }
+}
+
 /// What a route demands of who asks.
 #[derive(Debug, Clone)]
 pub enum Policy {
@@ -168,6 +192,8 @@ pub enum Policy {
     Own,
     /// Loopback, or whom the access of this family lets in.
     Granted(Arc<Access>),
+    /// Whom this lets in.
+    Judged(Judge),
 }
 
 impl Policy {
@@ -178,15 +204,17 @@ impl Policy {
             Self::Local => "local",
             Self::Own => "own",
             Self::Granted(_) => "granted",
+            Self::Judged(judge) => judge.name,
         }
     }
 
-    /// Whether this request may pass.
+    /// Whether this request may pass; who is to be judged passes only after that.
     pub fn permits(&self, peer: &Peer, headers: &HeaderMap) -> bool {
         match self {
             Self::Public | Self::Own => true,
             Self::Local => peer.is_loopback(),
             Self::Granted(access) => access.permits(peer, headers, clock::now()),
+            Self::Judged(_) => false,
         }
     }
 }

@@ -2,13 +2,16 @@
 //! bodies, and the accept loop with its drain. No handler of any domain.
 
 mod access;
+mod attempts;
+pub mod browser;
 mod routes;
 mod serve;
 
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, Peer, Policy, TOKEN_CHECK_INTERVAL};
+pub use access::{Access, Judge, Judging, Peer, Policy, TOKEN_CHECK_INTERVAL};
+pub use attempts::Attempts;
 pub use routes::{Route, Routes, host_of};
 pub use serve::{
     Protocol, Refused, Server, ServerLimits, Serving, TlsStream, refused_client, serve_connection,

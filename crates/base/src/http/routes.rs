@@ -197,13 +197,20 @@ async fn divert(
 }
 
 async fn enforce(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
+    if let Policy::Judged(judge) = &*policy {
+        let (head, body) = request.into_parts();
+        return match (judge.judge)(head).await {
+            Ok(head) => next.run(Request::from_parts(head, body)).await,
+            Err(refusal) => refusal,
+        };
+    }
     let peer = request.extensions().get::<Peer>().copied();
     if peer.is_some_and(|peer| policy.permits(&peer, request.headers())) {
         return next.run(request).await;
     }
     let message = match &*policy {
         Policy::Local => "this path answers only on this machine",
-        Policy::Public | Policy::Own | Policy::Granted(_) => {
+        Policy::Public | Policy::Own | Policy::Granted(_) | Policy::Judged(_) => {
             "a bearer token is needed here, or an address that the configuration lets in: \
              see `access` in the configuration"
         }

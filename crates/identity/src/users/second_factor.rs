@@ -58,10 +58,30 @@ impl Users<'_> {
         }
         let event = Event::success("user.totp_begun", caller, format!("user:{name}"));
         self.identity.finish(write, &[event]).await?;
-        Ok(TotpEnrolment {
-            key: Secret::new(totp::base32(&key)),
-            url: totp::otpauth_url(self.identity.cluster(), name, &key),
-        })
+        Ok(self.enrolment(name, &key))
+    }
+
+    /// The key that was made and not confirmed yet, for showing it again.
+    pub async fn begun_totp(self, name: &str) -> Result<Option<TotpEnrolment>, IdentityError> {
+        let mut read = self.identity.state().read().await?;
+        let found = sqlx::query(
+            "SELECT totp_key FROM users
+             WHERE name = $1 AND totp_is_confirmed = 0 AND totp_key <> ''",
+        )
+        .bind(name)
+        .fetch_optional(&mut read)
+        .await?;
+        let Some(found) = found else { return Ok(None) };
+        let sealed = row::text(&found, "totp_key")?;
+        let key = self.identity.sealer().open_sealed(&place(name), &sealed)?;
+        Ok(Some(self.enrolment(name, &key)))
+    }
+
+    fn enrolment(self, name: &str, key: &[u8]) -> TotpEnrolment {
+        TotpEnrolment {
+            key: Secret::new(totp::base32(key)),
+            url: totp::otpauth_url(self.identity.cluster(), name, key),
+        }
     }
 
     /// Takes the first code of the app: from now on one is asked for.

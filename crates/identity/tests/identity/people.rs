@@ -12,12 +12,14 @@ use crate::site::{HOUR, Opened, PASSWORD, Site, new_user, operator, refusal};
 
 crate::on_both! {
     the_first_start_invites_one_administrator,
+    an_administrator_by_another_way_ends_the_first_link,
     an_invitation_counts_once,
     a_reset_ends_what_was,
     a_session_lives_as_long_as_it_is_used_and_no_longer,
     wrong_passwords_cost_time_and_tell_nothing,
     attempts_at_once_count_too,
     a_code_counts_once,
+    a_session_is_carried_to_one_host,
     a_locked_user_is_out_at_once,
     passwords_change_for_those_who_know_them,
     the_last_administrator_stays,
@@ -49,11 +51,23 @@ async fn enter(opened: &Opened, name: &str) -> Result<NewSession, IdentityError>
 
 async fn the_first_start_invites_one_administrator(site: &Site) {
     let (first, second) = (site.open().await, site.open().await);
-    let one = first.identity.first_start().await.unwrap().unwrap();
-    let two = second.identity.first_start().await.unwrap().unwrap();
+    let old = first.identity.first_start().await.unwrap().unwrap();
+    let one = second.identity.first_start().await.unwrap().unwrap();
+    // A later start prints a new link, and the one before it ends.
+    let invitations = first.identity.invitations();
+    assert_eq!(
+        refusal(invitations.look(&old.secret, None).await),
+        Refusal::Invitation
+    );
+    first.check_refused("invitation.opened", "invitation").await;
+    let early = accept(&old.secret, "eve", PASSWORD);
+    let early = invitations.accept(&early).await;
+    assert_eq!(refusal(early), Refusal::Invitation);
+    let invited = invitations.look(&one.secret, None).await.unwrap();
+    assert_eq!((invited.user.as_str(), invited.has_password), ("", false));
     let (anna, ben) = (
         accept(&one.secret, "anna", PASSWORD),
-        accept(&two.secret, "ben", PASSWORD),
+        accept(&one.secret, "ben", PASSWORD),
     );
     let results = tokio::join!(
         first.identity.invitations().accept(&anna),
@@ -73,6 +87,21 @@ async fn the_first_start_invites_one_administrator(site: &Site) {
         (1, &["admin".to_owned()][..])
     );
     enter(&second, &users[0].name).await.unwrap();
+}
+
+async fn an_administrator_by_another_way_ends_the_first_link(site: &Site) {
+    let opened = site.open().await;
+    let first = opened.identity.first_start().await.unwrap().unwrap();
+    opened.user("vera", &["viewer"]).await;
+    let next = opened.identity.first_start().await.unwrap();
+    assert!(next.is_some(), "a viewer is no administrator");
+    opened.user("anna", &["admin"]).await;
+    assert!(opened.identity.first_start().await.unwrap().is_none());
+    for secret in [first.secret, next.unwrap().secret] {
+        let late = opened.identity.invitations();
+        let late = late.accept(&accept(&secret, "eve", PASSWORD)).await;
+        assert_eq!(refusal(late), Refusal::Invitation);
+    }
 }
 
 async fn an_invitation_counts_once(site: &Site) {
@@ -107,8 +136,22 @@ async fn an_invitation_counts_once(site: &Site) {
         Refusal::Invitation
     );
 
+    for life in [std::time::Duration::ZERO, 31 * 24 * HOUR] {
+        let endless = invitations.add_for(&operator(), "anna", life).await;
+        assert!(matches!(endless, Err(IdentityError::Invalid(_))));
+    }
+    let long = 48 * HOUR;
+    let long = invitations
+        .add_for(&operator(), "anna", long)
+        .await
+        .unwrap();
     let late = invitations.add(&operator(), "anna").await.unwrap();
     site.advance(25 * HOUR);
+    let invited = invitations.look(&long.secret, None).await.unwrap();
+    assert_eq!(
+        (invited.user.as_str(), invited.has_password),
+        ("anna", true)
+    );
     let late = invitations
         .accept(&accept(&late.secret, "", PASSWORD))
         .await;
@@ -285,6 +328,8 @@ async fn a_code_counts_once(site: &Site) {
     let (users, sessions) = (opened.identity.users(), opened.identity.sessions());
     let enrolment = users.begin_totp(&operator(), "anna").await.unwrap();
     assert!(enrolment.url.expose().contains(enrolment.key.expose()));
+    let again = users.begun_totp("anna").await.unwrap().unwrap();
+    assert_eq!(again.key.expose(), enrolment.key.expose());
     // Until it is confirmed, nothing is asked for.
     enter(&opened, "anna").await.unwrap();
     let wrong = users
@@ -298,6 +343,8 @@ async fn a_code_counts_once(site: &Site) {
         .unwrap();
     let listed = users.get("anna").await.unwrap().unwrap();
     assert_eq!(listed.second_factors, [SecondFactor::Totp]);
+    // A key that counts is not shown any more.
+    assert!(users.begun_totp("anna").await.unwrap().is_none());
 
     assert_eq!(
         refusal(enter(&opened, "anna").await),
@@ -325,6 +372,74 @@ async fn a_code_counts_once(site: &Site) {
     enter(&opened, "anna").await.unwrap();
     let sealed = opened.number("SELECT COUNT(*) FROM users WHERE totp_key LIKE '%v1:%'");
     assert_eq!(sealed.await, 0);
+}
+
+async fn a_session_is_carried_to_one_host(site: &Site) {
+    let opened = site.open().await;
+    opened.user("anna", &["viewer"]).await;
+    let session = enter(&opened, "anna").await.unwrap();
+    let sessions = opened.identity.sessions();
+    let principal = sessions.verify(&session.secret).await.unwrap();
+    let carried = opened.identity.app_sessions();
+    let nonce = carried.nonce().unwrap();
+    let nonce = nonce.expose();
+    let launch = async || carried.launch(&principal, "api.hub", nonce).await.unwrap();
+    let code = launch().await;
+    let visit = carried
+        .enter(&code, ("api.hub", nonce), None)
+        .await
+        .unwrap();
+    let again = carried.enter(&code, ("api.hub", nonce), None).await;
+    assert_eq!(refusal(again), Refusal::SessionEnded);
+    opened
+        .check_refused("session.carried", "session_ended")
+        .await;
+    assert_eq!(
+        carried.verify(&visit, "api.hub").await.unwrap().user,
+        "anna"
+    );
+    // Neither at another host, nor as what it is not.
+    let elsewhere = carried.verify(&visit, "evil.hub").await;
+    assert_eq!(refusal(elsewhere), Refusal::SessionEnded);
+    assert!(sessions.verify(&visit).await.is_err());
+    assert!(carried.verify(&launch().await, "api.hub").await.is_err());
+    // A code is for its host and its browser, and not for long.
+    for place in [("evil.hub", nonce), ("api.hub", "another")] {
+        let code = launch().await;
+        assert!(carried.enter(&code, place, None).await.is_err());
+        assert!(
+            carried
+                .enter(&code, ("api.hub", nonce), None)
+                .await
+                .is_err()
+        );
+    }
+    let late = launch().await;
+    site.advance(HOUR / 60);
+    assert!(
+        carried
+            .enter(&late, ("api.hub", nonce), None)
+            .await
+            .is_err()
+    );
+    for _ in 0..250 {
+        launch().await;
+    }
+    let kept = opened.number("SELECT COUNT(*) FROM app_sessions").await;
+    assert!(kept <= 200, "{kept}");
+    let code = launch().await;
+    let visit = carried
+        .enter(&code, ("api.hub", nonce), None)
+        .await
+        .unwrap();
+    sessions
+        .end(&operator(), "anna", &session.id)
+        .await
+        .unwrap();
+    assert_eq!(
+        refusal(carried.verify(&visit, "api.hub").await),
+        Refusal::SessionEnded
+    );
 }
 
 async fn a_locked_user_is_out_at_once(site: &Site) {

@@ -2,7 +2,6 @@
 //! `proxy` is this.
 
 mod apps;
-mod attempts;
 mod certificate;
 mod door;
 mod locks;
@@ -21,7 +20,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use base::http::Routes;
+use base::http::{Attempts, Routes};
 use base::supervise::{BoxError, Criticality, Phase, Restart, Service};
 use identity::Identity;
 use identity::own_certificate::OwnCertificate;
@@ -39,7 +38,6 @@ use presence::Presence;
 use registry::Registry;
 
 use crate::line::Acceptor;
-use attempts::Attempts;
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);

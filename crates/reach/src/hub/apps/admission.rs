@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::response::Response;
 use base::clock;
 use base::error::Class;
-use base::http::{Peer, error_response};
+use base::http::error_response;
 use base::secret::Secret;
 use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -20,6 +20,7 @@ use identity::principal::Principal;
 use identity::roles::{Kind, Verb};
 
 use super::open::OpenUse;
+use super::visit::Visit;
 use super::{AppName, Apps};
 use crate::hub::{FoundApp, ReachError, unix_milliseconds};
 
@@ -43,8 +44,8 @@ pub(super) struct Admission {
     address: IpAddr,
     /// A lock on them ends it.
     pub(super) open: OpenUse,
-    /// The header that carried the token: it is not the application's.
-    pub(super) token_header: HeaderName,
+    /// The header that carried the token, if one did: it is not the application's.
+    pub(super) token_header: Option<HeaderName>,
 }
 
 /// Who, what, from where, how it ended.
@@ -80,31 +81,14 @@ impl Apps {
     pub(super) async fn admit(
         &self,
         name: &AppName,
-        peer: &Peer,
-        headers: &HeaderMap,
+        visit: &Visit<'_>,
     ) -> Result<Admission, Response> {
-        let address = peer.ip();
-        if !peer.is_tls && !peer.is_loopback() {
+        let address = visit.peer.ip();
+        if !visit.peer.is_tls && !visit.peer.is_loopback() {
             let text = "applications are reached with TLS only";
             return Err(error_response(Class::Forbidden, text));
         }
-        let Some((token_header, token)) = token(headers) else {
-            let caller = Caller::anonymous(Some(address));
-            self.refuse(&caller, name, None, "no token").await;
-            return Err(unauthenticated(
-                "an API token is needed: send `Authorization: Bearer …`; `landline tokens add --role api` makes one",
-            ));
-        };
-        let principal = if (self.settings.is_local_admin)(token.expose()) {
-            None
-        } else {
-            let verified = self
-                .identity
-                .api_tokens()
-                .verify(&token, Some(address))
-                .await;
-            Some(verified.map_err(|error| refused(&error))?)
-        };
+        let (principal, token_header) = self.visitor(name, visit).await?;
         let user = principal
             .as_ref()
             .map_or(LOCAL_ADMIN, |principal| principal.user.as_str())
@@ -186,7 +170,7 @@ impl Apps {
         }
     }
 
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         caller: &Caller,
         name: &AppName,
@@ -222,7 +206,7 @@ impl Apps {
 }
 
 /// The token, and the header it is in: `Proxy-Authorization` leaves `Authorization` to the application.
-fn token(headers: &HeaderMap) -> Option<(HeaderName, Secret)> {
+pub(super) fn token(headers: &HeaderMap) -> Option<(HeaderName, Secret)> {
     [PROXY_AUTHORIZATION, AUTHORIZATION]
         .into_iter()
         .find_map(|name| {
@@ -267,7 +251,7 @@ pub(super) fn refused(error: &IdentityError) -> Response {
     }
 }
 
-fn unauthenticated(text: &str) -> Response {
+pub(super) fn unauthenticated(text: &str) -> Response {
     let mut response = error_response(Class::Unauthenticated, text);
     response.headers_mut().insert(
         WWW_AUTHENTICATE,

@@ -1,10 +1,10 @@
 //! Which headers pass between client and application, and which tell about the way (RFC 9110, 7.6;
 //! RFC 7239 for the older `X-Forwarded-` family, which is what applications read).
 
-use base::http::Peer;
+use base::http::{Peer, browser};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
@@ -78,6 +78,36 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap, upgrade: Option<HeaderV
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, upgrade);
     }
+}
+
+/// Takes what is between browsers and the hub out of what a browser sends to an application.
+pub(super) fn remove_own_cookies(headers: &mut HeaderMap) {
+    if headers.contains_key(COOKIE) {
+        browser::remove_cookies(headers, is_own_cookie);
+    }
+}
+
+/// Keeps an application from setting what is between browsers and the hub.
+pub(super) fn refuse_own_cookies(headers: &mut HeaderMap) {
+    let is_own = |value: &HeaderValue| {
+        let name = value.as_bytes().split(|byte| *byte == b'=').next();
+        is_own_cookie(String::from_utf8_lossy(name.unwrap_or_default()).trim())
+    };
+    let all = headers.get_all(SET_COOKIE);
+    if !all.iter().any(is_own) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = all.iter().filter(|value| !is_own(value)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for value in kept {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// Browsers compare the prefix without regard to case.
+fn is_own_cookie(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("__host-landline") || name.starts_with("landline-local")
 }
 
 /// Tells the application how the client came, in place of what the client says of it.
@@ -232,6 +262,23 @@ mod tests {
             ("x-forwarded-prefix", "/apps/api"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn our_cookies_are_not_the_applications() {
+        let mut headers = map(&[
+            ("cookie", "a=1; __Host-landline-app=s; landline-local=t"),
+            ("cookie", "__HOST-LANDLINE=s"),
+        ]);
+        remove_own_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1")]));
+        let mut answer = map(&[
+            ("set-cookie", "b=2; Path=/"),
+            ("set-cookie", "landline-local=x; Domain=localhost"),
+            ("set-cookie", "__Host-landline-app=x; Path=/; Secure"),
+        ]);
+        refuse_own_cookies(&mut answer);
+        assert_eq!(answer, map(&[("set-cookie", "b=2; Path=/")]));
     }
 
     #[test]

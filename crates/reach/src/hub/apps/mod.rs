@@ -9,6 +9,7 @@ mod open;
 mod proxy;
 mod tunnel;
 mod upstream;
+mod visit;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

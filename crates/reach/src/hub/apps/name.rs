@@ -30,11 +30,25 @@ impl AppName {
 
     /// The application that a host stands for: `<app>.<host>` or `<app>.<node>.<host>`.
     pub(super) fn of_host(host: &str, hosts: &[String]) -> Option<Self> {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let name = hosts
-            .iter()
-            .find_map(|known| host.strip_suffix(known.as_str())?.strip_suffix('.'));
-        Self::parse(name?)
+        Self::parse(&split_host(host, hosts)?.0)
+    }
+
+    /// Where at an application's host a browser brings a code of the hub's own host.
+    pub const ENTER: &str = "/.landline/enter";
+
+    /// Whether a text is what stands before the hub's host in that of an application.
+    pub fn is_host(text: &str) -> bool {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_word);
+        text.len() <= HOST_BYTES_MAX && text.split('.').all(is_label)
+    }
+
+    /// How it stands before the hub's host.
+    pub(super) fn host(&self) -> String {
+        match &self.node {
+            Some(node) => format!("{}.{node}", self.app),
+            None => self.app.clone(),
+        }
     }
 
     /// The application that the request's host stands for.
@@ -59,6 +73,18 @@ impl AppName {
     }
 }
 
+/// Splits the host of an application into what names it and the hub's host, without a port.
+pub(super) fn split_host(host: &str, hosts: &[String]) -> Option<(String, String)> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let split = |known: &String| {
+        let name = host.strip_suffix(known.as_str())?.strip_suffix('.')?;
+        Some((name.to_owned(), known.clone()))
+    };
+    hosts.iter().find_map(split)
+}
+
+/// The longest name before the hub's host, in bytes: an application and a node.
+const HOST_BYTES_MAX: usize = 130;
 /// Where applications are on the hub's own host.
 const PREFIX: &str = "/apps/";
 
@@ -95,6 +121,25 @@ mod tests {
         }
         check("api.example.net", None);
         check("", None);
+    }
+
+    #[test]
+    fn only_names_stand_before_the_host_of_the_hub() {
+        for name in ["api", "api.web-1", "a_b"] {
+            assert!(AppName::is_host(name), "{name}");
+        }
+        for other in [
+            "",
+            ".",
+            "api.",
+            "evil.example/",
+            "a:1",
+            "a@b",
+            "a%2fb",
+            "a b",
+        ] {
+            assert!(!AppName::is_host(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use super::admission::Admission;
 use super::body::{Activity, watched};
 use super::headers::{self, Way};
+use super::visit::Visit;
 use super::{AppName, Apps, upstream};
 use crate::hub::ReachError;
 
@@ -42,6 +43,9 @@ impl Apps {
         };
         let path = request.uri().path_and_query();
         let path = path.map_or("/", |path| path.as_str()).to_owned();
+        if path.split('?').next() == Some(AppName::ENTER) {
+            return self.enter(request.into_parts().0).await;
+        }
         self.exchange(name, None, path, request).await
     }
 
@@ -55,7 +59,14 @@ impl Apps {
         let Some(peer) = request.extensions().get::<Peer>().copied() else {
             return error_response(Class::Internal, "the connection is not known");
         };
-        let admission = match self.admit(&name, &peer, request.headers()).await {
+        let visit = Visit {
+            peer: &peer,
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            is_at_host: mount.is_none(),
+        };
+        let admission = match self.admit(&name, &visit).await {
             Ok(admission) => admission,
             Err(refusal) => return refusal,
         };
@@ -107,6 +118,7 @@ impl Apps {
         }
         let (mut head, body) = answer.into_parts();
         headers::remove_hop_by_hop(&mut head.headers, None);
+        headers::refuse_own_cookies(&mut head.headers);
         headers::mend_location(&mut head.headers, way);
         head.version = Version::HTTP_11;
         Ok(Response::from_parts(head, watched(body, &activity)))
@@ -162,6 +174,7 @@ impl Apps {
         self.join(client, app, admission.open.clone())?;
         let (mut head, _) = answer.into_parts();
         headers::remove_hop_by_hop(&mut head.headers, Some(upgrade));
+        headers::refuse_own_cookies(&mut head.headers);
         head.version = Version::HTTP_11;
         Ok(Response::from_parts(head, Body::empty()))
     }
@@ -184,7 +197,10 @@ fn outgoing(
     *outgoing.method_mut() = head.method;
     *outgoing.uri_mut() = uri;
     *outgoing.headers_mut() = head.headers;
-    outgoing.headers_mut().remove(&admission.token_header);
+    if let Some(name) = &admission.token_header {
+        outgoing.headers_mut().remove(name);
+    }
+    headers::remove_own_cookies(outgoing.headers_mut());
     if outgoing.body().size_hint().exact().is_none() {
         // The length is that of the body, or it is not known.
         outgoing.headers_mut().remove(CONTENT_LENGTH);

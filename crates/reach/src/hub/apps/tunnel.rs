@@ -17,6 +17,7 @@ use tokio::io::copy_bidirectional_with_sizes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::open::OpenUse;
+use super::visit::Visit;
 use super::{AppName, Apps, headers, upstream};
 use crate::forward::PROTOCOL;
 use crate::hub::ReachError;
@@ -43,7 +44,14 @@ impl Apps {
         let Some(peer) = request.extensions().get::<Peer>().copied() else {
             return error_response(Class::Internal, "the connection is not known");
         };
-        let admission = match self.admit(&name, &peer, request.headers()).await {
+        let visit = Visit {
+            peer: &peer,
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            is_at_host: false,
+        };
+        let admission = match self.admit(&name, &visit).await {
             Ok(admission) => admission,
             Err(refusal) => return refusal,
         };

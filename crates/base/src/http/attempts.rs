@@ -14,13 +14,13 @@ const ADDRESSES_MAX: usize = 10_000;
 
 /// Refusals by address.
 #[derive(Debug, Default)]
-pub(super) struct Attempts {
+pub struct Attempts {
     refused: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
 impl Attempts {
     /// How long an address has to wait before it may try again; nothing when it may try now.
-    pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+    pub fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let (begun, count) = refused.get(&address)?;
         let left = WINDOW.checked_sub(now.saturating_duration_since(*begun))?;
@@ -28,7 +28,7 @@ impl Attempts {
     }
 
     /// Counts a refusal.
-    pub(super) fn refused(&self, address: IpAddr, now: Instant) {
+    pub fn refused(&self, address: IpAddr, now: Instant) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= ADDRESSES_MAX {
             refused.retain(|_, (begun, _)| now.saturating_duration_since(*begun) < WINDOW);
@@ -53,7 +53,7 @@ mod tests {
     fn an_address_that_guesses_waits_and_others_do_not() {
         let attempts = Attempts::default();
         let (guesser, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let now = base::clock::now();
+        let now = crate::clock::now();
         for _ in 0..REFUSALS_MAX {
             assert_eq!(attempts.wait(guesser, now), None);
             attempts.refused(guesser, now);
