@@ -12,6 +12,7 @@ use base::files;
 use base::http::{Access, Peer, Policy, Routes, error_response, read_body};
 use base::secret::SecretSource;
 use base::supervise::BoxError;
+use http::header::CONTENT_TYPE;
 use identity::audit::{Caller, Query};
 use identity::names::Labels;
 use identity::peer::MachineRole;
@@ -61,7 +62,12 @@ pub(crate) fn routes(identity: &Identity, public: &str, access: &Arc<Access>) ->
     let policy = || Policy::Granted(Arc::clone(access));
     let (adding, listing, reading) = (identity.clone(), identity.clone(), identity.clone());
     let public = public.to_owned();
+    let authorities = identity.trust();
     Routes::default()
+        .get("/v1/ca.pem", Policy::Public, move || async move {
+            let kind = [(CONTENT_TYPE, "application/x-pem-file")];
+            (kind, authorities.bundle().authorities.concat())
+        })
         .post("/v1/tokens", policy(), move |request: Request| async move {
             let added = add_token(&adding, &public, request).await;
             added.unwrap_or_else(|refusal| refusal)

@@ -36,6 +36,7 @@ use crate::admin;
 use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
+use crate::pushprox::PushproxClients;
 use crate::roles::{ROLES, Role};
 use crate::{commands, config, people, web};
 
@@ -387,6 +388,10 @@ impl Parts<'_> {
                 .hub
                 .as_ref()
                 .map(|hub| Arc::new(Ways(hub.nodes())) as _),
+            clientele: self
+                .identity
+                .as_ref()
+                .map(|identity| Arc::new(PushproxClients::new(identity)) as _),
             is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;

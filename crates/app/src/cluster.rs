@@ -196,6 +196,7 @@ fn node_metrics(build: &NodeBuild<'_>) -> Result<NodeMetrics, BoxError> {
         folder: build.folder.clone(),
         data_dir: build.config.data_dir.join("node"),
         nodes: None,
+        clientele: None,
         is_replacement: false,
     };
     let config = GatewayConfig {

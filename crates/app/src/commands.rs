@@ -8,6 +8,7 @@
 pub(crate) mod cluster;
 pub(crate) mod forward;
 pub(crate) mod people;
+mod pushprox;
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod environment;
 mod people;
+mod pushprox;
 mod report;
 mod roles;
 mod web;

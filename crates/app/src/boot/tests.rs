@@ -7,8 +7,10 @@ use super::*;
 
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
-/// whom the configuration lets in, `own` wants an API token of a user whose roles allow it.
-const ROUTES: [RouteRow; 35] = [
+/// whom the configuration lets in, `own` wants an API token of a user whose roles allow it, or what
+/// `gateway.access` wants in the form of a proxy.
+const ROUTES: [RouteRow; 44] = [
+    ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -17,8 +19,12 @@ const ROUTES: [RouteRow; 35] = [
     ["gateway.listener", "GET", "/readyz", "public"],
     ["gateway.listener", "GET", "/v1/gateway/sd", "granted"],
     ["gateway.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["gateway.listener", "POST", "/poll", "own"],
+    ["gateway.listener", "POST", "/push", "own"],
+    ["gateway.listener", "PROXY", "http://<name>/metrics", "own"],
     ["main.listener", "ANY", "/apps/{*path}", "own"],
     ["main.listener", "GET", "/.well-known/jwks.json", "public"],
+    ["main.listener", "GET", "/clients", "granted"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
     ["main.listener", "GET", "/healthz", "public"],
@@ -27,6 +33,7 @@ const ROUTES: [RouteRow; 35] = [
     ["main.listener", "GET", "/readyz", "public"],
     ["main.listener", "GET", "/v1/api-tokens", "granted"],
     ["main.listener", "GET", "/v1/audit", "granted"],
+    ["main.listener", "GET", "/v1/ca.pem", "public"],
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "GET", "/v1/line", "public"],
@@ -37,6 +44,8 @@ const ROUTES: [RouteRow; 35] = [
     ["main.listener", "GET", "/v1/users", "granted"],
     ["main.listener", "HOST", "<app>.<public_addr>", "own"],
     ["main.listener", "POST", "/-/reload", "local"],
+    ["main.listener", "POST", "/poll", "own"],
+    ["main.listener", "POST", "/push", "own"],
     ["main.listener", "POST", "/v1/api-tokens", "granted"],
     ["main.listener", "POST", "/v1/apps/{app}/connect", "own"],
     ["main.listener", "POST", "/v1/join", "public"],
@@ -44,6 +53,7 @@ const ROUTES: [RouteRow; 35] = [
     ["main.listener", "POST", "/v1/roles", "granted"],
     ["main.listener", "POST", "/v1/tokens", "granted"],
     ["main.listener", "POST", "/v1/users", "granted"],
+    ["main.listener", "PROXY", "http://<name>/metrics", "own"],
 ];
 
 fn environment(folder: &Path) -> Environment {
@@ -58,7 +68,7 @@ fn environment(folder: &Path) -> Environment {
 #[tokio::test]
 async fn every_route_is_known_with_its_policy() {
     let folder = tempfile::tempdir().expect("folder");
-    let text = "listen: 127.0.0.1:0\ngateway: {listen: \"127.0.0.1:0\"}\n";
+    let text = "listen: 127.0.0.1:0\ngateway: {listen: \"127.0.0.1:0\", pushprox: true}\n";
     std::fs::write(folder.path().join(config::DEFAULT_FILE), text).expect("written");
     let environment = environment(folder.path());
     let loaded = config::load(None, folder.path(), &environment.variables);

@@ -8,7 +8,7 @@ use base::config::format_duration;
 use base::files;
 use serde_json::{Value, json};
 
-use super::{NO, Question, ask_with, people, plain, with_running};
+use super::{NO, Question, ask_with, people, plain, pushprox, with_running};
 use crate::admin::ADMIN_TOKEN_FILE;
 use crate::cli::{AddTokenArguments, AuditArguments};
 use crate::environment::Environment;
@@ -17,6 +17,9 @@ use crate::environment::Environment;
 pub(crate) fn add_token(arguments: &AddTokenArguments, environment: &Environment) -> ExitCode {
     if arguments.role.iter().any(|role| role == "api") {
         return people::add_token(arguments, environment);
+    }
+    if arguments.role.iter().any(|role| role == "pushprox") {
+        return pushprox::add_token(arguments, environment);
     }
     if arguments.user.is_some() || !arguments.scope.is_empty() {
         return fail("--user and --scope go with --role api");
