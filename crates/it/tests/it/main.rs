@@ -14,6 +14,7 @@ mod gateway_hostile;
 mod gateway_login;
 mod gateway_mysql;
 mod gateway_prometheus;
+mod gateway_pushprox;
 mod gateway_schemes;
 mod gateway_sources;
 mod gateway_tls;

@@ -244,8 +244,7 @@ impl Collector for Gauges {
         ];
         for (name, help, count) in gauges {
             let gauge = ConstGauge::new(count as f64);
-            let name = format!("landline_pushprox_{name}");
-            let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
         Ok(())
@@ -309,8 +308,9 @@ mod tests {
             .collect();
         assert_eq!(coordinator.poll("b", now).unwrap_err(), Full::Clients);
         drop(polls);
-        coordinator.poll("b", now + REGISTRATION).unwrap();
-        assert_eq!(coordinator.clients(now + REGISTRATION), ["b"]);
+        let later = now + REGISTRATION + Duration::from_secs(1);
+        coordinator.poll("b", later).unwrap();
+        assert_eq!(coordinator.clients(later), ["b"]);
         coordinator.close();
         assert_eq!(coordinator.poll("b", now).unwrap_err(), Full::Closed);
     }
