@@ -30,7 +30,7 @@ use base::unix_signals::Signals;
 use identity::Identity;
 use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
 use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
-use reach::hub::{Hub, Ways};
+use reach::hub::{Apps, Hub, ListenerMetrics, Ways};
 
 use crate::admin;
 use crate::cluster::{self, NodeBuild};
@@ -52,6 +52,9 @@ const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
 /// The services of the listeners.
 pub(crate) static DOORS: [&str; 2] = ["main.listener", "gateway.listener"];
+
+/// The role of the ports of applications, for a successor.
+const APP_LISTENER: &str = "app.listener";
 
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
@@ -341,6 +344,7 @@ impl Parts<'_> {
             let opened = (state, identity.clone());
             let hub = cluster::open_hub(self.config, opened, main, &self.supervisor).await?;
             let apps = cluster::open_apps(&public, &hub, &access, &self.supervisor);
+            self.open_app_listeners(&apps)?;
             routes = routes
                 .merge(hub.routes())
                 .merge(apps.routes())
@@ -353,6 +357,25 @@ impl Parts<'_> {
         }
         self.identity = Some(identity);
         Ok(routes)
+    }
+
+    /// The ports that `proxy.listeners` opens for applications.
+    fn open_app_listeners(&mut self, apps: &Arc<Apps>) -> Result<(), BoxError> {
+        let configs = &self.config.cluster.proxy.listeners;
+        if configs.is_empty() {
+            return Ok(());
+        }
+        let metrics = ListenerMetrics::new(&self.metrics);
+        for config in configs {
+            let listener = self
+                .listeners
+                .bind(APP_LISTENER, config.listen, "proxy.listeners")?;
+            let address = listener.local_addr()?;
+            tracing::info!(app = config.app, %address, "a port for an application");
+            let service = apps.listener(listener, config.clone(), metrics.clone())?;
+            self.supervisor.register(service);
+        }
+        Ok(())
     }
 
     fn build_node(&mut self) -> Result<(), BoxError> {

@@ -1,6 +1,7 @@
 //! What the configuration says about a node: how it joins, what it is called, what it offers.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 
 use base::config::Field;
 use base::secret::SecretSource;
@@ -16,6 +17,14 @@ const APP_NAME_MAX: usize = 63;
 const PROXY_ADDRESSES_MAX: usize = 8;
 /// Pins of one configuration: two while the authority changes.
 const PINS_MAX: usize = 4;
+
+/// Listeners of one proxy.
+const LISTENERS_MAX: usize = 100;
+/// Connections of one listener, when it does not say, and at most.
+const LISTENER_CONNECTIONS: u64 = 1_000;
+const LISTENER_CONNECTIONS_MAX: u64 = 10_000;
+/// Who may connect to a listener that does not say.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// How a machine becomes a member of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,6 +44,25 @@ pub struct ProxyConfig {
     pub name: Option<String>,
     /// Where nodes and other proxies dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// Ports of this machine that lead to applications.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<AppListenerConfig>,
+}
+
+/// A port of the proxy's machine whose connections go to an application of a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AppListenerConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The application.
+    pub app: String,
+    /// Its node; none for the one that offered it first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Who may connect, networks in CIDR form.
+    pub allow: Vec<String>,
+    /// Connections at once.
+    pub connections: u64,
 }
 
 /// What a node is and offers.
@@ -136,12 +164,59 @@ impl ProxyConfig {
             }
             Some(addresses)
         });
+        let listeners = section
+            .optional("listeners")
+            .and_then(|field| read_listeners(&field));
         section.finish();
         Some(Self {
             name,
             addresses: addresses.unwrap_or_default(),
+            listeners: listeners.unwrap_or_default(),
         })
     }
+}
+
+fn read_listeners(field: &Field<'_>) -> Option<Vec<AppListenerConfig>> {
+    let mut taken = HashSet::new();
+    let listeners = field.list(|field| {
+        let listener = read_listener(&field)?;
+        if listener.listen.port() != 0 && !taken.insert(listener.listen) {
+            field.error("another listener has this address", None);
+        }
+        Some(listener)
+    })?;
+    if listeners.len() > LISTENERS_MAX {
+        field.error(format!("at most {LISTENERS_MAX} listeners"), None);
+    }
+    Some(listeners)
+}
+
+/// `{listen, app, node, allow, connections}`
+fn read_listener(field: &Field<'_>) -> Option<AppListenerConfig> {
+    let mut section = field.section()?;
+    let listen = section.required("listen").and_then(|field| field.address());
+    let app = section.required("app").and_then(|field| read_name(&field));
+    let node = section.optional("node").and_then(|field| field.text());
+    let allow = section.optional("allow").and_then(|field| {
+        field.list(|field| {
+            let network = field.text()?.parse::<ipnet::IpNet>();
+            if network.is_err() {
+                field.error("a network such as 10.0.0.0/8 is expected here", None);
+            }
+            network.ok().map(|network| network.to_string())
+        })
+    });
+    let connections = section
+        .optional("connections")
+        .and_then(|field| field.integer(1..=LISTENER_CONNECTIONS_MAX));
+    section.finish();
+    Some(AppListenerConfig {
+        listen: listen?,
+        app: app?,
+        node,
+        allow: allow.unwrap_or_else(|| LOOPBACK.map(str::to_owned).to_vec()),
+        connections: connections.unwrap_or(LISTENER_CONNECTIONS),
+    })
 }
 
 impl NodeConfig {

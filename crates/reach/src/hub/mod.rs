@@ -29,7 +29,7 @@ use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 use state::State;
 
-pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
+pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin, ListenerMetrics};
 pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError};
 pub use registry::ProxyView;
 pub use way::Ways;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
 use super::peers::Peers;
-use super::way::Explained;
+use super::way::{Explained, Reached};
 use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
@@ -237,22 +237,41 @@ impl Nodes {
     /// # Errors
     /// What is wrong, and what to check.
     pub async fn dial(&self, node: &str, request: &OpenRequest) -> Result<BoxDuplex, String> {
-        let is_present = self.is_present(node);
-        let holders = self.table().holders.get(node).cloned().unwrap_or_default();
-        match self.peers.get() {
-            Some(peers) if !is_present && !holders.is_empty() => {
-                peers.forward(&holders, node, request).await
-            }
-            _ => {
-                let opened = self.open_on(node, request, Lane::Interactive).await;
-                let (line, stream) = opened.map_err(|error| error.text)?;
-                Ok(Box::new(Explained::new(stream, line)))
-            }
+        match self.reach(node, request).await {
+            Ok(reached) => Ok(Box::new(reached)),
+            Err(error) => Err(error.text),
         }
     }
 
-    fn is_present(&self, node: &str) -> bool {
-        self.table().present.contains_key(node)
+    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
+    /// offers is not.
+    pub(super) async fn reach(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+    ) -> Result<Reached, ReachError> {
+        let holders = self.table().holders.get(node).cloned().unwrap_or_default();
+        let peers = self.peers.get().filter(|_| !holders.is_empty());
+        let Some(peers) = peers else {
+            let (line, stream) = self.open_on(node, request, Lane::Interactive).await?;
+            return Ok(Reached::Line(Explained::new(stream, line)));
+        };
+        // Others have lines to it: nobody waits for one of ours to come back.
+        if self.table().line(node).is_ok() {
+            match self.open_on(node, request, Lane::Interactive).await {
+                Ok((line, stream)) => return Ok(Reached::Line(Explained::new(stream, line))),
+                Err(error) if self.table().line(node).is_ok() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        peers.forward(&holders, node, request).await
+    }
+
+    /// Whether the node has a line to this proxy or another one.
+    pub(super) fn is_online(&self, node: &str) -> bool {
+        let table = self.table();
+        let has_own = table.line(node).is_ok();
+        has_own || table.holders.get(node).is_some_and(|all| !all.is_empty())
     }
 
     pub(super) fn set_peers(&self, peers: Peers) {
@@ -337,26 +356,11 @@ impl Nodes {
         table.unwritten.extend(present);
     }
 
-    /// Opens a connection to something that the node offers.
+    /// Opens a connection to something that the node offers, through a line of ours.
     ///
     /// # Errors
     /// What is wrong, and what to check.
-    pub async fn open(
-        &self,
-        node: &str,
-        request: &OpenRequest,
-        lane: Lane,
-    ) -> Result<LineStream, String> {
-        let opened = self.reach(node, request, lane).await;
-        opened.map_err(|error| error.text)
-    }
-
-    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
-    /// offers is not.
-    ///
-    /// # Errors
-    /// What is wrong, and what to check.
-    pub async fn reach(
+    pub(super) async fn open(
         &self,
         node: &str,
         request: &OpenRequest,
@@ -366,7 +370,7 @@ impl Nodes {
         opened.map(|(_, stream)| stream)
     }
 
-    /// As [`Self::reach`], with the line that was used. A line that ends before it has answered is
+    /// As [`Self::open`], with the line that was used. A line that ends before it has answered is
     /// replaced by the next one: nothing has been asked of the target yet.
     async fn open_on(
         &self,
@@ -422,14 +426,18 @@ impl Nodes {
         }
     }
 
-    /// The name of the node with that identifier, while it has a line.
+    /// The name of the node with that identifier, also while it is away.
     pub fn name_of(&self, id: &str) -> Option<String> {
         let table = self.table();
         let is_it = |held: &Vec<Held>| held.iter().any(|held| held.line.peer().id == id);
-        let mut names = table.present.iter();
-        names
-            .find(|(_, held)| is_it(held))
-            .map(|(name, _)| name.clone())
+        let mut present = table.present.iter();
+        let mut absent = table.absent.iter();
+        let found = present.find(|(_, held)| is_it(held)).map(|(name, _)| name);
+        let found = found.or_else(|| {
+            let found = absent.find(|(_, absent)| absent.id == id);
+            found.map(|(name, _)| name)
+        });
+        found.cloned()
     }
 
     /// The application of that name: on that node, or on the one that offered it first. One whose

@@ -34,7 +34,7 @@ async fn a_node_from_before_a_restart_is_waited_for() {
         let begun = tokio::time::Instant::now();
         let opened = nodes.open(name, &request(), Lane::Interactive).await;
         let error = opened.map(drop).unwrap_err();
-        assert!(error.contains(says), "{error}");
+        assert!(error.text.contains(says), "{error}");
         assert_eq!(begun.elapsed().as_secs() >= 4, waits, "{name}");
         assert!(begun.elapsed().as_secs() < 6, "{name}");
     }

@@ -4,6 +4,7 @@
 mod admission;
 mod body;
 mod headers;
+mod listener;
 mod name;
 mod proxy;
 mod tunnel;
@@ -19,6 +20,7 @@ use base::supervise::{Criticality, Scope, Service, Supervisor};
 use identity::Identity;
 use tokio::sync::Semaphore;
 
+pub use self::listener::ListenerMetrics;
 pub use self::name::AppName;
 
 use self::admission::Uses;
