@@ -26,6 +26,8 @@ mod process_replacement;
 mod proxy;
 mod proxy_apps;
 mod proxy_faults;
+mod proxy_listeners;
 mod proxy_several;
+mod proxy_several_apps;
 mod relay;
 mod stubs;
