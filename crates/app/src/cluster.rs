@@ -72,6 +72,7 @@ pub(crate) async fn open_hub(
         name: own.name.unwrap_or_else(|| format!("proxy-{}", host_name())),
         web_names,
         doors: &crate::boot::DOORS,
+        connections: own.strategy.connections(),
         addresses,
     };
     let hub = Hub::open(identity, state, settings).await?;

@@ -9,6 +9,8 @@ use base::tls::ClientTls;
 use serde::Serialize;
 use url::Url;
 
+use crate::agent::Strategy;
+
 /// Applications of one node.
 const APPS_MAX: usize = 1_000;
 /// Characters of an application's name: it is a label of a DNS name.
@@ -18,6 +20,9 @@ const PROXY_ADDRESSES_MAX: usize = 8;
 /// Pins of one configuration: two while the authority changes.
 const PINS_MAX: usize = 4;
 
+/// Lines of a node with peering, when the configuration does not say, and at most.
+const PEERING_CONNECTIONS: u64 = 2;
+const PEERING_MAX: u64 = 100;
 /// Listeners of one proxy.
 const LISTENERS_MAX: usize = 100;
 /// Connections of one listener, when it does not say, and at most.
@@ -44,6 +49,8 @@ pub struct ProxyConfig {
     pub name: Option<String>,
     /// Where nodes and other proxies dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// To how many proxies nodes keep lines.
+    pub strategy: Strategy,
     /// Ports of this machine that lead to applications.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<AppListenerConfig>,
@@ -164,6 +171,9 @@ impl ProxyConfig {
             }
             Some(addresses)
         });
+        let strategy = section
+            .optional("strategy")
+            .and_then(|field| read_strategy(&field));
         let listeners = section
             .optional("listeners")
             .and_then(|field| read_listeners(&field));
@@ -171,9 +181,34 @@ impl ProxyConfig {
         Some(Self {
             name,
             addresses: addresses.unwrap_or_default(),
+            strategy: strategy.unwrap_or_default(),
             listeners: listeners.unwrap_or_default(),
         })
     }
+}
+
+/// `mesh`, `peering` or `{peering: {connections: 2}}`
+fn read_strategy(field: &Field<'_>) -> Option<Strategy> {
+    let peering = |connections: u64| {
+        let connections = u32::try_from(connections).ok()?;
+        Some(Strategy::Peering { connections })
+    };
+    if field.node.text().is_some() {
+        let is_mesh = field.choice(&[("mesh", true), ("peering", false)])?;
+        return if is_mesh {
+            Some(Strategy::Mesh)
+        } else {
+            peering(PEERING_CONNECTIONS)
+        };
+    }
+    let mut section = field.section()?;
+    let inner = section.required("peering");
+    section.finish();
+    let mut section = inner?.section()?;
+    let connections = section.optional("connections");
+    let connections = connections.map(|field| field.integer(1..=PEERING_MAX));
+    section.finish();
+    peering(connections.unwrap_or(Some(PEERING_CONNECTIONS))?)
 }
 
 fn read_listeners(field: &Field<'_>) -> Option<Vec<AppListenerConfig>> {
@@ -383,6 +418,48 @@ mod tests {
                 "{app}: {texts:?}"
             ),
         }
+    }
+
+    fn check_proxy(proxy: &str, expected: &str) {
+        let document = Document::parse(proxy).unwrap();
+        let context = Context::new(std::path::Path::new("."), BTreeMap::new());
+        let read = ProxyConfig::read(&Field::root(&document.root, &context));
+        let problems = context.take_problems();
+        let texts: Vec<&str> = problems.iter().map(|one| one.message.as_str()).collect();
+        match (expected.strip_prefix("= "), read) {
+            (Some(shown), Some(read)) => {
+                assert_eq!(serde_json::to_string(&read).unwrap(), shown, "{texts:?}");
+            }
+            _ => assert!(
+                texts.iter().any(|text| text.contains(expected)),
+                "{proxy}: {texts:?}"
+            ),
+        }
+    }
+
+    #[test]
+    fn a_strategy_and_listeners_are_read() {
+        let shown = |strategy: &str| {
+            format!("= {{\"name\":null,\"addresses\":[],\"strategy\":{strategy}}}")
+        };
+        let peering = |count: u32| shown(&format!("{{\"peering\":{{\"connections\":{count}}}}}"));
+        check_proxy("{}", &shown("\"mesh\""));
+        check_proxy("strategy: mesh", &shown("\"mesh\""));
+        check_proxy("strategy: peering", &peering(2));
+        check_proxy("strategy: {peering: {connections: 3}}", &peering(3));
+        check_proxy("strategy: {peering: {connections: 0}}", "1");
+        check_proxy("strategy: star", "star");
+        check_proxy("strategy: {star: {}}", "star");
+        check_proxy("listeners: [{listen: \"127.0.0.1:1\"}]", "app");
+        check_proxy(
+            "listeners: [{listen: \"0.0.0.0:1\", app: db, allow: [x]}]",
+            "10.0.0.0/8",
+        );
+        let twice = "{listen: \"0.0.0.0:1\", app: db}";
+        check_proxy(
+            &format!("listeners: [{twice}, {twice}]"),
+            "another listener",
+        );
     }
 
     #[test]

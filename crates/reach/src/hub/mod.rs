@@ -63,6 +63,8 @@ pub struct HubSettings {
     pub web_names: Vec<String>,
     /// Where agents can dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// To how many proxies nodes should keep lines; 0 for all.
+    pub connections: u32,
     /// The services through whose connections somebody may still ask for nodes while this process
     /// drains.
     pub doors: &'static [&'static str],
@@ -135,6 +137,7 @@ impl Hub {
             addresses: self.settings.addresses.clone(),
             group: self.identity.cluster().to_owned(),
             generation: 0,
+            connections: self.settings.connections,
             started_at: unix_milliseconds(),
             beat_at: 0,
         }

@@ -25,6 +25,8 @@ const ANSWER_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often a request is asked again whose line broke under it.
 const RETRIES_MAX: usize = 2;
+/// Until then it may also wait for a node that has just lost its last line: callers are told in 6 s.
+const WAIT_AFTER_BREAK: Duration = Duration::from_secs(1);
 
 impl Apps {
     /// `/apps/<app>/…`
@@ -123,6 +125,7 @@ impl Apps {
         activity: &Activity,
     ) -> Result<http::Response<Incoming>, ReachError> {
         let app = &admission.app;
+        let begun = clock::now();
         let again = (0..RETRIES_MAX).map_while(|_| repeatable(&request));
         let mut again: Vec<_> = again.collect();
         let mut answer = std::pin::pin!(self.pool.request(request));
@@ -135,7 +138,9 @@ impl Apps {
                     Err(error) => error,
                 };
                 // A connection that was kept may have died with its line before anybody noticed.
+                let may_wait = clock::now() < begun + WAIT_AFTER_BREAK;
                 if upstream::line_broke(&error).is_some()
+                    && (may_wait || self.nodes.is_online(&app.node))
                     && let Some(request) = again.pop()
                 {
                     answer.set(self.pool.request(request));
