@@ -27,6 +27,7 @@ mod proxy;
 mod proxy_apps;
 mod proxy_faults;
 mod proxy_listeners;
+mod proxy_peering;
 mod proxy_several;
 mod proxy_several_apps;
 mod relay;

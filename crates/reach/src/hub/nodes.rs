@@ -24,6 +24,8 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 const RETURN_LIMIT: Duration = Duration::from_secs(10);
 /// How long a caller waits for it: the rest of `OPEN_LIMIT` is for the connection.
 const RETURN_WAIT: Duration = Duration::from_secs(4);
+/// The same when another proxy asks: half of its time, if it knows of two of us, is two and a half.
+const RETURN_WAIT_OF_PEER: Duration = Duration::from_secs(2);
 /// The pause before another line is tried.
 const AGAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Nodes that are remembered after their last line has ended.
@@ -252,13 +254,14 @@ impl Nodes {
     ) -> Result<Reached, ReachError> {
         let holders = self.table().holders.get(node).cloned().unwrap_or_default();
         let peers = self.peers.get().filter(|_| !holders.is_empty());
+        let how = (Lane::Interactive, RETURN_WAIT);
         let Some(peers) = peers else {
-            let (line, stream) = self.open_on(node, request, Lane::Interactive).await?;
+            let (line, stream) = self.open_on(node, request, how).await?;
             return Ok(Reached::Line(Explained::new(stream, line)));
         };
         // Others have lines to it: nobody waits for one of ours to come back.
         if self.table().line(node).is_ok() {
-            match self.open_on(node, request, Lane::Interactive).await {
+            match self.open_on(node, request, how).await {
                 Ok((line, stream)) => return Ok(Reached::Line(Explained::new(stream, line))),
                 Err(error) if self.table().line(node).is_ok() => return Err(error),
                 Err(_) => {}
@@ -366,7 +369,18 @@ impl Nodes {
         request: &OpenRequest,
         lane: Lane,
     ) -> Result<LineStream, ReachError> {
-        let opened = self.open_on(node, request, lane).await;
+        let opened = self.open_on(node, request, (lane, RETURN_WAIT)).await;
+        opened.map(|(_, stream)| stream)
+    }
+
+    /// The same for another proxy, which may have others to ask and so has less time.
+    pub(super) async fn open_for_peer(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+    ) -> Result<LineStream, ReachError> {
+        let how = (Lane::Interactive, RETURN_WAIT_OF_PEER);
+        let opened = self.open_on(node, request, how).await;
         opened.map(|(_, stream)| stream)
     }
 
@@ -376,11 +390,11 @@ impl Nodes {
         &self,
         node: &str,
         request: &OpenRequest,
-        lane: Lane,
+        (lane, return_wait): (Lane, Duration),
     ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
-            let line = self.usable_line(node).await?;
+            let line = self.usable_line(node, return_wait).await?;
             let left = deadline.saturating_duration_since(clock::now());
             let error = match line.open(request, lane, left).await {
                 Ok(stream) => return Ok((line, stream)),
@@ -397,9 +411,9 @@ impl Nodes {
 
     /// The newest line of a node that takes something new. A node that has been here a moment ago
     /// is waited for: agents return within seconds from a cut or to a hub that was replaced.
-    async fn usable_line(&self, node: &str) -> Result<Line, ReachError> {
+    async fn usable_line(&self, node: &str, return_wait: Duration) -> Result<Line, ReachError> {
         let mut changed = self.watch();
-        let patience = clock::now() + RETURN_WAIT;
+        let patience = clock::now() + return_wait;
         loop {
             changed.mark_unchanged();
             let missing = match self.table().line(node) {

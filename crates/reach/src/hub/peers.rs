@@ -27,7 +27,7 @@ use super::nodes::{Holder, ReachError};
 use super::way::Reached;
 use crate::agent::PROXIES_MAX;
 use crate::line::{
-    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, Lane, OpenRequest, Refusal, RefusalCode, chain, copy,
+    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, OpenRequest, Refusal, RefusalCode, chain, copy,
     lanes_tls, read_frame, split, write_frame,
 };
 
@@ -203,7 +203,7 @@ impl Hub {
         let mut request: OpenRequest = request.map_err(|error| chain(&error))?;
         let opened = match request.target.node.take() {
             // Our own lines only: what was passed on once is not passed on again.
-            Some(node) => self.nodes.open(&node, &request, Lane::Interactive).await,
+            Some(node) => self.nodes.open_for_peer(&node, &request).await,
             None => Err(ReachError {
                 class: Class::Invalid,
                 text: "it did not say which node it wants".to_owned(),
