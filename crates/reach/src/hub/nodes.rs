@@ -359,21 +359,11 @@ impl Nodes {
         table.unwritten.extend(present);
     }
 
-    /// Opens a connection to something that the node offers, through a line of ours.
+    /// Opens a connection through a line of ours for another proxy, which may have others to ask and so
+    /// has less time.
     ///
     /// # Errors
     /// What is wrong, and what to check.
-    pub(super) async fn open(
-        &self,
-        node: &str,
-        request: &OpenRequest,
-        lane: Lane,
-    ) -> Result<LineStream, ReachError> {
-        let opened = self.open_on(node, request, (lane, RETURN_WAIT)).await;
-        opened.map(|(_, stream)| stream)
-    }
-
-    /// The same for another proxy, which may have others to ask and so has less time.
     pub(super) async fn open_for_peer(
         &self,
         node: &str,
@@ -384,7 +374,7 @@ impl Nodes {
         opened.map(|(_, stream)| stream)
     }
 
-    /// As [`Self::open`], with the line that was used. A line that ends before it has answered is
+    /// Opens a connection through a line of ours, and says which was used. A line that ends before it has answered is
     /// replaced by the next one: nothing has been asked of the target yet.
     async fn open_on(
         &self,

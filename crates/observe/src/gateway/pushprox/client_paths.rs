@@ -31,7 +31,7 @@ const POLL_LIMIT: Duration = Duration::from_secs(55);
 const NAME_BYTES_MAX: usize = 253;
 /// The largest page.
 const PAGE_BYTES_MAX: usize = 64 << 20;
-/// The longest wait for the head of a pushed answer.
+/// The longest wait for the name of a client, or for the head of a pushed answer.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Pieces of a page between client and scraper.
 const PIECES: usize = 4;
@@ -76,7 +76,9 @@ impl Pushprox {
 
     async fn wait_for_scrape(&self, request: Request) -> Result<Bytes, Denial> {
         let (peer, token) = who(&request)?;
-        let body = read_body(request.into_body(), NAME_BYTES_MAX + 16).await;
+        let body = read_body(request.into_body(), NAME_BYTES_MAX + 16);
+        let body = tokio::time::timeout(HEAD_LIMIT, body).await;
+        let body = body.map_err(|_| denial(Class::Timeout, "the name did not come in time"))?;
         let body =
             body.map_err(|class| denial(class, "the name of a client has up to 253 bytes"))?;
         let name = name(&body).ok_or_else(|| {
