@@ -13,7 +13,7 @@ use base::error::Class;
 use base::http::{Peer, read_body, text_response};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -293,6 +293,11 @@ fn told(denial: &Denial) -> Response {
     );
     if denial.class == Class::Timeout {
         *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    }
+    if matches!(denial.class, Class::Timeout | Class::Unavailable) {
+        // When this process is being replaced, the next poll has to go to the other one.
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
     }
     if denial.class == Class::Unauthenticated {
         let value = HeaderValue::from_static("Basic realm=\"landline\"");

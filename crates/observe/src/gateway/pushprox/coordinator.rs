@@ -10,7 +10,7 @@ use bytes::Bytes;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How long a client is known after its last poll; PushProx's own time.
 pub(super) const REGISTRATION: Duration = Duration::from_mins(5);
@@ -21,9 +21,27 @@ const QUEUE_MAX: usize = 20;
 /// Scrapes under way.
 const SCRAPES_MAX: usize = 2_000;
 
+/// So long after our start clients are still coming back from before: they try again after 1 to 5 s.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
+
 /// The table.
-#[derive(Debug, Default)]
-pub(super) struct Coordinator(Mutex<Table>);
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    table: Mutex<Table>,
+    started: Instant,
+    /// A client has come that was not known.
+    came: watch::Sender<u64>,
+}
+
+impl Default for Coordinator {
+    fn default() -> Self {
+        Self {
+            table: Mutex::default(),
+            started: base::clock::now(),
+            came: watch::Sender::new(0),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -71,7 +89,7 @@ pub(super) enum Full {
     #[error("{CLIENTS_MAX} clients are here already")]
     Clients,
     /// The process ends.
-    #[error("this process is being replaced or stops: poll again")]
+    #[error("this process is being replaced or stops: try again")]
     Closed,
 }
 
@@ -92,6 +110,22 @@ impl Coordinator {
         client.is_some_and(|client| client.is_known(now))
     }
 
+    /// Whether a client of that name is known by `deadline`. Nobody waits but right after our start.
+    pub(super) async fn knows_soon(&self, name: &str, deadline: Instant) -> bool {
+        let until = deadline.min(self.started + RETURN_LIMIT);
+        let mut came = self.came.subscribe();
+        loop {
+            came.mark_unchanged();
+            if self.knows(name, base::clock::now()) {
+                return true;
+            }
+            let changed = tokio::time::timeout_at(until.into(), came.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
     /// The names of all clients.
     pub(super) fn clients(&self, now: Instant) -> Vec<String> {
         let table = self.table();
@@ -110,8 +144,13 @@ impl Coordinator {
         let (sender, answer) = oneshot::channel();
         let mut table = self.table();
         let Table {
-            clients, scrapes, ..
+            clients,
+            scrapes,
+            is_closed,
         } = &mut *table;
+        if *is_closed {
+            return Err(Full::Closed);
+        }
         if scrapes.len() >= SCRAPES_MAX {
             return Err(Full::Scrapes);
         }
@@ -156,6 +195,9 @@ impl Coordinator {
             if clients.len() >= CLIENTS_MAX {
                 return Err(Full::Clients);
             }
+        }
+        if !clients.contains_key(name) {
+            self.came.send_modify(|count| *count += 1);
         }
         let client = clients.entry(name.to_owned()).or_insert_with(Client::new);
         client.seen = now;
@@ -205,7 +247,7 @@ impl Coordinator {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -291,6 +333,21 @@ mod tests {
         let _waiting = scrape(&coordinator, "a", "1").unwrap();
         let mut poll = coordinator.poll("a", clock::now()).unwrap();
         assert_eq!(poll.try_recv().unwrap(), "1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn right_after_the_start_clients_are_waited_for() {
+        let coordinator = Arc::new(Coordinator::default());
+        let in_seconds = |seconds| clock::now() + Duration::from_secs(seconds);
+        let knows = coordinator.knows_soon("a", in_seconds(5));
+        let polled = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            coordinator.poll("b", clock::now()).unwrap();
+            [coordinator.poll("a", clock::now()).unwrap()]
+        };
+        let (knows, _polls) = tokio::join!(knows, polled);
+        assert!(knows);
+        assert!(!coordinator.knows_soon("c", in_seconds(1)).await);
     }
 
     #[test]

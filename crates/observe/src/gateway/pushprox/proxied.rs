@@ -17,6 +17,7 @@ use super::coordinator::Full;
 use super::request::{self, TIMEOUT};
 use super::{Counters, Pushprox, token};
 use crate::gateway::api;
+use crate::gateway::target::Target;
 
 /// What a scraper gets that does not say how long it waits, and the most; PushProx's own times.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
@@ -74,16 +75,16 @@ impl Pushprox {
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             return answer;
         }
-        if self.clients.coordinator.knows(&host, started) {
+        let is_page = |target: Arc<Target>| target.config().via.is_some();
+        let has_page = self.gateway.registry().find(&host).is_some_and(is_page);
+        let coordinator = &self.clients.coordinator;
+        let deadline = started + patience(request.headers());
+        if coordinator.knows(&host, started)
+            || (!has_page && coordinator.knows_soon(&host, deadline).await)
+        {
             return self.ask_client(&host, &request, started).await;
         }
-        let is_page = |target: &Arc<crate::gateway::target::Target>| target.config().via.is_some();
-        if !self
-            .gateway
-            .registry()
-            .find(&host)
-            .is_some_and(|target| is_page(&target))
-        {
+        if !has_page {
             let text = format!(
                 "no node offers a page named `{host}`, and no pushprox-client polls as `{host}`: \
                  this proxy reaches nothing else"

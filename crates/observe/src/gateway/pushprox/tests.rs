@@ -107,7 +107,7 @@ fn post(path: &str, password: &str, body: &str) -> Request<Body> {
     request.body(Body::from(body.to_owned())).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_scraper_from_elsewhere_needs_a_token() {
     let router = router();
     let check = async |authorization: &str, expected: u16| {
@@ -126,7 +126,7 @@ async fn a_scraper_from_elsewhere_needs_a_token() {
     assert_eq!(answer.status(), 401);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_is_no_open_proxy() {
     let router = router();
     let check = async |method: &str, url: &str, expected: u16| {
