@@ -215,7 +215,10 @@ fn read_listeners(field: &Field<'_>) -> Option<Vec<AppListenerConfig>> {
     let mut taken = HashSet::new();
     let listeners = field.list(|field| {
         let listener = read_listener(&field)?;
-        if listener.listen.port() != 0 && !taken.insert(listener.listen) {
+        if listener.listen.port() == 0 {
+            field.error("a port that clients can know is expected here", None);
+        }
+        if !taken.insert(listener.listen) {
             field.error("another listener has this address", None);
         }
         Some(listener)
@@ -455,6 +458,7 @@ mod tests {
             "listeners: [{listen: \"0.0.0.0:1\", app: db, allow: [x]}]",
             "10.0.0.0/8",
         );
+        check_proxy("listeners: [{listen: \"0.0.0.0:0\", app: db}]", "a port");
         let twice = "{listen: \"0.0.0.0:1\", app: db}";
         check_proxy(
             &format!("listeners: [{twice}, {twice}]"),
