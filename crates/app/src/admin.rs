@@ -14,9 +14,10 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
 use base::files;
-use base::http::{Access, Routes, error_response, read_body};
+use base::http::{Access, Policy, Routes, error_response, read_body};
 use base::secret::SecretSource;
 use base::supervise::BoxError;
+use http::header::CONTENT_TYPE;
 use identity::audit::Query;
 use identity::names::Labels;
 use identity::peer::MachineRole;
@@ -67,7 +68,12 @@ pub(crate) fn routes(askers: &Arc<Askers>, public: &str) -> Routes {
     let own = || askers.identity.clone();
     let (adding, listing, reading) = (own(), own(), own());
     let public = public.to_owned();
+    let authorities = askers.identity.trust();
     Routes::default()
+        .get("/v1/ca.pem", Policy::Public, move || async move {
+            let kind = [(CONTENT_TYPE, "application/x-pem-file")];
+            (kind, authorities.bundle().authorities.concat())
+        })
         .post("/v1/tokens", askers.right("tokens:create"), move |request: Request| async move {
             let added = add_token(&adding, &public, request).await;
             added.unwrap_or_else(|refusal| refusal)

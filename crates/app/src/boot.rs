@@ -30,7 +30,7 @@ use base::unix_signals::Signals;
 use identity::Identity;
 use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
 use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
-use reach::hub::{Hub, Ways};
+use reach::hub::{Apps, Hub, ListenerMetrics, Ways};
 
 use crate::admin;
 use crate::askers::Askers;
@@ -39,6 +39,7 @@ use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
 use crate::environment::Environment;
 use crate::link::Place;
 use crate::pages::Pages;
+use crate::pushprox::PushproxClients;
 use crate::roles::{ROLES, Role};
 use crate::seen::Seen;
 use crate::{commands, config, link, login, operations, pages, people, web};
@@ -55,6 +56,9 @@ const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
 /// The services of the listeners.
 pub(crate) static DOORS: [&str; 2] = ["main.listener", "gateway.listener"];
+
+/// The role of the ports of applications, for a successor.
+const APP_LISTENER: &str = "app.listener";
 
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
@@ -358,6 +362,7 @@ impl Parts<'_> {
                 identity: identity.clone(),
                 nodes: hub.nodes(),
             });
+            self.open_app_listeners(&apps)?;
             routes = routes
                 .merge(hub.routes())
                 .merge(apps.routes())
@@ -378,6 +383,25 @@ impl Parts<'_> {
         routes = routes.merge(pages::routes(&Arc::new(pages)));
         self.identity = Some((identity, place.base));
         Ok(routes)
+    }
+
+    /// The ports that `proxy.listeners` opens for applications.
+    fn open_app_listeners(&mut self, apps: &Arc<Apps>) -> Result<(), BoxError> {
+        let configs = &self.config.cluster.proxy.listeners;
+        if configs.is_empty() {
+            return Ok(());
+        }
+        let metrics = ListenerMetrics::new(&self.metrics);
+        for config in configs {
+            let listener = self
+                .listeners
+                .bind(APP_LISTENER, config.listen, "proxy.listeners")?;
+            let address = listener.local_addr()?;
+            tracing::info!(app = config.app, %address, "a port for an application");
+            let service = apps.listener(listener, config.clone(), metrics.clone())?;
+            self.supervisor.register(service);
+        }
+        Ok(())
     }
 
     fn build_node(&mut self) -> Result<(), BoxError> {
@@ -413,6 +437,10 @@ impl Parts<'_> {
                 .hub
                 .as_ref()
                 .map(|hub| Arc::new(Ways(hub.nodes())) as _),
+            clientele: self
+                .identity
+                .as_ref()
+                .map(|(identity, _)| Arc::new(PushproxClients::new(identity)) as _),
             is_replacement: self.is_replacement,
         };
         let gateway = Gateway::build(config, parts)?;

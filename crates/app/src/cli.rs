@@ -244,8 +244,9 @@ enum ListCommand {
 /// What a new token allows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddTokenArguments {
-    /// As what the machine joins; `api` for a token that scripts of a user send
-    #[arg(long, required = true, value_parser = ["node", "api"])]
+    /// As what the machine joins; `api` for a token that scripts of a user send; `pushprox` for one
+    /// that a pushprox-client sends
+    #[arg(long, required = true, value_parser = ["node", "api", "pushprox"])]
     pub(crate) role: Vec<String>,
     /// Whose token it is; with `--role api` only
     #[arg(long, required_if_eq("role", "api"))]
@@ -259,7 +260,8 @@ pub(crate) struct AddTokenArguments {
     /// How many machines may join with it
     #[arg(long, default_value_t = 1)]
     pub(crate) uses: i64,
-    /// The only name that a machine may join under
+    /// The only name that a machine may join under; with `--role pushprox` the name of the client,
+    /// or several with commas
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// A label that the machine gets and can't change, NAME=VALUE

@@ -82,6 +82,7 @@ pub(crate) async fn open_hub(
         name: own.name.unwrap_or_else(|| format!("proxy-{}", host_name())),
         web_names,
         doors: &crate::boot::DOORS,
+        connections: own.strategy.connections(),
         addresses,
     };
     let hub = Hub::open(identity, state, settings).await?;
@@ -208,6 +209,7 @@ fn node_metrics(build: &NodeBuild<'_>) -> Result<NodeMetrics, BoxError> {
         folder: build.folder.clone(),
         data_dir: build.config.data_dir.join("node"),
         nodes: None,
+        clientele: None,
         is_replacement: false,
     };
     let config = GatewayConfig {

@@ -12,6 +12,7 @@ pub(crate) mod login;
 mod logins;
 pub(crate) mod operations;
 pub(crate) mod people;
+mod pushprox;
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};

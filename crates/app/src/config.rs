@@ -245,10 +245,15 @@ impl Config {
             section.finish();
             timeout
         });
-        let gateway = section
-            .optional("gateway")
-            .and_then(|field| GatewayConfig::read(&field));
         let roles = roles.unwrap_or_else(|| ROLES.iter().map(|row| row.role).collect());
+        let gateway = section.optional("gateway").and_then(|field| {
+            let gateway = GatewayConfig::read(&field)?;
+            if gateway.pushprox && !roles.iter().any(|role| role.is_hub()) {
+                let help = "add the role `auth` or `proxy`: it knows the clients' tokens";
+                field.error("`pushprox` needs a hub in the same process", Some(help));
+            }
+            Some(gateway)
+        });
         let cluster = ClusterConfig::read(&mut section, &roles);
         section.finish();
         let default_listen = cluster.default_listen();

@@ -13,6 +13,7 @@ mod login;
 mod operations;
 mod pages;
 mod people;
+mod pushprox;
 mod report;
 mod roles;
 mod seen;

@@ -16,6 +16,13 @@ pub(crate) enum Role {
     Gateway,
 }
 
+impl Role {
+    /// Whether it is a part of a hub, with the state and the identity of the cluster.
+    pub(crate) const fn is_hub(self) -> bool {
+        matches!(self, Self::Auth | Self::Proxy)
+    }
+}
+
 /// One row of the table.
 #[derive(Debug)]
 pub(crate) struct RoleRow {

@@ -125,6 +125,7 @@ mod tests {
             cluster: CLUSTER.to_owned(),
             issued_ms: crate::hub::unix_milliseconds().unsigned_abs(),
             ttl_ms: 60_000,
+            strategy: None,
             proxies: (0..count).map(proxy).collect(),
         }
     }

@@ -1,12 +1,15 @@
 //! What the configuration says about a node: how it joins, what it is called, what it offers.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 
 use base::config::Field;
 use base::secret::SecretSource;
 use base::tls::ClientTls;
 use serde::Serialize;
 use url::Url;
+
+use crate::agent::Strategy;
 
 /// Applications of one node.
 const APPS_MAX: usize = 1_000;
@@ -16,6 +19,17 @@ const APP_NAME_MAX: usize = 63;
 const PROXY_ADDRESSES_MAX: usize = 8;
 /// Pins of one configuration: two while the authority changes.
 const PINS_MAX: usize = 4;
+
+/// Lines of a node with peering, when the configuration does not say, and at most.
+const PEERING_CONNECTIONS: u64 = 2;
+const PEERING_MAX: u64 = 100;
+/// Listeners of one proxy.
+const LISTENERS_MAX: usize = 100;
+/// Connections of one listener, when it does not say, and at most.
+const LISTENER_CONNECTIONS: u64 = 1_000;
+const LISTENER_CONNECTIONS_MAX: u64 = 10_000;
+/// Who may connect to a listener that does not say.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// How a machine becomes a member of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,6 +49,27 @@ pub struct ProxyConfig {
     pub name: Option<String>,
     /// Where nodes and other proxies dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// To how many proxies nodes keep lines.
+    pub strategy: Strategy,
+    /// Ports of this machine that lead to applications.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<AppListenerConfig>,
+}
+
+/// A port of the proxy's machine whose connections go to an application of a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AppListenerConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The application.
+    pub app: String,
+    /// Its node; none for the one that offered it first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Who may connect, networks in CIDR form.
+    pub allow: Vec<String>,
+    /// Connections at once.
+    pub connections: u64,
 }
 
 /// What a node is and offers.
@@ -136,12 +171,90 @@ impl ProxyConfig {
             }
             Some(addresses)
         });
+        let strategy = section
+            .optional("strategy")
+            .and_then(|field| read_strategy(&field));
+        let listeners = section
+            .optional("listeners")
+            .and_then(|field| read_listeners(&field));
         section.finish();
         Some(Self {
             name,
             addresses: addresses.unwrap_or_default(),
+            strategy: strategy.unwrap_or_default(),
+            listeners: listeners.unwrap_or_default(),
         })
     }
+}
+
+/// `mesh`, `peering` or `{peering: {connections: 2}}`
+fn read_strategy(field: &Field<'_>) -> Option<Strategy> {
+    let peering = |connections: u64| {
+        let connections = u32::try_from(connections).ok()?;
+        Some(Strategy::Peering { connections })
+    };
+    if field.node.text().is_some() {
+        let is_mesh = field.choice(&[("mesh", true), ("peering", false)])?;
+        return if is_mesh {
+            Some(Strategy::Mesh)
+        } else {
+            peering(PEERING_CONNECTIONS)
+        };
+    }
+    let mut section = field.section()?;
+    let inner = section.required("peering");
+    section.finish();
+    let mut section = inner?.section()?;
+    let connections = section.optional("connections");
+    let connections = connections.map(|field| field.integer(1..=PEERING_MAX));
+    section.finish();
+    peering(connections.unwrap_or(Some(PEERING_CONNECTIONS))?)
+}
+
+fn read_listeners(field: &Field<'_>) -> Option<Vec<AppListenerConfig>> {
+    let mut taken = HashSet::new();
+    let listeners = field.list(|field| {
+        let listener = read_listener(&field)?;
+        if listener.listen.port() == 0 {
+            field.error("a port that clients can know is expected here", None);
+        }
+        if !taken.insert(listener.listen) {
+            field.error("another listener has this address", None);
+        }
+        Some(listener)
+    })?;
+    if listeners.len() > LISTENERS_MAX {
+        field.error(format!("at most {LISTENERS_MAX} listeners"), None);
+    }
+    Some(listeners)
+}
+
+/// `{listen, app, node, allow, connections}`
+fn read_listener(field: &Field<'_>) -> Option<AppListenerConfig> {
+    let mut section = field.section()?;
+    let listen = section.required("listen").and_then(|field| field.address());
+    let app = section.required("app").and_then(|field| read_name(&field));
+    let node = section.optional("node").and_then(|field| field.text());
+    let allow = section.optional("allow").and_then(|field| {
+        field.list(|field| {
+            let network = field.text()?.parse::<ipnet::IpNet>();
+            if network.is_err() {
+                field.error("a network such as 10.0.0.0/8 is expected here", None);
+            }
+            network.ok().map(|network| network.to_string())
+        })
+    });
+    let connections = section
+        .optional("connections")
+        .and_then(|field| field.integer(1..=LISTENER_CONNECTIONS_MAX));
+    section.finish();
+    Some(AppListenerConfig {
+        listen: listen?,
+        app: app?,
+        node,
+        allow: allow.unwrap_or_else(|| LOOPBACK.map(str::to_owned).to_vec()),
+        connections: connections.unwrap_or(LISTENER_CONNECTIONS),
+    })
 }
 
 impl NodeConfig {
@@ -308,6 +421,49 @@ mod tests {
                 "{app}: {texts:?}"
             ),
         }
+    }
+
+    fn check_proxy(proxy: &str, expected: &str) {
+        let document = Document::parse(proxy).unwrap();
+        let context = Context::new(std::path::Path::new("."), BTreeMap::new());
+        let read = ProxyConfig::read(&Field::root(&document.root, &context));
+        let problems = context.take_problems();
+        let texts: Vec<&str> = problems.iter().map(|one| one.message.as_str()).collect();
+        match (expected.strip_prefix("= "), read) {
+            (Some(shown), Some(read)) => {
+                assert_eq!(serde_json::to_string(&read).unwrap(), shown, "{texts:?}");
+            }
+            _ => assert!(
+                texts.iter().any(|text| text.contains(expected)),
+                "{proxy}: {texts:?}"
+            ),
+        }
+    }
+
+    #[test]
+    fn a_strategy_and_listeners_are_read() {
+        let shown = |strategy: &str| {
+            format!("= {{\"name\":null,\"addresses\":[],\"strategy\":{strategy}}}")
+        };
+        let peering = |count: u32| shown(&format!("{{\"peering\":{{\"connections\":{count}}}}}"));
+        check_proxy("{}", &shown("\"mesh\""));
+        check_proxy("strategy: mesh", &shown("\"mesh\""));
+        check_proxy("strategy: peering", &peering(2));
+        check_proxy("strategy: {peering: {connections: 3}}", &peering(3));
+        check_proxy("strategy: {peering: {connections: 0}}", "1");
+        check_proxy("strategy: star", "star");
+        check_proxy("strategy: {star: {}}", "star");
+        check_proxy("listeners: [{listen: \"127.0.0.1:1\"}]", "app");
+        check_proxy(
+            "listeners: [{listen: \"0.0.0.0:1\", app: db, allow: [x]}]",
+            "10.0.0.0/8",
+        );
+        check_proxy("listeners: [{listen: \"0.0.0.0:0\", app: db}]", "a port");
+        let twice = "{listen: \"0.0.0.0:1\", app: db}";
+        check_proxy(
+            &format!("listeners: [{twice}, {twice}]"),
+            "another listener",
+        );
     }
 
     #[test]

@@ -4,11 +4,22 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    owner: "reach",
-    version: 1,
-    name: "proxies and their nodes",
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        owner: "reach",
+        version: 1,
+        name: "proxies and their nodes",
+        sql: PROXIES_AND_NODES,
+    },
+    Migration {
+        owner: "reach",
+        version: 2,
+        name: "to how many proxies nodes keep lines",
+        sql: "ALTER TABLE proxies ADD COLUMN connections BIGINT NOT NULL DEFAULT 0;",
+    },
+];
+
+const PROXIES_AND_NODES: &str = "
 CREATE TABLE proxies (
     instance TEXT PRIMARY KEY,
     uuid TEXT NOT NULL,
@@ -42,5 +53,4 @@ CREATE TABLE offer_owners (
     node TEXT NOT NULL,
     PRIMARY KEY (kind, name)
 );
-",
-}];
+";

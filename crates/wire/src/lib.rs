@@ -5,5 +5,6 @@ pub mod auth;
 pub mod digest;
 pub mod exposition;
 pub mod fuzz;
+pub mod http_message;
 pub mod json_metrics;
 pub mod sigv4;

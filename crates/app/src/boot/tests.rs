@@ -7,10 +7,11 @@ use super::*;
 
 /// Every path of every listener, and who may use it. A new one is written down here on purpose:
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
-/// whom the configuration lets in, `own` asks for its proof itself: a token, a session or a link.
-/// `tokens:create` and its like is for users whose roles allow that, and the administrator of this
-/// machine; `anybody` for everyone who is known.
+/// whom the configuration lets in, `own` asks for its proof itself: a token (also in the form of a
+/// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
+/// and the administrator of this machine; `anybody` for everyone who is known.
 const ROUTES: [RouteRow; 52] = [
+    ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
     ["gateway.listener", "GET", "/healthz", "public"],
@@ -19,6 +20,9 @@ const ROUTES: [RouteRow; 52] = [
     ["gateway.listener", "GET", "/readyz", "public"],
     ["gateway.listener", "GET", "/v1/gateway/sd", "granted"],
     ["gateway.listener", "GET", "/v1/gateway/targets", "granted"],
+    ["gateway.listener", "POST", "/poll", "own"],
+    ["gateway.listener", "POST", "/push", "own"],
+    ["gateway.listener", "PROXY", "http://<name>/metrics", "own"],
     ["main.listener", "ANY", "/apps/{*path}", "own"],
     ["main.listener", "DELETE", "/v1/locks/{id}", "granted"],
     ["main.listener", "DELETE", "/v1/nodes/{name}", "granted"],
@@ -39,6 +43,7 @@ const ROUTES: [RouteRow; 52] = [
     ],
     ["main.listener", "GET", "/", "own"],
     ["main.listener", "GET", "/.well-known/jwks.json", "public"],
+    ["main.listener", "GET", "/clients", "granted"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
     ["main.listener", "GET", "/healthz", "public"],
@@ -51,6 +56,7 @@ const ROUTES: [RouteRow; 52] = [
     ["main.listener", "GET", "/v1/api-tokens", "granted"],
     ["main.listener", "GET", "/v1/audit", "granted"],
     ["main.listener", "GET", "/v1/authorities", "granted"],
+    ["main.listener", "GET", "/v1/ca.pem", "public"],
     ["main.listener", "GET", "/v1/gateway/sd", "granted"],
     ["main.listener", "GET", "/v1/gateway/targets", "granted"],
     ["main.listener", "GET", "/v1/line", "public"],
@@ -81,6 +87,9 @@ const ROUTES: [RouteRow; 52] = [
     ["main.listener", "POST", "/second-factor", "own"],
     ["main.listener", "POST", "/second-factor/confirm", "own"],
     ["main.listener", "POST", "/v1/api-tokens", "tokens:create"],
+    ["main.listener", "POST", "/poll", "own"],
+    ["main.listener", "POST", "/push", "own"],
+    ["main.listener", "POST", "/v1/api-tokens", "granted"],
     ["main.listener", "POST", "/v1/apps/{app}/connect", "own"],
     [
         "main.listener",
@@ -103,6 +112,10 @@ const ROUTES: [RouteRow; 52] = [
         "users:update",
     ],
     ["main.listener", "POST", "/welcome", "own"],
+    ["main.listener", "POST", "/v1/roles", "granted"],
+    ["main.listener", "POST", "/v1/tokens", "granted"],
+    ["main.listener", "POST", "/v1/users", "granted"],
+    ["main.listener", "PROXY", "http://<name>/metrics", "own"],
 ];
 
 fn environment(folder: &Path) -> Environment {
@@ -117,7 +130,7 @@ fn environment(folder: &Path) -> Environment {
 #[tokio::test]
 async fn every_route_is_known_with_its_policy() {
     let folder = tempfile::tempdir().expect("folder");
-    let text = "listen: 127.0.0.1:0\ngateway: {listen: \"127.0.0.1:0\"}\n";
+    let text = "listen: 127.0.0.1:0\ngateway: {listen: \"127.0.0.1:0\", pushprox: true}\n";
     std::fs::write(folder.path().join(config::DEFAULT_FILE), text).expect("written");
     let environment = environment(folder.path());
     let loaded = config::load(None, folder.path(), &environment.variables);

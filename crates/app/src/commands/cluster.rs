@@ -7,7 +7,7 @@ use base::config::format_duration;
 use serde_json::{Value, json};
 
 use super::hub::Way;
-use super::{NO, Question, people, plain};
+use super::{NO, Question, people, plain, pushprox};
 use crate::cli::{AddTokenArguments, AuditArguments};
 use crate::environment::Environment;
 
@@ -15,6 +15,9 @@ use crate::environment::Environment;
 pub(crate) fn add_token(arguments: &AddTokenArguments, environment: &Environment) -> ExitCode {
     if arguments.role.iter().any(|role| role == "api") {
         return people::add_token(arguments, environment);
+    }
+    if arguments.role.iter().any(|role| role == "pushprox") {
+        return pushprox::add_token(arguments, environment);
     }
     if arguments.user.is_some() || !arguments.scope.is_empty() {
         return fail("--user and --scope go with --role api");

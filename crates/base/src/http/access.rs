@@ -106,11 +106,21 @@ impl Access {
         self.knows(token, clock::now())
     }
 
+    /// Whether somebody with this token, or none, is let in: for handlers to whom the token comes by
+    /// another way than `Authorization: Bearer`.
+    pub fn lets_in(&self, peer: &Peer, token: Option<&str>) -> bool {
+        self.admits(peer, token, clock::now())
+    }
+
     pub(super) fn permits(&self, peer: &Peer, headers: &HeaderMap, now: Instant) -> bool {
+        self.admits(peer, bearer(headers), now)
+    }
+
+    fn admits(&self, peer: &Peer, token: Option<&str>, now: Instant) -> bool {
         let ip = peer.ip();
         (peer.is_loopback() && !self.loopback_needs_token)
             || self.networks.iter().any(|network| network.contains(&ip))
-            || bearer(headers).is_some_and(|given| self.knows(given, now))
+            || token.is_some_and(|given| self.knows(given, now))
     }
 
     fn knows(&self, given: &str, now: Instant) -> bool {

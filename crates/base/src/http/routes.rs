@@ -20,7 +20,8 @@ use crate::error::Class;
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// `GET`, `POST` or `DELETE`; `ANY` for all methods; `HOST` for all paths of hosts that are taken.
+    /// `GET`, `POST` or `DELETE`; `ANY` for all methods; `HOST` for all paths of hosts that are taken;
+    /// `PROXY` for what is asked of us as an HTTP proxy.
     pub method: &'static str,
     /// Path as axum writes it, such as `/metrics/{name}`.
     pub path: &'static str,
@@ -32,8 +33,16 @@ pub struct Route {
 /// The table of a listener's routes.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
-    routes: Vec<Route>,
+    table: Vec<Route>,
     hosts: Vec<Arc<HostRoute>>,
+    proxied: Option<MethodRouter>,
+}
+
+/// What is looked at before any path.
+#[derive(Clone)]
+struct Diverted {
+    hosts: Arc<[Arc<HostRoute>]>,
+    proxied: Option<MethodRouter>,
 }
 
 /// Says whether a host, without its port, is taken.
@@ -111,8 +120,28 @@ impl Routes {
             takes: Box::new(takes),
             handler: handler.clone(),
         }));
-        self.routes.push(Route {
+        self.table.push(Route {
             method: "HOST",
+            path: shown,
+            policy,
+            handler,
+        });
+        self
+    }
+
+    /// Gives everything that names another server in its request line (RFC 9112, 3.2.2 and 3.2.3) to
+    /// `handler`: what clients send that take us for their HTTP proxy. Without one such requests are
+    /// taken for our own, as a server has to. `shown` stands for them in the table.
+    #[must_use]
+    pub fn proxied<H, T>(mut self, shown: &'static str, policy: Policy, handler: H) -> Self
+    where
+        H: Handler<T, ()>,
+        T: 'static,
+    {
+        let handler = any(handler).layer(from_fn_with_state(Arc::new(policy.clone()), enforce));
+        self.proxied = Some(handler.clone());
+        self.table.push(Route {
+            method: "PROXY",
             path: shown,
             policy,
             handler,
@@ -128,7 +157,7 @@ impl Routes {
         handler: MethodRouter,
     ) -> Self {
         let handler = handler.layer(from_fn_with_state(Arc::new(policy.clone()), enforce));
-        self.routes.push(Route {
+        self.table.push(Route {
             method,
             path,
             policy,
@@ -140,34 +169,38 @@ impl Routes {
     /// All rows of both tables.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
-        self.routes.extend(other.routes);
+        self.table.extend(other.table);
         self.hosts.extend(other.hosts);
+        self.proxied = other.proxied.or(self.proxied);
         self
     }
 
     /// The rows, for the test that walks them and for help texts.
     pub fn rows(&self) -> &[Route] {
-        &self.routes
+        &self.table
     }
 
     /// The router, with a 404 that names no internals.
     pub fn into_router(self) -> Router {
         let mut router = Router::new();
         for route in self
-            .routes
+            .table
             .into_iter()
-            .filter(|route| route.method != "HOST")
+            .filter(|route| !matches!(route.method, "HOST" | "PROXY"))
         {
             router = router.route(route.path, route.handler);
         }
         let router = router.fallback(|| async {
             error_response(Class::NotFound, "there is nothing at this path")
         });
-        if self.hosts.is_empty() {
+        if self.hosts.is_empty() && self.proxied.is_none() {
             return router;
         }
-        let hosts: Arc<[Arc<HostRoute>]> = self.hosts.into();
-        router.layer(from_fn_with_state(hosts, divert))
+        let diverted = Diverted {
+            hosts: self.hosts.into(),
+            proxied: self.proxied,
+        };
+        router.layer(from_fn_with_state(diverted, divert))
     }
 }
 
@@ -180,15 +213,15 @@ pub fn host_of(headers: &HeaderMap) -> Option<&str> {
     Some(without_port.map_or(host, |(host, _)| host))
 }
 
-async fn divert(
-    State(hosts): State<Arc<[Arc<HostRoute>]>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn divert(State(diverted): State<Diverted>, request: Request, next: Next) -> Response {
+    let names_server = request.uri().authority().is_some();
+    let proxied = diverted.proxied.filter(|_| names_server);
     let host = host_of(request.headers());
-    let taken = host.and_then(|host| hosts.iter().find(|route| (route.takes)(host)));
+    let mut hosts = diverted.hosts.iter();
+    let taken = host.and_then(|host| hosts.find(|route| (route.takes)(host)));
+    let taken = proxied.or_else(|| taken.map(|route| route.handler.clone()));
     match taken {
-        Some(route) => match route.handler.clone().oneshot(request).await {
+        Some(handler) => match handler.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         },

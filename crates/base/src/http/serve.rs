@@ -354,6 +354,10 @@ async fn answer(mut router: Router, request: Request<Incoming>, peer: Peer) -> R
 
 /// Plain HTTP from another machine on a listener that keeps it to loopback.
 fn refuse_plain(request: &Request<Incoming>, has_tls: bool) -> Response {
+    if request.uri().authority().is_some() {
+        let message = "plain HTTP is for this machine only: begin the URL of the proxy with https";
+        return text_response(Class::Forbidden, message, None);
+    }
     let host = request
         .headers()
         .get(HOST)

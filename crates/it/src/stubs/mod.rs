@@ -9,6 +9,7 @@ pub mod hostile;
 pub mod jwt;
 pub mod oauth2;
 pub mod pages;
+pub mod pushprox;
 pub mod schemes;
 pub mod server;
 pub mod sigv4;

@@ -22,12 +22,12 @@ const GONE: Duration = Duration::from_secs(10);
 const TOLD: Duration = Duration::from_secs(6);
 
 /// Two hubs with one state and one key.
-struct Pair {
-    database: Database,
+pub(crate) struct Pair {
+    pub(crate) database: Database,
     /// What stands between the hubs and the server.
     gate: Gate,
-    first: Program,
-    second: Program,
+    pub(crate) first: Program,
+    pub(crate) second: Program,
 }
 
 impl Pair {
@@ -37,7 +37,7 @@ impl Pair {
     }
 
     /// The same with this section `proxy` of the second one.
-    async fn start_with(second: &Value) -> Option<Self> {
+    pub(crate) async fn start_with(second: &Value) -> Option<Self> {
         let database = Database::create(&need("POSTGRES_URL")?).await;
         let mut url = url::Url::parse(&database.url).unwrap();
         let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());

@@ -55,7 +55,8 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Routes {
         .get("/v1/gateway/sd", policy(), discovery)
 }
 
-async fn get_metrics(gateway: &Gateway, name: &str, headers: HeaderMap) -> Response {
+/// One page, or why there is none.
+pub(super) async fn get_metrics(gateway: &Gateway, name: &str, headers: HeaderMap) -> Response {
     let started = clock::now();
     let Some(target) = gateway.registry().find(name) else {
         gateway.metrics().unknown_target();

@@ -10,6 +10,7 @@ pub mod config;
 mod failure;
 mod metrics;
 mod pattern;
+pub mod pushprox;
 mod registry;
 mod scrape;
 mod session;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 
 use config::{GatewayConfig, SourceConfig, TargetConfig};
 use metrics::GatewayMetrics;
+use pushprox::{Clientele, Clients};
 use registry::Registry;
 use sources::Source;
 use target::TargetParts;
@@ -64,6 +66,8 @@ pub struct GatewayParts {
     pub data_dir: PathBuf,
     /// The nodes, for targets that are reached `via` one.
     pub nodes: Option<Arc<dyn Nodes>>,
+    /// Says which pushprox-clients there may be; without it none are answered.
+    pub clientele: Option<Arc<dyn Clientele>>,
     /// Another process waits to be replaced by this one and has targets that it keeps serving, so
     /// this one is not ready before it has them too.
     pub is_replacement: bool,
@@ -89,6 +93,7 @@ pub struct Gateway {
     is_replacement: bool,
     urgent: Notify,
     rebuilding: Mutex<()>,
+    clients: Option<Clients>,
 }
 
 impl Gateway {
@@ -99,6 +104,7 @@ impl Gateway {
     pub fn build(config: GatewayConfig, parts: GatewayParts) -> Result<Arc<Self>, BoxError> {
         let registry = Arc::new(Registry::default());
         let metrics = GatewayMetrics::new(&parts.metrics, &registry);
+        let clientele = parts.clientele.filter(|_| config.pushprox);
         let gateway = Self {
             access: Arc::new(access(&config, &parts.environment)?),
             target_parts: TargetParts {
@@ -114,6 +120,7 @@ impl Gateway {
             names_twice: Mutex::default(),
             urgent: Notify::new(),
             rebuilding: Mutex::default(),
+            clients: clientele.map(|clientele| Clients::new(clientele, &parts.metrics)),
             registry,
             metrics,
             name: parts.name,
@@ -132,6 +139,9 @@ impl Gateway {
         let gateway = Arc::clone(self);
         Service::new(self.name, Criticality::Critical, move |scope| async move {
             let was_ready = gateway.keep_up(scope).await;
+            if let Some(clients) = &gateway.clients {
+                clients.close();
+            }
             if !was_ready && gateway.is_replacement {
                 gateway.tell_unread();
             }
@@ -141,7 +151,10 @@ impl Gateway {
 
     /// The paths it serves.
     pub fn routes(self: &Arc<Self>) -> Routes {
-        api::routes(self)
+        match &self.clients {
+            Some(clients) => api::routes(self).merge(pushprox::routes(self, clients)),
+            None => api::routes(self),
+        }
     }
 
     /// Applies another configuration in place. Listener and access need a replacement.
@@ -151,8 +164,13 @@ impl Gateway {
     pub fn apply(&self, config: GatewayConfig) -> Result<(), &'static str> {
         {
             let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-            if current.listen != config.listen || current.access != config.access {
-                return Err("gateway.listen and gateway.access change by a replacement: send HUP");
+            let needs_replacement = current.listen != config.listen
+                || current.access != config.access
+                || current.pushprox != config.pushprox;
+            if needs_replacement {
+                return Err(
+                    "gateway.listen, gateway.access and gateway.pushprox change by a replacement: send HUP",
+                );
             }
             if current.sources != config.sources {
                 let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::pool::Strategy;
 use crate::line::SignedAnnouncement;
 
 /// Proxies in one announcement.
@@ -34,6 +35,9 @@ pub struct Announcement {
     pub ttl_ms: u64,
     /// The proxies.
     pub proxies: Vec<AnnouncedProxy>,
+    /// To how many of them to keep lines; nothing in those of older proxies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
 }
 
 /// One proxy of an announcement.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::announcement::Announcement;
 use super::backoff;
 use super::tracker::{AVOID_FOR, REDRAW_AFTER, Tracked, Tracker, rank};
@@ -30,15 +32,35 @@ const SPREAD_MAX: Duration = Duration::from_mins(1);
 const EXCESS_AFTER: Duration = Duration::from_mins(30);
 
 /// How many proxies an agent keeps lines to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// All of them.
+    #[default]
     Mesh,
     /// Some; the proxies forward to one another.
     Peering {
         /// How many.
-        connections: usize,
+        connections: u32,
     },
+}
+
+impl Strategy {
+    /// The number of lines, 0 for one to each proxy.
+    pub fn connections(self) -> u32 {
+        match self {
+            Self::Mesh => 0,
+            Self::Peering { connections } => connections,
+        }
+    }
+
+    /// The number of lines when so many proxies are wanted.
+    fn lines(self, wanted: usize) -> usize {
+        match self {
+            Self::Mesh => wanted,
+            Self::Peering { connections } => wanted.min(connections as usize),
+        }
+    }
 }
 
 /// What a pool is told at its beginning.
@@ -46,7 +68,7 @@ pub enum Strategy {
 pub struct PoolSettings {
     /// The agent's identifier: decides which proxies it prefers.
     pub agent: String,
-    /// Which proxies.
+    /// Which proxies, until an announcement says it.
     pub strategy: Strategy,
     /// Addresses of the configuration: a balancer, or proxies.
     pub seeds: Vec<String>,
@@ -222,6 +244,10 @@ impl Pool {
                 if !self.tracker.hear(&announcement, now) {
                     return actions;
                 }
+                // What the configuration of the proxies says counts; older ones say nothing.
+                if let Some(strategy) = announcement.strategy {
+                    self.settings.strategy = strategy;
+                }
             }
             Event::Connected {
                 dial,
@@ -285,7 +311,7 @@ impl Pool {
 
     /// Changes the wanted number of lines.
     #[cfg(test)]
-    pub(crate) fn set_connections(&mut self, connections: usize) {
+    pub(crate) fn set_connections(&mut self, connections: u32) {
         self.settings.strategy = Strategy::Peering { connections };
     }
 
@@ -456,10 +482,7 @@ impl Pool {
             })
         };
         let served = wanted.iter().filter(is_served).count();
-        let goal = match self.settings.strategy {
-            Strategy::Mesh => wanted.len(),
-            Strategy::Peering { connections } => connections.min(wanted.len()),
-        };
+        let goal = self.settings.strategy.lines(wanted.len());
         goal.saturating_sub(served)
     }
 
@@ -470,7 +493,7 @@ impl Pool {
         };
         let wanted = self.tracker.wanted(now);
         let is_claimed = |proxy: &&&String| self.tracked(proxy).is_some_and(|t| t.claim.is_some());
-        wanted.iter().filter(is_claimed).count() >= connections
+        wanted.iter().filter(is_claimed).count() >= connections as usize
     }
 
     fn is_satisfied(&self, now: Instant) -> bool {
@@ -556,7 +579,7 @@ impl Pool {
             (line, (is_unwanted, rank(&self.settings.agent, proxy)))
         };
         let claimed: Vec<(DialId, (bool, u64))> = self.claims().map(weigh).collect();
-        if claimed.len() <= connections {
+        if claimed.len() <= connections as usize {
             self.excess_since = None;
             return None;
         }

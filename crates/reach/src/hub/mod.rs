@@ -28,7 +28,7 @@ use identity::trust::ClientCertificates;
 use rustls::ServerConfig;
 use state::State;
 
-pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin};
+pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin, ListenerMetrics};
 pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError};
 pub use registry::ProxyView;
 pub use way::Ways;
@@ -59,6 +59,8 @@ pub struct HubSettings {
     pub web_names: Vec<String>,
     /// Where agents can dial this very process, `host:port`.
     pub addresses: Vec<String>,
+    /// To how many proxies nodes should keep lines; 0 for all.
+    pub connections: u32,
     /// The services through whose connections somebody may still ask for nodes while this process
     /// drains.
     pub doors: &'static [&'static str],
@@ -209,6 +211,7 @@ fn describe(identity: &Identity, settings: &HubSettings, uuid: String) -> ProxyV
         addresses: settings.addresses.clone(),
         group: identity.cluster().to_owned(),
         generation: 0,
+        connections: settings.connections,
         started_at: unix_milliseconds(),
         beat_at: 0,
     }

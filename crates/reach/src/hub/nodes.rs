@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
 use super::peers::Peers;
-use super::way::Explained;
+use super::way::{Explained, Reached};
 use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
@@ -24,6 +24,8 @@ const OPEN_LIMIT: Duration = Duration::from_secs(5);
 const RETURN_LIMIT: Duration = Duration::from_secs(10);
 /// How long a caller waits for it: the rest of `OPEN_LIMIT` is for the connection.
 const RETURN_WAIT: Duration = Duration::from_secs(4);
+/// The same when another proxy asks: half of its time, if it knows of two of us, is two and a half.
+const RETURN_WAIT_OF_PEER: Duration = Duration::from_secs(2);
 /// The pause before another line is tried.
 const AGAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Nodes that are remembered after their last line has ended.
@@ -237,22 +239,42 @@ impl Nodes {
     /// # Errors
     /// What is wrong, and what to check.
     pub async fn dial(&self, node: &str, request: &OpenRequest) -> Result<BoxDuplex, String> {
-        let is_present = self.is_present(node);
-        let holders = self.table().holders.get(node).cloned().unwrap_or_default();
-        match self.peers.get() {
-            Some(peers) if !is_present && !holders.is_empty() => {
-                peers.forward(&holders, node, request).await
-            }
-            _ => {
-                let opened = self.open_on(node, request, Lane::Interactive).await;
-                let (line, stream) = opened.map_err(|error| error.text)?;
-                Ok(Box::new(Explained::new(stream, line)))
-            }
+        match self.reach(node, request).await {
+            Ok(reached) => Ok(Box::new(reached)),
+            Err(error) => Err(error.text),
         }
     }
 
-    fn is_present(&self, node: &str) -> bool {
-        self.table().present.contains_key(node)
+    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
+    /// offers is not.
+    pub(super) async fn reach(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+    ) -> Result<Reached, ReachError> {
+        let holders = self.table().holders.get(node).cloned().unwrap_or_default();
+        let peers = self.peers.get().filter(|_| !holders.is_empty());
+        let how = (Lane::Interactive, RETURN_WAIT);
+        let Some(peers) = peers else {
+            let (line, stream) = self.open_on(node, request, how).await?;
+            return Ok(Reached::Line(Explained::new(stream, line)));
+        };
+        // Others have lines to it: nobody waits for one of ours to come back.
+        if self.table().line(node).is_ok() {
+            match self.open_on(node, request, how).await {
+                Ok((line, stream)) => return Ok(Reached::Line(Explained::new(stream, line))),
+                Err(error) if self.table().line(node).is_ok() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        peers.forward(&holders, node, request).await
+    }
+
+    /// Whether the node has a line to this proxy or another one.
+    pub(super) fn is_online(&self, node: &str) -> bool {
+        let table = self.table();
+        let has_own = table.line(node).is_ok();
+        has_own || table.holders.get(node).is_some_and(|all| !all.is_empty())
     }
 
     pub(super) fn set_peers(&self, peers: Peers) {
@@ -338,46 +360,32 @@ impl Nodes {
         table.unwritten.extend(present);
     }
 
-    /// Opens a connection to something that the node offers.
+    /// Opens a connection through a line of ours for another proxy, which may have others to ask and so
+    /// has less time.
     ///
     /// # Errors
     /// What is wrong, and what to check.
-    pub async fn open(
+    pub(super) async fn open_for_peer(
         &self,
         node: &str,
         request: &OpenRequest,
-        lane: Lane,
-    ) -> Result<LineStream, String> {
-        let opened = self.reach(node, request, lane).await;
-        opened.map_err(|error| error.text)
-    }
-
-    /// The same, with who is to blame for the failure: `BadPeer` when the node is there and what it
-    /// offers is not.
-    ///
-    /// # Errors
-    /// What is wrong, and what to check.
-    pub async fn reach(
-        &self,
-        node: &str,
-        request: &OpenRequest,
-        lane: Lane,
     ) -> Result<LineStream, ReachError> {
-        let opened = self.open_on(node, request, lane).await;
+        let how = (Lane::Interactive, RETURN_WAIT_OF_PEER);
+        let opened = self.open_on(node, request, how).await;
         opened.map(|(_, stream)| stream)
     }
 
-    /// As [`Self::reach`], with the line that was used. A line that ends before it has answered is
+    /// Opens a connection through a line of ours, and says which was used. A line that ends before it has answered is
     /// replaced by the next one: nothing has been asked of the target yet.
     async fn open_on(
         &self,
         node: &str,
         request: &OpenRequest,
-        lane: Lane,
+        (lane, return_wait): (Lane, Duration),
     ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
-            let line = self.usable_line(node).await?;
+            let line = self.usable_line(node, return_wait).await?;
             let left = deadline.saturating_duration_since(clock::now());
             let error = match line.open(request, lane, left).await {
                 Ok(stream) => return Ok((line, stream)),
@@ -394,9 +402,9 @@ impl Nodes {
 
     /// The newest line of a node that takes something new. A node that has been here a moment ago
     /// is waited for: agents return within seconds from a cut or to a hub that was replaced.
-    async fn usable_line(&self, node: &str) -> Result<Line, ReachError> {
+    async fn usable_line(&self, node: &str, return_wait: Duration) -> Result<Line, ReachError> {
         let mut changed = self.watch();
-        let patience = clock::now() + RETURN_WAIT;
+        let patience = clock::now() + return_wait;
         loop {
             changed.mark_unchanged();
             let missing = match self.table().line(node) {
@@ -423,14 +431,18 @@ impl Nodes {
         }
     }
 
-    /// The name of the node with that identifier, while it has a line.
+    /// The name of the node with that identifier, also while it is away.
     pub fn name_of(&self, id: &str) -> Option<String> {
         let table = self.table();
         let is_it = |held: &Vec<Held>| held.iter().any(|held| held.line.peer().id == id);
-        let mut names = table.present.iter();
-        names
-            .find(|(_, held)| is_it(held))
-            .map(|(name, _)| name.clone())
+        let mut present = table.present.iter();
+        let mut absent = table.absent.iter();
+        let found = present.find(|(_, held)| is_it(held)).map(|(name, _)| name);
+        let found = found.or_else(|| {
+            let found = absent.find(|(_, absent)| absent.id == id);
+            found.map(|(name, _)| name)
+        });
+        found.cloned()
     }
 
     /// The application of that name: on that node, or on the one that offered it first. One whose

@@ -2,11 +2,13 @@
 //! has one, over a TLS connection of its own. Whoever is asked uses its own lines only, so nothing is
 //! passed on twice.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base::clock;
 use base::duplex::BoxDuplex;
+use base::error::Class;
 use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
 use base::supervise::{BoxError, Scope};
 use identity::own_certificate::OwnCertificate;
@@ -21,9 +23,11 @@ use tokio_rustls::TlsConnector;
 
 use super::Hub;
 use super::door::identify;
-use super::nodes::Holder;
+use super::nodes::{Holder, ReachError};
+use super::way::Reached;
+use crate::agent::PROXIES_MAX;
 use crate::line::{
-    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, Lane, OpenRequest, Refusal, RefusalCode, chain, copy,
+    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, OpenRequest, Refusal, RefusalCode, chain, copy,
     lanes_tls, read_frame, split, write_frame,
 };
 
@@ -47,11 +51,17 @@ struct Answer {
 pub(super) struct Peers {
     own: OwnCertificate,
     trust: Trust,
+    /// By the identifier of the proxy.
+    tls: Mutex<BTreeMap<String, Arc<ClientConfig>>>,
 }
 
 impl Peers {
     pub(super) fn new(own: OwnCertificate, trust: Trust) -> Self {
-        Self { own, trust }
+        Self {
+            own,
+            trust,
+            tls: Mutex::default(),
+        }
     }
 
     /// A connection to something on `node`, over one of the proxies that have lines to it.
@@ -60,50 +70,69 @@ impl Peers {
         holders: &[Holder],
         node: &str,
         request: &OpenRequest,
-    ) -> Result<BoxDuplex, String> {
+    ) -> Result<Reached, ReachError> {
         let mut request = request.clone();
         request.target.node = Some(node.to_owned());
-        let mut reason = format!("node {node} is offline");
+        let mut why_not = ReachError {
+            class: Class::Unavailable,
+            text: format!("node {node} is offline"),
+        };
         let deadline = clock::now() + FORWARD_LIMIT;
         let count = u32::try_from(holders.len().min(HOLDERS_MAX)).unwrap_or(1);
         for (holder, left) in holders.iter().zip((1..=count).rev()) {
             // One that does not answer leaves time for the next.
             let limit = deadline.saturating_duration_since(clock::now()) / left;
             let why = match timeout(limit, self.ask(holder, &request)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok(Reached::Peer(stream, holder.name.clone())),
                 Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {:.1} s", limit.as_secs_f64()),
+                Err(_) => {
+                    let text = format!("no answer within {:.1} s", limit.as_secs_f64());
+                    Refusal::new(RefusalCode::Timeout, text)
+                }
             };
-            reason = format!(
-                "node {node} has no line to this proxy, and over proxy {}: {why}",
-                holder.name
-            );
+            why_not = ReachError {
+                class: class_of(why.code),
+                text: format!(
+                    "node {node} has no line to this proxy, and over proxy {}: {}",
+                    holder.name, why.text
+                ),
+            };
+            if why_not.class == Class::BadPeer {
+                // The node itself has answered: another way to it would not help.
+                break;
+            }
         }
-        Err(reason)
+        Err(why_not)
     }
 
-    async fn ask(&self, holder: &Holder, request: &OpenRequest) -> Result<BoxDuplex, String> {
+    async fn ask(&self, holder: &Holder, request: &OpenRequest) -> Result<BoxDuplex, Refusal> {
+        let unavailable = |text: String| Refusal::new(RefusalCode::Unavailable, text);
         let mut reason = "it has told no address".to_owned();
         for address in &holder.addresses {
             match self.dial(&holder.uuid, address).await {
                 Ok(mut stream) => {
-                    let broke = |error| format!("{address}: {}", chain(&error));
+                    let broke = |error| unavailable(format!("{address}: {}", chain(&error)));
                     write_frame(&mut stream, request).await.map_err(broke)?;
                     let answer: Answer = read_frame(&mut stream, FRAME_BYTES_MAX)
                         .await
                         .map_err(broke)?;
                     return match answer.refusal {
                         None => Ok(stream),
-                        Some(refusal) => Err(refusal.text),
+                        Some(refusal) => Err(refusal),
                     };
                 }
                 Err(why) => reason = format!("{address}: {why}"),
             }
         }
-        Err(reason)
+        Err(unavailable(reason))
     }
 
-    async fn dial(&self, uuid: &str, address: &str) -> Result<BoxDuplex, String> {
+    /// How we shake hands with one proxy and no other. Made once for each.
+    fn tls(&self, uuid: &str) -> Result<Arc<ClientConfig>, String> {
+        let mut made = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = made.get(uuid) {
+            return Ok(Arc::clone(tls));
+        }
         let verifier = self
             .trust
             .server_verifier(&[MachineRole::Proxy], Some(uuid.to_owned()));
@@ -115,14 +144,22 @@ impl Peers {
             .with_client_cert_resolver(Arc::new(self.own.clone()));
         tls.alpn_protocols = vec![ALPN.to_vec()];
         tls.resumption = Resumption::disabled();
+        if made.len() >= PROXIES_MAX {
+            made.clear();
+        }
+        let tls = Arc::new(tls);
+        made.insert(uuid.to_owned(), Arc::clone(&tls));
+        Ok(tls)
+    }
+
+    async fn dial(&self, uuid: &str, address: &str) -> Result<BoxDuplex, String> {
+        let tls = self.tls(uuid)?;
         let (host, _) = split(address).map_err(|error| chain(&error))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
         // Proxies are in one network: no egress proxy stands between them.
         let stream = Egress::default().connect(address).await;
         let stream = stream.map_err(|error| chain(&error))?;
-        let stream = TlsConnector::from(Arc::new(tls))
-            .connect(name, stream)
-            .await;
+        let stream = TlsConnector::from(tls).connect(name, stream).await;
         let stream = stream.map_err(|error| error.to_string())?;
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err("it does not speak with other proxies".to_owned());
@@ -168,12 +205,15 @@ impl Hub {
         let mut request: OpenRequest = request.map_err(|error| chain(&error))?;
         let opened = match request.target.node.take() {
             // Our own lines only: what was passed on once is not passed on again.
-            Some(node) => self.nodes.open(&node, &request, Lane::Interactive).await,
-            None => Err("it did not say which node it wants".to_owned()),
+            Some(node) => self.nodes.open_for_peer(&node, &request).await,
+            None => Err(ReachError {
+                class: Class::Invalid,
+                text: "it did not say which node it wants".to_owned(),
+            }),
         };
         let (line, refusal) = match opened {
             Ok(line) => (Some(line), None),
-            Err(reason) => (None, Some(Refusal::new(RefusalCode::Unavailable, reason))),
+            Err(error) => (None, Some(Refusal::new(code_of(error.class), error.text))),
         };
         let answer = Answer { refusal };
         let told = timeout(HELLO_LIMIT, write_frame(&mut stream, &answer)).await;
@@ -189,5 +229,25 @@ impl Hub {
                 });
         }
         Ok(())
+    }
+}
+
+/// How a proxy tells another one who is to blame.
+fn code_of(class: Class) -> RefusalCode {
+    match class {
+        Class::BadPeer => RefusalCode::NotFound,
+        Class::Timeout => RefusalCode::Timeout,
+        _ => RefusalCode::Unavailable,
+    }
+}
+
+/// And how that is understood.
+fn class_of(code: RefusalCode) -> Class {
+    match code {
+        RefusalCode::Unavailable | RefusalCode::Draining | RefusalCode::TooMany => {
+            Class::Unavailable
+        }
+        RefusalCode::Timeout => Class::Timeout,
+        RefusalCode::Invalid | RefusalCode::Forbidden | RefusalCode::NotFound => Class::BadPeer,
     }
 }

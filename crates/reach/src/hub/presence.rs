@@ -11,7 +11,7 @@ use base::supervise::{BoxError, Scope};
 use super::nodes::Change;
 use super::registry::ProxyView;
 use super::{Hub, unix_milliseconds};
-use crate::agent::{AnnouncedProxy, Announcement, PROXIES_MAX};
+use crate::agent::{AnnouncedProxy, Announcement, PROXIES_MAX, Strategy};
 use crate::announcing;
 use crate::line::SignedAnnouncement;
 
@@ -64,6 +64,9 @@ impl Presence {
     }
 }
 
+/// What nodes are told: the proxies, and to how many of them they keep lines.
+type Told = (Vec<AnnouncedProxy>, Strategy);
+
 /// What the loop remembers.
 #[derive(Default)]
 struct Book {
@@ -74,7 +77,7 @@ struct Book {
     has_company: bool,
     nodes_are_read: bool,
     nodes_read: Option<Instant>,
-    announced: Option<(Vec<AnnouncedProxy>, Instant)>,
+    announced: Option<(Told, Instant)>,
     has_failed: bool,
     has_namesake: bool,
 }
@@ -207,7 +210,7 @@ impl Hub {
 
     /// Tells the nodes about the proxies, when that is due.
     async fn announce(&self, book: &mut Book, live: &[ProxyView]) -> Result<(), BoxError> {
-        let wanted = announced(&self.unlocked(live));
+        let wanted = (announced(&self.unlocked(live)), strategy(live));
         let is_due = book.announced.as_ref().is_none_or(|(before, at)| {
             *before != wanted || clock::now() >= *at + ANNOUNCE_INTERVAL
         });
@@ -220,6 +223,7 @@ impl Hub {
             issued_ms,
             ttl_ms: u64::try_from(ANNOUNCE_TTL.as_millis())?,
             proxies: announced(&self.unlocked(&proxies)),
+            strategy: Some(strategy(&proxies)),
         };
         let signed = announcing::sign(&self.own, &announcement)?;
         // Stored first: whoever comes in between is told by the door.
@@ -229,7 +233,8 @@ impl Hub {
             // One that does not read its messages gets the next one.
             line.announce(signed.clone());
         }
-        book.announced = Some((announcement.proxies, clock::now()));
+        let told = (announcement.proxies, strategy(&proxies));
+        book.announced = Some((told, clock::now()));
         Ok(())
     }
 }
@@ -295,6 +300,17 @@ fn announced(proxies: &[ProxyView]) -> Vec<AnnouncedProxy> {
     announced.take(PROXIES_MAX).collect()
 }
 
+/// To how many proxies nodes keep lines. All proxies of a cluster should say the same; while they do
+/// not, as during a change, the most lines that one of them wants.
+fn strategy(proxies: &[ProxyView]) -> Strategy {
+    let wanted = proxies.iter().map(|proxy| proxy.connections);
+    let is_mesh = wanted.clone().any(|connections| connections == 0);
+    match wanted.max() {
+        Some(connections) if !is_mesh => Strategy::Peering { connections },
+        _ => Strategy::Mesh,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,6 +323,7 @@ mod tests {
             addresses: vec![format!("{instance}:3080")],
             group: "home".to_owned(),
             generation: 0,
+            connections: 0,
             started_at: 1,
             beat_at,
         }
@@ -333,6 +350,22 @@ mod tests {
         assert_eq!(live(&mut book, &[proxy("a", 7)], at(12)), ["a"]);
         // Who could not look for long knows nothing yet.
         assert_eq!(live(&mut book, &[proxy("a", 7)], at(60)), ["a"]);
+    }
+
+    #[test]
+    fn while_proxies_differ_nodes_keep_the_most_lines() {
+        let check = |wanted: &[u32], expected: Strategy| {
+            let with = |connections: &u32| ProxyView {
+                connections: *connections,
+                ..proxy("a", 1)
+            };
+            let proxies: Vec<_> = wanted.iter().map(with).collect();
+            assert_eq!(strategy(&proxies), expected, "{wanted:?}");
+        };
+        check(&[], Strategy::Mesh);
+        check(&[0, 0], Strategy::Mesh);
+        check(&[0, 2], Strategy::Mesh);
+        check(&[1, 2, 1], Strategy::Peering { connections: 2 });
     }
 
     #[test]

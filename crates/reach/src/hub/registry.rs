@@ -24,7 +24,7 @@ const OFFERS_KEPT: Duration = Duration::from_hours(30 * 24);
 const PAGE: &str = "page";
 
 const COLUMNS: &str = "SELECT instance, uuid, name, addresses, proxy_group, generation, \
-     started_at, beat_at FROM proxies ORDER BY started_at DESC, instance";
+     connections, started_at, beat_at FROM proxies ORDER BY started_at DESC, instance";
 
 /// A running process with the role `proxy`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,6 +41,8 @@ pub struct ProxyView {
     pub group: String,
     /// Its generation in the group.
     pub generation: u64,
+    /// To how many proxies nodes should keep lines, as its configuration says; 0 for all.
+    pub connections: u32,
     /// When it started, Unix milliseconds.
     pub started_at: i64,
     /// Its last sign of life, Unix milliseconds of its own clock. A proxy that is alone gives none.
@@ -95,7 +97,7 @@ impl Registry {
         if is_new {
             sqlx::query(
                 "INSERT INTO proxies (instance, uuid, name, addresses, proxy_group, generation, \
-                 started_at, beat_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                 connections, started_at, beat_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(own.instance.as_str())
             .bind(own.uuid.as_str())
@@ -103,6 +105,7 @@ impl Registry {
             .bind(serde_json::to_string(&own.addresses)?)
             .bind(own.group.as_str())
             .bind(i64::try_from(own.generation)?)
+            .bind(i64::from(own.connections))
             .bind(own.started_at)
             .bind(unix_milliseconds())
             .execute(&mut write)
@@ -276,6 +279,7 @@ async fn write_node(write: &mut Write, instance: &str, change: &Change) -> Resul
 fn proxy(row: &AnyRow) -> Result<ProxyView, BoxError> {
     let addresses: String = row.try_get("addresses")?;
     let generation: i64 = row.try_get("generation")?;
+    let connections: i64 = row.try_get("connections")?;
     Ok(ProxyView {
         instance: row.try_get("instance")?,
         uuid: row.try_get("uuid")?,
@@ -283,6 +287,7 @@ fn proxy(row: &AnyRow) -> Result<ProxyView, BoxError> {
         addresses: serde_json::from_str(&addresses)?,
         group: row.try_get("proxy_group")?,
         generation: u64::try_from(generation)?,
+        connections: u32::try_from(connections)?,
         started_at: row.try_get("started_at")?,
         beat_at: row.try_get("beat_at")?,
     })

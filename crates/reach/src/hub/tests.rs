@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::nodes::{Known, Nodes};
-use crate::line::{Lane, OpenRequest, Target, TargetKind};
+use crate::line::{OpenRequest, Target, TargetKind};
 
 fn request() -> OpenRequest {
     OpenRequest {
@@ -32,7 +32,7 @@ async fn a_node_from_before_a_restart_is_waited_for() {
         ("web-2", false, "did it join"),
     ] {
         let begun = tokio::time::Instant::now();
-        let opened = nodes.open(name, &request(), Lane::Interactive).await;
+        let opened = nodes.dial(name, &request()).await;
         let error = opened.map(drop).unwrap_err();
         assert!(error.contains(says), "{error}");
         assert_eq!(begun.elapsed().as_secs() >= 4, waits, "{name}");

@@ -39,6 +39,8 @@ pub struct GatewayConfig {
     pub targets: Vec<TargetConfig>,
     /// Where more targets come from.
     pub sources: Vec<SourceConfig>,
+    /// Whether what PushProx's users know is answered: `proxy_url`, `/poll`, `/push`, `/clients`.
+    pub pushprox: bool,
 }
 
 /// Who beside loopback may scrape.
@@ -156,8 +158,10 @@ impl GatewayConfig {
         let sources = section
             .optional("sources")
             .and_then(|field| field.list(|f| read_source(&f)));
+        let pushprox = section.optional("pushprox").and_then(|f| f.boolean());
         section.finish();
         Some(Self {
+            pushprox: pushprox.unwrap_or_default(),
             listen,
             access,
             targets: targets.unwrap_or_default(),

@@ -23,6 +23,7 @@ fn announcement(issued_ms: u64, proxies: Vec<AnnouncedProxy>) -> Announcement {
         cluster: "home".to_owned(),
         issued_ms,
         ttl_ms: 180_000,
+        strategy: None,
         proxies,
     }
 }

@@ -32,7 +32,7 @@ fn say(text: &str) {
 fn least(shape: Shape) -> Option<usize> {
     match shape.strategy {
         Strategy::Mesh => None,
-        Strategy::Peering { connections } => Some(connections),
+        Strategy::Peering { connections } => Some(connections as usize),
     }
 }
 

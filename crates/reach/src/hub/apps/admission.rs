@@ -33,7 +33,7 @@ const ASSERTION_SECONDS: i64 = 300;
 /// Whom apps and the audit log see when the administrator of this machine asks.
 const LOCAL_ADMIN: &str = "local-admin";
 /// The kind of the audit events.
-const USED: &str = "app.used";
+pub(super) const USED: &str = "app.used";
 
 /// Somebody who may use an application.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub(super) struct Uses {
 
 impl Uses {
     /// Whether this use is to be recorded.
-    fn admit(&mut self, this: Use, now: Instant) -> bool {
+    pub(super) fn admit(&mut self, this: Use, now: Instant) -> bool {
         let is_fresh = |at: &Instant| now.saturating_duration_since(*at) < USES_INTERVAL;
         if self.recorded.get(&this).is_some_and(is_fresh) {
             return false;

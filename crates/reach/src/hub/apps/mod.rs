@@ -4,6 +4,7 @@
 mod admission;
 mod body;
 mod headers;
+mod listener;
 mod name;
 mod open;
 mod proxy;
@@ -22,6 +23,7 @@ use identity::Identity;
 use identity::trust::Trust;
 use tokio::sync::Semaphore;
 
+pub use self::listener::ListenerMetrics;
 pub use self::name::AppName;
 
 use self::admission::Uses;

@@ -24,6 +24,11 @@ use crate::hub::ReachError;
 /// The longest wait for the head of an answer after the last of the request's body has moved.
 const ANSWER_LIMIT: Duration = Duration::from_mins(2);
 
+/// How often a request is asked again whose line broke under it.
+const RETRIES_MAX: usize = 2;
+/// Until then it may also wait for a node that has just lost its last line: callers are told in 6 s.
+const WAIT_AFTER_BREAK: Duration = Duration::from_secs(1);
+
 impl Apps {
     /// `/apps/<app>/…`
     pub(super) async fn by_path(self: Arc<Self>, request: Request<Body>) -> Response {
@@ -132,12 +137,28 @@ impl Apps {
         activity: &Activity,
     ) -> Result<http::Response<Incoming>, ReachError> {
         let app = &admission.app;
+        let begun = clock::now();
+        let again = (0..RETRIES_MAX).map_while(|_| repeatable(&request));
+        let mut again: Vec<_> = again.collect();
         let mut answer = std::pin::pin!(self.pool.request(request));
         let mut patience = upstream::CHECK_FIRST;
         loop {
             let checked = tokio::time::timeout(patience, answer.as_mut());
-            if let Ok(answer) = checked.await {
-                return answer.map_err(|error| upstream::explain(&error, app, &self.nodes));
+            if let Ok(outcome) = checked.await {
+                let error = match outcome {
+                    Ok(answered) => return Ok(answered),
+                    Err(error) => error,
+                };
+                // A connection that was kept may have died with its line before anybody noticed.
+                let may_wait = clock::now() < begun + WAIT_AFTER_BREAK;
+                if upstream::line_broke(&error).is_some()
+                    && (may_wait || self.nodes.is_online(&app.node))
+                    && let Some(request) = again.pop()
+                {
+                    answer.set(self.pool.request(request));
+                    continue;
+                }
+                return Err(upstream::explain(&error, app, &self.nodes));
             }
             // A connection that was kept does not tell by itself that its line is dead.
             self.nodes.check(&app.node);
@@ -178,6 +199,19 @@ impl Apps {
         head.version = Version::HTTP_11;
         Ok(Response::from_parts(head, Body::empty()))
     }
+}
+
+/// The same request once more, if it may be asked twice: it changes nothing (RFC 9110, 9.2.1) and has no
+/// body.
+fn repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.method().is_safe() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut again = Request::new(Body::empty());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
 }
 
 /// The request as the application gets it.

@@ -21,7 +21,7 @@ use super::visit::Visit;
 use super::{AppName, Apps, headers, upstream};
 use crate::forward::PROTOCOL;
 use crate::hub::ReachError;
-use crate::line::{Lane, LineStream, copy};
+use crate::hub::way::Reached;
 
 /// The longest wait until a connection whose change was agreed on has changed.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
@@ -69,11 +69,7 @@ impl Apps {
         let mut wanted = upstream::open_request(&app.offered.name);
         wanted.client = Some(peer.address);
         wanted.user = Some(admission.user.clone());
-        let stream = match self
-            .nodes
-            .reach(&app.node, &wanted, Lane::Interactive)
-            .await
-        {
+        let stream = match self.nodes.reach(&app.node, &wanted).await {
             Ok(stream) => stream,
             Err(error) => {
                 self.record(&admission, Some(&error.text)).await;
@@ -93,19 +89,14 @@ impl Apps {
         response
     }
 
-    /// Joins a client and a stream of a line once the client has changed.
-    fn attach(
-        &self,
-        client: OnUpgrade,
-        stream: LineStream,
-        open: OpenUse,
-    ) -> Result<(), ReachError> {
+    /// Joins a client and a connection to an application once the client has changed.
+    fn attach(&self, client: OnUpgrade, stream: Reached, open: OpenUse) -> Result<(), ReachError> {
         let (scope, slot) = self.tunnel()?;
         let closing = scope.closing();
         scope.spawn("connection to an application", async move {
             let joined = async {
                 if let Some(client) = changed(client).await
-                    && let Err(error) = copy(stream, TokioIo::new(client)).await
+                    && let Err(error) = stream.join(TokioIo::new(client)).await
                 {
                     tracing::debug!(%error, "a connection to an application broke");
                 }

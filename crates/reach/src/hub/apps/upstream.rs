@@ -15,8 +15,9 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{Client, Error as PoolError};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use crate::hub::way::{LineBroke, Reached};
 use crate::hub::{FoundApp, Nodes, ReachError};
-use crate::line::{Lane, LineStream, OpenRequest, Target, TargetKind};
+use crate::line::{OpenRequest, Target, TargetKind};
 
 /// Connections to all applications.
 pub(super) type Pool = Client<Connector, Body>;
@@ -58,6 +59,21 @@ pub(super) fn open_request(app: &str) -> OpenRequest {
     }
 }
 
+/// What a connection broke with, when its line is to blame.
+pub(super) fn line_broke(error: &PoolError) -> Option<LineBroke> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = source {
+        // An input and output error hides what is in it from the chain of causes.
+        let inner = current.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(|error| error.get_ref()?.downcast_ref());
+        if let Some(broke) = inner.or_else(|| current.downcast_ref::<LineBroke>()) {
+            return Some(broke.clone());
+        }
+        source = current.source();
+    }
+    None
+}
+
 /// Why there was no answer.
 pub(super) fn explain(error: &PoolError, app: &FoundApp, nodes: &Nodes) -> ReachError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -68,12 +84,12 @@ pub(super) fn explain(error: &PoolError, app: &FoundApp, nodes: &Nodes) -> Reach
         source = current.source();
     }
     let (name, node) = (&app.offered.name, &app.node);
-    if nodes.name_of(&app.node_id).is_none() {
+    let broke = line_broke(error);
+    if broke.is_some() || !nodes.is_online(node) {
+        let why = broke.map_or_else(|| "it has no line any more".to_owned(), |broke| broke.0);
         return ReachError {
             class: Class::Unavailable,
-            text: format!(
-                "node {node} went offline while {name} was asked; check the machine's power and network"
-            ),
+            text: format!("node {node} went away while {name} was asked: {why}"),
         };
     }
     let cause = crate::line::chain(error);
@@ -104,14 +120,14 @@ pub(super) struct Connector {
     nodes: Arc<Nodes>,
 }
 
-impl Connection for LineStream {
+impl Connection for Reached {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<LineStream>;
+    type Response = TokioIo<Reached>;
     type Error = ReachError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ReachError>> + Send>>;
 
@@ -132,9 +148,7 @@ impl tower::Service<Uri> for Connector {
                     ),
                 });
             };
-            let stream = nodes
-                .reach(&node, &open_request(app), Lane::Interactive)
-                .await?;
+            let stream = nodes.reach(&node, &open_request(app)).await?;
             Ok(TokioIo::new(stream))
         })
     }

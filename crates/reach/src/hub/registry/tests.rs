@@ -25,6 +25,7 @@ fn proxy(instance: &str) -> ProxyView {
         addresses: vec![format!("{instance}:3080")],
         group: "home".to_owned(),
         generation: 3,
+        connections: 0,
         started_at: 5,
         beat_at: 0,
     }
