@@ -1,28 +1,43 @@
 //! Reads ahead of TLS: rustls asks the socket for 4 KiB at a time, which would be a system call for
-//! each. The buffer exists only while there is something in it, so that an idle connection costs
-//! nothing.
+//! each. The buffer exists only while something comes, so that an idle connection costs nothing.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::limits::COPY_BUFFER;
+/// What is read at once unless more is asked for.
+const SIZE: usize = 64 << 10;
 
 /// A connection that is read in large pieces.
 #[derive(Debug)]
-pub(crate) struct ReadAhead<S> {
+pub struct ReadAhead<S> {
     io: S,
     buffer: BytesMut,
+    size: usize,
 }
 
 impl<S> ReadAhead<S> {
-    pub(crate) fn new(io: S) -> Self {
-        let buffer = BytesMut::new();
-        Self { io, buffer }
+    /// Reads 64 KiB at a time.
+    pub fn new(io: S) -> Self {
+        Self {
+            io,
+            buffer: BytesMut::new(),
+            size: SIZE,
+        }
+    }
+
+    /// Reads `size` bytes at a time from now on.
+    pub fn set_size(&mut self, size: usize) {
+        self.size = size;
+    }
+
+    /// What is read.
+    pub fn get_ref(&self) -> &S {
+        &self.io
     }
 }
 
@@ -34,16 +49,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.buffer.is_empty() {
-            let mut fresh = BytesMut::with_capacity(COPY_BUFFER);
-            ready!(poll_read_buf(Pin::new(&mut this.io), context, &mut fresh))?;
-            this.buffer = fresh;
+            // Takes the same memory again while bytes keep coming.
+            this.buffer.reserve(this.size);
+            let polled = poll_read_buf(Pin::new(&mut this.io), context, &mut this.buffer);
+            if this.buffer.is_empty() {
+                this.buffer = BytesMut::new();
+                return polled.map_ok(drop);
+            }
         }
         let length = this.buffer.len().min(wanted.remaining());
         wanted.put_slice(this.buffer.get(..length).unwrap_or_default());
         this.buffer.advance(length);
-        if this.buffer.is_empty() {
-            this.buffer = BytesMut::new();
-        }
         Poll::Ready(Ok(()))
     }
 }
