@@ -26,9 +26,8 @@ const USAGE: &str = "\
 usage: landline-bench gateway [--quick] [--json]
        landline-bench tunnel [--quick] [--json] [part of a way's name]…
        landline-bench agents [--quick] [--json]";
-/// With four connections each the descriptors of one process, of which there are 20,000 here, are
-/// enough for as many.
-const AGENTS: usize = 4_900;
+/// What one proxy has to carry.
+const AGENTS: usize = 5_000;
 const AGENTS_QUICK: usize = 500;
 /// How many join in a second.
 const JOINS: f64 = 60.0;
