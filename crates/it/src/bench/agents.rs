@@ -14,6 +14,7 @@ use super::tunnel::ways::Running;
 use crate::cluster;
 use crate::proc;
 use crate::program::Program;
+use crate::prometheus;
 use crate::wait;
 
 /// The longest until all have lines.
@@ -30,6 +31,8 @@ pub async fn measure(ends: &Path, count: usize, per_second: f64) -> Value {
     let public = json!({"public_addr": "127.0.0.1:1"});
     let mut configuration: Value = serde_json::from_str(&cluster::hub(public)).unwrap();
     configuration.as_object_mut().unwrap().remove("public_addr");
+    // The same port after the restart.
+    configuration["listen"] = json!(format!("127.0.0.1:{}", prometheus::free_port()));
     let mut hub = Program::start(&configuration.to_string()).await;
     let token = cluster::token(&hub, json!({"uses": count})).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
