@@ -34,8 +34,8 @@ use credentials::Credentials;
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
 /// How often it is looked whether the certificate should be renewed.
 const RENEW_INTERVAL: Duration = Duration::from_mins(1);
-/// Bulk connections dialled ahead for each line. Each is a descriptor and some 9 kB on the proxy, and the
-/// next is dialled when one is taken.
+/// Bulk connections dialled ahead for each line. Each is a descriptor on the proxy, of which there are
+/// few, and the next is dialled when one is taken.
 const BULK_IDLE: usize = 1;
 const TRY_AGAIN: Restart = Restart::OnFailure {
     first: Duration::from_secs(1),
