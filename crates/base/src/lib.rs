@@ -14,6 +14,7 @@ pub mod listeners;
 pub mod notify;
 pub mod pid_file;
 pub mod process;
+pub mod read_ahead;
 pub mod retry;
 pub mod secret;
 pub mod single_flight;

@@ -2,11 +2,13 @@
 //! Landline. The upstream and the client are plain blocking threads, so that what is measured is
 //! what stands between them.
 
+pub mod agents;
 pub mod keep;
 pub mod latency;
 pub mod nginx;
 pub mod report;
 pub mod resources;
+pub mod tunnel;
 pub mod upstream;
 
 use serde_json::{Value, json};

@@ -8,16 +8,26 @@ use crate::{machine, rust};
 /// Where the benchmark is written.
 const SOURCE: &str = "crates/it/src/bin/landline-bench.rs";
 
+/// What can be measured.
+const AREAS: [&str; 3] = ["gateway", "tunnel", "agents"];
+/// What the areas compare with or measure by, as the table of needs knows it.
+const NEEDS: [(&str, &str); 3] = [
+    ("nginx", "LANDLINE_TEST_NGINX"),
+    ("sshd", "LANDLINE_TEST_SSHD"),
+    ("wrk", "LANDLINE_TEST_WRK"),
+];
+
 /// Runs the benchmark of one area; what follows its name is passed on.
 pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
-    if arguments.first().map(String::as_str) != Some("gateway") {
+    let area = arguments.first().map_or("", String::as_str);
+    if !AREAS.contains(&area) {
         return Err(Failure::new(
-            "say what to measure: `cargo xtask bench gateway [--quick]`",
+            "say what to measure: `cargo xtask bench gateway|tunnel|agents [--quick]`",
         ));
     }
     if !machine::root()?.join(SOURCE).is_file() {
         return Ok(Outcome::skipped(
-            "bench gateway",
+            &format!("bench {area}"),
             &format!("{SOURCE} does not exist"),
         ));
     }
@@ -26,10 +36,34 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     let mut bench = std::process::Command::new(rust::built("release", "landline-bench")?);
     bench.args(arguments).current_dir(machine::root()?);
     bench.env("LANDLINE_TEST_PROGRAM", rust::built("release", "landline")?);
-    match needs::one("nginx")? {
-        Some(nginx) => bench.env("LANDLINE_TEST_NGINX", nginx),
-        None => bench.env_remove("LANDLINE_TEST_NGINX"),
-    };
+    if area != "gateway" {
+        let build = [
+            "build",
+            "--release",
+            "-p",
+            "reach",
+            "--example",
+            "line-ends",
+        ];
+        rust::run(&mut rust::cargo(&build)?, "cargo build --release --example")?;
+        let ends = rust::built("release/examples", "line-ends")?;
+        bench.env("LANDLINE_TEST_LINE_ENDS", ends);
+    }
+    for (program, variable) in NEEDS {
+        let is_needed = match area {
+            "gateway" => program == "nginx",
+            "tunnel" => program != "nginx",
+            _ => false,
+        };
+        match is_needed
+            .then(|| needs::one(program))
+            .transpose()?
+            .flatten()
+        {
+            Some(path) => bench.env(variable, path),
+            None => bench.env_remove(variable),
+        };
+    }
     rust::run(&mut bench, "landline-bench")?;
     Ok(Outcome::done(""))
 }

@@ -66,7 +66,7 @@ const COMMANDS: [Command; 10] = [
     },
     Command {
         name: "bench",
-        arguments: "gateway [--quick]",
+        arguments: "gateway|tunnel|agents [--quick]",
         summary: "measure the release build beside its peers in one run",
         run: bench::run,
     },

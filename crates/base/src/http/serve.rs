@@ -33,6 +33,7 @@ use tower::Service;
 
 use super::{Peer, text_response};
 use crate::error::Class;
+use crate::read_ahead::ReadAhead;
 use crate::supervise::{BoxError, ExitKind, Scope};
 use crate::work::WorkTracker;
 
@@ -77,7 +78,7 @@ impl Default for ServerLimits {
 }
 
 /// A TLS connection after its handshake.
-pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+pub type TlsStream = tokio_rustls::server::TlsStream<ReadAhead<TcpStream>>;
 
 /// Serves a connection until it ends.
 type TakeOver = dyn Fn(TlsStream, Peer, Scope) -> Serving + Send + Sync;
@@ -248,6 +249,7 @@ async fn shake_hands(
     tls: Arc<ServerConfig>,
     shared: &Shared,
 ) -> io::Result<(TlsStream, Option<Protocol>)> {
+    let stream = ReadAhead::new(stream);
     let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let is_named = |protocol: &&Protocol| {
         let hello = begun.client_hello();

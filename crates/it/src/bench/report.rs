@@ -63,12 +63,10 @@ pub fn verdicts_json(verdicts: &[Verdict]) -> Value {
     verdicts.iter().map(one).collect()
 }
 
-/// Everything for people.
-pub fn table(report: &Value, verdicts: &[Verdict]) -> String {
-    let mut text = String::new();
-    let mut line = |line: String| writeln!(text, "{line}").unwrap();
-    line(format!(
-        "gateway, {}, load average {} before and {} after{}",
+/// When and on what it was measured.
+pub fn heading(area: &str, report: &Value) -> String {
+    format!(
+        "{area}, {}, load average {} before and {} after{}\n",
         report["date"].as_str().unwrap_or_default(),
         report["load_before"].as_str().unwrap_or_default(),
         report["load_after"].as_str().unwrap_or_default(),
@@ -77,7 +75,13 @@ pub fn table(report: &Value, verdicts: &[Verdict]) -> String {
         } else {
             ""
         },
-    ));
+    )
+}
+
+/// The numbers of the gateway for people.
+pub fn table(report: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{line}").unwrap();
     line(format!(
         "{:<10}{:>10}{:>10}{:>10}{:>16}",
         "", "median us", "p95 us", "p99 us", "CPU us/scrape"
@@ -98,16 +102,20 @@ pub fn table(report: &Value, verdicts: &[Verdict]) -> String {
     for key in ["thousand_targets", "large_page", "idle", "start"] {
         line(format!("{key}: {}", report[key]));
     }
+    text
+}
+
+/// A line for each verdict.
+pub fn verdict_lines(verdicts: &[Verdict]) -> String {
+    let mut text = String::new();
     for verdict in verdicts {
         let word = match verdict.is_met {
             Some(true) => "met",
             Some(false) => "MISSED",
             None => "NOT MEASURED",
         };
-        line(format!(
-            "{word:<13}{} (measured {:.2})",
-            verdict.goal, verdict.measured
-        ));
+        let (goal, measured) = (verdict.goal, verdict.measured);
+        writeln!(text, "{word:<13}{goal} (measured {measured:.2})").unwrap();
     }
     text
 }

@@ -1,61 +1,121 @@
-//! `landline-bench gateway [--quick] [--json]`: measures the gateway beside nginx and beside no
-//! proxy at all, on this machine, in one run. Ends with 1 when a goal was missed.
+//! `landline-bench gateway|tunnel|agents [--quick] [--json]`: measures the gateway beside nginx, lines
+//! beside other tunnels, or a crowd of idle nodes on one hub, on this machine, in one run. Ends with 1
+//! when a goal was missed.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a tool for developers: it prints, and ends when something is not as it should be"
 )]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use it::bench::{self, Size, latency, nginx::Nginx, report, resources, upstream::Upstream};
+use it::bench::{
+    self, Size, agents, latency, nginx::Nginx, report, resources, tunnel, upstream::Upstream,
+};
 use it::proc;
 use it::program::{Program, program_path};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+const USAGE: &str = "\
+usage: landline-bench gateway [--quick] [--json]
+       landline-bench tunnel [--quick] [--json] [part of a way's name]…
+       landline-bench agents [--quick] [--json]";
+/// What one proxy has to carry.
+const AGENTS: usize = 5_000;
+const AGENTS_QUICK: usize = 500;
+/// How many join in a second.
+const JOINS: f64 = 60.0;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |word: &str| arguments.iter().any(|argument| argument == word);
-    let known = ["gateway", "--quick", "--json"];
-    if !has("gateway")
-        || !arguments
-            .iter()
-            .all(|argument| known.contains(&argument.as_str()))
-    {
-        eprintln!("usage: landline-bench gateway [--quick] [--json]");
+    let (flags, words): (Vec<String>, Vec<String>) = arguments
+        .into_iter()
+        .partition(|word| word.starts_with("--"));
+    let has = |word: &str| flags.iter().any(|flag| flag == word);
+    let is_known = flags
+        .iter()
+        .all(|flag| ["--quick", "--json"].contains(&flag.as_str()));
+    let (Some(area), true) = (words.first(), is_known) else {
+        eprintln!("{USAGE}");
         return ExitCode::from(64);
-    }
+    };
     let program = program_path();
     if program.components().any(|part| part.as_os_str() == "debug") {
         eprintln!("WARNING: {} is a debug build", program.display());
     }
-    let mut report = measure(if has("--quick") {
-        Size::QUICK
-    } else {
-        Size::FULL
-    });
-    report["quick"] = json!(has("--quick"));
+    bench::raise_descriptor_limit();
+    let is_quick = has("--quick");
+    let date = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
+    let load_before = proc::load_average();
+    let mut report = match area.as_str() {
+        "gateway" => measure(if is_quick { Size::QUICK } else { Size::FULL }),
+        "tunnel" => runtime().block_on(tunnel::measure(
+            &ends(),
+            if is_quick {
+                tunnel::QUICK
+            } else {
+                tunnel::FULL
+            },
+            &words[1..],
+        )),
+        "agents" => {
+            let count = if is_quick { AGENTS_QUICK } else { AGENTS };
+            runtime().block_on(agents::measure(&ends(), count, JOINS))
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    report["date"] = json!(date);
+    report["load_before"] = json!(load_before);
+    report["load_after"] = json!(proc::load_average());
+    report["quick"] = json!(is_quick);
     report["program"] = json!(program);
-    let verdicts = report::judge(&report);
+    let verdicts = match area.as_str() {
+        "tunnel" => tunnel::report::judge(&report),
+        "agents" => agents::judge(&report),
+        _ => report::judge(&report),
+    };
     report["verdicts"] = report::verdicts_json(&verdicts);
     if has("--json") {
         println!("{report}");
     } else {
-        print!("{}", report::table(&report, &verdicts));
+        print!("{}", report::heading(area, &report));
+        print!(
+            "{}",
+            match area.as_str() {
+                "tunnel" => tunnel::report::table(&report),
+                "agents" => agents::table(&report),
+                _ => report::table(&report),
+            }
+        );
+        print!("{}", report::verdict_lines(&verdicts));
     }
     let is_missed = verdicts.iter().any(|verdict| verdict.is_met == Some(false));
     ExitCode::from(u8::from(is_missed))
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().unwrap()
+}
+
+/// The program whose processes are the ends of lines.
+fn ends() -> PathBuf {
+    match std::env::var_os("LANDLINE_TEST_LINE_ENDS") {
+        Some(path) => PathBuf::from(path),
+        None => panic!("LANDLINE_TEST_LINE_ENDS is not set: run this by `cargo xtask bench`"),
+    }
+}
+
 /// Measures everything.
 fn measure(size: Size) -> Value {
-    bench::raise_descriptor_limit();
-    let date = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
-    let load_before = proc::load_average();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -83,9 +143,6 @@ fn measure(size: Size) -> Value {
         resources::thousand_targets(&program, size.load_seconds)
     };
     json!({
-        "date": date,
-        "load_before": load_before,
-        "load_after": proc::load_average(),
         "latency": latency,
         "large_page": large_page,
         "thousand_targets": thousand_targets,

@@ -14,7 +14,7 @@ use it::proc;
 use it::program::{Launch, Program, send_signal};
 use it::relay::{Mode, Relay};
 use it::relayed::{self, Held, Relayed, note};
-use it::stubs::pages::Pages;
+use it::stubs::pages::{Page, Pages};
 use it::wait::{self, SOON};
 use rustix::process::Signal;
 use serde_json::json;
@@ -155,6 +155,67 @@ async fn silent_losses_are_told_and_come_back() {
     let says = CHECKS;
     suffer_all(&["black-hole", "lose-up", "lose-down", "drip=20"].map(|mode| Fault { mode, says }))
         .await;
+}
+
+/// Whoever waits for an answer already when the path falls silent is told as soon as whoever asks then.
+/// A target that takes its time is waited for.
+#[tokio::test]
+async fn who_waits_already_is_told() {
+    let modes = ["black-hole", "lose-up", "lose-down"];
+    tokio::join!(
+        join_all(modes.map(silence_under_way)),
+        a_slow_target_is_waited_for()
+    );
+}
+
+async fn silence_under_way(mode: &str) {
+    let cluster = Relayed::start().await;
+    let before = cluster.held().await;
+    cluster.pages.set("/metrics", Page::Hang);
+    let (reply, begun) = tokio::join!(cluster.scrape(), async {
+        // The request is at the target, and the pings of its way there are answered.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        cluster.relay.set(mode.parse().unwrap());
+        Instant::now()
+    });
+    let (waited, text) = (begun.elapsed(), reply.reason());
+    note(&format!(
+        "{mode} under way: {} after {waited:?}: {text}",
+        reply.status
+    ));
+    assert!(
+        waited <= ANSWER_LIMIT,
+        "{mode}: {waited:?}\n{}",
+        cluster.logs()
+    );
+    assert!(reply.status >= 500, "{mode}: {} {text}", reply.status);
+    let is_told = CHECKS.iter().any(|words| text.contains(words));
+    assert!(is_told, "{mode}: {text:?}\n{}", cluster.logs());
+    cluster
+        .pages
+        .set("/metrics", Page::Text("web_up 1\n".to_owned()));
+    cluster.relay.set(Mode::Pass);
+    wait::until("good again", RECOVERY_LIMIT, async || {
+        (cluster.scrape().await.status == 200).then_some(())
+    })
+    .await;
+    assert_released(&cluster, mode, before).await;
+}
+
+async fn a_slow_target_is_waited_for() {
+    let cluster = Relayed::start().await;
+    let slow = Page::Slow(Duration::from_secs(8), "web_up 1\n".to_owned());
+    cluster.pages.set("/metrics", slow);
+    let reply = cluster.scrape().await;
+    assert_eq!(reply.status, 200, "{}\n{}", reply.reason(), cluster.logs());
+    assert_eq!(
+        cluster
+            .node
+            .stderr()
+            .matches("line to a proxy proxy=")
+            .count(),
+        1
+    );
 }
 
 /// A load balancer that ends TLS leaves HTTP only: the lines go through it as WebSockets, and straight

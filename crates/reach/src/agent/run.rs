@@ -259,7 +259,7 @@ impl Agent {
                 }
                 AgentEvent::Ended { reason } => {
                     tracing::info!(proxy = %line.proxy().name, %reason, "line ended");
-                    self.shown().last_error = Some(format!("{}: {reason}", line.proxy().name));
+                    self.note_end(dial, format!("{}: {reason}", line.proxy().name));
                     // Fails when the agent stops.
                     drop(
                         tell.send(Happened::Event(Event::Ended { line: dial }))
@@ -273,6 +273,15 @@ impl Agent {
                 while !matches!(line.next().await, AgentEvent::Ended { .. }) {}
                 return;
             }
+        }
+    }
+
+    /// What the pool itself has ended, such as a second line to one proxy, is no longer shown, and its
+    /// end is no error.
+    fn note_end(&self, dial: DialId, reason: String) {
+        let mut shown = self.shown();
+        if shown.lines.contains_key(&dial) {
+            shown.last_error = Some(reason);
         }
     }
 

@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use super::{DRAIN_LIMIT, Hub, RETURN_DIAL, RETURN_SPREAD};
 use crate::line::{
     Acceptor, AcceptorSettings, Drain, Identify, Lane, Line, Peer, Timing, Welcome, lanes_tls,
+    prepare,
 };
 use crate::offers::Offers;
 
@@ -48,6 +49,10 @@ impl Hub {
         let Some(acceptor) = self.acceptor.get() else {
             return;
         };
+        let (io, session) = stream.get_ref();
+        if let Some(lane) = session.alpn_protocol().and_then(Lane::of_alpn) {
+            prepare(io.get_ref(), lane);
+        }
         match acceptor.admit(stream, remote.address).await {
             Ok(Some(line)) => {
                 let hub = Arc::clone(&self);

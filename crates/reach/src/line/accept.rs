@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::read_ahead::ReadAhead;
 use base::supervise::Scope;
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
@@ -19,13 +20,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Lane;
-use super::ahead::ReadAhead;
 use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
 use super::framing::{self, CONTROL_PATH, Health};
 use super::limits::{
-    COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT,
-    Timing,
+    BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, LINES_PER_PEER_MAX,
+    MESSAGES_MAX, TLS_LIMIT, Timing,
 };
 use super::message::{
     Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
@@ -193,8 +193,7 @@ impl Acceptor {
         io: BoxDuplex,
         remote: SocketAddr,
     ) -> Result<Option<Line>, AcceptError> {
-        let io: BoxDuplex = Box::new(ReadAhead::new(io));
-        let handshake = TlsAcceptor::from(self.tls()).accept(io);
+        let handshake = TlsAcceptor::from(self.tls()).accept(ReadAhead::new(io));
         let tls = timeout(TLS_LIMIT, handshake)
             .await
             .map_err(|_| AcceptError::Timeout("the TLS handshake"))?
@@ -206,7 +205,7 @@ impl Acceptor {
     /// completes one, nothing when it is the first or a further one of a line.
     pub async fn admit<S>(
         &self,
-        tls: TlsStream<S>,
+        mut tls: TlsStream<ReadAhead<S>>,
         remote: SocketAddr,
     ) -> Result<Option<Line>, AcceptError>
     where
@@ -219,6 +218,11 @@ impl Acceptor {
             .ok_or(AcceptError::NoLane)?;
         let certificates = session.peer_certificates().unwrap_or_default();
         let who = (self.inner.settings.identify)(certificates);
+        if lane == Lane::Bulk {
+            let (io, session) = tls.get_mut();
+            io.set_size(BULK_BUFFER);
+            session.set_buffer_limit(Some(BULK_TLS_BUFFER));
+        }
         let mut io: BoxDuplex = Box::new(tls);
         let hello = timeout(
             HELLO_LIMIT,
@@ -445,10 +449,10 @@ impl Acceptor {
         lane: Lane,
         end: &End,
     ) -> Result<(SendRequest<Bytes>, Arc<Health>), AcceptError> {
-        let (send, connection) = timeout(HELLO_LIMIT, framing::begin_opening(io))
+        let health = Arc::new(Health::default());
+        let (send, connection) = timeout(HELLO_LIMIT, framing::begin_opening(io, &health))
             .await
             .map_err(|_| AcceptError::Timeout("the beginning of the framing"))??;
-        let health = Arc::new(Health::default());
         let task = run_lane(
             connection,
             lane,

@@ -148,9 +148,10 @@ pub(crate) async fn begin(
     io: BoxDuplex,
     lane: Lane,
     address: &str,
+    health: &Arc<Health>,
 ) -> Result<Framed, ConnectError> {
     let address = || address.to_owned();
-    match timeout(HELLO_LIMIT, framing::begin_serving(io)).await {
+    match timeout(HELLO_LIMIT, framing::begin_serving(io, health)).await {
         Ok(Ok(framed)) => Ok(framed),
         Ok(Err(source)) => Err(ConnectError::Framing {
             address: address(),
@@ -169,7 +170,13 @@ pub(crate) async fn begin(
 }
 
 impl Starting {
-    pub(crate) fn new(connector: Connector, route: Route, handler: Handler, scope: Scope) -> Self {
+    pub(crate) fn new(
+        connector: Connector,
+        route: Route,
+        handler: Handler,
+        scope: Scope,
+        control: Arc<Health>,
+    ) -> Self {
         let (incoming, received) = mpsc::channel(MESSAGES_MAX);
         let (outgoing, queued) = mpsc::channel(MESSAGES_MAX);
         let shared = Shared {
@@ -180,7 +187,7 @@ impl Starting {
             end: End::default(),
             draining: CancellationToken::new(),
             ready: CancellationToken::new(),
-            control: Arc::default(),
+            control,
             interactive: Arc::default(),
             bulk: bulk_serve::Counts::default(),
             incoming,
@@ -197,6 +204,10 @@ impl Starting {
 
     pub(crate) fn route(&self) -> &Route {
         &self.shared.route
+    }
+
+    pub(crate) fn interactive(&self) -> &Arc<Health> {
+        &self.shared.interactive
     }
 
     pub(crate) fn serve_control(&self, framed: Framed) {

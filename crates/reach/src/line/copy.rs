@@ -11,7 +11,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::limits::COPY_BUFFER;
+use super::Lane;
+use super::limits::{BULK_BUFFER, COPY_BUFFER};
 use super::stream::LineStream;
 
 /// Less room than this in a buffer is not worth another read.
@@ -35,7 +36,11 @@ pub async fn copy<T>(mut line: LineStream, connection: T) -> io::Result<Copied>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection = Plain(connection);
+    let buffer = match line.lane() {
+        Lane::Control | Lane::Interactive => COPY_BUFFER,
+        Lane::Bulk => BULK_BUFFER,
+    };
+    let mut connection = Plain::new(connection, buffer);
     let (mut down, mut up) = (Direction::default(), Direction::default());
     let copied = poll_fn(|context| {
         let down_is_done = down.poll(&mut line, &mut connection, context)?.is_ready();
@@ -68,27 +73,47 @@ pub(crate) trait End {
 }
 
 /// A connection as an end.
-pub(crate) struct Plain<T>(pub(crate) T);
+pub(crate) struct Plain<T> {
+    pub(crate) io: T,
+    buffer: BytesMut,
+    size: usize,
+}
+
+impl<T> Plain<T> {
+    /// Reads up to `size` bytes before it gives them on.
+    pub(crate) fn new(io: T, size: usize) -> Self {
+        Self {
+            io,
+            buffer: BytesMut::new(),
+            size,
+        }
+    }
+}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        let mut buffer = BytesMut::with_capacity(COPY_BUFFER);
+        let Self { io, buffer, size } = self;
+        // The same memory again, when all that was in it has been sent.
+        buffer.reserve(*size);
         // TLS gives a record at a time: several of them are worth one write.
         while buffer.capacity() - buffer.len() >= ROOM_MIN {
-            match poll_read_buf(Pin::new(&mut self.0), context, &mut buffer) {
+            match poll_read_buf(Pin::new(&mut *io), context, buffer) {
                 Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) if buffer.is_empty() => return Poll::Ready(Err(error)),
-                Poll::Pending if buffer.is_empty() => return Poll::Pending,
+                Poll::Pending if buffer.is_empty() => {
+                    *buffer = BytesMut::new();
+                    return Poll::Pending;
+                }
                 // Comes again with the next read.
                 Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }
-        Poll::Ready(Ok(buffer.freeze()))
+        Poll::Ready(Ok(buffer.split().freeze()))
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>> {
-        let written = ready!(Pin::new(&mut self.0).poll_write(context, chunk))?;
+        let written = ready!(Pin::new(&mut self.io).poll_write(context, chunk))?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -97,11 +122,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
 
@@ -127,6 +152,10 @@ impl Direction {
             if !self.chunk.is_empty() {
                 ready!(to.poll_send(context, &mut self.chunk))?;
                 self.needs_flush = true;
+                if self.chunk.is_empty() {
+                    // Its memory can be used again.
+                    self.chunk = Bytes::new();
+                }
             } else if self.has_ended {
                 ready!(to.poll_end(context))?;
                 self.is_done = true;

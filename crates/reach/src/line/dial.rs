@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::read_ahead::ReadAhead;
 use base::supervise::Scope;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -17,12 +18,14 @@ use tokio_rustls::client::TlsStream;
 
 use super::Lane;
 use super::accept::Identify;
-use super::agent_end::{self, AgentLine, Handler};
-use super::ahead::ReadAhead;
+use super::agent_end::{self, AgentLine, Handler, Starting};
 use super::egress::{Egress, split};
 use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
-use super::limits::{DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT};
+use super::limits::{
+    BULK_BUFFER, BULK_TLS_BUFFER, DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, TLS_LIMIT, Timing,
+    UPGRADE_LIMIT,
+};
 use super::message::{Hello, HelloAnswer, LineId, Peer, VERSION, Welcome};
 use super::stream::BoxDuplex;
 use super::{socket, websocket};
@@ -90,9 +93,12 @@ pub(crate) struct Route {
     pub(crate) welcome: Welcome,
 }
 
+/// A connection after the TLS handshake.
+type Shaken = TlsStream<ReadAhead<BoxDuplex>>;
+
 /// A connection after the handshakes.
 struct Dialled {
-    tls: TlsStream<BoxDuplex>,
+    tls: Shaken,
     via: Via,
     proxy: Peer,
 }
@@ -142,11 +148,14 @@ impl Connector {
             proxy,
             welcome,
         };
-        let framed = agent_end::begin(control, Lane::Control, address).await?;
-        let starting = agent_end::Starting::new(self.clone(), route, handler, scope.clone());
+        let health = Arc::default();
+        let framed = agent_end::begin(control, Lane::Control, address, &health).await?;
+        let starting = Starting::new(self.clone(), route, handler, scope.clone(), health);
         starting.serve_control(framed);
         let interactive = match self.join(starting.route(), Lane::Interactive).await {
-            Ok(io) => agent_end::begin(io, Lane::Interactive, address).await,
+            Ok(io) => {
+                agent_end::begin(io, Lane::Interactive, address, starting.interactive()).await
+            }
             Err(error) => Err(error),
         };
         match interactive {
@@ -220,7 +229,7 @@ impl Connector {
             Some(Via::WebSocket) => None,
             _ => Some(self.dial_straight(address, host, lane).await),
         };
-        let (tls, via) = match straight {
+        let (mut tls, via) = match straight {
             Some(Ok(tls)) => (tls, Via::Direct),
             Some(Err(error)) if !is_worth_a_detour(&error) => return Err(error),
             failed => match self.dial_websocket(address, host, lane).await {
@@ -229,6 +238,11 @@ impl Connector {
                 None => return Err(both(failed.and_then(Result::err), no_detour(address))),
             },
         };
+        if lane == Lane::Bulk {
+            let (io, session) = tls.get_mut();
+            io.set_size(BULK_BUFFER);
+            session.set_buffer_limit(Some(BULK_TLS_BUFFER));
+        }
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
         let proxy = (self.inner.settings.identify)(certificates).map_err(|reason| {
             ConnectError::Identity {
@@ -244,7 +258,7 @@ impl Connector {
         address: &str,
         host: &str,
         lane: Lane,
-    ) -> Result<TlsStream<BoxDuplex>, ConnectError> {
+    ) -> Result<Shaken, ConnectError> {
         let tcp = self.inner.settings.egress.connect(address).await?;
         socket::prepare(&tcp, lane);
         let tls = handshake(self.tls_of(lane), Box::new(tcp), address, host).await?;
@@ -264,7 +278,7 @@ impl Connector {
         address: &str,
         host: &str,
         lane: Lane,
-    ) -> Option<Result<TlsStream<BoxDuplex>, ConnectError>> {
+    ) -> Option<Result<Shaken, ConnectError>> {
         let outer = Arc::clone(self.inner.outer.as_ref()?);
         Some(self.dial_websocket_with(outer, address, host, lane).await)
     }
@@ -275,7 +289,7 @@ impl Connector {
         address: &str,
         host: &str,
         lane: Lane,
-    ) -> Result<TlsStream<BoxDuplex>, ConnectError> {
+    ) -> Result<Shaken, ConnectError> {
         let tcp = self.inner.settings.egress.connect(address).await?;
         socket::prepare(&tcp, lane);
         let outer = handshake(outer, Box::new(tcp), address, host).await?;
@@ -309,11 +323,10 @@ async fn handshake(
     io: BoxDuplex,
     address: &str,
     host: &str,
-) -> Result<TlsStream<BoxDuplex>, ConnectError> {
+) -> Result<Shaken, ConnectError> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| ConnectError::Address(address.to_owned()))?;
-    let io: BoxDuplex = Box::new(ReadAhead::new(io));
-    let shaken = TlsConnector::from(config).connect(name, io);
+    let shaken = TlsConnector::from(config).connect(name, ReadAhead::new(io));
     limited(TLS_LIMIT, "tls handshake", address, shaken)
         .await?
         .map_err(|error| tls_error(address, chain(&error)))

@@ -2,13 +2,17 @@
 //! agent, which dialled, is the server of h2, and the proxy opens streams as its client. Here are
 //! the settings of both and the pings by which each end notices that the other is gone.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use base::clock;
 use bytes::Bytes;
 use h2::{Ping, PingPong, client, server};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::error::chain;
@@ -28,7 +32,7 @@ pub(crate) const OPEN_HEADER: &str = "landline-open";
 pub(crate) const REFUSAL_HEADER: &str = "landline-refusal";
 
 /// What both ends know of a framed lane.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Health {
     /// Asks for a ping at once.
     pub(crate) probe: Notify,
@@ -36,6 +40,21 @@ pub(crate) struct Health {
     pub(crate) streams: Arc<AtomicUsize>,
     /// The last round trip in microseconds; 0 before the first.
     round_trip_us: AtomicU64,
+    begun: Instant,
+    /// When bytes came last, in milliseconds since the beginning.
+    heard_ms: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            probe: Notify::new(),
+            streams: Arc::default(),
+            round_trip_us: AtomicU64::new(0),
+            begun: clock::now(),
+            heard_ms: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Health {
@@ -46,11 +65,98 @@ impl Health {
             microseconds => Some(Duration::from_micros(microseconds)),
         }
     }
+
+    /// Whether somebody may wait for something.
+    fn is_busy(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0
+    }
+
+    fn hear(&self) {
+        let now = clock::now().saturating_duration_since(self.begun);
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.heard_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// How long nothing has come.
+    fn quiet(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
+        let now = clock::now().saturating_duration_since(self.begun);
+        now.saturating_sub(heard)
+    }
+
+    /// Resolves when nothing has come for `limit` while a stream is open.
+    async fn silence(&self, limit: Duration) {
+        while self.is_busy() {
+            let left = limit.saturating_sub(self.quiet());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
+        // A stream that is opened later asks for a ping when it is first written to.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A connection that notes when bytes come.
+struct Heard {
+    io: BoxDuplex,
+    health: Arc<Health>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        if polled.is_ready() {
+            self.health.hear();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+fn heard(io: BoxDuplex, health: &Arc<Health>) -> BoxDuplex {
+    let health = Arc::clone(health);
+    Box::new(Heard { io, health })
 }
 
 /// The proxy's end of a lane.
 pub(crate) async fn begin_opening(
     io: BoxDuplex,
+    health: &Arc<Health>,
 ) -> Result<
     (
         client::SendRequest<Bytes>,
@@ -67,13 +173,14 @@ pub(crate) async fn begin_opening(
         .initial_max_send_streams(STREAMS_MAX)
         .max_local_error_reset_streams(Some(RESETS_MAX))
         .enable_push(false)
-        .handshake(io)
+        .handshake(heard(io, health))
         .await
 }
 
 /// The agent's end of a lane.
 pub(crate) async fn begin_serving(
     io: BoxDuplex,
+    health: &Arc<Health>,
 ) -> Result<server::Connection<BoxDuplex, Bytes>, h2::Error> {
     server::Builder::new()
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -84,7 +191,7 @@ pub(crate) async fn begin_serving(
         .max_concurrent_streams(u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX))
         .max_local_error_reset_streams(Some(RESETS_MAX))
         .max_pending_accept_reset_streams(STREAMS_MAX)
-        .handshake(io)
+        .handshake(heard(io, health))
         .await
 }
 
@@ -101,19 +208,36 @@ pub(crate) fn broke(error: &h2::Error) -> String {
 }
 
 /// Pings until the other end does not answer, and says so. The other end does the same: with a
-/// loss in one direction only, both notice.
+/// loss in one direction only, both notice. While streams are open it is quick to ask and to judge,
+/// because somebody may wait; a target that takes its time is no reason, since pings don't reach it.
 pub(crate) async fn watch(mut pings: PingPong, health: &Health, timing: Timing) -> String {
     loop {
         let sent = clock::now();
-        match tokio::time::timeout(timing.pong_limit, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {
+        let mut pong = std::pin::pin!(pings.ping(Ping::opaque()));
+        let mut limit = timing.pong_limit;
+        let mut answered = None;
+        if health.is_busy() && timing.busy_limit < limit {
+            answered = tokio::time::timeout(timing.busy_limit, pong.as_mut())
+                .await
+                .ok();
+            let waited = clock::now().saturating_duration_since(sent);
+            if health.quiet() >= waited {
+                limit = timing.busy_limit;
+            }
+        }
+        if answered.is_none() {
+            let left = limit.saturating_sub(clock::now().saturating_duration_since(sent));
+            answered = tokio::time::timeout(left, pong).await.ok();
+        }
+        match answered {
+            Some(Ok(_)) => {
                 let elapsed = clock::now().saturating_duration_since(sent).as_micros();
                 let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
                 health.round_trip_us.store(elapsed, Ordering::Relaxed);
             }
-            Ok(Err(error)) => return format!("the connection broke: {error}"),
-            Err(_) => {
-                let limit = timing.pong_limit.as_millis();
+            Some(Err(error)) => return format!("the connection broke: {error}"),
+            None => {
+                let limit = limit.as_millis();
                 return format!(
                     "no answer to a ping within {limit} ms: the path is cut without a trace, or \
                      the other machine sleeps"
@@ -127,6 +251,7 @@ pub(crate) async fn watch(mut pings: PingPong, health: &Health, timing: Timing) 
         tokio::select! {
             () = tokio::time::sleep(timing.ping_interval) => {}
             () = doubted => {}
+            () = health.silence(timing.silence) => {}
         }
     }
 }

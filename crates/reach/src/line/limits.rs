@@ -70,6 +70,10 @@ pub const STREAMS_MAX: usize = 10_000;
 pub(crate) const RESETS_MAX: usize = 100_000;
 /// The buffer of each direction of a copy.
 pub(crate) const COPY_BUFFER: usize = 64 << 10;
+/// The same on the bulk lane, where nobody waits for a turn and each system call costs.
+pub(crate) const BULK_BUFFER: usize = 256 << 10;
+/// What TLS may hold of the bulk lane that is encrypted and not sent: a buffer with its framing.
+pub(crate) const BULK_TLS_BUFFER: usize = BULK_BUFFER + (16 << 10);
 
 /// How often each end of a lane asks for a sign of life, and how long it waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,11 @@ pub struct Timing {
     pub ping_interval: Duration,
     /// The longest wait for a pong; then the lane, and with it the line, is dead.
     pub pong_limit: Duration,
+    /// While streams are open: after this long without a byte from the other end it is asked at
+    /// once. With `busy_limit` it is how long somebody waits on a path that is cut without a word.
+    pub silence: Duration,
+    /// While streams are open: the longest wait for a pong, or for any other byte.
+    pub busy_limit: Duration,
 }
 
 impl Default for Timing {
@@ -85,6 +94,8 @@ impl Default for Timing {
         Self {
             ping_interval: Duration::from_secs(10),
             pong_limit: Duration::from_secs(5),
+            silence: Duration::from_secs(2),
+            busy_limit: Duration::from_millis(3_500),
         }
     }
 }

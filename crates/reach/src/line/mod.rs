@@ -8,7 +8,6 @@
 
 mod accept;
 mod agent_end;
-mod ahead;
 mod bulk;
 mod bulk_serve;
 mod copy;

@@ -17,7 +17,7 @@ pub use base::duplex::{BoxDuplex, Duplex};
 use super::Lane;
 use super::copy::{End, Plain};
 use super::framing::Health;
-use super::limits::SEND_BUFFER;
+use super::limits::{BULK_BUFFER, SEND_BUFFER};
 
 /// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
 /// the stream resets what is not finished.
@@ -73,6 +73,7 @@ impl LineStream {
     /// A connection of its own, which still ends with its line.
     pub(crate) fn connection(io: BoxDuplex, line_end: CancellationToken, counted: Counted) -> Self {
         let line_end = Box::pin(line_end.cancelled_owned());
+        let io = Plain::new(io, BULK_BUFFER);
         Self {
             inner: Inner::Connection(Connection { io, line_end }),
             lane: Lane::Bulk,
@@ -116,7 +117,7 @@ impl AsyncWrite for LineStream {
         match &mut self.inner {
             Inner::Framed(framed) => framed.poll_write(context, bytes),
             Inner::Connection(connection) => {
-                Pin::new(&mut connection.io).poll_write(context, bytes)
+                Pin::new(&mut connection.io.io).poll_write(context, bytes)
             }
         }
     }
@@ -125,14 +126,14 @@ impl AsyncWrite for LineStream {
         match &mut self.inner {
             // The connection's task writes what was handed to it.
             Inner::Framed(_) => Poll::Ready(Ok(())),
-            Inner::Connection(connection) => Pin::new(&mut connection.io).poll_flush(context),
+            Inner::Connection(connection) => connection.io.poll_flush(context),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Framed(framed) => Poll::Ready(framed.shut()),
-            Inner::Connection(connection) => Pin::new(&mut connection.io).poll_shutdown(context),
+            Inner::Connection(connection) => connection.io.poll_end(context),
         }
     }
 }
@@ -145,7 +146,7 @@ impl End for LineStream {
                 if connection.line_end.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
-                Plain(&mut connection.io).poll_chunk(context)
+                connection.io.poll_chunk(context)
             }
         }
     }
@@ -160,7 +161,7 @@ impl End for LineStream {
                     .map_err(broken)?;
                 Poll::Ready(Ok(()))
             }
-            Inner::Connection(connection) => Plain(&mut connection.io).poll_send(context, chunk),
+            Inner::Connection(connection) => connection.io.poll_send(context, chunk),
         }
     }
 
@@ -175,7 +176,7 @@ impl End for LineStream {
 
 /// A stream that has a connection to itself.
 struct Connection {
-    io: BoxDuplex,
+    io: Plain<BoxDuplex>,
     line_end: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -188,7 +189,7 @@ impl Connection {
         if self.line_end.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Pin::new(&mut self.io).poll_read(context, buffer)
+        Pin::new(&mut self.io.io).poll_read(context, buffer)
     }
 }
 

@@ -33,8 +33,9 @@ use keep::Keeper;
 
 /// How long open streams may go on when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
-/// Bulk connections dialled ahead for each line.
-const BULK_IDLE: usize = 2;
+/// Bulk connections dialled ahead for each line. Each is a descriptor on the proxy, of which there are
+/// few, and the next is dialled when one is taken.
+const BULK_IDLE: usize = 1;
 const TRY_AGAIN: Restart = Restart::OnFailure {
     first: Duration::from_secs(1),
     ceiling: Duration::from_secs(30),

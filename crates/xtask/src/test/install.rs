@@ -10,11 +10,12 @@ use crate::failure::Failure;
 use crate::machine;
 
 /// Units that the packages bring and that nobody asked for.
-const UNITS: [(&str, &str); 4] = [
+const UNITS: [(&str, &str); 5] = [
     ("mariadb-server", "mariadb"),
     ("postgresql", "postgresql"),
     ("prometheus", "prometheus"),
     ("nginx-light", "nginx"),
+    ("openssh-server", "ssh"),
 ];
 
 /// Runs as root with the packages as arguments. A policy that forbids starting services is put in

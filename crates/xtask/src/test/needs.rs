@@ -27,7 +27,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 11] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -69,6 +69,18 @@ const NEEDS: [Need; 9] = [
         variable: "LANDLINE_TEST_NGINX",
         package: "nginx-light",
         purpose: "the plain reverse proxy that the benchmark compares with",
+    },
+    Need {
+        program: "sshd",
+        variable: "LANDLINE_TEST_SSHD",
+        package: "openssh-server",
+        purpose: "the tunnel `ssh -R` that the benchmark compares with",
+    },
+    Need {
+        program: "wrk",
+        variable: "LANDLINE_TEST_WRK",
+        package: "wrk",
+        purpose: "the HTTP client of the benchmark",
     },
     Need {
         program: "curl",

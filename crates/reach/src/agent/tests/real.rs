@@ -7,7 +7,7 @@ use base::supervise::{Criticality, Scope, Service, Supervisor};
 
 use super::*;
 use crate::line::tests::{Authority, PATIENCE, Proxy, request, scope, settings, targets, until};
-use crate::line::{Connector, Drain, Lane};
+use crate::line::{Connector, ConnectorSettings, Drain, Lane, Timing};
 
 fn verify() -> Verify {
     Arc::new(|_, signature| signature == "good")
@@ -30,6 +30,11 @@ fn list(proxies: &[(&str, &Proxy)]) -> crate::line::SignedAnnouncement {
         .unwrap()
 }
 
+/// A proxy whose lines are not given up because the machine is busy: here nothing is cut.
+async fn proxy(authority: &Authority, name: &str, scope: &Scope) -> Proxy {
+    Proxy::start_with(authority, name, scope, Timing::default(), true).await
+}
+
 fn start(authority: &Authority, seed: &Proxy, scope: &Scope) -> (Agent, Supervisor) {
     let pool = PoolSettings {
         agent: "web-1".to_owned(),
@@ -45,7 +50,10 @@ fn start(authority: &Authority, seed: &Proxy, scope: &Scope) -> (Agent, Supervis
         heard: Arc::new(|_, _| {}),
         drain_limit: Duration::from_secs(2),
     };
-    let connector = Connector::new(settings(authority));
+    let connector = Connector::new(ConnectorSettings {
+        timing: Timing::default(),
+        ..settings(authority)
+    });
     let agent = Agent::new(settings_of_agent, connector, targets(scope));
     let supervisor = Supervisor::new();
     let running = agent.clone();
@@ -59,8 +67,8 @@ fn start(authority: &Authority, seed: &Proxy, scope: &Scope) -> (Agent, Supervis
 async fn an_agent_finds_all_proxies_and_follows_their_fate() {
     let authority = Authority::new();
     let (_supervisor, scope) = scope().await;
-    let mut one = Proxy::start(&authority, "p1", &scope).await;
-    let mut two = Proxy::start(&authority, "p2", &scope).await;
+    let mut one = proxy(&authority, "p1", &scope).await;
+    let mut two = proxy(&authority, "p2", &scope).await;
     let (agent, process) = start(&authority, &one, &scope);
     let first = one.line().await;
     let mut forged = list(&[("p1", &one), ("p9", &two)]);
@@ -78,7 +86,8 @@ async fn an_agent_finds_all_proxies_and_follows_their_fate() {
         .open(&request("echo"), Lane::Interactive, PATIENCE)
         .await
         .unwrap();
-    assert!(agent.status().last_error.unwrap().starts_with("p2: "));
+    let error = agent.status().last_error.unwrap();
+    assert!(error.starts_with("p2: "), "{error}");
 
     // A proxy that is replaced: the new line comes while the old one still serves.
     let open = first
@@ -125,7 +134,7 @@ async fn an_agent_that_reaches_nobody_says_why() {
     let authority = Authority::new();
     let (_supervisor, scope) = scope().await;
     let foreign = Authority::new();
-    let proxy = Proxy::start(&foreign, "p1", &scope).await;
+    let proxy = proxy(&foreign, "p1", &scope).await;
     let (agent, _process) = start(&authority, &proxy, &scope);
     until("an error", || agent.status().last_error.is_some()).await;
     let error = agent.status().last_error.unwrap();

@@ -61,11 +61,17 @@ async fn carry(
 }
 
 async fn relayed() -> (Rig, Relay) {
+    relayed_with(QUICK).await
+}
+
+async fn relayed_with(timing: Timing) -> (Rig, Relay) {
     let authority = Authority::new();
     let (supervisor, scope) = scope().await;
-    let mut proxy = Proxy::start_with(&authority, "p1", &scope, QUICK, false).await;
+    let mut proxy = Proxy::start_with(&authority, "p1", &scope, timing, false).await;
     let relay = Relay::start(proxy.address, &scope).await;
-    let connector = Connector::new(settings(&authority));
+    let mut settings = settings(&authority);
+    settings.timing = timing;
+    let connector = Connector::new(settings);
     let address = relay.address.to_string();
     let agent = connector
         .connect(&address, targets(&scope), &scope)
@@ -141,6 +147,62 @@ async fn a_loss_towards_the_proxy_is_noticed_on_both_sides() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_towards_the_agent_is_noticed_on_both_sides() {
     dies_on_both_sides(false, true).await;
+}
+
+/// Slow pings and quick doubts: what is noticed in time is noticed because a stream is open.
+const PATIENT: Timing = Timing {
+    ping_interval: Duration::from_mins(1),
+    pong_limit: Duration::from_mins(1),
+    silence: Duration::from_millis(300),
+    busy_limit: Duration::from_millis(900),
+};
+
+async fn whoever_waits_is_told(up: bool, down: bool) {
+    let (mut rig, relay) = relayed_with(PATIENT).await;
+    let mut stream = rig
+        .line
+        .open(&request("echo"), Lane::Interactive, PATIENCE)
+        .await
+        .unwrap();
+    stream.write_all(b"x").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    // The pings of the writes above are answered.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    relay.swallows_up.store(up, Ordering::Relaxed);
+    relay.swallows_down.store(down, Ordering::Relaxed);
+    let start = base::clock::now();
+    let read = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+    assert!(read.expect("it breaks in time").is_err());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(rig.agent.next().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_an_answer_is_told_that_the_path_is_cut() {
+    tokio::join!(
+        whoever_waits_is_told(true, true),
+        whoever_waits_is_told(true, false),
+        whoever_waits_is_told(false, true),
+    );
+}
+
+/// Pings are answered, however long the target says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_silent_is_not_cut() {
+    let (rig, _relay) = relayed_with(PATIENT).await;
+    let mut stream = rig
+        .line
+        .open(&request("echo"), Lane::Interactive, PATIENCE)
+        .await
+        .unwrap();
+    let silence = tokio::time::timeout(Duration::from_secs(5), stream.read_u8()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    stream.write_all(b"x").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

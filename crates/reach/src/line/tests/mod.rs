@@ -26,6 +26,8 @@ use super::*;
 pub(crate) const QUICK: Timing = Timing {
     ping_interval: Duration::from_millis(200),
     pong_limit: Duration::from_millis(800),
+    silence: Duration::from_millis(200),
+    busy_limit: Duration::from_millis(800),
 };
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
