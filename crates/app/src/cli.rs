@@ -360,50 +360,54 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match cli.command {
-        Command::Start(file) => boot::start(file.config.as_deref(), &environment),
+    dispatch(cli.command, &environment)
+}
+
+fn dispatch(command: Command, environment: &Environment) -> ExitCode {
+    match command {
+        Command::Start(file) => boot::start(file.config.as_deref(), environment),
         Command::Config {
             command: ConfigCommand::Check(question),
-        } => commands::check(&question, &environment),
-        Command::Status(question) => commands::status(&question, &environment),
-        Command::Login(arguments) => login::login(&arguments, &environment),
-        Command::Logout(arguments) => login::logout(&arguments, &environment),
-        Command::Whoami(question) => login::who(&question, &environment),
+        } => commands::check(&question, environment),
+        Command::Status(question) => commands::status(&question, environment),
+        Command::Login(arguments) => login::login(&arguments, environment),
+        Command::Logout(arguments) => login::logout(&arguments, environment),
+        Command::Whoami(question) => login::who(&question, environment),
         Command::Tokens { command } => match command {
-            TokensCommand::Add(arguments) => cluster::add_token(&arguments, &environment),
+            TokensCommand::Add(arguments) => cluster::add_token(&arguments, environment),
             TokensCommand::Ls(arguments) if arguments.role == "api" => {
-                people::list_tokens(&arguments.question, &environment)
+                people::list_tokens(&arguments.question, environment)
             }
-            TokensCommand::Ls(arguments) => cluster::list_tokens(&arguments.question, &environment),
-            TokensCommand::Rm(name) => operations::remove(&name, "/v1/tokens", &environment),
+            TokensCommand::Ls(arguments) => cluster::list_tokens(&arguments.question, environment),
+            TokensCommand::Rm(name) => operations::remove(&name, "/v1/tokens", environment),
         },
         Command::Nodes { command } => match command {
-            NodesCommand::Ls(question) => cluster::list_nodes(&question, &environment),
-            NodesCommand::Rm(name) => operations::remove(&name, "/v1/nodes", &environment),
+            NodesCommand::Ls(question) => cluster::list_nodes(&question, environment),
+            NodesCommand::Rm(name) => operations::remove(&name, "/v1/nodes", environment),
         },
         Command::Proxies {
             command: ListCommand::Ls(question),
-        } => cluster::list_proxies(&question, &environment),
+        } => cluster::list_proxies(&question, environment),
         Command::Apps {
             command: ListCommand::Ls(question),
-        } => cluster::list_apps(&question, &environment),
-        Command::Forward(arguments) => forward::forward(&arguments, &environment),
+        } => cluster::list_apps(&question, environment),
+        Command::Forward(arguments) => forward::forward(&arguments, environment),
         Command::Users { command } => match command {
-            UsersCommand::Add(arguments) => people::add_user(&arguments, &environment),
-            UsersCommand::Reset(arguments) => people::reset_user(&arguments, &environment),
-            UsersCommand::Ls(question) => people::list_users(&question, &environment),
-            UsersCommand::Rm(name) => operations::remove(&name, "/v1/users", &environment),
-            UsersCommand::SecondFactor(whose) => operations::second_factor(&whose, &environment),
+            UsersCommand::Add(arguments) => people::add_user(&arguments, environment),
+            UsersCommand::Reset(arguments) => people::reset_user(&arguments, environment),
+            UsersCommand::Ls(question) => people::list_users(&question, environment),
+            UsersCommand::Rm(name) => operations::remove(&name, "/v1/users", environment),
+            UsersCommand::SecondFactor(whose) => operations::second_factor(&whose, environment),
         },
         Command::Roles { command } => match command {
-            RolesCommand::Add(arguments) => people::add_role(&arguments, &environment),
-            RolesCommand::Ls(question) => people::list_roles(&question, &environment),
-            RolesCommand::Rm(name) => operations::remove(&name, "/v1/roles", &environment),
+            RolesCommand::Add(arguments) => people::add_role(&arguments, environment),
+            RolesCommand::Ls(question) => people::list_roles(&question, environment),
+            RolesCommand::Rm(name) => operations::remove(&name, "/v1/roles", environment),
         },
-        Command::Locks { command } => operations::locks(&command, &environment),
-        Command::Authorities { command } => operations::authorities(&command, &environment),
-        Command::Audit(arguments) => cluster::audit(&arguments, &environment),
-        Command::Reload(file) => commands::reload(&file, &environment),
+        Command::Locks { command } => operations::locks(&command, environment),
+        Command::Authorities { command } => operations::authorities(&command, environment),
+        Command::Audit(arguments) => cluster::audit(&arguments, environment),
+        Command::Reload(file) => commands::reload(&file, environment),
         Command::Version { json } => commands::version(json),
         Command::Completions { shell } => commands::completions(shell, &mut Cli::command()),
         Command::Manual => commands::manual(Cli::command()),

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use base::supervise::{BoxError, Scope};
-use identity::audit::{Caller, Event};
 use identity::locks::LockTarget;
 use identity::peer::MachineRole;
 
 use super::{Hub, unix_milliseconds};
-use crate::line::{AcceptError, Acceptor, Line, Peer, RefusalCode};
+use crate::line::{Acceptor, Line, Peer};
 
 impl Hub {
     /// Ends the lines of those who get locked, until the scope stops.
@@ -65,28 +64,6 @@ impl Hub {
                 true
             }
             None => false,
-        }
-    }
-
-    /// Writes into log and audit log that a lane was refused.
-    pub(super) async fn note_refused_lane(
-        &self,
-        address: std::net::SocketAddr,
-        error: &AcceptError,
-    ) {
-        let text = crate::line::chain(error);
-        tracing::warn!(peer = %address, error = text, "a lane was refused");
-        let AcceptError::Refused(refusal) = error else {
-            return;
-        };
-        if refusal.code != RefusalCode::Forbidden {
-            return;
-        }
-        let caller = Caller::anonymous(Some(address.ip()));
-        let event = Event::success("line.refused", &caller, "line").with("reason", &refusal.text);
-        if let Err(error) = self.identity.audit().record_refusal(event).await {
-            let error = crate::line::chain(&error);
-            tracing::error!(error, "a refusal could not be recorded in the audit log");
         }
     }
 }

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::http::{Peer, Refused, Serving};
+use base::http::{Peer, Refused, Serving, refused_client};
 use identity::IdentityError;
 use identity::audit::{Caller, Event};
 
 use super::Hub;
+use crate::line::{AcceptError, RefusalCode};
 
 impl Hub {
     /// Records those whom the handshake of a protocol refuses.
@@ -25,6 +26,22 @@ impl Hub {
         tracing::warn!(peer = %address, %error, "a handshake was refused");
         let audit = self.identity.audit();
         tell_failure(audit.record_refused_handshake(Some(address.ip()), error)).await;
+    }
+
+    /// The same of who asked for a lane. What only broke is not a refusal.
+    pub(super) async fn note_refused_lane(&self, address: SocketAddr, error: &AcceptError) {
+        match error {
+            AcceptError::Tls(inner) if let Some(error) = refused_client(inner) => {
+                self.note_refused_client(address, error).await;
+            }
+            AcceptError::Refused(refusal) if refusal.code == RefusalCode::Forbidden => {
+                self.note_refused(address, "line", &refusal.text).await;
+            }
+            other => {
+                let error = crate::line::chain(other);
+                tracing::warn!(peer = %address, error, "a lane was refused");
+            }
+        }
     }
 
     /// The same of one who is known, but may not do this.
