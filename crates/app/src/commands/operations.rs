@@ -41,7 +41,7 @@ pub(crate) struct AddLockArguments {
     node: Option<String>,
     /// A proxy: its lines, and what other proxies do with it
     #[arg(long, group = "whom")]
-    proxy: Option<String>,
+    proxy_name: Option<String>,
     /// A join token or an API token, by its identifier
     #[arg(long, group = "whom")]
     token: Option<String>,
@@ -139,7 +139,7 @@ fn add_lock(arguments: &AddLockArguments, environment: &Environment) -> ExitCode
     let whom = [
         ("user", &arguments.user),
         ("node", &arguments.node),
-        ("proxy", &arguments.proxy),
+        ("proxy", &arguments.proxy_name),
         ("token", &arguments.token),
         ("role", &arguments.role),
     ];
@@ -147,7 +147,7 @@ fn add_lock(arguments: &AddLockArguments, environment: &Environment) -> ExitCode
         .into_iter()
         .find_map(|(kind, name)| Some((kind, name.as_ref()?)));
     let Some((kind, name)) = whom else {
-        return fail("say whom: --user, --node, --proxy, --token or --role");
+        return fail("say whom: --user, --node, --proxy-name, --token or --role");
     };
     let life = match &arguments.ttl {
         None => None,

@@ -289,7 +289,7 @@ async fn a_lock_that_would_lock_nobody_is_refused() {
     let hub = Program::start(&cluster::hub(json!({}))).await;
     for (option, name) in [
         ("--node", "web-9"),
-        ("--proxy", "hub-9"),
+        ("--proxy-name", "hub-9"),
         ("--user", "nobody"),
         ("--token", "0123456789abcdef"),
         ("--role", "no-role"),
@@ -360,7 +360,14 @@ async fn a_lock_acts_on_every_hub() {
     }
     run(
         &first,
-        &["locks", "add", "--proxy", "second", "--reason", "moved"],
+        &[
+            "locks",
+            "add",
+            "--proxy-name",
+            "second",
+            "--reason",
+            "moved",
+        ],
     );
     loses_its_line(&second, "web-1", ELSEWHERE).await;
     assert!(lines(&first, "web-1").await > 0);
