@@ -16,9 +16,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use identity::audit::{Caller, Event};
 use identity::credential::CredentialKind;
-use identity::names::Labels;
+use identity::names::{LOCAL_ADMIN, Labels};
 use identity::principal::{Principal, Scope, Via};
-use identity::roles::{Kind, Verb};
+use identity::roles::{Decision, Kind, Question, Verb, decide};
 use identity::{Identity, IdentityError, Refusal};
 
 use crate::admin;
@@ -28,8 +28,6 @@ const COOKIE: &str = "__Host-landline";
 /// The same on this machine without TLS, where browsers would not keep the other. Cookies know no
 /// ports: other servers of this machine get it as well.
 const LOCAL_COOKIE: &str = "landline-local";
-/// Whom the audit log names when the command line of this machine asks.
-const LOCAL_ADMIN: &str = "local-admin";
 /// The longest path in the audit log, in characters.
 const PATH_CHARACTERS_MAX: usize = 140;
 
@@ -74,8 +72,13 @@ impl Asker {
         let Some(principal) = &self.principal else {
             return true;
         };
-        let may = |verb| principal.check(kind, verb, labels).is_allowed();
-        may(verb) || (verb == Verb::Read && may(Verb::Use))
+        if principal.check(kind, verb, labels).is_allowed() {
+            return true;
+        }
+        let question = Question { kind, verb, labels };
+        let is_denied = matches!(decide(&principal.roles, question), Decision::Denied(_));
+        let may_use = || principal.check(kind, Verb::Use, labels).is_allowed();
+        verb == Verb::Read && !is_denied && may_use()
     }
 
     /// Whether they may do this at all. What carries labels is chosen from afterwards.

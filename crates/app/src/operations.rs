@@ -364,7 +364,9 @@ async fn remove_node(hub: &Hub, asker: &Asker, name: &str) -> Result<Response, R
     let identity = hub.identity();
     let member = member(identity, name, "machine").await;
     let member = member.map_err(|error| refuse(&error))?;
-    if !asker.may(Kind::Nodes, Verb::Delete, &member.labels) {
+    let mut labels = member.labels.clone();
+    labels.insert("node".to_owned(), member.name.clone());
+    if !asker.may(Kind::Nodes, Verb::Delete, &labels) {
         let text = "no role of yours allows to remove a machine with these labels";
         return Err(error_response(Class::Forbidden, text));
     }

@@ -216,7 +216,7 @@ async fn has_first_user(write: &mut Write) -> Result<bool, IdentityError> {
 
 /// Makes the first administrator. Of two who come at once, one is the first.
 async fn create_first(write: &mut Write, user: &str, now: i64) -> Result<(), IdentityError> {
-    names::check_name("user", user)?;
+    names::check_user_name(user)?;
     let done =
         sqlx::query("UPDATE clusters SET first_user_at = $1 WHERE id = 1 AND first_user_at = 0")
             .bind(now)

@@ -26,6 +26,9 @@ pub enum NameError {
         /// As it was given, shortened.
         name: String,
     },
+    /// A name that stands for somebody else.
+    #[error("the name {0:?} is not free: it stands for the administrator of the hub's own machine")]
+    Reserved(&'static str),
     /// A label's key.
     #[error("label {0:?}: a key has 1 to 63 letters, digits, `-`, `_`, `.` and `/`")]
     LabelKey(String),
@@ -51,6 +54,17 @@ pub fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
         what,
         name: shortened(name),
     })
+}
+
+/// What the administrator of a hub's own machine is called, who is no user.
+pub const LOCAL_ADMIN: &str = "local-admin";
+
+/// Accepts the name of a user.
+pub fn check_user_name(name: &str) -> Result<(), NameError> {
+    if name == LOCAL_ADMIN {
+        return Err(NameError::Reserved(LOCAL_ADMIN));
+    }
+    check_name("user", name)
 }
 
 /// Accepts a set of labels.

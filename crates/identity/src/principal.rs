@@ -131,7 +131,10 @@ impl Principal {
     pub fn may_grant(&self, roles: &[String]) -> bool {
         let has = |wanted: &String| self.roles.iter().any(|role| role.name == *wanted);
         let may_change = self.check(Kind::Cluster, Verb::Update, &Labels::new());
-        may_change.is_allowed() || (self.scopes.is_none() && roles.iter().all(has))
+        // Whoever has only some of them would lack what the others deny.
+        let mut denying = self.roles.iter().filter(|role| !role.deny.is_empty());
+        let is_held_back = roles.is_empty() || denying.all(|role| roles.contains(&role.name));
+        may_change.is_allowed() || (self.scopes.is_none() && roles.iter().all(has) && is_held_back)
     }
 
     fn has_scope(&self, wanted: Scope) -> bool {

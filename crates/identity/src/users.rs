@@ -85,7 +85,7 @@ impl Users<'_> {
         life: Duration,
     ) -> Result<IssuedInvitation, IdentityError> {
         invitations::check_life(life)?;
-        names::check_name("user", &user.name)?;
+        names::check_user_name(&user.name)?;
         check_list("role", &user.roles)?;
         check_list("login", &user.logins)?;
         let mut write = self.identity.state().write().await?;

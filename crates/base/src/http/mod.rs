@@ -14,7 +14,8 @@ pub use access::{Access, Judge, Judging, Peer, Policy, TOKEN_CHECK_INTERVAL};
 pub use attempts::Attempts;
 pub use routes::{Route, Routes, host_of};
 pub use serve::{
-    Protocol, Refused, Server, ServerLimits, Serving, TlsStream, refused_client, serve_connection,
+    Protocol, Refused, Server, ServerLimits, Serving, TlsStream, prepare, refused_client,
+    serve_connection,
 };
 
 use axum::Json;

@@ -233,7 +233,7 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, shared: Shared) {
 
 /// Small writes go out at once; a client that vanished is noticed even when nothing is sent, because a
 /// connection that changed its protocol may be silent for hours.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)

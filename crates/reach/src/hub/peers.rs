@@ -27,8 +27,8 @@ use super::nodes::{Holder, ReachError};
 use super::way::Reached;
 use crate::agent::PROXIES_MAX;
 use crate::line::{
-    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, OpenRequest, Refusal, RefusalCode, chain, copy,
-    lanes_tls, read_frame, split, write_frame,
+    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, Lane, OpenRequest, Refusal, RefusalCode, chain, copy,
+    lanes_tls, prepare, read_frame, split, write_frame,
 };
 
 /// The protocol between proxies.
@@ -159,6 +159,8 @@ impl Peers {
         // Proxies are in one network: no egress proxy stands between them.
         let stream = Egress::default().connect(address).await;
         let stream = stream.map_err(|error| chain(&error))?;
+        // A proxy that vanished has to be noticed.
+        prepare(&stream, Lane::Interactive);
         let stream = TlsConnector::from(tls).connect(name, stream).await;
         let stream = stream.map_err(|error| error.to_string())?;
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {

@@ -48,8 +48,11 @@ impl Credentials {
                 self.pins.push(pin);
             }
         }
+        // The first ones stay: `ca_pin` in the configuration is among them, also when the machine
+        // joined during a rotation.
         let surplus = self.pins.len().saturating_sub(PINS_MAX);
-        self.pins.drain(..surplus);
+        let first = self.pins.len().min(2);
+        self.pins.drain(first..first + surplus);
     }
 }
 

@@ -24,6 +24,8 @@ const NOTES_MAX: usize = 64;
 /// How often it is looked whether the certificate should be renewed, and the longest pause after it
 /// could not be.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
+/// The pause after a renewal.
+const PAUSE_AFTER: Duration = Duration::from_secs(3);
 /// The pause after it could not be renewed for the first time; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_secs(3);
 /// Nodes that hear of another authority at one time renew within this time.
@@ -124,7 +126,8 @@ impl Keeper {
 
     fn note_attempt(&mut self, renewed: Result<(), BoxError>) {
         let Err(error) = renewed else {
-            (self.failures, self.again_at) = (0, None);
+            // A clock that is far ahead must not make the next one due at once.
+            (self.failures, self.again_at) = (0, Some(clock::now() + PAUSE_AFTER));
             return;
         };
         let error = base::client::chain(&*error);
@@ -230,8 +233,13 @@ impl Keeper {
         self.trust.replace(bundle)?;
         let bundle = self.trust.bundle();
         if self.credentials.member.trust != bundle {
-            self.credentials.member.trust = bundle.clone();
-            self.save()?;
+            let member = &mut self.credentials.member;
+            let before = std::mem::replace(&mut member.trust, bundle.clone());
+            if let Err(error) = self.save() {
+                // It is not known before it is kept: the hub says it again.
+                self.credentials.member.trust = before;
+                return Err(error);
+            }
             tracing::info!(
                 generation = bundle.generation,
                 phase = %bundle.phase,

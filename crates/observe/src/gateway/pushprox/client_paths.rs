@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
-use wire::http_message::{Head, parse_head};
+use wire::http_message::{HEAD_BYTES_MAX, Head, parse_head};
 
 use super::request::{ID, remove_what_stays};
 use super::{Claim, Counters, Denial, Pushprox, token};
@@ -31,6 +31,8 @@ const POLL_LIMIT: Duration = Duration::from_secs(55);
 const NAME_BYTES_MAX: usize = 253;
 /// The largest page.
 const PAGE_BYTES_MAX: usize = 64 << 20;
+/// What may be left of an answer that the decoder waits to see more of.
+const REST_BYTES_MAX: usize = 64 << 10;
 /// The longest wait for the name of a client, or for the head of a pushed answer.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Pieces of a page between client and scraper.
@@ -168,6 +170,11 @@ impl Pushprox {
                     }
                     pieces.send(Some(piece)).await.map_err(|_| nobody())?;
                 }
+                // What the decoder leaves is the beginning of a line, or is behind the body.
+                if buffer.len() > REST_BYTES_MAX {
+                    let text = "more came than the answer's body";
+                    return Err(denial(Class::Invalid, text));
+                }
                 match next(&mut body).await? {
                     Some(more) => buffer.extend_from_slice(&more),
                     None => break,
@@ -201,7 +208,12 @@ async fn read_head(body: &mut Body) -> Result<(Head, BytesMut), Denial> {
             let more = next(body).await?;
             let more =
                 more.ok_or_else(|| denial(Class::Invalid, "the body is no HTTP response"))?;
+            // Each look reads all of it, so there is one look for each line at most.
+            let is_line_over = more.contains(&b'\n');
             buffer.extend_from_slice(&more);
+            if !is_line_over && buffer.len() <= HEAD_BYTES_MAX {
+                continue;
+            }
             if let Some((head, length)) = parse_head(&buffer).map_err(wrong)? {
                 buffer.advance(length);
                 return Ok(head);

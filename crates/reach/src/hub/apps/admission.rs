@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::IdentityError;
 use identity::assertions::Claims;
 use identity::audit::{Caller, Event, Outcome};
-use identity::names::Labels;
+use identity::names::{LOCAL_ADMIN, Labels};
 use identity::principal::Principal;
 use identity::roles::{Kind, Verb};
 
@@ -30,8 +30,6 @@ const USES_INTERVAL: Duration = Duration::from_mins(5);
 const USES_MAX: usize = 10_000;
 /// How long an assertion is valid: longer than clocks differ.
 const ASSERTION_SECONDS: i64 = 300;
-/// Whom apps and the audit log see when the administrator of this machine asks.
-const LOCAL_ADMIN: &str = "local-admin";
 /// The kind of the audit events.
 pub(super) const USED: &str = "app.used";
 

@@ -168,7 +168,9 @@ impl AppListener {
         let open = self.metrics.open.get_or_create(&labels).clone();
         open.inc();
         let _closed = Closed(open);
-        drop(stream.set_nodelay(true));
+        if let Err(error) = base::http::prepare(&stream) {
+            tracing::debug!(%error, "socket options");
+        }
         if let Err(error) = reached.join(stream).await {
             tracing::debug!(%error, listener = self.name, "a connection to an application broke");
         }

@@ -114,7 +114,6 @@ impl Apps {
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let activity = Activity::new(&admission.open);
         let mut outgoing = outgoing(admission, way, path, request, &activity)?;
-        headers::remove_hop_by_hop(outgoing.headers_mut(), upgrade);
         outgoing.headers_mut().insert(headers::ASSERTION, assertion);
         let answer = self.ask(admission, outgoing, &activity).await?;
         self.record(admission, None).await;
@@ -239,6 +238,9 @@ fn outgoing(
         // The length is that of the body, or it is not known.
         outgoing.headers_mut().remove(CONTENT_LENGTH);
     }
+    // First, so that a client can't have removed what we say.
+    let upgrade = headers::upgrade(outgoing.headers());
+    headers::remove_hop_by_hop(outgoing.headers_mut(), upgrade);
     headers::tell_way(outgoing.headers_mut(), way);
     Ok(outgoing)
 }

@@ -147,11 +147,12 @@ impl Apps {
         let port = whole.get(host.len()..)?;
         if !visit.is_at_host {
             let (_, _, rest) = AppName::of_path(visit.uri)?;
+            let own = Some(name.host()).filter(|own| AppName::is_host(own))?;
             let below = self.host_below(host)?;
             let to = browser::local_path(rest.as_deref()?)
                 .unwrap_or("/")
                 .to_owned();
-            return see_other(&format!("{scheme}://{}.{below}{port}{to}", name.host()));
+            return see_other(&format!("{scheme}://{own}.{below}{port}{to}"));
         }
         let (app, below) = split_host(host, &self.settings.hosts)?;
         let to = visit.uri.path_and_query().map_or("/", |path| path.as_str());
