@@ -236,6 +236,29 @@ mod tests {
         assert!(anna.may_grant(&names(&["viewer"])));
     }
 
+    /// Somebody who is held back by one of their roles can't make somebody who is not.
+    #[test]
+    fn what_denies_is_given_along() {
+        let role = |text: &str| Role::parse(text).unwrap();
+        let rita = Principal {
+            user: "rita".to_owned(),
+            roles: vec![
+                role(r#"{"name": "people", "allow": [{"kinds": ["users"], "verbs": ["*"]}]}"#),
+                role(r#"{"name": "not-prod", "deny": [{"kinds": ["nodes"], "verbs": ["*"]}]}"#),
+            ],
+            scopes: None,
+            via: Via::Session("1".to_owned()),
+        };
+        let may = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            rita.may_grant(&names)
+        };
+        assert!(!may(&["people"]));
+        assert!(may(&["not-prod"]));
+        assert!(may(&["people", "not-prod"]));
+        assert!(may(&[]));
+    }
+
     #[test]
     fn a_scope_narrows_what_roles_allow_and_never_widens_it() {
         let principal = |role: &str, scopes: &[&str]| Principal {

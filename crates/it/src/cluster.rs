@@ -109,6 +109,21 @@ pub async fn audit(hub: &Program, kind: &str) -> Vec<Value> {
         .unwrap_or_default()
 }
 
+/// Runs a command on the hub; gives what it printed.
+pub fn run(hub: &Program, arguments: &[&str]) -> String {
+    let output = hub.command(arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The same for one that has to fail; gives why it did.
+pub fn refused(hub: &Program, arguments: &[&str]) -> String {
+    let output = hub.command(arguments);
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 /// Everything that a program has written into its log.
 pub fn log(program: &Program) -> String {
     program.stderr()

@@ -4,6 +4,7 @@
 mod access;
 mod attempts;
 pub mod browser;
+mod hop;
 mod routes;
 mod serve;
 
@@ -12,6 +13,7 @@ mod tests;
 
 pub use access::{Access, Judge, Judging, Peer, Policy, TOKEN_CHECK_INTERVAL};
 pub use attempts::Attempts;
+pub use hop::{remove_hop_by_hop, words};
 pub use routes::{Route, Routes, host_of};
 pub use serve::{
     Protocol, Refused, Server, ServerLimits, Serving, TlsStream, prepare, refused_client,

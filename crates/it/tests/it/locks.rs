@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use it::cluster;
+use it::cluster::{self, refused, run};
 use it::need::need;
 use it::postgres::Database;
 use it::program::{Launch, Program};
@@ -23,21 +23,6 @@ const ELSEWHERE: Duration = Duration::from_secs(5);
 const REPLACED: Duration = Duration::from_secs(30);
 /// The longest until a node is back after its lock is gone: the pool waits up to 8 s.
 const BACK: Duration = Duration::from_secs(20);
-
-/// Runs a command on the hub; gives what it printed.
-fn run(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {text}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The same for one that has to fail; gives why it did.
-fn refused(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    assert!(!output.status.success(), "{arguments:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 async fn lines(hub: &Program, node: &str) -> u64 {
     let view = cluster::node_view(hub, node).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use it::certificates::{Authority, server_config};
 use it::client::{self, Connection, Reply};
-use it::cluster;
+use it::cluster::{self, run};
 use it::curl::curl;
 use it::need::need;
 use it::program::{Program, program_path};
@@ -106,13 +106,6 @@ impl Forward {
     }
 }
 
-fn run(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {text}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// Adds a user with one role; gives a token of theirs.
 fn user(hub: &Program, name: &str, role: &str) -> String {
     run(hub, &["users", "add", name, "--role", role]);
@@ -206,6 +199,28 @@ async fn an_application_is_reached_by_path_and_by_host() {
                 format!("{host}:{port}")
             );
         }
+    }
+}
+
+/// A client can't take away what the hub tells an application, by calling it a matter of one hop.
+#[tokio::test]
+async fn a_client_cannot_remove_what_the_hub_says() {
+    let app = App::http().await;
+    let site = Site::start(json!([http(&app)])).await;
+    let bearer = format!("Bearer {}", site.token);
+    let naming = [
+        ("authorization", bearer.as_str()),
+        ("connection", "x-forwarded-for, x-forwarded-host, host"),
+    ];
+    let url = format!("http://{}/apps/api/", site.hub.main);
+    let told = it::client::send("GET", &url, &naming, "").await.unwrap();
+    let told = told.json();
+    for (name, expected) in [
+        ("x-forwarded-for", "127.0.0.1".to_owned()),
+        ("x-forwarded-host", site.hub.main.to_string()),
+        ("host", app.address.to_string()),
+    ] {
+        assert_eq!(told["headers"][name], expected, "a client removed {name}");
     }
 }
 

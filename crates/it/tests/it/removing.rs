@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use it::cluster;
+use it::cluster::{self, refused, run};
 use it::program::Program;
 use it::stubs::page;
 use it::stubs::pages::Pages;
@@ -12,19 +12,6 @@ use serde_json::{Value, json};
 
 /// The longest until a machine that was removed is out.
 const OUT: Duration = Duration::from_secs(5);
-
-fn run(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {text}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn refused(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    assert!(!output.status.success(), "{arguments:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// A machine that was removed is out at once and forgotten; its name is free for another one.
 #[tokio::test]

@@ -200,3 +200,25 @@ async fn lists_show_what_one_may_see() {
         .json();
     assert_eq!(seen["nodes"][0]["offers"]["apps"], json!([]));
 }
+
+/// Who is denied to read something can't read it by being allowed to use it; and nobody is called as
+/// the administrator of this machine is.
+#[tokio::test]
+async fn a_denial_holds_and_a_name_is_not_free() {
+    let hub = start().await;
+    let role = json!({
+        "name": "no-audit",
+        "allow": [{"kinds": ["audit", "users"], "verbs": ["*"]}],
+        "deny": [{"kinds": ["audit"], "verbs": ["read"]}],
+    });
+    let added = cluster::admin(&hub, "POST", "/v1/roles", &role.to_string()).await;
+    assert_eq!(added.status, 200, "{}", added.text());
+    user(&hub, "dora", "no-audit");
+    let dora = token(&hub, "dora", &[]);
+    assert_eq!(get(&hub, &dora, "/v1/audit").await, 403);
+    assert_eq!(get(&hub, &dora, "/v1/users").await, 200);
+    let wanted = json!({"name": "local-admin", "roles": ["viewer"]}).to_string();
+    let refused = cluster::admin(&hub, "POST", "/v1/users", &wanted).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("not free"), "{}", refused.text());
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use it::cluster;
+use it::cluster::{self, refused, run};
 use it::curl::curl;
 use it::need::need;
 use it::postgres::Database;
@@ -21,19 +21,6 @@ use serde_json::{Value, json};
 
 /// The longest a whole rotation takes with a few nodes: they renew within 5 s.
 const ROTATED: Duration = Duration::from_secs(40);
-
-fn run(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {text}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn refused(hub: &Program, arguments: &[&str]) -> String {
-    let output = hub.command(arguments);
-    assert!(!output.status.success(), "{arguments:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// What `landline authorities ls` says of one kind.
 async fn authority(hub: &Program, kind: &str) -> Value {

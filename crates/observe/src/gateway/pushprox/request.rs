@@ -1,11 +1,9 @@
 //! The request as a pushprox-client reads it: HTTP/1.1 with a whole URL, as to a proxy, and the
 //! identifier under which the answer is awaited.
 
+use base::http::remove_hop_by_hop;
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, Request};
 
 /// The header of the identifier.
@@ -15,18 +13,9 @@ pub(super) const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 /// What is left of that when a client answers.
 const TIMEOUT_LEFT: &str = "x-prometheus-scrape-timeout";
 
-/// What is for one hop only, or between us and the client.
-const NOT_PASSED_ON: [HeaderName; 14] = [
-    CONNECTION,
+/// What is between us and the client, or is written anew.
+const NOT_PASSED_ON: [HeaderName; 5] = [
     CONTENT_LENGTH,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
     HOST,
     HeaderName::from_static(ID),
     HeaderName::from_static(TIMEOUT),
@@ -57,14 +46,8 @@ pub(super) fn serialise<B>(request: &Request<B>, id: &str, seconds: f64) -> Byte
 
 /// Removes what is for one hop only, or between us and the client.
 pub(super) fn remove_what_stays(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|word| HeaderName::try_from(word.trim()).ok())
-        .collect();
-    for name in named.iter().chain(&NOT_PASSED_ON) {
+    remove_hop_by_hop(headers);
+    for name in &NOT_PASSED_ON {
         headers.remove(name);
     }
 }

@@ -189,8 +189,9 @@ async fn a_client_answers_its_own_scrapes_only() {
     assert_eq!(page, "up 1\n");
 }
 
-#[tokio::test]
-async fn a_page_that_is_cut_off_is_no_page() {
+/// A client that answers its scrape with these bytes behind the identifier: what it is told, and what
+/// the scraper gets.
+async fn answer_with(rest: &str) -> (u16, bool) {
     let router = router();
     let from = (ELSEWHERE, true);
     let answered = async {
@@ -198,22 +199,28 @@ async fn a_page_that_is_cut_off_is_no_page() {
         let request = read_body(polled.into_body(), 1 << 16).await.unwrap();
         let request = String::from_utf8(request.to_vec()).unwrap();
         let id = request.lines().find_map(|line| line.strip_prefix("Id: "));
-        let page = format!(
-            "HTTP/1.1 200 OK\r\nId: {}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nup 1\n\r\n",
-            id.unwrap()
-        );
+        let page = format!("HTTP/1.1 200 OK\r\nId: {}\r\n{rest}", id.unwrap());
         ask(&router, from, post("/push", "db-1", &page)).await
     };
     let scraped = async {
         let scrape = get("http://db-1/metrics", &basic("scraper"));
         let scraped = ask(&router, from, scrape).await;
-        read_body(scraped.into_body(), 1 << 16).await
+        read_body(scraped.into_body(), 1 << 16).await.is_ok()
     };
     // The poll is first, so that the client is known.
-    let (pushed, page) = tokio::join!(answered, scraped);
-    assert_eq!(pushed.status(), 400);
-    assert!(
-        page.is_err(),
-        "a scraper must not take half a page for a whole one"
-    );
+    let (pushed, is_page) = tokio::join!(answered, scraped);
+    (pushed.status().as_u16(), is_page)
+}
+
+#[tokio::test]
+async fn a_page_that_is_cut_off_is_no_page() {
+    let cut = "Transfer-Encoding: chunked\r\n\r\n5\r\nup 1\n\r\n";
+    // A scraper must not take half a page for a whole one.
+    assert_eq!(answer_with(cut).await, (400, false));
+}
+
+#[tokio::test]
+async fn what_is_pushed_behind_a_page_is_refused_and_not_kept() {
+    let behind = format!("Content-Length: 4\r\n\r\nup 1{}", "x".repeat(200 << 10));
+    assert_eq!(answer_with(&behind).await.0, 400);
 }

@@ -1,11 +1,9 @@
 //! Which headers pass between client and application, and which tell about the way (RFC 9110, 7.6;
 //! RFC 7239 for the older `X-Forwarded-` family, which is what applications read).
 
+use base::http::words;
 use base::http::{Peer, browser};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, COOKIE, HOST, LOCATION, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// Says who uses the application; signed.
@@ -17,18 +15,6 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// What is for the next hop only.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 /// Names that only we may send: applications believe them. Many read `_` as `-`.
 const OURS: [&str; 10] = [
     "forwarded",
@@ -64,16 +50,7 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Removes what is for one hop only. An upgrade that is meant is put back.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
-    let named: Vec<HeaderName> = words(headers, &CONNECTION)
-        .filter_map(|word| HeaderName::try_from(word).ok())
-        .collect();
-    // A client must not name what says how long its body is.
-    for name in named.iter().filter(|name| **name != CONTENT_LENGTH) {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    base::http::remove_hop_by_hop(headers);
     if let Some(upgrade) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, upgrade);
@@ -172,16 +149,6 @@ pub(super) fn mend_location(headers: &mut HeaderMap, way: &Way) {
     if let Ok(mended) = HeaderValue::try_from(mended) {
         headers.insert(LOCATION, mended);
     }
-}
-
-/// The words of a list, over all its headers.
-fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).into_iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
