@@ -194,7 +194,7 @@ impl Client {
 
     async fn exchange_on(
         &self,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         origin: &Origin,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Body>, Broken> {

@@ -20,7 +20,7 @@ pub struct Body {
 
 struct Held {
     incoming: Incoming,
-    connection: Connection,
+    connection: Box<Connection>,
     origin: Origin,
     pool: Arc<Pool>,
 }
@@ -28,7 +28,7 @@ struct Held {
 impl Body {
     pub(super) fn new(
         incoming: Incoming,
-        connection: Connection,
+        connection: Box<Connection>,
         origin: Origin,
         pool: Arc<Pool>,
     ) -> Self {

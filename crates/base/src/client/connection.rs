@@ -19,7 +19,8 @@ use crate::duplex::BoxDuplex;
 
 type Line = http1::Connection<TokioIo<BoxDuplex>, Full<Bytes>>;
 
-/// A connection to one origin. Dropping it closes it.
+/// A connection to one origin. Dropping it closes it. It is large and changes hands often, so it
+/// stays in one place.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Nothing once it has ended.
@@ -29,16 +30,16 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Speaks HTTP/1.1 on `stream`.
-    pub(super) async fn open(stream: BoxDuplex) -> Result<Self, ClientError> {
+    pub(super) async fn open(stream: BoxDuplex) -> Result<Box<Self>, ClientError> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX);
         let opened = builder.handshake(TokioIo::new(stream)).await;
         let (sender, line) = opened.map_err(|error| ClientError::Protocol(chain(&error)))?;
-        Ok(Self {
+        Ok(Box::new(Self {
             sender,
             line: Some(line),
             wakes: Wakes::new(),
-        })
+        }))
     }
 
     /// Sends `request` and gives the head of the answer. The body comes through

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
 use http::Uri;
 use http::uri::Authority;
 
@@ -38,7 +39,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Idle {
-    connections: HashMap<Origin, Vec<(Instant, Connection)>>,
+    connections: HashMap<Origin, Vec<(Instant, Box<Connection>)>, RandomState>,
     is_swept: bool,
 }
 
@@ -55,7 +56,11 @@ impl Pool {
     }
 
     /// The connection to `origin` that was used last and can be used still.
-    pub(super) fn take(&self, origin: &Origin, context: &mut Context<'_>) -> Option<Connection> {
+    pub(super) fn take(
+        &self,
+        origin: &Origin,
+        context: &mut Context<'_>,
+    ) -> Option<Box<Connection>> {
         loop {
             let (_, mut connection) = self.idle().connections.get_mut(origin)?.pop()?;
             if connection.is_free(context) {
@@ -65,7 +70,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, unless there are enough.
-    pub(super) fn keep(self: &Arc<Self>, origin: Origin, connection: Connection) {
+    pub(super) fn keep(self: &Arc<Self>, origin: Origin, connection: Box<Connection>) {
         let mut idle = self.idle();
         let connections = idle.connections.entry(origin).or_default();
         if connections.len() >= IDLE_PER_HOST_MAX {

@@ -1,7 +1,7 @@
 //! Headers that are for the next hop only (RFC 9110, 7.6.1): whoever passes a message on removes them.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName};
@@ -24,8 +24,10 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = words(headers, &CONNECTION)
         .filter_map(|word| HeaderName::try_from(word).ok())
         .collect();
-    // A sender must not name what says how long its body is.
-    let named = named.iter().filter(|name| **name != CONTENT_LENGTH);
+    // A sender must not name what is for everybody: how long its body is, and whom it asks.
+    let named = named
+        .iter()
+        .filter(|name| ![CONTENT_LENGTH, HOST].contains(name));
     for name in named.chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
