@@ -3,6 +3,10 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 /// Clock ticks per second of `/proc/<pid>/stat`: fixed at 100 on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -66,6 +70,32 @@ pub fn marked(mark: &str) -> Vec<u32> {
             .any(|entry| entry == mark.as_bytes())
     };
     all().filter(carries).collect()
+}
+
+/// Keeps all threads of a process, and those that they start, to these cores. Threads that end
+/// meanwhile don't count.
+pub fn keep_to_cores(pid: u32, cores: &[usize]) -> std::io::Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(*core);
+    }
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let number = task?.file_name().into_string().unwrap_or_default();
+        let number: Option<i32> = number.parse().ok();
+        match sched_setaffinity(number.and_then(Pid::from_raw), &set) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The cores that this process may use.
+pub fn own_cores() -> Vec<usize> {
+    let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+    (0..CpuSet::MAX_CPU)
+        .filter(|core| set.is_set(*core))
+        .collect()
 }
 
 /// How many descriptors a process holds open.

@@ -1,4 +1,7 @@
-//! Latency and processor time per scrape of the three ways, taking turns.
+//! Latency and processor time per scrape of the three ways, taking turns. Client and page are on one
+//! core, what stands between them on another: where the scheduler happens to put them decides more
+//! than the proxies do (the same programs gave 1.2 and 2.2 times in two runs a minute apart), because
+//! waking a core that sleeps costs more than a proxy's work.
 
 use std::time::Duration;
 
@@ -50,6 +53,7 @@ pub fn measure(size: Size, upstream: &Upstream, nginx: Option<&Nginx>, program: 
     ways.push(way("landline", keep, move || {
         proc::cpu_seconds(pid).unwrap_or(0.0)
     }));
+    let apart = Apart::new(nginx.map(Nginx::pids).unwrap_or_default(), pid);
     for way in &mut ways {
         way.run(WARM_UP);
         way.times.clear();
@@ -61,11 +65,46 @@ pub fn measure(size: Size, upstream: &Upstream, nginx: Option<&Nginx>, program: 
             way.run(turn);
         }
     }
-    Value::Object(
-        ways.into_iter()
-            .map(|way| (way.name.to_owned(), way.summary()))
-            .collect(),
-    )
+    let mut summary: serde_json::Map<_, _> = ways
+        .into_iter()
+        .map(|way| (way.name.to_owned(), way.summary()))
+        .collect();
+    summary.insert("cores_apart".to_owned(), json!(apart.is_some()));
+    Value::Object(summary)
+}
+
+/// Client and page on one core, proxies on another, until it is dropped.
+struct Apart {
+    own: Vec<usize>,
+}
+
+impl Apart {
+    /// None where there is one core only, or it is not allowed.
+    fn new(mut proxies: Vec<u32>, program: u32) -> Option<Self> {
+        let own = proc::own_cores();
+        let [first, second, ..] = own[..] else {
+            eprintln!("NOT APART: there is one core only");
+            return None;
+        };
+        proxies.push(program);
+        let mut kept = proc::keep_to_cores(std::process::id(), &[first]);
+        for pid in proxies {
+            kept = kept.and(proc::keep_to_cores(pid, &[second]));
+        }
+        if let Err(error) = kept {
+            eprintln!("NOT APART: cannot keep processes to cores: {error}");
+            return None;
+        }
+        Some(Self { own })
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Err(error) = proc::keep_to_cores(std::process::id(), &self.own) {
+            eprintln!("cannot use all cores again: {error}");
+        }
+    }
 }
 
 /// A way with nothing measured yet.

@@ -49,9 +49,13 @@ impl Nginx {
 
     /// Processor seconds of the master and its workers.
     pub fn cpu_seconds(&self) -> f64 {
+        self.pids().into_iter().filter_map(proc::cpu_seconds).sum()
+    }
+
+    /// The master and its workers.
+    pub fn pids(&self) -> Vec<u32> {
         let master = self.child.id();
-        let all = proc::children(master).into_iter().chain([master]);
-        all.filter_map(proc::cpu_seconds).sum()
+        proc::children(master).into_iter().chain([master]).collect()
     }
 }
 
