@@ -236,9 +236,8 @@ async fn target(identity: &Identity, kind: &str, name: &str) -> Result<LockTarge
         }
         "token" => {
             let join = identity.tokens().list().await?;
-            let api = identity.api_tokens().list("").await?;
             let is_join = join.iter().any(|token| token.id == name);
-            if !is_join && !api.iter().any(|token| token.id == name) {
+            if !is_join && !identity.api_tokens().exists(&name).await? {
                 return Err(missing("token"));
             }
             Ok(LockTarget::Token(name))

@@ -11,13 +11,16 @@ use sqlx::any::AnyRow;
 use crate::audit::{Caller, Event};
 use crate::credential::CredentialKind;
 use crate::error::{IdentityError, Refusal};
+use crate::locks::LockTarget;
 use crate::principal::{self, Principal, SCOPES_MAX, Scope, Via};
-use crate::{Identity, after, names, random, row, users};
+use crate::{Identity, after, lock_store, names, random, row, users};
 
 /// The longest life of an API token.
 pub const API_TOKEN_LIFE_MAX: Duration = Duration::from_hours(5 * 365 * 24);
 /// API tokens of one user.
 const PER_USER_MAX: i64 = 1000;
+/// API tokens of one list.
+const LIST_MAX: i64 = 20_000;
 /// Uses are noted at most this often.
 const USED_INTERVAL_MS: i64 = 60_000;
 
@@ -157,13 +160,23 @@ impl ApiTokens<'_> {
         )
         .bind(user)
         .bind(self.identity.now())
-        .bind(PER_USER_MAX)
+        .bind(LIST_MAX)
         .fetch_all(&mut read)
         .await?;
         rows.iter().map(of_row).collect()
     }
 
-    /// Removes a token. It acts at once.
+    /// Whether there is a token of that identifier.
+    pub async fn exists(self, id: &str) -> Result<bool, IdentityError> {
+        let mut read = self.identity.state().read().await?;
+        let found = sqlx::query("SELECT 1 FROM api_tokens WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut read)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Removes a token. It acts at once, and ends what was opened with it by a lock of ten minutes.
     pub async fn remove(self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         let done = sqlx::query("DELETE FROM api_tokens WHERE id = $1")
@@ -176,8 +189,11 @@ impl ApiTokens<'_> {
                 name: names::shortened(id),
             });
         }
+        let lock = (LockTarget::Token(id.to_owned()), 0);
+        lock_store::insert_removed(&mut write, caller, lock, self.identity.now()).await?;
         let event = Event::success("api_token.removed", caller, format!("token:{id}"));
-        self.identity.finish(write, &[event]).await
+        self.identity.finish(write, &[event]).await?;
+        self.identity.refresh().await
     }
 
     async fn try_verify(self, secret: &Secret) -> Result<Principal, IdentityError> {

@@ -15,6 +15,11 @@ use crate::{Identity, after, names, random, row};
 pub const LOCKS_TOPIC: &str = "identity_locks";
 /// Locks at once.
 const LOCKS_MAX: i64 = 10_000;
+/// Why those are locked who were removed: what they have open ends by a lock.
+const REMOVED: &str = "removed from the cluster";
+/// How long such a lock lasts at least: a hub that can't reach the state for a while has to hear of
+/// it afterwards.
+const REMOVED_LIFE: Duration = Duration::from_mins(10);
 
 const SELECT: &str = "SELECT id, kind, name, reason, expires_at, created_at, created_by FROM locks
      WHERE expires_at = 0 OR expires_at > $1 ORDER BY created_at, id LIMIT $2";
@@ -101,6 +106,42 @@ pub(crate) async fn insert(write: &mut Write, lock: &Lock) -> Result<(), Identit
     .execute(&mut *write)
     .await?;
     write.touch(LOCKS_TOPIC);
+    Ok(())
+}
+
+/// Locks somebody who is removed in the same transaction, at least until `until`, in Unix
+/// milliseconds: what they have open ends.
+pub(crate) async fn insert_removed(
+    write: &mut Write,
+    caller: &Caller,
+    (target, until): (LockTarget, i64),
+    now: i64,
+) -> Result<(), IdentityError> {
+    let lock = Lock {
+        id: random::short_id()?,
+        target,
+        reason: REMOVED.to_owned(),
+        expires_at: Some(until.max(after(now, REMOVED_LIFE))),
+        created_at: now,
+        created_by: caller.actor.to_string(),
+    };
+    insert(write, &lock).await
+}
+
+/// Lets somebody in again who has the name of one that was removed.
+pub(crate) async fn lift_removed(
+    write: &mut Write,
+    target: &LockTarget,
+) -> Result<(), IdentityError> {
+    let done = sqlx::query("DELETE FROM locks WHERE kind = $1 AND name = $2 AND reason = $3")
+        .bind(target.kind())
+        .bind(target.name())
+        .bind(REMOVED)
+        .execute(&mut *write)
+        .await?;
+    if done.rows_affected() > 0 {
+        write.touch(LOCKS_TOPIC);
+    }
     Ok(())
 }
 

@@ -13,11 +13,11 @@ use sqlx::any::AnyRow;
 
 use crate::audit::{Caller, Event};
 use crate::error::IdentityError;
-use crate::locks::{Lock, LockTarget};
+use crate::locks::LockTarget;
 use crate::names::{self, Labels};
 use crate::peer::MachineRole;
 use crate::trust::TrustBundle;
-use crate::{Identity, lock_store, random, row};
+use crate::{Identity, lock_store, row};
 
 /// Machines of one page of a list.
 pub const PAGE_MEMBERS_MAX: i64 = 1000;
@@ -154,8 +154,8 @@ impl Members<'_> {
         Ok(write.commit().await?)
     }
 
-    /// Removes a machine. It is locked until its certificate has ended, so that it is out at once;
-    /// its name is free.
+    /// Removes a machine. It is locked at least until its certificate has ended, so that it is out at
+    /// once; its name is free.
     pub async fn remove(self, caller: &Caller, uuid: &str) -> Result<(), IdentityError> {
         let now = self.identity.now();
         let mut write = self.identity.state().write().await?;
@@ -165,17 +165,9 @@ impl Members<'_> {
             .await?;
         let found = found.ok_or_else(|| not_found(uuid))?;
         let expires_at = row::number(&found, "expires_at")?;
-        if expires_at > now {
-            let lock = Lock {
-                id: random::short_id()?,
-                target: LockTarget::Node(uuid.to_owned()),
-                reason: "removed from the cluster".to_owned(),
-                expires_at: Some(expires_at),
-                created_at: now,
-                created_by: caller.actor.to_string(),
-            };
-            lock_store::insert(&mut write, &lock).await?;
-        }
+        // Also when it has ended: a line that was begun before goes on without it.
+        let lock = (LockTarget::Node(uuid.to_owned()), expires_at);
+        lock_store::insert_removed(&mut write, caller, lock, now).await?;
         let event = Event::success("node.removed", caller, format!("node:{uuid}"))
             .with("name", row::text(&found, "name")?);
         self.identity.finish(write, &[event]).await?;

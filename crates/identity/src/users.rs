@@ -15,8 +15,9 @@ pub use self::second_factor::{SecondFactor, TotpEnrolment};
 use crate::audit::{Caller, Event};
 use crate::error::{IdentityError, Refusal};
 use crate::invitations::{self, INVITATION_LIFE, IssuedInvitation};
+use crate::locks::LockTarget;
 use crate::sign_in;
-use crate::{Identity, names, role_store, row};
+use crate::{Identity, lock_store, names, role_store, row};
 
 /// Roles of one user, and logins.
 pub const USER_LIST_MAX: usize = 64;
@@ -99,12 +100,14 @@ impl Users<'_> {
             self.identity.now(),
         )
         .await?;
+        lock_store::lift_removed(&mut write, &LockTarget::User(user.name.clone())).await?;
         let invitation =
             invitations::insert(self.identity, &mut write, caller, (&user.name, life)).await?;
         let event = Event::success("user.created", caller, format!("user:{}", user.name))
             .with("roles", &user.roles)
             .with("logins", &user.logins);
         self.identity.finish(write, &[event]).await?;
+        self.identity.refresh().await?;
         Ok(invitation)
     }
 
@@ -154,8 +157,9 @@ impl Users<'_> {
         self.identity.finish(write, &[event]).await
     }
 
-    /// Removes a user with their sessions, API tokens and invitations. The last administrator
-    /// stays.
+    /// Removes a user with their sessions, API tokens and invitations, and ends what they have open
+    /// by a lock of ten minutes, which goes when somebody of that name is added. The last
+    /// administrator stays.
     pub async fn remove(self, caller: &Caller, name: &str) -> Result<(), IdentityError> {
         let mut write = self.identity.state().write().await?;
         write.lock(USERS_LOCK).await?;
@@ -174,8 +178,11 @@ impl Users<'_> {
         ] {
             sqlx::query(sql).bind(name).execute(&mut write).await?;
         }
+        let lock = (LockTarget::User(name.to_owned()), 0);
+        lock_store::insert_removed(&mut write, caller, lock, self.identity.now()).await?;
         let event = Event::success("user.removed", caller, format!("user:{name}"));
-        self.identity.finish(write, &[event]).await
+        self.identity.finish(write, &[event]).await?;
+        self.identity.refresh().await
     }
 
     /// Sets another password for a user who knows the present one. Their other sessions end.

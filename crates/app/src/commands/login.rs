@@ -1,11 +1,11 @@
 //! `landline login`, `logout` and `whoami`: a person's session at a hub, for the other commands.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 
 use base::files;
 use base::secret::Secret;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 
 use super::cluster::{fail, print_json, time_text};
@@ -17,6 +17,9 @@ use crate::environment::Environment;
 
 /// The largest file with a password, and the longest line that is typed.
 const PASSWORD_BYTES_MAX: u64 = 4 << 10;
+/// The longest line that is typed.
+const LINE_BYTES_MAX: usize = 4 << 10;
+const CTRL_C: u8 = 3;
 
 /// `landline login`
 pub(crate) fn login(arguments: &LoginArguments, environment: &Environment) -> ExitCode {
@@ -202,8 +205,12 @@ fn password(
     }
     let before = tcgetattr(&input).map_err(|error| format!("the terminal: {error}"))?;
     let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
+    // Ctrl-C comes as a character that ends the line: its signal would leave the terminal silent.
+    silent
+        .local_modes
+        .remove(LocalModes::ECHO | LocalModes::ISIG);
     silent.local_modes.insert(LocalModes::ECHONL);
+    silent.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
     let set = tcsetattr(&input, OptionalActions::Flush, &silent);
     set.map_err(|error| format!("the terminal: {error}"))?;
     let line = ask_line(&format!("Password of {name}: "));
@@ -218,10 +225,16 @@ fn ask_line(question: &str) -> Result<String, String> {
     let mut output = std::io::stderr();
     output.write_all(question.as_bytes()).map_err(failed)?;
     output.flush().map_err(failed)?;
-    let mut line = String::new();
-    let mut input = std::io::Read::take(std::io::stdin().lock(), PASSWORD_BYTES_MAX);
-    input.read_line(&mut line).map_err(failed)?;
-    let line = line.trim_end_matches(['\r', '\n']);
+    let mut line = Vec::new();
+    for byte in std::io::stdin().lock().bytes().take(LINE_BYTES_MAX) {
+        match byte.map_err(failed)? {
+            b'\n' => break,
+            CTRL_C => return Err("cancelled".to_owned()),
+            byte => line.push(byte),
+        }
+    }
+    let line = String::from_utf8(line).map_err(|_| "what was entered is not UTF-8".to_owned())?;
+    let line = line.trim_end_matches('\r');
     if line.is_empty() {
         return Err("nothing was entered".to_owned());
     }

@@ -134,7 +134,7 @@ fn token(hub: &Program, name: &str) -> (String, String) {
 }
 
 /// Sends a head with a token; gives the connection after the head of the answer, and its status.
-async fn open(hub: &Program, head: &str, token: &str) -> (TcpStream, String) {
+pub(crate) async fn open(hub: &Program, head: &str, token: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(hub.main).await.unwrap();
     let head = format!("{head} HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {token}\r\n");
     let upgrade = "Connection: upgrade\r\nUpgrade: landline-tcp\r\nContent-Length: 0\r\n\r\n";
@@ -152,7 +152,7 @@ async fn open(hub: &Program, head: &str, token: &str) -> (TcpStream, String) {
 }
 
 /// Waits until the other side has ended the connection.
-async fn ends(stream: &mut TcpStream, limit: Duration) {
+pub(crate) async fn ends(stream: &mut TcpStream, limit: Duration) {
     let rest = async {
         let mut buffer = [0; 4096];
         while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
@@ -163,7 +163,7 @@ async fn ends(stream: &mut TcpStream, limit: Duration) {
     );
 }
 
-async fn echoes(stream: &mut TcpStream) {
+pub(crate) async fn echoes(stream: &mut TcpStream) {
     stream.write_all(b"hello").await.unwrap();
     let mut echo = [0; 5];
     stream.read_exact(&mut echo).await.unwrap();
@@ -242,6 +242,34 @@ async fn a_locked_user_is_out_at_once() {
         ],
     );
     ends(&mut fresh, HERE).await;
+    drop(node);
+}
+
+/// What somebody has open ends when they or their token are removed. Another one of the same name is
+/// somebody else, whom nothing keeps out.
+#[tokio::test]
+async fn what_the_removed_have_open_ends() {
+    let tcp = App::echo().await;
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let apps = json!([{"name": "db", "tcp": tcp.address.to_string()}]);
+    let node = cluster::join(&hub, "web-1", json!({"apps": apps})).await;
+    let connect = "POST /v1/apps/db/connect";
+    let (first, first_id) = user(&hub, "anna");
+    let (second, _) = token(&hub, "anna");
+    let (mut by_first, status) = open(&hub, connect, &first).await;
+    assert_eq!(status, "101");
+    let (mut by_second, status) = open(&hub, connect, &second).await;
+    assert_eq!(status, "101");
+    run(&hub, &["tokens", "rm", &first_id]);
+    ends(&mut by_first, HERE).await;
+    echoes(&mut by_second).await;
+    run(&hub, &["users", "rm", "anna"]);
+    ends(&mut by_second, HERE).await;
+    assert_eq!(open(&hub, connect, &second).await.1, "401");
+    let (other, _) = user(&hub, "anna");
+    let (mut stream, status) = open(&hub, connect, &other).await;
+    assert_eq!(status, "101");
+    echoes(&mut stream).await;
     drop(node);
 }
 

@@ -15,6 +15,8 @@ use it::wait;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::locks;
+
 /// The longest until all know of all.
 const FOUND: Duration = Duration::from_secs(15);
 /// The longest until a proxy that was killed is replaced by another.
@@ -77,6 +79,17 @@ async fn lines(hubs: &[Program], node: &str) -> Option<u32> {
     Some(count)
 }
 
+/// Which hub has a line to the node.
+async fn holder(hubs: &[Program], node: &str) -> usize {
+    for (at, hub) in hubs.iter().enumerate() {
+        let view = cluster::node_view(hub, node).await.unwrap();
+        if view["lines"].as_u64().unwrap() > 0 {
+            return at;
+        }
+    }
+    panic!("no hub has a line to {node}");
+}
+
 async fn peers(connections: u32) {
     let Some(admin) = need("POSTGRES_URL") else {
         return;
@@ -102,14 +115,7 @@ async fn peers(connections: u32) {
         })
         .await;
     }
-    // The one that has a line to the first node, whichever it is.
-    let mut held = 0;
-    for (at, hub) in hubs.iter().enumerate() {
-        let view = cluster::node_view(hub, NODES[0]).await.unwrap();
-        if view["lines"].as_u64().unwrap() > 0 {
-            held = at;
-        }
-    }
+    let held = holder(&hubs, NODES[0]).await;
     let mut killed = hubs.remove(held);
     killed.signal(Signal::KILL);
     killed.wait_exit(FOUND).await;
@@ -131,4 +137,48 @@ async fn one_line_is_enough_for_three_proxies() {
 #[tokio::test]
 async fn two_lines_are_kept_of_three() {
     peers(2).await;
+}
+
+/// A proxy that is locked loses also what others pass on for it: it may be in the wrong hands, so the
+/// others see to that.
+#[tokio::test]
+async fn nothing_is_passed_on_for_a_locked_proxy() {
+    let Some(admin) = need("POSTGRES_URL") else {
+        return;
+    };
+    let database = Database::create(&admin).await;
+    let hubs = hubs(&database, 1).await;
+    let echo = App::echo().await;
+    let apps = json!([{"name": "db", "tcp": echo.address.to_string()}]);
+    let node = cluster::join(&hubs[0], "web-1", json!({"apps": apps})).await;
+    wait::until("a line", FOUND, async || {
+        (lines(&hubs, "web-1").await? == 1).then_some(())
+    })
+    .await;
+    let held = holder(&hubs, "web-1").await;
+    let (asked, other) = ((held + 1) % 3, (held + 2) % 3);
+    let connect = "POST /v1/apps/db/connect";
+    let mut streams = Vec::new();
+    for at in [asked, other] {
+        let token = std::fs::read_to_string(hubs[at].path("data/admin.token")).unwrap();
+        let found = wait::until("the application", FOUND, async || {
+            let (stream, status) = locks::open(&hubs[at], connect, token.trim()).await;
+            (status == "101").then_some(stream)
+        });
+        streams.push(found.await);
+    }
+    let name = ["a", "b", "c"][asked];
+    let lock = [
+        "locks",
+        "add",
+        "--proxy-name",
+        name,
+        "--reason",
+        "taken over",
+    ];
+    cluster::run(&hubs[other], &lock);
+    locks::ends(&mut streams[0], FOUND).await;
+    locks::echoes(&mut streams[1]).await;
+    drop(node);
+    database.remove().await;
 }

@@ -2,7 +2,7 @@
 //! all of them have said that they know the new one. Nodes renew their certificates here too.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::clock;
@@ -13,15 +13,15 @@ use identity::authority;
 use identity::members::renew::Renewal;
 use identity::own_certificate::OwnCertificate;
 use identity::peer::{MachineRole, NodePeer};
-use identity::rotation::{Phase, Usage};
+use identity::rotation::Usage;
 use tokio::sync::mpsc;
 
 use super::{Hub, HubSettings, unix_milliseconds};
 use crate::line::{Acceptor, Heard, Line};
 use crate::membership::{self, Renew, ToHub, ToNode};
 
-/// How often it is looked whether our certificate should be renewed, and nodes are told again while
-/// a rotation is under way.
+/// How often it is looked whether our certificate should be renewed, and nodes are told again that
+/// have not said what they know.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 /// Notes of nodes that wait; who has more says it again later.
 const NOTES_MAX: usize = 1024;
@@ -30,33 +30,51 @@ const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// Nodes whose notes are remembered.
 const NODES_MAX: usize = 20_000;
 
-/// What nodes have said, so that one that repeats itself costs the state nothing.
+/// The generation of the authorities that each node has said it knows: one that repeats itself costs
+/// the state nothing, and one that has not said it is told again.
 #[derive(Debug, Default)]
-struct Book {
-    renewals: BTreeMap<String, Instant>,
-    known: BTreeMap<String, i64>,
+pub(super) struct Known {
+    generations: Mutex<BTreeMap<String, i64>>,
 }
 
-impl Book {
+impl Known {
+    fn has(&self, node: &str, generation: i64) -> bool {
+        self.generations().get(node) == Some(&generation)
+    }
+
+    fn note(&self, node: &str, generation: i64) {
+        let mut generations = self.generations();
+        if generations.len() >= NODES_MAX {
+            generations.clear();
+        }
+        generations.insert(node.to_owned(), generation);
+    }
+
+    fn generations(&self) -> MutexGuard<'_, BTreeMap<String, i64>> {
+        self.generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who got a certificate lately.
+#[derive(Debug, Default)]
+struct Renewals {
+    given: BTreeMap<String, Instant>,
+}
+
+impl Renewals {
     /// Whether a node gets a certificate now.
     fn may_renew(&mut self, node: &str, now: Instant) -> bool {
         let is_recent = |at: &Instant| now.saturating_duration_since(*at) < RENEW_PAUSE;
-        if self.renewals.get(node).is_some_and(is_recent) {
+        if self.given.get(node).is_some_and(is_recent) {
             return false;
         }
-        if self.renewals.len() >= NODES_MAX {
-            self.renewals.retain(|_, at| is_recent(at));
+        if self.given.len() >= NODES_MAX {
+            self.given.retain(|_, at| is_recent(at));
         }
-        self.renewals.insert(node.to_owned(), now);
+        self.given.insert(node.to_owned(), now);
         true
-    }
-
-    /// A node trusts that generation.
-    fn know(&mut self, node: &str, generation: i64) {
-        if self.known.len() >= NODES_MAX {
-            self.known.clear();
-        }
-        self.known.insert(node.to_owned(), generation);
     }
 }
 
@@ -94,7 +112,6 @@ impl Hub {
     pub(super) async fn keep_certificate(&self, scope: Scope) -> Result<(), BoxError> {
         let trust = self.identity.trust();
         let mut changed = trust.watch();
-        let mut told = trust.bundle().generation;
         loop {
             changed.mark_unchanged();
             let bundle = trust.bundle();
@@ -109,10 +126,9 @@ impl Hub {
             members
                 .acknowledge_trust(&self.view.uuid, bundle.generation)
                 .await?;
-            if bundle.generation != told || bundle.phase != Phase::Standby {
-                told = bundle.generation;
-                let lines = self.acceptor.get().map(Acceptor::lines);
-                for line in lines.unwrap_or_default() {
+            let lines = self.acceptor.get().map(Acceptor::lines);
+            for line in lines.unwrap_or_default() {
+                if !self.known.has(&line.peer().id, bundle.generation) {
                     self.tell_trust(&line);
                 }
             }
@@ -138,7 +154,7 @@ impl Hub {
         mut notes: mpsc::Receiver<(Line, String)>,
         scope: Scope,
     ) {
-        let mut heard = Book::default();
+        let mut renewals = Renewals::default();
         loop {
             let (line, text) = tokio::select! {
                 Some(note) = notes.recv() => note,
@@ -147,10 +163,10 @@ impl Hub {
             };
             match serde_json::from_str(&text) {
                 Ok(ToHub::Knows(generation)) => {
-                    self.note_known(&line, generation, &mut heard).await;
+                    self.note_known(&line, generation).await;
                 }
                 Ok(ToHub::Renew(renew)) => {
-                    let answer = if heard.may_renew(&line.peer().id, clock::now()) {
+                    let answer = if renewals.may_renew(&line.peer().id, clock::now()) {
                         self.renew_over_line(&line, &renew).await
                     } else {
                         let text = "a certificate was given a moment ago: try again later";
@@ -165,15 +181,15 @@ impl Hub {
         }
     }
 
-    async fn note_known(&self, line: &Line, generation: i64, heard: &mut Book) {
+    async fn note_known(&self, line: &Line, generation: i64) {
         let peer = line.peer();
         let generation = generation.min(self.identity.trust().bundle().generation);
-        if heard.known.get(&peer.id) == Some(&generation) {
+        if self.known.has(&peer.id, generation) {
             return;
         }
         let members = self.identity.members();
         match members.acknowledge_trust(&peer.id, generation).await {
-            Ok(()) => heard.know(&peer.id, generation),
+            Ok(()) => self.known.note(&peer.id, generation),
             Err(error) => {
                 let error = crate::line::chain(&error);
                 tracing::warn!(
@@ -225,17 +241,20 @@ mod tests {
 
     #[test]
     fn a_node_gets_one_certificate_in_two_seconds() {
-        let mut book = Book::default();
+        let (mut renewals, known) = (Renewals::default(), Known::default());
         let begin = clock::now();
-        assert!(book.may_renew("a", begin));
-        assert!(!book.may_renew("a", begin + Duration::from_millis(1_999)));
-        assert!(book.may_renew("b", begin));
-        assert!(book.may_renew("a", begin + RENEW_PAUSE));
+        assert!(renewals.may_renew("a", begin));
+        assert!(!renewals.may_renew("a", begin + Duration::from_millis(1_999)));
+        assert!(renewals.may_renew("b", begin));
+        assert!(renewals.may_renew("a", begin + RENEW_PAUSE));
         for number in 0..3 * NODES_MAX {
             let later = begin + RENEW_PAUSE * u32::try_from(number / NODES_MAX + 2).unwrap();
-            book.may_renew(&number.to_string(), later);
-            book.know(&number.to_string(), 1);
+            renewals.may_renew(&number.to_string(), later);
+            known.note(&number.to_string(), 1);
         }
-        assert!(book.renewals.len() <= 2 * NODES_MAX && book.known.len() <= NODES_MAX);
+        assert!(renewals.given.len() <= 2 * NODES_MAX);
+        assert!(known.generations().len() <= NODES_MAX);
+        let last = (3 * NODES_MAX - 1).to_string();
+        assert!(known.has(&last, 1) && !known.has(&last, 2) && !known.has("0", 1));
     }
 }

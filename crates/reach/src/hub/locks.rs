@@ -56,6 +56,24 @@ impl Hub {
         lock.map(|lock| lock.reason)
     }
 
+    /// Until the proxy of that identifier is locked.
+    pub(super) fn until_locked(self: &Arc<Self>, uuid: String) -> impl Future<Output = ()> + use<> {
+        let hub = Arc::clone(self);
+        async move {
+            let mut changed = hub.identity.trust().watch();
+            loop {
+                changed.mark_unchanged();
+                if hub.is_locked(&uuid, unix_milliseconds()).is_some() {
+                    return;
+                }
+                if changed.changed().await.is_err() {
+                    // Nothing can change any more: the process is on its way out.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
     /// Ends a line that came although its node is locked; says whether it did.
     pub(super) async fn dismiss_locked(&self, line: &Line) -> bool {
         match self.lock_on(line.peer()) {

@@ -77,6 +77,7 @@ pub struct Hub {
     presence: Presence,
     nodes: Arc<Nodes>,
     attempts: Attempts,
+    known: certificate::Known,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
 }
@@ -112,6 +113,7 @@ impl Hub {
             presence: Presence::default(),
             nodes,
             attempts: Attempts::default(),
+            known: certificate::Known::default(),
             acceptor: OnceLock::new(),
         };
         hub.registry.forget_old().await?;

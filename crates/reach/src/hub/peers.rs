@@ -82,7 +82,7 @@ impl Peers {
         for (holder, left) in holders.iter().zip((1..=count).rev()) {
             // One that does not answer leaves time for the next.
             let limit = deadline.saturating_duration_since(clock::now()) / left;
-            let why = match timeout(limit, self.ask(holder, &request)).await {
+            let why = match timeout(limit, self.ask(holder, &request, limit)).await {
                 Ok(Ok(stream)) => return Ok(Reached::Peer(stream, holder.name.clone())),
                 Ok(Err(why)) => why,
                 Err(_) => {
@@ -105,11 +105,19 @@ impl Peers {
         Err(why_not)
     }
 
-    async fn ask(&self, holder: &Holder, request: &OpenRequest) -> Result<BoxDuplex, Refusal> {
+    async fn ask(
+        &self,
+        holder: &Holder,
+        request: &OpenRequest,
+        limit: Duration,
+    ) -> Result<BoxDuplex, Refusal> {
         let unavailable = |text: String| Refusal::new(RefusalCode::Unavailable, text);
         let mut reason = "it has told no address".to_owned();
+        // An address that does not answer leaves time for the next.
+        let count = u32::try_from(holder.addresses.len()).unwrap_or(1).max(1);
         for address in &holder.addresses {
-            match self.dial(&holder.uuid, address).await {
+            let dialled = timeout(limit / count, self.dial(&holder.uuid, address)).await;
+            match dialled.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
                 Ok(mut stream) => {
                     let broke = |error| unavailable(format!("{address}: {}", chain(&error)));
                     write_frame(&mut stream, request).await.map_err(broke)?;
@@ -194,10 +202,10 @@ impl Hub {
         })
     }
 
-    async fn serve_peer(&self, mut stream: TlsStream) -> Result<(), String> {
+    async fn serve_peer(self: &Arc<Self>, mut stream: TlsStream) -> Result<(), String> {
         let certificates = stream.get_ref().1.peer_certificates();
         let peer = identify(self.identity.trust(), MachineRole::Proxy);
-        peer(certificates.unwrap_or_default())?;
+        let asker = peer(certificates.unwrap_or_default())?;
         // Before the service runs, and after it, there is nobody to hold a connection.
         let Some(acceptor) = self.acceptor.get() else {
             return Ok(());
@@ -222,11 +230,15 @@ impl Hub {
         told.map_err(|_| "it does not read".to_owned())?
             .map_err(|error| chain(&error))?;
         if let Some(line) = line {
+            let locked = self.until_locked(asker.id);
             acceptor
                 .scope()
                 .spawn("connection of another proxy", async move {
-                    if let Err(error) = copy(line, stream).await {
-                        tracing::debug!(%error, "a connection of another proxy broke");
+                    tokio::select! {
+                        copied = copy(line, stream) => if let Err(error) = copied {
+                            tracing::debug!(%error, "a connection of another proxy broke");
+                        },
+                        () = locked => {}
                     }
                 });
         }

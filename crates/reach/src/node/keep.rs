@@ -32,6 +32,9 @@ const PAUSE_FIRST: Duration = Duration::from_secs(3);
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest wait for a certificate over a line; an older hub never answers.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// Lines over which it is asked for: what one proxy refuses, because its state is out of reach, another
+/// may give.
+const LINES_ASKED_MAX: usize = 3;
 /// How often it is looked whether there are lines.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// So many looks without a line, and the node is not well.
@@ -53,6 +56,8 @@ pub(super) struct Keeper {
     again_at: Option<Instant>,
     /// In a row.
     failures: u32,
+    /// Whether the certificate in use would be there after the next start.
+    is_saved: bool,
 }
 
 /// Where the notes of hubs go, and where they come out.
@@ -82,6 +87,7 @@ impl Keeper {
             moves_at: None,
             again_at: None,
             failures: 0,
+            is_saved: true,
         }
     }
 
@@ -121,7 +127,7 @@ impl Keeper {
         let renew_at = self.node.own.renew_at(fastrand::f64());
         let is_old = renew_at.is_none_or(|at| at <= hub::unix_milliseconds());
         let moves = self.moves_at.is_some_and(|at| at <= now);
-        (is_old || moves) && self.again_at.is_none_or(|at| at <= now)
+        (is_old || moves || !self.is_saved) && self.again_at.is_none_or(|at| at <= now)
     }
 
     fn note_attempt(&mut self, renewed: Result<(), BoxError>) {
@@ -155,6 +161,9 @@ impl Keeper {
     }
 
     async fn renew(&mut self, scope: &Scope) -> Result<(), BoxError> {
+        if !self.is_saved {
+            return self.save_installed();
+        }
         if let Some(answer) = self.renew_over_line().await? {
             tracing::info!(way = "line", "the node has a new certificate");
             return self.install(answer);
@@ -165,29 +174,44 @@ impl Keeper {
         self.install(answer)
     }
 
-    /// Asks over a line. Nothing when there is none, or when the hub does not know the question.
+    /// Asks over lines, one after the other. Nothing when no hub knows the question.
     async fn renew_over_line(&mut self) -> Result<Option<JoinAnswer>, BoxError> {
         if matches!(self.node.parts.enrolment, Enrolment::Local(_)) {
             return Ok(None);
         }
-        // The newest: an older one may be to a process that drains.
-        let mut lines = self.agent.lines().into_iter().rev();
-        let Some(line) = lines.find(|line| !line.is_closed()) else {
+        let renew = ToHub::Renew(self.node.renewal(&self.credentials)?);
+        let Some(text) = membership::text(&renew) else {
             return Ok(None);
         };
-        let renew = ToHub::Renew(self.node.renewal(&self.credentials)?);
-        if !membership::text(&renew).is_some_and(|text| line.tell(text)) {
-            return Ok(None);
-        }
-        let deadline = clock::now() + ANSWER_LIMIT;
-        while let Ok(Some((line, text))) = timeout_at(deadline.into(), self.notes.recv()).await {
-            match self.take(&line, &text) {
+        // The newest first: an older one may be to a process that drains.
+        let lines = self.agent.lines().into_iter().rev();
+        let lines: Vec<_> = lines.filter(|line| !line.is_closed()).collect();
+        let mut refused = None;
+        for line in lines.into_iter().take(LINES_ASKED_MAX) {
+            if !line.tell(text.clone()) {
+                continue;
+            }
+            match self.answer().await {
                 Some(ToNode::Renewed(answer)) => return Ok(Some(answer)),
-                Some(ToNode::Refused(reason)) => return Err(reason.into()),
+                Some(ToNode::Refused(reason)) => refused = Some(reason),
                 Some(ToNode::Trust(_)) | None => {}
             }
         }
-        Ok(None)
+        match refused {
+            Some(reason) => Err(reason.into()),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for what a hub says to a question, and takes the rest.
+    async fn answer(&mut self) -> Option<ToNode> {
+        let deadline = clock::now() + ANSWER_LIMIT;
+        while let Ok(Some((line, text))) = timeout_at(deadline.into(), self.notes.recv()).await {
+            if let Some(answer) = self.take(&line, &text) {
+                return Some(answer);
+            }
+        }
+        None
     }
 
     /// Takes a note that nobody waits for. A certificate that came too late is used all the same: the
@@ -258,7 +282,15 @@ impl Keeper {
         self.credentials.member = answer;
         // An answer that was older than what we know already.
         self.credentials.member.trust = self.trust.bundle();
-        self.save()
+        self.save_installed()
+    }
+
+    /// What could not be saved is in use all the same, and is tried again.
+    fn save_installed(&mut self) -> Result<(), BoxError> {
+        self.is_saved = false;
+        self.save()?;
+        self.is_saved = true;
+        Ok(())
     }
 
     fn save(&mut self) -> Result<(), BoxError> {

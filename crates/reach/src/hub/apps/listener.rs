@@ -24,6 +24,8 @@ use crate::hub::way::Reached;
 
 /// The pause after a failed accept (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Refusals that are being recorded at once; beyond it they are only counted.
+const REFUSALS_AT_ONCE: usize = 8;
 
 /// What listeners count; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +74,7 @@ struct AppListener {
     name: String,
     metrics: ListenerMetrics,
     slots: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
 }
 
 impl Apps {
@@ -92,6 +95,7 @@ impl Apps {
             name: config.listen.to_string(),
             metrics,
             slots: Arc::new(Semaphore::new(usize::try_from(config.connections)?)),
+            refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
             config,
         });
         let name = format!("app.listener {}", own.name);
@@ -123,6 +127,13 @@ impl AppListener {
                     continue;
                 }
             };
+            let ip = address.ip().to_canonical();
+            if !self.allow.iter().any(|network| network.contains(&ip)) {
+                // Before anything is taken up: who may not come must not keep out who may.
+                drop(stream);
+                self.refuse(ip, &scope);
+                continue;
+            }
             // Beyond the bound a client is told at once: it would wait for others to end otherwise.
             let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
                 self.metrics.count(&self.name, "too_many");
@@ -140,13 +151,8 @@ impl AppListener {
     }
 
     async fn serve(&self, stream: TcpStream, address: SocketAddr) {
-        let ip = address.ip().to_canonical();
-        if !self.allow.iter().any(|network| network.contains(&ip)) {
-            self.metrics.count(&self.name, "refused");
-            self.refuse(ip).await;
-            return;
-        }
         let opened = self.open(address).await;
+        let ip = address.ip().to_canonical();
         self.record(ip, opened.as_ref().err()).await;
         let reached = match opened {
             Ok(reached) => reached,
@@ -222,7 +228,18 @@ impl AppListener {
         }
     }
 
-    async fn refuse(&self, ip: IpAddr) {
+    fn refuse(self: &Arc<Self>, ip: IpAddr, scope: &Scope) {
+        self.metrics.count(&self.name, "refused");
+        if let Ok(slot) = Arc::clone(&self.refusals).try_acquire_owned() {
+            let own = Arc::clone(self);
+            scope.spawn("record of a refusal", async move {
+                own.record_refusal(ip).await;
+                drop(slot);
+            });
+        }
+    }
+
+    async fn record_refusal(&self, ip: IpAddr) {
         let caller = Caller::anonymous(Some(ip));
         let event = Event::success(USED, &caller, self.target())
             .with("listener", &self.name)
