@@ -22,9 +22,9 @@ use base::tls::provider;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reach::config::{JoinConfig, NodeConfig};
 use reach::line::{
-    Acceptor, AcceptorSettings, AgentEvent, Connector, ConnectorSettings, Egress, Identify, Lane,
-    Line, OPEN_LIMIT, OpenRequest, Peer, Refusal, RefusalCode, Served, Target, TargetKind, Timing,
-    Welcome, copy, handler, prepare,
+    Acceptor, AcceptorSettings, AgentEvent, Connector, ConnectorSettings, Early, Egress, Identify,
+    Lane, Line, OPEN_LIMIT, OpenRequest, Peer, Refusal, RefusalCode, Served, Target, TargetKind,
+    Timing, Welcome, copy, handler, prepare,
 };
 use reach::node::{Enrolment, Node, NodeMetrics, NodeParts};
 use rustls::server::WebPkiClientVerifier;
@@ -128,11 +128,13 @@ async fn port(line: &Line, target: SocketAddr, lane: Lane, scope: &Scope) -> Soc
         user: None,
     };
     scope.spawn("port", async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((mut stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
             let (line, request) = (line.clone(), request.clone());
             outer.spawn("connection of a port", async move {
-                match line.open(&request, lane, OPEN_LIMIT).await {
+                let early = &mut Early::new(&mut stream);
+                let opened = line.open_early(&request, lane, OPEN_LIMIT, Some(early));
+                match opened.await {
                     Ok(opened) => drop(copy(opened, stream).await),
                     Err(error) => eprintln!("not opened: {error}"),
                 }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout_at};
 
 use super::peers::Peers;
 use super::way::{Explained, Reached};
-use crate::line::{Lane, Line, LineStream, OpenError, OpenRequest};
+use crate::line::{Early, Lane, Line, LineStream, OpenError, OpenRequest};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
@@ -252,22 +252,34 @@ impl Nodes {
         node: &str,
         request: &OpenRequest,
     ) -> Result<Reached, ReachError> {
+        self.reach_early(node, request, None).await
+    }
+
+    /// The same; what the client says before there is an answer goes along.
+    pub(super) async fn reach_early(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        mut early: Option<&mut Early<'_>>,
+    ) -> Result<Reached, ReachError> {
         let holders = self.table().holders.get(node).cloned().unwrap_or_default();
         let peers = self.peers.get().filter(|_| !holders.is_empty());
         let how = (Lane::Interactive, RETURN_WAIT);
         let Some(peers) = peers else {
-            let (line, stream) = self.open_on(node, request, how).await?;
+            let (line, stream) = self.open_on(node, request, how, early).await?;
             return Ok(Reached::Line(Explained::new(stream, line)));
         };
         // Others have lines to it: nobody waits for one of ours to come back.
         if self.table().line(node).is_ok() {
-            match self.open_on(node, request, how).await {
+            let early = early.as_deref_mut();
+            match self.open_on(node, request, how, early).await {
                 Ok((line, stream)) => return Ok(Reached::Line(Explained::new(stream, line))),
                 Err(error) if self.table().line(node).is_ok() => return Err(error),
                 Err(_) => {}
             }
         }
-        peers.forward(&holders, node, request).await
+        let said = early.map(|early| early.taken()).unwrap_or_default();
+        peers.forward(&holders, node, request, &said).await
     }
 
     /// Whether the node has a line to this proxy or another one.
@@ -371,7 +383,7 @@ impl Nodes {
         request: &OpenRequest,
     ) -> Result<LineStream, ReachError> {
         let how = (Lane::Interactive, RETURN_WAIT_OF_PEER);
-        let opened = self.open_on(node, request, how).await;
+        let opened = self.open_on(node, request, how, None).await;
         opened.map(|(_, stream)| stream)
     }
 
@@ -382,12 +394,14 @@ impl Nodes {
         node: &str,
         request: &OpenRequest,
         (lane, return_wait): (Lane, Duration),
+        mut early: Option<&mut Early<'_>>,
     ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
             let line = self.usable_line(node, return_wait).await?;
             let left = deadline.saturating_duration_since(clock::now());
-            let error = match line.open(request, lane, left).await {
+            let opened = line.open_early(request, lane, left, early.as_deref_mut());
+            let error = match opened.await {
                 Ok(stream) => return Ok((line, stream)),
                 Err(error) => error,
             };

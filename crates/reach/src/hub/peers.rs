@@ -18,6 +18,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -64,12 +65,14 @@ impl Peers {
         }
     }
 
-    /// A connection to something on `node`, over one of the proxies that have lines to it.
+    /// A connection to something on `node`, over one of the proxies that have lines to it. What the
+    /// client has said already goes first.
     pub(super) async fn forward(
         &self,
         holders: &[Holder],
         node: &str,
         request: &OpenRequest,
+        said: &[u8],
     ) -> Result<Reached, ReachError> {
         let mut request = request.clone();
         request.target.node = Some(node.to_owned());
@@ -82,7 +85,7 @@ impl Peers {
         for (holder, left) in holders.iter().zip((1..=count).rev()) {
             // One that does not answer leaves time for the next.
             let limit = deadline.saturating_duration_since(clock::now()) / left;
-            let why = match timeout(limit, self.ask(holder, &request, limit)).await {
+            let why = match timeout(limit, self.ask(holder, &request, (said, limit))).await {
                 Ok(Ok(stream)) => return Ok(Reached::Peer(stream, holder.name.clone())),
                 Ok(Err(why)) => why,
                 Err(_) => {
@@ -109,7 +112,7 @@ impl Peers {
         &self,
         holder: &Holder,
         request: &OpenRequest,
-        limit: Duration,
+        (said, limit): (&[u8], Duration),
     ) -> Result<BoxDuplex, Refusal> {
         let unavailable = |text: String| Refusal::new(RefusalCode::Unavailable, text);
         let mut reason = "it has told no address".to_owned();
@@ -124,10 +127,12 @@ impl Peers {
                     let answer: Answer = read_frame(&mut stream, FRAME_BYTES_MAX)
                         .await
                         .map_err(broke)?;
-                    return match answer.refusal {
-                        None => Ok(stream),
-                        Some(refusal) => Err(refusal),
-                    };
+                    if let Some(refusal) = answer.refusal {
+                        return Err(refusal);
+                    }
+                    let sent = stream.write_all(said).await;
+                    sent.map_err(|error| unavailable(format!("{address}: {error}")))?;
+                    return Ok(stream);
                 }
                 Err(why) => reason = format!("{address}: {why}"),
             }

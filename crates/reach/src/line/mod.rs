@@ -12,6 +12,7 @@ mod bulk;
 mod bulk_serve;
 mod copy;
 mod dial;
+mod early;
 mod egress;
 mod error;
 mod frame;
@@ -35,6 +36,7 @@ pub use self::agent_end::{
 };
 pub use self::copy::{Copied, copy};
 pub use self::dial::{Connector, ConnectorSettings, Via};
+pub use self::early::{EARLY_BYTES_MAX, Early};
 pub(crate) use self::egress::split;
 pub use self::egress::{Egress, EgressError};
 pub(crate) use self::error::chain;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::bulk::BulkPool;
+use super::early::Early;
 use super::error::{OpenError, chain};
 use super::framing::{Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
 use super::limits::{OPEN_LIMIT, PROBE_AFTER, STREAMS_MAX};
@@ -143,8 +144,19 @@ impl Line {
         lane: Lane,
         deadline: Duration,
     ) -> Result<LineStream, OpenError> {
+        self.open_early(request, lane, deadline, None).await
+    }
+
+    /// The same; what the client says before there is an answer goes along.
+    pub async fn open_early(
+        &self,
+        request: &OpenRequest,
+        lane: Lane,
+        deadline: Duration,
+        early: Option<&mut Early<'_>>,
+    ) -> Result<LineStream, OpenError> {
         let limit = deadline.min(OPEN_LIMIT);
-        let opening = tokio::time::timeout(limit, self.open_on(request, lane));
+        let opening = tokio::time::timeout(limit, self.open_on(request, lane, early));
         let outcome = tokio::select! {
             biased;
             reason = self.shared.end.ended() => Err(self.gone(reason)),
@@ -164,14 +176,22 @@ impl Line {
         outcome
     }
 
-    async fn open_on(&self, request: &OpenRequest, lane: Lane) -> Result<LineStream, OpenError> {
+    async fn open_on(
+        &self,
+        request: &OpenRequest,
+        lane: Lane,
+        early: Option<&mut Early<'_>>,
+    ) -> Result<LineStream, OpenError> {
         if let Some(reason) = self.shared.draining.get() {
             let (peer, reason) = (self.name(), reason.clone());
             return Err(OpenError::Draining { peer, reason });
         }
         match lane {
-            Lane::Control => self.open_framed(&self.shared.control, request).await,
-            Lane::Interactive => self.open_framed(&self.shared.interactive, request).await,
+            Lane::Control => self.open_framed(&self.shared.control, request, early).await,
+            Lane::Interactive => {
+                self.open_framed(&self.shared.interactive, request, early)
+                    .await
+            }
             Lane::Bulk => match self
                 .shared
                 .bulk
@@ -182,7 +202,10 @@ impl Line {
                     peer: self.name(),
                     refusal,
                 }),
-                None => self.open_framed(&self.shared.interactive, request).await,
+                None => {
+                    self.open_framed(&self.shared.interactive, request, early)
+                        .await
+                }
             },
         }
     }
@@ -191,6 +214,7 @@ impl Line {
         &self,
         lane: &OpeningLane,
         request: &OpenRequest,
+        early: Option<&mut Early<'_>>,
     ) -> Result<LineStream, OpenError> {
         let Some(counted) = Counted::within(&lane.health.streams, STREAMS_MAX) else {
             let (peer, streams) = (self.name(), STREAMS_MAX);
@@ -203,8 +227,12 @@ impl Line {
         let request = head_of(request)?;
         let asked = async {
             let mut send = lane.send.clone().ready().await?;
-            let (answer, send) = send.send_request(request, false)?;
-            Ok((answer.await?, send))
+            let (answer, mut send) = send.send_request(request, false)?;
+            let answer = match early {
+                Some(early) => early.answered(answer, &mut send).await?,
+                None => answer.await?,
+            };
+            Ok((answer, send))
         };
         let (answer, send) = probing(&lane.health.probe, asked)
             .await

@@ -21,6 +21,7 @@ use super::{Apps, upstream};
 use crate::config::AppListenerConfig;
 use crate::hub::ReachError;
 use crate::hub::way::Reached;
+use crate::line::Early;
 
 /// The pause after a failed accept (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -150,8 +151,11 @@ impl AppListener {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr) {
-        let opened = self.open(address).await;
+    async fn serve(&self, mut stream: TcpStream, address: SocketAddr) {
+        if let Err(error) = base::http::prepare(&stream) {
+            tracing::debug!(%error, "socket options");
+        }
+        let opened = self.open(address, &mut Early::new(&mut stream)).await;
         let ip = address.ip().to_canonical();
         self.record(ip, opened.as_ref().err()).await;
         let reached = match opened {
@@ -174,15 +178,12 @@ impl AppListener {
         let open = self.metrics.open.get_or_create(&labels).clone();
         open.inc();
         let _closed = Closed(open);
-        if let Err(error) = base::http::prepare(&stream) {
-            tracing::debug!(%error, "socket options");
-        }
         if let Err(error) = reached.join(stream).await {
             tracing::debug!(%error, listener = self.name, "a connection to an application broke");
         }
     }
 
-    async fn open(&self, client: SocketAddr) -> Result<Reached, ReachError> {
+    async fn open(&self, client: SocketAddr, early: &mut Early<'_>) -> Result<Reached, ReachError> {
         let AppListenerConfig { app, node, .. } = &self.config;
         let nodes = &self.apps.nodes;
         let Some(found) = nodes.find_app(app, node.as_deref()) else {
@@ -193,7 +194,7 @@ impl AppListener {
         };
         let mut wanted = upstream::open_request(&found.offered.name);
         wanted.client = Some(client);
-        nodes.reach(&found.node, &wanted).await
+        nodes.reach_early(&found.node, &wanted, Some(early)).await
     }
 
     fn target(&self) -> String {

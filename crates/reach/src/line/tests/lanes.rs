@@ -82,6 +82,40 @@ async fn a_server_that_speaks_first_is_heard() {
     assert_eq!(read_all(&mut stream).await.unwrap(), b"mine");
 }
 
+/// What a client says before there is an answer arrives once, also when the first question was in vain;
+/// that it has ended already is no reason not to connect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_first_goes_along() {
+    let rig = rig().await;
+    let open = async |name: &str, early: &mut Early<'_>| {
+        let request = request(name);
+        rig.line
+            .open_early(&request, Lane::Interactive, PATIENCE, Some(early))
+            .await
+    };
+    let (mut near, mut far) = tokio::io::duplex(1 << 10);
+    far.write_all(b"hello").await.unwrap();
+    let mut early = Early::new(&mut near);
+    open("no such", &mut early).await.unwrap_err();
+    assert_eq!(early.taken(), "hello");
+    far.write_all(b" again").await.unwrap();
+    let mut stream = open("echo", &mut early).await.unwrap();
+    assert_eq!(early.taken(), "hello");
+    let mut rest = [0; 6];
+    near.read_exact(&mut rest).await.unwrap();
+    stream.write_all(&rest).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut stream).await.unwrap(), b"hello again");
+
+    let (mut near, far) = tokio::io::duplex(1 << 10);
+    drop(far);
+    let mut early = Early::new(&mut near);
+    let mut stream = open("hello", &mut early).await.unwrap();
+    assert_eq!(early.taken(), "");
+    let mut greeting = [0; 11];
+    stream.read_exact(&mut greeting).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_bytes_arrive_whole_both_ways() {
     const LENGTH: usize = 8 << 20;

@@ -1,0 +1,78 @@
+//! What a client says before it is known whether its connection can be made. It travels with the
+//! question, so that a client that speaks first has its answer a round trip sooner.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::Response;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The most that travels with a question. The other end holds it while it dials.
+pub const EARLY_BYTES_MAX: usize = 16 << 10;
+
+/// The first bytes of a client's connection. They are kept, for a question may be asked on one line
+/// after the other.
+pub struct Early<'a> {
+    connection: &'a mut (dyn AsyncRead + Unpin + Send),
+    taken: Bytes,
+    has_ended: bool,
+}
+
+impl fmt::Debug for Early<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Early")
+            .field("taken", &self.taken.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Early<'a> {
+    /// Nothing is read before somebody asks.
+    pub fn new(connection: &'a mut (dyn AsyncRead + Unpin + Send)) -> Self {
+        Self {
+            connection,
+            taken: Bytes::new(),
+            has_ended: false,
+        }
+    }
+
+    /// What was read. It has been sent on a [`LineStream`](super::LineStream) that was opened with it
+    /// over a framed lane; over anything else whoever has it has to send it first.
+    pub fn taken(&self) -> Bytes {
+        self.taken.clone()
+    }
+
+    /// Waits for the first bytes. That the client has ended or broke is for whoever reads next. Nothing
+    /// is lost when it is given up.
+    async fn first(&mut self) {
+        let mut buffer = BytesMut::with_capacity(EARLY_BYTES_MAX);
+        match self.connection.read_buf(&mut buffer).await {
+            Ok(1..) => self.taken = buffer.freeze(),
+            Ok(_) | Err(_) => {
+                self.has_ended = true;
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits for the answer to a question and sends meanwhile what the client says first.
+    pub(crate) async fn answered(
+        &mut self,
+        mut answer: ResponseFuture,
+        send: &mut SendStream<Bytes>,
+    ) -> Result<Response<h2::RecvStream>, h2::Error> {
+        if self.taken.is_empty() && !self.has_ended {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                () = self.first() => {}
+            }
+        }
+        if !self.taken.is_empty() {
+            send.send_data(self.taken.clone(), false)?;
+        }
+        answer.await
+    }
+}
