@@ -106,6 +106,7 @@ async fn proxy(directory: &Path, target: SocketAddr) {
             });
         }
     });
+    line.want_bulk();
     while line.state().bulk_idle < BULK_IDLE {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

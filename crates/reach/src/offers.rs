@@ -70,7 +70,7 @@ impl Offers {
             user: None,
         };
         let stream = line
-            .open(&request, Lane::Control, OFFERS_LIMIT)
+            .open(&request, Lane::Interactive, OFFERS_LIMIT)
             .await
             .map_err(|error| error.to_string())?;
         let read = async {

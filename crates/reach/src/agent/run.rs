@@ -254,9 +254,8 @@ impl Agent {
                     (self.inner.settings.heard)(&line.handle(), note.text);
                     continue;
                 }
-                AgentEvent::Message(Message::Ready | Message::Closing(_) | Message::Unknown) => {
-                    continue;
-                }
+                // The line has dealt with the rest.
+                AgentEvent::Message(_) => continue,
                 AgentEvent::Ended { reason } => {
                     tracing::info!(proxy = %line.proxy().name, %reason, "line ended");
                     self.note_end(dial, format!("{}: {reason}", line.proxy().name));

@@ -625,7 +625,7 @@ fn view(name: &str, held: &[Held]) -> NodeView {
         round_trip_us: round_trip.and_then(|trip| u64::try_from(trip.as_micros()).ok()),
         streams: states
             .iter()
-            .map(|state| state.control_streams + state.interactive_streams + state.bulk_busy)
+            .map(|state| state.interactive_streams + state.bulk_busy)
             .sum(),
         bulk_idle: states.iter().map(|state| state.bulk_idle).sum(),
         remote: last.map(|state| state.remote.to_string()),

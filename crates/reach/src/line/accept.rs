@@ -11,7 +11,6 @@ use base::read_ahead::ReadAhead;
 use base::supervise::Scope;
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
-use http::Request;
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
@@ -22,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 use super::Lane;
 use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
-use super::framing::{self, CONTROL_PATH, Health};
+use super::framing::{self, Health};
 use super::limits::{
     BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, LINES_PER_PEER_MAX,
     MESSAGES_MAX, TLS_LIMIT, Timing,
@@ -32,7 +31,7 @@ use super::message::{
 };
 use super::messages;
 use super::proxy_end::{End, Line, Parts, Shared, lock};
-use super::stream::{BoxDuplex, Counted, Duplex, LineStream};
+use super::stream::{BoxDuplex, Duplex};
 
 /// Reads who a peer is out of its certificate chain, or says why it is not welcome.
 pub type Identify =
@@ -146,12 +145,18 @@ enum Entry {
     Complete(Line),
 }
 
-#[derive(Debug)]
 struct Control {
-    send: SendRequest<Bytes>,
-    health: Arc<Health>,
+    io: BoxDuplex,
     end: End,
     remote: SocketAddr,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The handshake of lanes: `tls` with their names in ALPN, and without resumption.
@@ -242,7 +247,10 @@ impl Acceptor {
             .map_err(|_| AcceptError::Timeout("the answer to the hello"))??;
         let key = (checked?, hello.line);
         match lane {
-            Lane::Control => self.begin(io, key, remote).await.map(|()| None),
+            Lane::Control => {
+                self.begin(io, key, remote);
+                Ok(None)
+            }
             Lane::Interactive => self.complete(io, key).await.map(Some),
             Lane::Bulk => self.add_bulk(io, &key).map(|()| None),
         }
@@ -298,12 +306,10 @@ impl Acceptor {
     }
 
     /// The control lane: the beginning of a line.
-    async fn begin(&self, io: BoxDuplex, key: Key, remote: SocketAddr) -> Result<(), AcceptError> {
+    fn begin(&self, io: BoxDuplex, key: Key, remote: SocketAddr) {
         let end = End::default();
-        let (send, health) = self.start_lane(io, Lane::Control, &end).await?;
         let control = Control {
-            send,
-            health,
+            io,
             end: end.clone(),
             remote,
         };
@@ -324,7 +330,6 @@ impl Acceptor {
             }
             lock(&door.inner.state).lines.remove(&key);
         });
-        Ok(())
     }
 
     fn is_complete(&self, key: &Key) -> bool {
@@ -336,20 +341,11 @@ impl Acceptor {
     async fn complete(&self, io: BoxDuplex, key: Key) -> Result<Line, AcceptError> {
         let gone = || Refusal::new(RefusalCode::NotFound, "the line's control lane is gone");
         let control = self.take_begun(&key).ok_or_else(gone)?;
-        let begun = async {
-            let interactive = self.start_lane(io, Lane::Interactive, &control.end).await?;
-            let stream = open_control(&control).await?;
-            Ok::<_, AcceptError>((interactive, stream))
-        };
-        let (interactive, stream) = match timeout(HELLO_LIMIT, begun).await {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(error)) => {
+        let interactive = match self.start_lane(io, &control.end).await {
+            Ok(interactive) => interactive,
+            Err(error) => {
                 control.end.end(chain(&error));
                 return Err(error);
-            }
-            Err(_) => {
-                control.end.end("the lanes could not be set up in time");
-                return Err(AcceptError::Timeout("the set-up of the lanes"));
             }
         };
         let (messages, outgoing) = mpsc::channel(MESSAGES_MAX);
@@ -359,7 +355,6 @@ impl Acceptor {
             peer: key.0.clone(),
             id: key.1.clone(),
             remote: control.remote,
-            control: (control.send, control.health),
             interactive,
             messages,
             end: control.end,
@@ -370,7 +365,7 @@ impl Acceptor {
         lock(&self.inner.state)
             .lines
             .insert(key.clone(), Entry::Complete(line.clone()));
-        self.start_line(&line, stream, outgoing, key);
+        self.start_line(&line, control.io, outgoing, key);
         Ok(line)
     }
 
@@ -390,7 +385,7 @@ impl Acceptor {
     fn start_line(
         &self,
         line: &Line,
-        stream: LineStream,
+        control: BoxDuplex,
         outgoing: mpsc::Receiver<Message>,
         key: Key,
     ) {
@@ -406,7 +401,7 @@ impl Acceptor {
         });
         let talking = line.clone();
         let door = self.clone();
-        scope.spawn("control stream", async move {
+        scope.spawn("control lane", async move {
             let shared = &talking.shared;
             let heard = |message| {
                 match message {
@@ -421,7 +416,7 @@ impl Acceptor {
                 std::future::ready(())
             };
             let reason = tokio::select! {
-                reason = messages::exchange(stream, outgoing, heard) => reason,
+                reason = messages::exchange(control, outgoing, heard, timing) => reason,
                 reason = shared.end.ended() => reason,
             };
             shared.end.end(reason);
@@ -442,11 +437,10 @@ impl Acceptor {
         Err(Refusal::new(RefusalCode::TooMany, text).into())
     }
 
-    /// Begins the framing and the pings of a lane; either one's end ends the line.
+    /// Begins the framing and the pings of the interactive lane; either one's end ends the line.
     async fn start_lane(
         &self,
         io: BoxDuplex,
-        lane: Lane,
         end: &End,
     ) -> Result<(SendRequest<Bytes>, Arc<Health>), AcceptError> {
         let health = Arc::new(Health::default());
@@ -455,7 +449,6 @@ impl Acceptor {
             .map_err(|_| AcceptError::Timeout("the beginning of the framing"))??;
         let task = run_lane(
             connection,
-            lane,
             Arc::clone(&health),
             end.clone(),
             self.inner.settings.timing,
@@ -467,7 +460,6 @@ impl Acceptor {
 
 async fn run_lane(
     mut connection: Connection<BoxDuplex, Bytes>,
-    lane: Lane,
     health: Arc<Health>,
     end: End,
     timing: Timing,
@@ -483,30 +475,13 @@ async fn run_lane(
     let mut connection = std::pin::pin!(connection);
     let reason = tokio::select! {
         outcome = connection.as_mut() => match outcome {
-            Ok(()) => format!("the agent closed the {lane} lane"),
-            Err(error) => format!("{lane} lane: {}", framing::broke(&error)),
+            Ok(()) => "the agent closed the interactive lane".to_owned(),
+            Err(error) => format!("interactive lane: {}", framing::broke(&error)),
         },
-        reason = watched => format!("{lane} lane: {reason}"),
+        reason = watched => format!("interactive lane: {reason}"),
         reason = end.ended() => reason,
     };
     end.end(reason);
-}
-
-/// The stream that carries messages.
-async fn open_control(control: &Control) -> Result<LineStream, AcceptError> {
-    let mut send = control.send.clone().ready().await?;
-    let request = Request::post(format!("http://line{CONTROL_PATH}")).body(());
-    let request = request.map_err(|_| AcceptError::NoLane)?;
-    let (answer, send) = send.send_request(request, false)?;
-    let answer = answer.await?;
-    // It is not one of the streams that a drain waits for.
-    let counted = Counted::new(&Arc::default());
-    Ok(LineStream::framed(
-        send,
-        answer.into_body(),
-        Lane::Control,
-        counted,
-    ))
 }
 
 /// How long a caller should give [`Acceptor::accept`] as a whole.

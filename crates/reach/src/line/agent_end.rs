@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::supervise::Scope;
@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::dial::{Connector, Route, Via};
 use super::error::{ConnectError, chain};
-use super::framing::{self, CONTROL_PATH, Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
+use super::framing::{self, Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
 use super::limits::{HANDLER_LIMIT, HELLO_LIMIT, MESSAGES_MAX};
 use super::message::{Drain, Message, Note, OpenRequest, Peer, Refusal, RefusalCode, Welcome};
-use super::proxy_end::{End, lock};
+use super::proxy_end::End;
 use super::stream::{BoxDuplex, Counted, LineStream};
 use super::{Lane, bulk_serve, copy, messages};
 
@@ -105,13 +105,10 @@ pub(crate) struct Shared {
     pub(crate) draining: CancellationToken,
     /// Fires when the proxy has all that makes a line.
     ready: CancellationToken,
-    pub(crate) control: Arc<Health>,
     pub(crate) interactive: Arc<Health>,
     pub(crate) bulk: bulk_serve::Counts,
     incoming: mpsc::Sender<Message>,
     outgoing: mpsc::Sender<Message>,
-    /// Taken by the control stream.
-    queued: Mutex<Option<mpsc::Receiver<Message>>>,
 }
 
 impl fmt::Debug for Shared {
@@ -125,6 +122,8 @@ impl fmt::Debug for Shared {
 /// A line whose interactive lane is not there yet.
 pub(crate) struct Starting {
     shared: Arc<Shared>,
+    control: BoxDuplex,
+    queued: mpsc::Receiver<Message>,
     incoming: mpsc::Receiver<Message>,
     guard: EndGuard,
 }
@@ -143,10 +142,9 @@ impl Drop for EndGuard {
 /// A lane's framing at the agent.
 pub(crate) type Framed = Connection<BoxDuplex, Bytes>;
 
-/// Begins the framing of a lane.
+/// Begins the framing of the interactive lane.
 pub(crate) async fn begin(
     io: BoxDuplex,
-    lane: Lane,
     address: &str,
     health: &Arc<Health>,
 ) -> Result<Framed, ConnectError> {
@@ -155,7 +153,7 @@ pub(crate) async fn begin(
         Ok(Ok(framed)) => Ok(framed),
         Ok(Err(source)) => Err(ConnectError::Framing {
             address: address(),
-            lane,
+            lane: Lane::Interactive,
             source,
         }),
         Err(_) => {
@@ -175,7 +173,7 @@ impl Starting {
         route: Route,
         handler: Handler,
         scope: Scope,
-        control: Arc<Health>,
+        control: BoxDuplex,
     ) -> Self {
         let (incoming, received) = mpsc::channel(MESSAGES_MAX);
         let (outgoing, queued) = mpsc::channel(MESSAGES_MAX);
@@ -187,16 +185,16 @@ impl Starting {
             end: End::default(),
             draining: CancellationToken::new(),
             ready: CancellationToken::new(),
-            control,
             interactive: Arc::default(),
             bulk: bulk_serve::Counts::default(),
             incoming,
             outgoing,
-            queued: Mutex::new(Some(queued)),
         };
         let guard = EndGuard(Some(shared.end.clone()));
         Self {
             shared: Arc::new(shared),
+            control,
+            queued,
             incoming: received,
             guard,
         }
@@ -210,24 +208,18 @@ impl Starting {
         &self.shared.interactive
     }
 
-    pub(crate) fn serve_control(&self, framed: Framed) {
-        let serving = serve_lane(framed, Lane::Control, Arc::clone(&self.shared));
-        self.shared.scope.spawn("lane to a proxy", serving);
-    }
-
     /// Ends what has begun.
     pub(crate) fn give_up(self, error: &ConnectError) {
         self.shared.end.end(chain(error));
     }
 
-    /// Serves the interactive lane as well and waits until the proxy has the line.
+    /// Serves both lanes and waits until the proxy has the line.
     pub(crate) async fn finish(mut self, framed: Framed) -> Result<AgentLine, ConnectError> {
         let shared = Arc::clone(&self.shared);
         let scope = &shared.scope;
-        scope.spawn(
-            "lane to a proxy",
-            serve_lane(framed, Lane::Interactive, Arc::clone(&shared)),
-        );
+        scope.spawn("lane to a proxy", serve_lane(framed, Arc::clone(&shared)));
+        let talk = talk(self.control, self.queued, Arc::clone(&shared));
+        scope.spawn("control lane", talk);
         let ready = tokio::select! {
             outcome = timeout(HELLO_LIMIT, shared.ready.cancelled()) => outcome.map_err(|_| {
                 let (address, step) = (shared.route.address.clone(), "completing the line");
@@ -337,9 +329,8 @@ impl AgentLineHandle {
 
 impl Shared {
     pub(crate) fn streams(&self) -> usize {
-        let framed = [&self.control, &self.interactive];
-        let framed = framed.map(|health| health.streams.load(Ordering::Relaxed));
-        framed.iter().sum::<usize>() + self.bulk.busy.load(Ordering::Relaxed)
+        let framed = self.interactive.streams.load(Ordering::Relaxed);
+        framed + self.bulk.busy.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> AgentLineState {
@@ -409,12 +400,9 @@ impl Shared {
     }
 }
 
-async fn serve_lane(mut framed: Framed, lane: Lane, shared: Arc<Shared>) {
+async fn serve_lane(mut framed: Framed, shared: Arc<Shared>) {
     let pings = framed.ping_pong();
-    let health = match lane {
-        Lane::Control => Arc::clone(&shared.control),
-        Lane::Interactive | Lane::Bulk => Arc::clone(&shared.interactive),
-    };
+    let health = Arc::clone(&shared.interactive);
     let timing = shared.connector.timing();
     let mut watched = std::pin::pin!(async {
         match pings {
@@ -426,11 +414,11 @@ async fn serve_lane(mut framed: Framed, lane: Lane, shared: Arc<Shared>) {
     let reason = loop {
         tokio::select! {
             accepted = framed.accept() => match accepted {
-                Some(Ok((request, respond))) => answer(request, respond, lane, &shared),
-                Some(Err(error)) => break format!("{lane} lane: {}", framing::broke(&error)),
-                None => break format!("the proxy closed the {lane} lane"),
+                Some(Ok((request, respond))) => answer(request, respond, &shared),
+                Some(Err(error)) => break format!("interactive lane: {}", framing::broke(&error)),
+                None => break "the proxy closed the interactive lane".to_owned(),
             },
-            reason = &mut watched => break format!("{lane} lane: {reason}"),
+            reason = &mut watched => break format!("interactive lane: {reason}"),
             () = shared.draining.cancelled(), if !is_draining => {
                 is_draining = true;
                 framed.graceful_shutdown();
@@ -442,30 +430,12 @@ async fn serve_lane(mut framed: Framed, lane: Lane, shared: Arc<Shared>) {
 }
 
 /// Starts what a request of the proxy asks for.
-fn answer(
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-    lane: Lane,
-    shared: &Arc<Shared>,
-) {
+fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, shared: &Arc<Shared>) {
     let (head, body) = request.into_parts();
     match head.uri.path() {
         OPEN_PATH => {
-            let task = open(head, body, respond, lane, Arc::clone(shared));
+            let task = open(head, body, respond, Arc::clone(shared));
             shared.scope.spawn("stream of a line", task);
-        }
-        CONTROL_PATH if lane == Lane::Control => {
-            let queued = lock(&shared.queued).take();
-            if let (Some(queued), Ok(send)) =
-                (queued, respond.send_response(Response::new(()), false))
-            {
-                // It is not one of the streams that a drain waits for.
-                let counted = Counted::new(&Arc::default());
-                let stream = LineStream::framed(send, body, lane, counted);
-                shared
-                    .scope
-                    .spawn("control stream", talk(stream, queued, Arc::clone(shared)));
-            }
         }
         path => {
             let text = format!("this agent does not know {path:?}");
@@ -474,22 +444,25 @@ fn answer(
     }
 }
 
-async fn talk(stream: LineStream, queued: mpsc::Receiver<Message>, shared: Arc<Shared>) {
+async fn talk(control: BoxDuplex, queued: mpsc::Receiver<Message>, shared: Arc<Shared>) {
     let incoming = shared.incoming.clone();
+    let timing = shared.connector.timing();
     let heard = |message| {
         let incoming = incoming.clone();
         let (ready, end) = (shared.ready.clone(), shared.end.clone());
+        let wanted = shared.bulk.wanted.clone();
         async move {
             match message {
                 Message::Ready => ready.cancel(),
                 Message::Closing(closing) => end.end(closing.reason),
+                Message::Bulk => wanted.cancel(),
                 // Fails when nobody listens any more: the line is about to end.
                 message => drop(incoming.send(message).await),
             }
         }
     };
     let reason = tokio::select! {
-        reason = messages::exchange(stream, queued, heard) => reason,
+        reason = messages::exchange(control, queued, heard, timing) => reason,
         reason = shared.end.ended() => reason,
     };
     shared.end.end(reason);
@@ -499,14 +472,9 @@ async fn open(
     head: http::request::Parts,
     body: RecvStream,
     mut respond: SendResponse<Bytes>,
-    lane: Lane,
     shared: Arc<Shared>,
 ) {
-    let health = if lane == Lane::Control {
-        &shared.control
-    } else {
-        &shared.interactive
-    };
+    let health = &shared.interactive;
     let counted = Counted::new(&health.streams);
     let request = head
         .headers
@@ -525,7 +493,8 @@ async fn open(
     match dialled {
         Ok(served) => match respond.send_response(Response::new(()), false) {
             Ok(send) => {
-                let stream = LineStream::framed(send, body, lane, counted).watched(health);
+                let stream =
+                    LineStream::framed(send, body, Lane::Interactive, counted).watched(health);
                 shared.run(served, stream).await;
             }
             Err(error) => tracing::debug!(%error, "the proxy did not wait"),

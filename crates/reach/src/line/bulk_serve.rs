@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::Lane;
 use super::agent_end::Shared;
@@ -15,9 +16,11 @@ use super::limits::{BULK_MAX, BULK_PAUSE, FRAME_BYTES_MAX};
 use super::message::OpenRequest;
 use super::stream::{BoxDuplex, Counted, LineStream};
 
-/// How many connections there are.
+/// How many connections there are, and whether any are wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    /// Fires when the proxy has asked for some: most lines never carry bulk.
+    pub(crate) wanted: CancellationToken,
     pub(crate) idle: Arc<AtomicUsize>,
     pub(crate) busy: Arc<AtomicUsize>,
 }
@@ -25,7 +28,8 @@ pub(crate) struct Counts {
 /// Silence of the proxy for this many ping intervals means that an idle connection is dead.
 const SILENT_INTERVALS: u32 = 3;
 
-/// Dials until the line drains or ends, so that the wanted number waits to be used.
+/// Dials from when the proxy asks until the line drains or ends, so that the wanted number waits to be
+/// used.
 pub(crate) async fn keep_dialled(shared: Arc<Shared>) {
     let dialling = dial_and_serve(&shared);
     tokio::select! {
@@ -36,6 +40,7 @@ pub(crate) async fn keep_dialled(shared: Arc<Shared>) {
 }
 
 async fn dial_and_serve(shared: &Arc<Shared>) {
+    shared.bulk.wanted.cancelled().await;
     let ahead = Arc::new(Semaphore::new(shared.connector.bulk_idle()));
     let all = Arc::new(Semaphore::new(BULK_MAX));
     loop {

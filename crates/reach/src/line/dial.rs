@@ -44,7 +44,7 @@ pub struct ConnectorSettings {
     pub egress: Egress,
     /// Pings.
     pub timing: Timing,
-    /// Bulk connections dialled ahead per line.
+    /// Bulk connections dialled ahead on a line whose proxy wants some.
     pub bulk_idle: usize,
 }
 
@@ -148,14 +148,9 @@ impl Connector {
             proxy,
             welcome,
         };
-        let health = Arc::default();
-        let framed = agent_end::begin(control, Lane::Control, address, &health).await?;
-        let starting = Starting::new(self.clone(), route, handler, scope.clone(), health);
-        starting.serve_control(framed);
+        let starting = Starting::new(self.clone(), route, handler, scope.clone(), control);
         let interactive = match self.join(starting.route(), Lane::Interactive).await {
-            Ok(io) => {
-                agent_end::begin(io, Lane::Interactive, address, starting.interactive()).await
-            }
+            Ok(io) => agent_end::begin(io, address, starting.interactive()).await,
             Err(error) => Err(error),
         };
         match interactive {

@@ -9,6 +9,9 @@ use base::error::Class;
 use super::frame::FrameError;
 use super::message::Refusal;
 
+/// The other end left without a word: a process that was killed and a device on the way do so.
+pub(crate) const UNSAID: &str = "the connection ended without a goodbye: the other end gave it up (its log says why) or went down, or something on the way cut it";
+
 /// Why an agent has no line to an address.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

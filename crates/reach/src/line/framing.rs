@@ -1,4 +1,4 @@
-//! HTTP/2 as the framing of the control and interactive lanes, with the roles turned round: the
+//! HTTP/2 as the framing of the interactive lane, with the roles turned round: the
 //! agent, which dialled, is the server of h2, and the proxy opens streams as its client. Here are
 //! the settings of both and the pings by which each end notices that the other is gone.
 
@@ -15,7 +15,7 @@ use h2::{Ping, PingPong, client, server};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::error::chain;
+use super::error::{UNSAID, chain};
 use super::limits::{
     CONNECTION_WINDOW, FRAME_SIZE, HEADERS_BYTES_MAX, PROBE_PAUSE, RESETS_MAX, SEND_BUFFER,
     STREAM_WINDOW, STREAMS_MAX, Timing,
@@ -24,8 +24,6 @@ use super::stream::BoxDuplex;
 
 /// The path of a request that opens a stream to a target.
 pub(crate) const OPEN_PATH: &str = "/open";
-/// The path of the stream that carries messages.
-pub(crate) const CONTROL_PATH: &str = "/control";
 /// The header that carries an open request as JSON.
 pub(crate) const OPEN_HEADER: &str = "landline-open";
 /// The header that carries a refusal as JSON.
@@ -71,10 +69,20 @@ impl Health {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
-    fn hear(&self) {
+    /// Bytes have come.
+    pub(crate) fn hear(&self) {
+        self.heard_ms.store(self.mark(), Ordering::Relaxed);
+    }
+
+    /// Now, for [`Health::has_heard_since`].
+    pub(crate) fn mark(&self) -> u64 {
         let now = clock::now().saturating_duration_since(self.begun);
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms.store(now, Ordering::Relaxed);
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether bytes have come since that moment.
+    pub(crate) fn has_heard_since(&self, mark: u64) -> bool {
+        self.heard_ms.load(Ordering::Relaxed) >= mark
     }
 
     /// How long nothing has come.
@@ -200,11 +208,18 @@ pub(crate) async fn begin_serving(
 pub(crate) fn broke(error: &h2::Error) -> String {
     let kind = error.get_io().map(std::io::Error::kind);
     if kind == Some(std::io::ErrorKind::UnexpectedEof) {
-        return "the connection ended without a goodbye: the other end gave it up (its log says why) \
-                or went down, or something on the way cut it"
-            .to_owned();
+        return UNSAID.to_owned();
     }
     chain(error)
+}
+
+/// Why a lane ends whose other end does not answer.
+pub(crate) fn silent(limit: Duration) -> String {
+    let limit = limit.as_millis();
+    format!(
+        "no answer to a ping within {limit} ms: the path is cut without a trace, or the other machine \
+         sleeps"
+    )
 }
 
 /// Pings until the other end does not answer, and says so. The other end does the same: with a
@@ -236,13 +251,7 @@ pub(crate) async fn watch(mut pings: PingPong, health: &Health, timing: Timing) 
                 health.round_trip_us.store(elapsed, Ordering::Relaxed);
             }
             Some(Err(error)) => return format!("the connection broke: {error}"),
-            None => {
-                let limit = limit.as_millis();
-                return format!(
-                    "no answer to a ping within {limit} ms: the path is cut without a trace, or \
-                     the other machine sleeps"
-                );
-            }
+            None => return silent(limit),
         }
         let doubted = async {
             tokio::time::sleep(PROBE_PAUSE).await;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::REFUSAL_BYTES_MAX;
 
 /// Version of the messages; raised when an older end could not understand a newer one.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Who is at the other end, as its certificate says. The caller reads it out of the certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -177,6 +177,12 @@ pub enum Message {
     Member(Note),
     /// The sender ends the line now. To agents only, and last.
     Closing(Closing),
+    /// Still there? The lane itself answers.
+    Ping,
+    /// Still there.
+    Pong,
+    /// Bulk connections are wanted from now on. To agents only.
+    Bulk,
     /// Something a newer version says.
     #[serde(other)]
     Unknown,

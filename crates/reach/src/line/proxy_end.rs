@@ -42,8 +42,6 @@ pub struct LineState {
     pub since: SystemTime,
     /// The last round trip on the interactive lane.
     pub round_trip: Option<Duration>,
-    /// Streams open on the control lane.
-    pub control_streams: usize,
     /// Streams open on the interactive lane.
     pub interactive_streams: usize,
     /// Bulk connections in use.
@@ -66,7 +64,6 @@ pub(crate) struct Shared {
     pub(crate) id: LineId,
     pub(crate) remote: SocketAddr,
     pub(crate) since: SystemTime,
-    pub(crate) control: OpeningLane,
     pub(crate) interactive: OpeningLane,
     pub(crate) bulk: BulkPool,
     pub(crate) messages: mpsc::Sender<Message>,
@@ -74,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) draining: OnceLock<String>,
     /// The agent was told to go elsewhere.
     pub(crate) is_advised: AtomicBool,
+    /// The agent was asked for bulk connections.
+    pub(crate) wants_bulk: AtomicBool,
     pub(crate) opened: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) last_error: Mutex<Option<String>>,
@@ -187,7 +186,9 @@ impl Line {
             return Err(OpenError::Draining { peer, reason });
         }
         match lane {
-            Lane::Control => self.open_framed(&self.shared.control, request, early).await,
+            Lane::Control => Err(OpenError::Request(
+                "the control lane carries messages only".to_owned(),
+            )),
             Lane::Interactive => {
                 self.open_framed(&self.shared.interactive, request, early)
                     .await
@@ -203,6 +204,7 @@ impl Line {
                     refusal,
                 }),
                 None => {
+                    self.want_bulk();
                     self.open_framed(&self.shared.interactive, request, early)
                         .await
                 }
@@ -287,7 +289,6 @@ impl Line {
             remote: shared.remote,
             since: shared.since,
             round_trip: shared.interactive.health.round_trip(),
-            control_streams: count(&shared.control),
             interactive_streams: count(&shared.interactive),
             bulk_busy: shared.bulk.busy(),
             bulk_idle: shared.bulk.idle(),
@@ -295,6 +296,17 @@ impl Line {
             failed: shared.failed.load(Ordering::Relaxed),
             last_error: lock(&shared.last_error).clone(),
             is_draining: shared.draining.get().is_some(),
+        }
+    }
+
+    /// Has the agent dial bulk connections ahead from now on.
+    pub fn want_bulk(&self) {
+        let shared = &self.shared;
+        if !shared.wants_bulk.swap(true, Ordering::AcqRel)
+            && shared.messages.try_send(Message::Bulk).is_err()
+        {
+            // The next one who wants bulk asks again.
+            shared.wants_bulk.store(false, Ordering::Release);
         }
     }
 
@@ -368,7 +380,7 @@ impl Line {
         const LOOK_EVERY: Duration = Duration::from_millis(50);
         loop {
             let state = self.state();
-            if state.control_streams + state.interactive_streams + state.bulk_busy == 0 {
+            if state.interactive_streams + state.bulk_busy == 0 {
                 return;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -408,13 +420,13 @@ impl Shared {
             id: parts.id,
             remote: parts.remote,
             since: clock::wall(),
-            control: lane(Lane::Control, parts.control),
             interactive: lane(Lane::Interactive, parts.interactive),
             bulk: BulkPool::default(),
             messages: parts.messages,
             end: parts.end,
             draining: OnceLock::new(),
             is_advised: AtomicBool::new(false),
+            wants_bulk: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             last_error: Mutex::default(),
@@ -427,7 +439,6 @@ pub(crate) struct Parts {
     pub(crate) peer: Peer,
     pub(crate) id: LineId,
     pub(crate) remote: SocketAddr,
-    pub(crate) control: (SendRequest<Bytes>, Arc<Health>),
     pub(crate) interactive: (SendRequest<Bytes>, Arc<Health>),
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) end: End,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::line::message::VERSION;
 
 /// A relay that can swallow what it carries, in each direction.
 struct Relay {
@@ -78,6 +79,7 @@ async fn relayed_with(timing: Timing) -> (Rig, Relay) {
         .await
         .unwrap();
     let line = proxy.line().await;
+    line.want_bulk();
     until("bulk connections", || line.state().bulk_idle == 2).await;
     (
         Rig {
@@ -249,7 +251,7 @@ async fn a_lane_without_a_line_is_refused() {
     let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
     let mut stream = connector.connect(name, stream).await.unwrap();
-    let hello = format!("{{\"version\":1,\"line\":\"{:032x}\"}}", 7);
+    let hello = format!("{{\"version\":{VERSION},\"line\":\"{:032x}\"}}", 7);
     stream
         .write_u32(u32::try_from(hello.len()).unwrap())
         .await

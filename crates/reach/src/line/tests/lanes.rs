@@ -29,14 +29,40 @@ async fn streams_go_over_the_lane_that_is_asked_for() {
     assert_eq!(rig.agent.proxy().name, "p1");
     assert_eq!(rig.agent.state().via, Via::Direct);
     until("bulk connections", || rig.line.state().bulk_idle == 2).await;
-    for lane in Lane::ALL {
+    for lane in [Lane::Interactive, Lane::Bulk] {
         assert_eq!(echo_on(&rig, lane).await, lane);
     }
     until("the streams' ends", || rig.agent.state().streams == 0).await;
     until("a new bulk connection", || rig.line.state().bulk_idle == 2).await;
     until("a round trip", || rig.line.state().round_trip.is_some()).await;
     let state = rig.line.state();
-    assert_eq!((state.opened, state.failed, state.last_error), (3, 0, None));
+    assert_eq!((state.opened, state.failed, state.last_error), (2, 0, None));
+    let echo = request("echo");
+    let on_control = rig.line.open(&echo, Lane::Control, PATIENCE).await;
+    let error = on_control.unwrap_err().to_string();
+    assert!(error.contains("messages only"), "{error}");
+}
+
+/// Most lines never carry bulk: connections for it are dialled once somebody has wanted one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bulk_connections_are_dialled_when_they_are_wanted() {
+    let authority = Authority::new();
+    let (_supervisor, scope) = scope().await;
+    let mut proxy = Proxy::start(&authority, "p1", &scope).await;
+    let address = proxy.address.to_string();
+    let connector = Connector::new(settings(&authority));
+    let _agent = connector
+        .connect(&address, targets(&scope), &scope)
+        .await
+        .unwrap();
+    let line = proxy.line().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(line.state().bulk_idle, 0);
+    let first = line.open(&request("echo"), Lane::Bulk, PATIENCE).await;
+    assert_eq!(first.unwrap().lane(), Lane::Interactive);
+    until("bulk connections", || line.state().bulk_idle == 2).await;
+    let second = line.open(&request("echo"), Lane::Bulk, PATIENCE).await;
+    assert_eq!(second.unwrap().lane(), Lane::Bulk);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -250,6 +250,7 @@ pub(crate) async fn rig() -> Rig {
         .await
         .unwrap();
     let line = proxy.line().await;
+    line.want_bulk();
     Rig {
         supervisor,
         scope,

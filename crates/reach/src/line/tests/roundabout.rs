@@ -42,6 +42,7 @@ async fn through_balancer(proxies: usize, tells_address: bool) {
         .unwrap();
     let index: usize = agent.proxy().name.trim_start_matches('p').parse().unwrap();
     let line = all[index].line().await;
+    line.want_bulk();
     until("bulk connections", || line.state().bulk_idle == 2).await;
     line.open(&request("echo"), Lane::Bulk, PATIENCE)
         .await
@@ -127,8 +128,9 @@ async fn a_front_that_strips_alpn_is_passed_by_websocket() {
         .unwrap();
     assert_eq!(agent.state().via, Via::WebSocket);
     let line = proxy.line().await;
+    line.want_bulk();
     until("bulk connections", || line.state().bulk_idle == 2).await;
-    for lane in Lane::ALL {
+    for lane in [Lane::Interactive, Lane::Bulk] {
         let mut stream = line.open(&request("echo"), lane, PATIENCE).await.unwrap();
         let sent = vec![5; 200_000];
         let (mut reader, mut writer) = tokio::io::split(&mut stream);
