@@ -13,8 +13,10 @@ use crate::{Identity, after, names, random, row};
 
 /// The topic of `State::watch` that is touched when a lock is made or removed.
 pub const LOCKS_TOPIC: &str = "identity_locks";
-/// Locks at once.
+/// Locks of operators at once.
 const LOCKS_MAX: i64 = 10_000;
+/// Locks that are looked at: those of operators first, then the newest of those who were removed.
+const LOADED_MAX: i64 = 100_000;
 /// Why those are locked who were removed: what they have open ends by a lock.
 const REMOVED: &str = "removed from the cluster";
 /// How long such a lock lasts at least: a hub that can't reach the state for a while has to hear of
@@ -22,7 +24,8 @@ const REMOVED: &str = "removed from the cluster";
 const REMOVED_LIFE: Duration = Duration::from_mins(10);
 
 const SELECT: &str = "SELECT id, kind, name, reason, expires_at, created_at, created_by FROM locks
-     WHERE expires_at = 0 OR expires_at > $1 ORDER BY created_at, id LIMIT $2";
+     WHERE expires_at = 0 OR expires_at > $1
+     ORDER BY CASE WHEN reason = $2 THEN 1 ELSE 0 END, created_at DESC, id LIMIT $3";
 
 /// Locks.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +89,9 @@ impl Locks<'_> {
     /// The locks that hold.
     pub async fn list(self) -> Result<Vec<Lock>, IdentityError> {
         let mut read = self.identity.state().read().await?;
-        rows(&mut read, self.identity.now()).await
+        let mut locks = rows(&mut read, self.identity.now()).await?;
+        locks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(locks)
     }
 }
 
@@ -125,6 +130,7 @@ pub(crate) async fn insert_removed(
         created_at: now,
         created_by: caller.actor.to_string(),
     };
+    forget_ended(write, now).await?;
     insert(write, &lock).await
 }
 
@@ -145,12 +151,18 @@ pub(crate) async fn lift_removed(
     Ok(())
 }
 
-async fn prune(write: &mut Write, now: i64) -> Result<(), IdentityError> {
+async fn forget_ended(write: &mut Write, now: i64) -> Result<(), IdentityError> {
     sqlx::query("DELETE FROM locks WHERE expires_at > 0 AND expires_at <= $1")
         .bind(now)
         .execute(&mut *write)
         .await?;
-    let found = sqlx::query("SELECT COUNT(*) AS count FROM locks")
+    Ok(())
+}
+
+async fn prune(write: &mut Write, now: i64) -> Result<(), IdentityError> {
+    forget_ended(write, now).await?;
+    let found = sqlx::query("SELECT COUNT(*) AS count FROM locks WHERE reason <> $1")
+        .bind(REMOVED)
         .fetch_one(&mut *write)
         .await?;
     if row::number(&found, "count")? >= LOCKS_MAX {
@@ -168,7 +180,8 @@ pub(crate) async fn all(read: &mut Read, now: i64) -> Result<LockSet, IdentityEr
 async fn rows(read: &mut Read, now: i64) -> Result<Vec<Lock>, IdentityError> {
     let rows = sqlx::query(SELECT)
         .bind(now)
-        .bind(LOCKS_MAX)
+        .bind(REMOVED)
+        .bind(LOADED_MAX)
         .fetch_all(&mut *read)
         .await?;
     rows.iter().map(of_row).collect()
@@ -182,7 +195,8 @@ pub(crate) async fn check(
 ) -> Result<Result<(), Refusal>, IdentityError> {
     let rows = sqlx::query(SELECT)
         .bind(now)
-        .bind(LOCKS_MAX)
+        .bind(REMOVED)
+        .bind(LOADED_MAX)
         .fetch_all(&mut *write)
         .await?;
     let locks: Vec<Lock> = rows.iter().map(of_row).collect::<Result<_, _>>()?;

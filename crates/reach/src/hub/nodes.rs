@@ -112,6 +112,11 @@ struct NoLine {
     until: Option<Instant>,
 }
 
+/// Whether the target may have what the client said first.
+fn is_sent(early: &Option<&mut Early<'_>>) -> bool {
+    early.as_ref().is_some_and(|early| early.is_sent())
+}
+
 /// A node as it is listed.
 #[derive(Debug, Serialize)]
 pub struct NodeView {
@@ -271,10 +276,12 @@ impl Nodes {
         };
         // Others have lines to it: nobody waits for one of ours to come back.
         if self.table().line(node).is_ok() {
-            let early = early.as_deref_mut();
-            match self.open_on(node, request, how, early).await {
+            let opened = self.open_on(node, request, how, early.as_deref_mut());
+            match opened.await {
                 Ok((line, stream)) => return Ok(Reached::Line(Explained::new(stream, line))),
-                Err(error) if self.table().line(node).is_ok() => return Err(error),
+                Err(error) if is_sent(&early) || self.table().line(node).is_ok() => {
+                    return Err(error);
+                }
                 Err(_) => {}
             }
         }
@@ -387,8 +394,8 @@ impl Nodes {
         opened.map(|(_, stream)| stream)
     }
 
-    /// Opens a connection through a line of ours, and says which was used. A line that ends before it has answered is
-    /// replaced by the next one: nothing has been asked of the target yet.
+    /// Opens a connection through a line of ours, and says which was used. A line that ends before it
+    /// has answered is replaced by the next one, unless the target may have heard the client already.
     async fn open_on(
         &self,
         node: &str,
@@ -405,8 +412,11 @@ impl Nodes {
                 Ok(stream) => return Ok((line, stream)),
                 Err(error) => error,
             };
+            if let (Some(early), false) = (early.as_deref_mut(), error.may_have_dialled()) {
+                early.take_back();
+            }
             let is_leaving = matches!(error, OpenError::Gone { .. } | OpenError::Draining { .. });
-            if !is_leaving || clock::now() + AGAIN_PAUSE >= deadline {
+            if !is_leaving || is_sent(&early) || clock::now() + AGAIN_PAUSE >= deadline {
                 return Err(ReachError::of(&error));
             }
             // Until the line is known to be of no use, it would be chosen again at once.

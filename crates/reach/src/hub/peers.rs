@@ -117,9 +117,11 @@ impl Peers {
         let unavailable = |text: String| Refusal::new(RefusalCode::Unavailable, text);
         let mut reason = "it has told no address".to_owned();
         // An address that does not answer leaves time for the next.
-        let count = u32::try_from(holder.addresses.len()).unwrap_or(1).max(1);
-        for address in &holder.addresses {
-            let dialled = timeout(limit / count, self.dial(&holder.uuid, address)).await;
+        let deadline = clock::now() + limit;
+        let count = u32::try_from(holder.addresses.len()).unwrap_or(1);
+        for (address, left) in holder.addresses.iter().zip((1..=count).rev()) {
+            let limit = deadline.saturating_duration_since(clock::now()) / left;
+            let dialled = timeout(limit, self.dial(&holder.uuid, address)).await;
             match dialled.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
                 Ok(mut stream) => {
                     let broke = |error| unavailable(format!("{address}: {}", chain(&error)));
@@ -130,7 +132,11 @@ impl Peers {
                     if let Some(refusal) = answer.refusal {
                         return Err(refusal);
                     }
-                    let sent = stream.write_all(said).await;
+                    let sent = async {
+                        stream.write_all(said).await?;
+                        stream.flush().await
+                    };
+                    let sent = sent.await;
                     sent.map_err(|error| unavailable(format!("{address}: {error}")))?;
                     return Ok(stream);
                 }

@@ -23,8 +23,8 @@ use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
 use super::framing::{self, Health};
 use super::limits::{
-    BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, LINES_PER_PEER_MAX,
-    MESSAGES_MAX, TLS_LIMIT, Timing,
+    BEGUN_PER_PEER_MAX, BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT,
+    LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT, Timing,
 };
 use super::message::{
     Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
@@ -123,10 +123,20 @@ impl Lines {
     /// Why there is no room for one more line of a peer.
     fn objection(&self, peer: &Peer, lines_max: usize) -> Option<Refusal> {
         let of_peer = self.by_peer.get(peer).map_or(0, BTreeMap::len);
-        let text = if of_peer >= LINES_PER_PEER_MAX {
+        let entries = self.by_peer.get(peer).into_iter().flatten();
+        // One that was given up before it was complete is noticed late.
+        let begun = entries.filter(|(_, entry)| matches!(entry, Entry::Begun(_)));
+        let begun = begun.count();
+        let text = if begun >= BEGUN_PER_PEER_MAX {
             format!(
-                "{} has {of_peer} lines to this proxy already: is it running twice?",
+                "{begun} lines of {} wait for their interactive lane",
                 peer.name
+            )
+        } else if of_peer - begun >= LINES_PER_PEER_MAX {
+            format!(
+                "{} has {} lines to this proxy already: is it running twice?",
+                peer.name,
+                of_peer - begun
             )
         } else if self.count >= lines_max {
             format!("this proxy has {} lines, which is the most", self.count)

@@ -18,6 +18,7 @@ pub struct Early<'a> {
     connection: &'a mut (dyn AsyncRead + Unpin + Send),
     taken: Bytes,
     has_ended: bool,
+    is_sent: bool,
 }
 
 impl fmt::Debug for Early<'_> {
@@ -35,7 +36,18 @@ impl<'a> Early<'a> {
             connection,
             taken: Bytes::new(),
             has_ended: false,
+            is_sent: false,
         }
+    }
+
+    /// Whether the target may have them already: then nobody else may get them.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.is_sent
+    }
+
+    /// The other end has said that it has not passed them on.
+    pub(crate) fn take_back(&mut self) {
+        self.is_sent = false;
     }
 
     /// What was read. It has been sent on a [`LineStream`](super::LineStream) that was opened with it
@@ -71,7 +83,9 @@ impl<'a> Early<'a> {
             }
         }
         if !self.taken.is_empty() {
-            send.send_data(self.taken.clone(), false)?;
+            self.is_sent = true;
+            // When it can't be sent the answer says why.
+            drop(send.send_data(self.taken.clone(), false));
         }
         answer.await
     }

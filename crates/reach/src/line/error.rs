@@ -203,6 +203,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the target may have been dialled all the same: the question was asked, and what became
+    /// of it is not known.
+    pub(crate) fn may_have_dialled(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Timeout { .. })
+    }
+
     /// Who is to blame.
     pub fn class(&self) -> Class {
         match self {

@@ -70,7 +70,7 @@ impl Health {
     }
 
     /// Bytes have come.
-    pub(crate) fn hear(&self) {
+    fn hear(&self) {
         self.heard_ms.store(self.mark(), Ordering::Relaxed);
     }
 
@@ -156,7 +156,8 @@ impl AsyncWrite for Heard {
     }
 }
 
-fn heard(io: BoxDuplex, health: &Arc<Health>) -> BoxDuplex {
+/// The same connection; what comes on it is noted.
+pub(crate) fn heard_by(io: BoxDuplex, health: &Arc<Health>) -> BoxDuplex {
     let health = Arc::clone(health);
     Box::new(Heard { io, health })
 }
@@ -181,7 +182,7 @@ pub(crate) async fn begin_opening(
         .initial_max_send_streams(STREAMS_MAX)
         .max_local_error_reset_streams(Some(RESETS_MAX))
         .enable_push(false)
-        .handshake(heard(io, health))
+        .handshake(heard_by(io, health))
         .await
 }
 
@@ -199,7 +200,7 @@ pub(crate) async fn begin_serving(
         .max_concurrent_streams(u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX))
         .max_local_error_reset_streams(Some(RESETS_MAX))
         .max_pending_accept_reset_streams(STREAMS_MAX)
-        .handshake(heard(io, health))
+        .handshake(heard_by(io, health))
         .await
 }
 

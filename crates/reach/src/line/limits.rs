@@ -41,6 +41,10 @@ pub const BULK_MAX: usize = 64;
 /// without a trace.
 pub const LINES_PER_PEER_MAX: usize = 8;
 
+/// Lines of one agent to one proxy that are not complete yet: an agent may try again several times
+/// within `COMPLETE_LIMIT`.
+pub(crate) const BEGUN_PER_PEER_MAX: usize = 32;
+
 /// A frame of JSON: the hello, its answer, an open request on a bulk connection.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 << 10;
 /// A message on the control stream; an announcement of a thousand proxies fits.

@@ -2,23 +2,30 @@
 //! the other is gone. It has no other framing: an idle line should cost next to nothing.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 
 use super::error::{UNSAID, chain};
 use super::frame::{FrameError, read_frame, write_frame};
-use super::framing::{Health, silent};
+use super::framing::{Health, heard_by, silent};
 use super::limits::{MESSAGE_BYTES_MAX, Timing};
 use super::message::Message;
 use super::stream::BoxDuplex;
 
+/// The longest that one message may take to be sent.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+
 /// What the directions of one lane tell one another.
 #[derive(Default)]
 struct Exchange {
-    health: Health,
+    health: Arc<Health>,
     /// It is time to ask whether the other end is there.
     asks: Notify,
+    /// The question is out; a long message may have been before it.
+    has_asked: Notify,
     /// The other end has asked.
     is_asked: Notify,
 }
@@ -35,8 +42,8 @@ where
     F: FnMut(Message) -> H,
     H: Future<Output = ()>,
 {
-    let (reader, writer) = tokio::io::split(io);
     let exchange = Exchange::default();
+    let (reader, writer) = tokio::io::split(heard_by(io, &exchange.health));
     let reason = tokio::select! {
         outcome = exchange.send(writer, outgoing) => match outcome {
             Ok(()) => "the line was given up".to_owned(),
@@ -62,10 +69,12 @@ impl Exchange {
             };
             let Some(message) = message else {
                 // Nobody can queue any more: the line is being dropped.
-                writer.shutdown().await?;
                 return Ok(());
             };
             write_frame(&mut writer, &message).await?;
+            if message == Message::Ping {
+                self.has_asked.notify_one();
+            }
         }
     }
 
@@ -79,7 +88,6 @@ impl Exchange {
                 Ok(message) => message,
                 Err(error) => return error,
             };
-            self.health.hear();
             match message {
                 Message::Ping => self.is_asked.notify_one(),
                 Message::Pong => {}
@@ -88,13 +96,19 @@ impl Exchange {
         }
     }
 
-    /// Until the other end does not answer.
+    /// Until the other end does not answer, or does not take what is sent. Any byte that comes is an
+    /// answer: a long message may be before it.
     async fn watch(&self, timing: Timing) -> String {
         let pause = timing.ping_interval.saturating_sub(timing.pong_limit);
         loop {
             tokio::time::sleep(pause).await;
-            let asked = self.health.mark();
             self.asks.notify_one();
+            let asked = self.has_asked.notified();
+            if tokio::time::timeout(WRITE_LIMIT, asked).await.is_err() {
+                let limit = WRITE_LIMIT.as_secs();
+                return format!("what is sent has not been taken for {limit} s");
+            }
+            let asked = self.health.mark();
             tokio::time::sleep(timing.pong_limit).await;
             if !self.health.has_heard_since(asked) {
                 return silent(timing.pong_limit);
@@ -113,8 +127,6 @@ fn broke(error: &FrameError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::message::Note;
     use super::*;
 

@@ -124,10 +124,17 @@ impl Keeper {
         } else if self.moves_at.is_none() {
             self.moves_at = Some(now + SPREAD.mul_f64(fastrand::f64()));
         }
+        let is_wanted = self.is_old() || self.moves(now) || !self.is_saved;
+        is_wanted && self.again_at.is_none_or(|at| at <= now)
+    }
+
+    fn is_old(&self) -> bool {
         let renew_at = self.node.own.renew_at(fastrand::f64());
-        let is_old = renew_at.is_none_or(|at| at <= hub::unix_milliseconds());
-        let moves = self.moves_at.is_some_and(|at| at <= now);
-        (is_old || moves || !self.is_saved) && self.again_at.is_none_or(|at| at <= now)
+        renew_at.is_none_or(|at| at <= hub::unix_milliseconds())
+    }
+
+    fn moves(&self, now: Instant) -> bool {
+        self.moves_at.is_some_and(|at| at <= now)
     }
 
     fn note_attempt(&mut self, renewed: Result<(), BoxError>) {
@@ -161,7 +168,7 @@ impl Keeper {
     }
 
     async fn renew(&mut self, scope: &Scope) -> Result<(), BoxError> {
-        if !self.is_saved {
+        if !self.is_old() && !self.moves(clock::now()) {
             return self.save_installed();
         }
         if let Some(answer) = self.renew_over_line().await? {

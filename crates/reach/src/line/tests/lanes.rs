@@ -122,7 +122,9 @@ async fn what_a_client_says_first_goes_along() {
     let (mut near, mut far) = tokio::io::duplex(1 << 10);
     far.write_all(b"hello").await.unwrap();
     let mut early = Early::new(&mut near);
-    open("no such", &mut early).await.unwrap_err();
+    let refused = open("no such", &mut early).await.unwrap_err();
+    // Whoever got no answer must not say it again; whoever was refused may.
+    assert!(early.is_sent() && !refused.may_have_dialled());
     assert_eq!(early.taken(), "hello");
     far.write_all(b" again").await.unwrap();
     let mut stream = open("echo", &mut early).await.unwrap();
