@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor};
 use state::{Read, Write};
 
 use crate::audit::{Caller, Event};
@@ -26,6 +27,12 @@ const REMOVED_LIFE: Duration = Duration::from_mins(10);
 const SELECT: &str = "SELECT id, kind, name, reason, expires_at, created_at, created_by FROM locks
      WHERE expires_at = 0 OR expires_at > $1
      ORDER BY CASE WHEN reason = $2 THEN 1 ELSE 0 END, created_at DESC, id LIMIT $3";
+
+/// Those that may be on somebody: locks on roles are few.
+const ABOUT: &str = "SELECT id, kind, name, reason, expires_at, created_at, created_by FROM locks
+     WHERE ((kind = 'user' AND name = $1) OR (kind = 'node' AND name = $2)
+            OR (kind = 'token' AND name = $3) OR kind = 'role')
+         AND (expires_at = 0 OR expires_at > $4)";
 
 /// Locks.
 #[derive(Debug, Clone, Copy)]
@@ -188,20 +195,28 @@ async fn rows(read: &mut Read, now: i64) -> Result<Vec<Lock>, IdentityError> {
 }
 
 /// Refuses when one of `targets` is locked, as this transaction sees it.
-pub(crate) async fn check(
-    write: &mut Write,
+pub(crate) async fn check<C>(
+    connection: &mut C,
     targets: &[LockTarget],
     now: i64,
-) -> Result<Result<(), Refusal>, IdentityError> {
-    let rows = sqlx::query(SELECT)
+) -> Result<Result<(), Refusal>, IdentityError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Any>,
+{
+    // Nobody is two users, machines or tokens.
+    let name = |kind: &str| {
+        let mut named = targets.iter().filter(|target| target.kind() == kind);
+        named.next().map_or("", LockTarget::name)
+    };
+    let rows = sqlx::query(ABOUT)
+        .bind(name("user"))
+        .bind(name("node"))
+        .bind(name("token"))
         .bind(now)
-        .bind(REMOVED)
-        .bind(LOADED_MAX)
-        .fetch_all(&mut *write)
+        .fetch_all(connection)
         .await?;
     let locks: Vec<Lock> = rows.iter().map(of_row).collect::<Result<_, _>>()?;
-    let locks = LockSet::new(locks);
-    Ok(match locks.find(targets, now) {
+    Ok(match LockSet::new(locks).find(targets, now) {
         Some(lock) => Err(Refusal::Locked(lock.reason.clone())),
         None => Ok(()),
     })

@@ -4,7 +4,13 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[FIRST, ASSERTION_KEYS, ROTATION, APP_SESSIONS];
+pub const MIGRATIONS: &[Migration] = &[
+    FIRST,
+    ASSERTION_KEYS,
+    ROTATION,
+    APP_SESSIONS,
+    LOCKS_BY_TARGET,
+];
 
 const FIRST: Migration = Migration {
     owner: "identity",
@@ -184,5 +190,14 @@ CREATE TABLE app_sessions (
     created_at BIGINT NOT NULL
 );
 CREATE INDEX app_sessions_session ON app_sessions (session_id);
+",
+};
+
+const LOCKS_BY_TARGET: Migration = Migration {
+    owner: "identity",
+    version: 5,
+    name: "locks by what they stop",
+    sql: "
+CREATE INDEX locks_target ON locks (kind, name);
 ",
 };

@@ -184,10 +184,7 @@ pub(crate) async fn load(
     if let Via::ApiToken(id) = &via {
         targets.push(LockTarget::Token(id.clone()));
     }
-    let now = identity.now();
-    if let Some(lock) = lock_store::all(read, now).await?.find(&targets, now) {
-        return Err(Refusal::Locked(lock.reason.clone()).into());
-    }
+    lock_store::check(read, &targets, identity.now()).await??;
     Ok(Principal {
         user: user.to_owned(),
         roles: role_store::load(read, &names).await?,

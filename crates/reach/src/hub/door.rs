@@ -9,7 +9,7 @@ use identity::peer::{MachineRole, Peer as CertificatePeer, PeerError};
 use identity::trust::{ClientCertificates, Trust};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::{DRAIN_LIMIT, Hub, RETURN_DIAL, RETURN_SPREAD};
+use super::{DRAIN_LIMIT, Hub, RETURN_DIAL, RETURN_SPREAD, RETURNS_PER_SECOND};
 use crate::line::{
     Acceptor, AcceptorSettings, Drain, Identify, Lane, Line, Peer, Timing, Welcome, lanes_tls,
     prepare,
@@ -119,17 +119,19 @@ impl Hub {
             .get_or_init(|| Acceptor::new(settings, scope.clone()));
         scope.stopping().await;
         acceptor.close("this proxy stops; another one takes over");
-        for line in acceptor.lines() {
+        let lines = acceptor.lines();
+        let spread = return_spread(lines.len());
+        for line in lines {
             let notice = Drain {
                 reason: "the proxy stops".to_owned(),
                 has_successor: true,
-                spread_ms: u64::try_from(RETURN_SPREAD.as_millis()).unwrap_or(0),
+                spread_ms: u64::try_from(spread.as_millis()).unwrap_or(0),
             };
             let (doors, own) = (self.settings.doors, scope.clone());
             scope.spawn("drain of a line", async move {
                 line.advise(notice.clone()).await;
                 tokio::select! {
-                    ((), ()) = async { tokio::join!(returned(&own), closed(doors, &own)) } => {}
+                    ((), ()) = async { tokio::join!(returned(spread, &own), closed(doors, &own)) } => {}
                     () = own.closing() => {}
                     _ = line.closed() => {}
                 }
@@ -140,11 +142,17 @@ impl Hub {
     }
 }
 
+/// The time over which so many agents should come back.
+fn return_spread(lines: usize) -> Duration {
+    let lines = u32::try_from(lines.min(LINES_MAX)).unwrap_or(u32::MAX);
+    RETURN_SPREAD.max(Duration::from_secs(1) * lines / RETURNS_PER_SECOND)
+}
+
 /// Waits until the agents, which were told to, are back at the successor: until then their nodes have
 /// no other line.
-async fn returned(scope: &Scope) {
+async fn returned(spread: Duration, scope: &Scope) {
     if scope.supervisor().exit_kind() == ExitKind::Graceful {
-        tokio::time::sleep(RETURN_SPREAD + RETURN_DIAL).await;
+        tokio::time::sleep(spread + RETURN_DIAL).await;
     }
 }
 
@@ -192,5 +200,27 @@ fn explain(trust: &Trust, certificates: &[CertificateDer<'_>], error: &PeerError
             super::locks::locked(peer.role.as_str(), &peer.name, reason)
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_agents_come_back_more_slowly() {
+        for (lines, seconds) in [
+            (0, 2),
+            (2_000, 2),
+            (5_000, 5),
+            (20_000, 20),
+            (1_000_000, 20),
+        ] {
+            assert_eq!(
+                return_spread(lines),
+                Duration::from_secs(seconds),
+                "{lines}"
+            );
+        }
     }
 }

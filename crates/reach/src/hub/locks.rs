@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::supervise::{BoxError, Scope};
 use identity::locks::LockTarget;
 use identity::peer::MachineRole;
+use identity::trust::Trust;
 
 use super::{Hub, unix_milliseconds};
 use crate::line::{Acceptor, Line, Peer};
@@ -42,36 +43,8 @@ impl Hub {
         if let Some(lock) = trust.lock_on(&node, now) {
             return Some(locked(&peer.role, &peer.name, &lock.reason));
         }
-        let own = self.is_locked(&self.view.uuid, now)?;
+        let own = lock_on_proxy(&trust, &self.view.uuid, now)?;
         Some(locked("proxy", &self.view.name, &own))
-    }
-
-    /// Why the proxy of that identifier is locked.
-    pub(super) fn is_locked(&self, uuid: &str, now: i64) -> Option<String> {
-        let proxy = [
-            LockTarget::Node(uuid.to_owned()),
-            LockTarget::Role(MachineRole::Proxy.to_string()),
-        ];
-        let lock = self.identity.trust().lock_on(&proxy, now);
-        lock.map(|lock| lock.reason)
-    }
-
-    /// Until the proxy of that identifier is locked.
-    pub(super) fn until_locked(self: &Arc<Self>, uuid: String) -> impl Future<Output = ()> + use<> {
-        let hub = Arc::clone(self);
-        async move {
-            let mut changed = hub.identity.trust().watch();
-            loop {
-                changed.mark_unchanged();
-                if hub.is_locked(&uuid, unix_milliseconds()).is_some() {
-                    return;
-                }
-                if changed.changed().await.is_err() {
-                    // Nothing can change any more: the process is on its way out.
-                    std::future::pending::<()>().await;
-                }
-            }
-        }
     }
 
     /// Ends a line that came although its node is locked; says whether it did.
@@ -82,6 +55,30 @@ impl Hub {
                 true
             }
             None => false,
+        }
+    }
+}
+
+/// Why the proxy of that identifier is locked.
+pub(super) fn lock_on_proxy(trust: &Trust, uuid: &str, now: i64) -> Option<String> {
+    let proxy = [
+        LockTarget::Node(uuid.to_owned()),
+        LockTarget::Role(MachineRole::Proxy.to_string()),
+    ];
+    trust.lock_on(&proxy, now).map(|lock| lock.reason)
+}
+
+/// Until the proxy of that identifier is locked; says why.
+pub(super) async fn proxy_locked(trust: Trust, uuid: String) -> String {
+    let mut changed = trust.watch();
+    loop {
+        changed.mark_unchanged();
+        if let Some(reason) = lock_on_proxy(&trust, &uuid, unix_milliseconds()) {
+            return reason;
+        }
+        if changed.changed().await.is_err() {
+            // Nothing can change any more: the process is on its way out.
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -4,6 +4,7 @@
 mod apps;
 mod certificate;
 mod door;
+mod fence;
 mod locks;
 mod members;
 mod nodes;
@@ -41,8 +42,10 @@ use crate::line::Acceptor;
 
 /// How long the streams of lines may go on when the hub stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
-/// Agents spread their return over this time.
+/// Agents spread their return over this time at least,
 const RETURN_SPREAD: Duration = Duration::from_secs(2);
+/// and over so much that not more come back in a second: each costs 1.5 ms (docs/scale.md).
+const RETURNS_PER_SECOND: u32 = 1_000;
 /// What an agent needs after that for its line: six handshakes on a bad network.
 const RETURN_DIAL: Duration = Duration::from_secs(2);
 const RENEW_AGAIN: Restart = Restart::OnFailure {

@@ -24,6 +24,8 @@ use tokio_rustls::TlsConnector;
 
 use super::Hub;
 use super::door::identify;
+use super::fence::Fenced;
+use super::locks::{locked, proxy_locked};
 use super::nodes::{Holder, ReachError};
 use super::way::Reached;
 use crate::agent::PROXIES_MAX;
@@ -86,7 +88,7 @@ impl Peers {
             // One that does not answer leaves time for the next.
             let limit = deadline.saturating_duration_since(clock::now()) / left;
             let why = match timeout(limit, self.ask(holder, &request, (said, limit))).await {
-                Ok(Ok(stream)) => return Ok(Reached::Peer(stream, holder.name.clone())),
+                Ok(Ok(stream)) => return Ok(self.fenced(stream, holder)),
                 Ok(Err(why)) => why,
                 Err(_) => {
                     let text = format!("no answer within {:.1} s", limit.as_secs_f64());
@@ -106,6 +108,17 @@ impl Peers {
             }
         }
         Err(why_not)
+    }
+
+    /// A connection over another proxy, for as long as that is not locked.
+    fn fenced(&self, stream: BoxDuplex, holder: &Holder) -> Reached {
+        let (trust, uuid, name) = (self.trust.clone(), holder.uuid.clone(), holder.name.clone());
+        let locked = async move {
+            let reason = proxy_locked(trust, uuid).await;
+            locked("proxy", &name, &reason)
+        };
+        let stream = Fenced::new(stream, Box::pin(locked));
+        Reached::Peer(Box::new(stream), holder.name.clone())
     }
 
     async fn ask(
@@ -241,7 +254,7 @@ impl Hub {
         told.map_err(|_| "it does not read".to_owned())?
             .map_err(|error| chain(&error))?;
         if let Some(line) = line {
-            let locked = self.until_locked(asker.id);
+            let locked = proxy_locked(self.identity.trust(), asker.id);
             acceptor
                 .scope()
                 .spawn("connection of another proxy", async move {
@@ -249,7 +262,7 @@ impl Hub {
                         copied = copy(line, stream) => if let Err(error) = copied {
                             tracing::debug!(%error, "a connection of another proxy broke");
                         },
-                        () = locked => {}
+                        _ = locked => {}
                     }
                 });
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::supervise::{BoxError, Scope};
 
+use super::locks::lock_on_proxy;
 use super::nodes::Change;
 use super::registry::ProxyView;
 use super::{Hub, unix_milliseconds};
@@ -204,7 +205,8 @@ impl Hub {
     /// Those that nodes should have lines to.
     fn unlocked(&self, proxies: &[ProxyView]) -> Vec<ProxyView> {
         let now = unix_milliseconds();
-        let is_free = |proxy: &&ProxyView| self.is_locked(&proxy.uuid, now).is_none();
+        let trust = self.identity.trust();
+        let is_free = |proxy: &&ProxyView| lock_on_proxy(&trust, &proxy.uuid, now).is_none();
         proxies.iter().filter(is_free).cloned().collect()
     }
 
