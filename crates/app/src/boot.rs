@@ -83,6 +83,8 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
             problem.message
         );
     }
+    let descriptors = base::descriptors::raise_limit();
+    tracing::debug!(descriptors, "limit of descriptors");
     // Before the runtime, whose own descriptors must not be taken for passed ones.
     let inherited = match handover::inherit(&environment.handover()) {
         Ok(inherited) => inherited,

@@ -18,6 +18,10 @@ use crate::offers::Offers;
 
 /// Lines at once.
 const LINES_MAX: usize = 20_000;
+/// Descriptors that an idle line takes.
+const DESCRIPTORS_PER_LINE: u64 = 2;
+/// Descriptors that lines leave to everything else.
+const DESCRIPTORS_LEFT: u64 = 1_024;
 
 impl Hub {
     /// The protocols of lines, for the main listener.
@@ -112,7 +116,7 @@ impl Hub {
                 addresses: own.addresses,
             },
             timing: Timing::default(),
-            lines_max: LINES_MAX,
+            lines_max: room(base::descriptors::limit()),
         };
         let acceptor = self
             .acceptor
@@ -140,6 +144,23 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Lines for which there is room with so many descriptors. Beyond them agents are refused with a
+/// reason, which is better than connections that can't be accepted.
+fn room(descriptors: u64) -> usize {
+    let most = descriptors.saturating_sub(DESCRIPTORS_LEFT) / DESCRIPTORS_PER_LINE;
+    // With few of them a half is for lines.
+    let most = most.max(descriptors / 2 / DESCRIPTORS_PER_LINE);
+    let room = usize::try_from(most).unwrap_or(LINES_MAX).min(LINES_MAX);
+    if room < LINES_MAX {
+        tracing::info!(
+            descriptors,
+            lines = room,
+            "there is room for so many lines; more descriptors (LimitNOFILE, ulimit -n) make more room"
+        );
+    }
+    room
 }
 
 /// The time over which so many agents should come back.
@@ -221,6 +242,19 @@ mod tests {
                 Duration::from_secs(seconds),
                 "{lines}"
             );
+        }
+    }
+
+    #[test]
+    fn lines_leave_descriptors_to_others() {
+        for (descriptors, lines) in [
+            (1_024, 256),
+            (4_096, 1_536),
+            (20_000, 9_488),
+            (65_536, 20_000),
+            (u64::MAX, 20_000),
+        ] {
+            assert_eq!(room(descriptors), lines, "{descriptors}");
         }
     }
 }

@@ -139,7 +139,10 @@ impl Lines {
                 of_peer - begun
             )
         } else if self.count >= lines_max {
-            format!("this proxy has {} lines, which is the most", self.count)
+            format!(
+                "this proxy has {} lines, which is the most: its log says what would make more room",
+                self.count
+            )
         } else {
             return None;
         };
