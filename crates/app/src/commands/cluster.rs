@@ -1,5 +1,6 @@
 //! Commands about the cluster. They ask a hub, that of this machine first.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -220,7 +221,21 @@ fn print_token(arguments: &AddTokenArguments, issued: &Value, life: Duration) ->
         word("ca_pin")
     );
     println!("  END\n  landline start");
+    if is_this_machine(&word("proxy")) {
+        println!(
+            "\n{} is this machine only. For others set `listen` and `public_addr` of this hub first.",
+            word("proxy")
+        );
+    }
     ExitCode::SUCCESS
+}
+
+/// Whether `host:port` leads nowhere from another machine.
+fn is_this_machine(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    let is_loopback = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    host == "localhost" || host.parse().is_ok_and(is_loopback)
 }
 
 pub(super) fn print_json(value: &Value) -> ExitCode {
@@ -276,4 +291,24 @@ pub(super) fn time_text(milliseconds: i64) -> String {
 pub(super) fn fail(error: &str) -> ExitCode {
     eprintln!("landline: {error}");
     ExitCode::from(NO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_leads_nowhere_from_elsewhere_is_known() {
+        for (address, expected) in [
+            ("127.0.0.1:3080", true),
+            ("[::1]:3080", true),
+            ("0.0.0.0:3080", true),
+            ("localhost:3080", true),
+            ("192.0.2.7:3080", false),
+            ("[2001:db8::7]:3080", false),
+            ("hub.example.net:3080", false),
+        ] {
+            assert_eq!(is_this_machine(address), expected, "{address}");
+        }
+    }
 }

@@ -46,6 +46,8 @@ const DRAIN_LIMIT: Duration = Duration::from_hours(30);
 const RETURN_SPREAD: Duration = Duration::from_secs(2);
 /// and over so much that not more come back in a second: each costs 1.5 ms (docs/scale.md).
 const RETURNS_PER_SECOND: u32 = 1_000;
+/// but over no longer: the successor waits up to 10 s for nodes that it knows.
+const RETURN_SPREAD_MAX: Duration = Duration::from_secs(8);
 /// What an agent needs after that for its line: six handshakes on a bad network.
 const RETURN_DIAL: Duration = Duration::from_secs(2);
 const RENEW_AGAIN: Restart = Restart::OnFailure {

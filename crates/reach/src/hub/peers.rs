@@ -87,8 +87,12 @@ impl Peers {
         for (holder, left) in holders.iter().zip((1..=count).rev()) {
             // One that does not answer leaves time for the next.
             let limit = deadline.saturating_duration_since(clock::now()) / left;
-            let why = match timeout(limit, self.ask(holder, &request, (said, limit))).await {
-                Ok(Ok(stream)) => return Ok(self.fenced(stream, holder)),
+            let why = match timeout(limit, self.ask(holder, &request, limit)).await {
+                Ok(Ok(mut stream)) => {
+                    // The target has been dialled: from here on nobody else is asked.
+                    pass_on(&mut stream, said, &holder.name).await?;
+                    return Ok(self.fenced(stream, holder));
+                }
                 Ok(Err(why)) => why,
                 Err(_) => {
                     let text = format!("no answer within {:.1} s", limit.as_secs_f64());
@@ -125,7 +129,7 @@ impl Peers {
         &self,
         holder: &Holder,
         request: &OpenRequest,
-        (said, limit): (&[u8], Duration),
+        limit: Duration,
     ) -> Result<BoxDuplex, Refusal> {
         let unavailable = |text: String| Refusal::new(RefusalCode::Unavailable, text);
         let mut reason = "it has told no address".to_owned();
@@ -145,12 +149,6 @@ impl Peers {
                     if let Some(refusal) = answer.refusal {
                         return Err(refusal);
                     }
-                    let sent = async {
-                        stream.write_all(said).await?;
-                        stream.flush().await
-                    };
-                    let sent = sent.await;
-                    sent.map_err(|error| unavailable(format!("{address}: {error}")))?;
                     return Ok(stream);
                 }
                 Err(why) => reason = format!("{address}: {why}"),
@@ -268,6 +266,23 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Sends what the client has said already.
+async fn pass_on(stream: &mut BoxDuplex, said: &[u8], proxy: &str) -> Result<(), ReachError> {
+    let sending = async {
+        stream.write_all(said).await?;
+        stream.flush().await
+    };
+    let why = match timeout(HELLO_LIMIT, sending).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not take what is sent".to_owned(),
+    };
+    Err(ReachError {
+        class: Class::Unavailable,
+        text: format!("the way over proxy {proxy} broke: {why}"),
+    })
 }
 
 /// How a proxy tells another one who is to blame.

@@ -140,7 +140,8 @@ impl Lines {
             )
         } else if self.count >= lines_max {
             format!(
-                "this proxy has {} lines, which is the most: its log says what would make more room",
+                "this proxy has {} lines, which is the most it takes: it needs another proxy beside it, or \
+                 more descriptors (LimitNOFILE)",
                 self.count
             )
         } else {
@@ -375,11 +376,22 @@ impl Acceptor {
         let line = Line {
             shared: Arc::new(shared),
         };
-        lock(&self.inner.state)
-            .lines
-            .insert(key.clone(), Entry::Complete(line.clone()));
+        self.keep(&key, &line)?;
         self.start_line(&line, control.io, outgoing, key);
         Ok(line)
+    }
+
+    /// Takes a complete line in, unless the door was closed meanwhile: nobody would tell such a line to
+    /// leave.
+    fn keep(&self, key: &Key, line: &Line) -> Result<(), Refusal> {
+        let mut state = lock(&self.inner.state);
+        if let Some(reason) = &state.closed {
+            line.close(reason.clone());
+            return Err(Refusal::new(RefusalCode::Draining, reason.clone()));
+        }
+        let entry = Entry::Complete(line.clone());
+        state.lines.insert(key.clone(), entry);
+        Ok(())
     }
 
     /// Takes a line that waits for its interactive lane; one that is complete stays as it is.

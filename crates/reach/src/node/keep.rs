@@ -26,6 +26,8 @@ const NOTES_MAX: usize = 64;
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 /// The pause after a renewal.
 const PAUSE_AFTER: Duration = Duration::from_secs(3);
+/// The same where the clock is so far ahead that the next one would be due at once.
+const PAUSE_OF_CLOCK: Duration = Duration::from_mins(10);
 /// The pause after it could not be renewed for the first time; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_secs(3);
 /// Nodes that hear of another authority at one time renew within this time.
@@ -139,8 +141,15 @@ impl Keeper {
 
     fn note_attempt(&mut self, renewed: Result<(), BoxError>) {
         let Err(error) = renewed else {
-            // A clock that is far ahead must not make the next one due at once.
-            (self.failures, self.again_at) = (0, Some(clock::now() + PAUSE_AFTER));
+            let pause = if self.is_old() {
+                tracing::warn!(
+                    "a new certificate is old already: this machine's clock is far ahead; set it right"
+                );
+                PAUSE_OF_CLOCK
+            } else {
+                PAUSE_AFTER
+            };
+            (self.failures, self.again_at) = (0, Some(clock::now() + pause));
             return;
         };
         let error = base::client::chain(&*error);

@@ -240,23 +240,49 @@ async fn a_listener_that_hangs_costs_a_bounded_time() {
     assert!(error.to_string().contains("tls handshake with"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lane_without_a_line_is_refused() {
-    let authority = Authority::new();
-    let (_supervisor, scope) = scope().await;
-    let mut proxy = Proxy::start_with(&authority, "p1", &scope, QUICK, false).await;
+/// A lane of the line with the number 7, with its hello sent.
+async fn lane_by_hand(
+    authority: &Authority,
+    proxy: &Proxy,
+    lane: Lane,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
     let mut tls = ClientConfig::clone(&authority.client("web-1"));
-    tls.alpn_protocols = vec![Lane::Interactive.alpn().to_vec()];
+    tls.alpn_protocols = vec![lane.alpn().to_vec()];
     let stream = TcpStream::connect(proxy.address).await.unwrap();
     let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
     let mut stream = connector.connect(name, stream).await.unwrap();
     let hello = format!("{{\"version\":{VERSION},\"line\":\"{:032x}\"}}", 7);
-    stream
-        .write_u32(u32::try_from(hello.len()).unwrap())
-        .await
-        .unwrap();
+    let length = u32::try_from(hello.len()).unwrap();
+    stream.write_u32(length).await.unwrap();
     stream.write_all(hello.as_bytes()).await.unwrap();
+    stream
+}
+
+/// A line that becomes complete when its proxy leaves already would never be told to go elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_complete_too_late_is_refused() {
+    let authority = Authority::new();
+    let (_supervisor, scope) = scope().await;
+    let mut proxy = Proxy::start(&authority, "p1", &scope).await;
+    let mut control = lane_by_hand(&authority, &proxy, Lane::Control).await;
+    // The answer to the hello: the line has begun.
+    assert!(control.read_u32().await.unwrap() > 0);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    proxy.acceptor.close("p1 is being replaced");
+    let _interactive = lane_by_hand(&authority, &proxy, Lane::Interactive).await;
+    let error = tokio::time::timeout(PATIENCE, proxy.errors.recv()).await;
+    let error = error.unwrap().unwrap().to_string();
+    assert!(error.contains("p1 is being replaced"), "{error}");
+    assert!(proxy.acceptor.lines().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_without_a_line_is_refused() {
+    let authority = Authority::new();
+    let (_supervisor, scope) = scope().await;
+    let mut proxy = Proxy::start_with(&authority, "p1", &scope, QUICK, false).await;
+    let _lane = lane_by_hand(&authority, &proxy, Lane::Interactive).await;
     let error = tokio::time::timeout(PATIENCE, proxy.errors.recv())
         .await
         .unwrap()
