@@ -29,8 +29,14 @@ mod tests {
 
     #[test]
     fn the_limit_is_raised_to_what_is_allowed() {
-        let raised = raise_limit();
-        let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-        assert_eq!((raised, limit()), (allowed, allowed));
+        let allowed = getrlimit(Resource::Nofile).maximum;
+        let few = Rlimit {
+            current: Some(512),
+            maximum: allowed,
+        };
+        setrlimit(Resource::Nofile, few).unwrap();
+        assert_eq!(limit(), 512);
+        let allowed = allowed.unwrap_or(u64::MAX);
+        assert_eq!((raise_limit(), limit()), (allowed, allowed));
     }
 }
