@@ -3,6 +3,7 @@
 
 use base::secret::Secret;
 use serde::Serialize;
+use sqlx::{Any, Executor};
 
 use super::{Users, not_found};
 use crate::audit::{Caller, Event};
@@ -64,17 +65,30 @@ impl Users<'_> {
     /// The key that was made and not confirmed yet, for showing it again.
     pub async fn begun_totp(self, name: &str) -> Result<Option<TotpEnrolment>, IdentityError> {
         let mut read = self.identity.state().read().await?;
+        let begun = self.begun_key(&mut read, name).await?;
+        Ok(begun.map(|(_, key)| self.enrolment(name, &key)))
+    }
+
+    /// The key that was made and not confirmed yet, as it is kept and open.
+    async fn begun_key<C>(
+        self,
+        connection: &mut C,
+        name: &str,
+    ) -> Result<Option<(String, Vec<u8>)>, IdentityError>
+    where
+        for<'c> &'c mut C: Executor<'c, Database = Any>,
+    {
         let found = sqlx::query(
             "SELECT totp_key FROM users
              WHERE name = $1 AND totp_is_confirmed = 0 AND totp_key <> ''",
         )
         .bind(name)
-        .fetch_optional(&mut read)
+        .fetch_optional(connection)
         .await?;
         let Some(found) = found else { return Ok(None) };
         let sealed = row::text(&found, "totp_key")?;
         let key = self.identity.sealer().open_sealed(&place(name), &sealed)?;
-        Ok(Some(self.enrolment(name, &key)))
+        Ok(Some((sealed, key)))
     }
 
     fn enrolment(self, name: &str, key: &[u8]) -> TotpEnrolment {
@@ -93,16 +107,8 @@ impl Users<'_> {
     ) -> Result<(), IdentityError> {
         let event = Event::success("user.totp_confirmed", caller, format!("user:{name}"));
         let mut write = self.identity.state().write().await?;
-        let found = sqlx::query(
-            "SELECT totp_key FROM users
-             WHERE name = $1 AND totp_is_confirmed = 0 AND totp_key <> ''",
-        )
-        .bind(name)
-        .fetch_optional(&mut write)
-        .await?;
-        let found = found.ok_or_else(|| not_found(name))?;
-        let sealed = row::text(&found, "totp_key")?;
-        let key = self.identity.sealer().open_sealed(&place(name), &sealed)?;
+        let begun = self.begun_key(&mut write, name).await?;
+        let (sealed, key) = begun.ok_or_else(|| not_found(name))?;
         let step = totp::find_step(&key, code, self.identity.now(), 0);
         let Some(step) = step else {
             drop(write);
