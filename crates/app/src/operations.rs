@@ -361,8 +361,16 @@ async fn remove_token(identity: &Identity, caller: &Caller, id: &str) -> Result<
 
 async fn remove_node(hub: &Hub, asker: &Asker, name: &str) -> Result<Response, Response> {
     let identity = hub.identity();
-    let member = member(identity, name, "machine").await;
-    let member = member.map_err(|error| refuse(&error))?;
+    let member = match member(identity, name, "machine").await {
+        Ok(member) => member,
+        Err(error) => {
+            // It may have been removed, and what it offered not been forgotten.
+            if error.class() == Class::NotFound && asker.check_hub().is_ok() {
+                forget(hub, name).await?;
+            }
+            return Err(refuse(&error));
+        }
+    };
     let mut labels = member.labels.clone();
     labels.insert("node".to_owned(), member.name.clone());
     if !asker.may(Kind::Nodes, Verb::Delete, &labels) {
@@ -374,6 +382,12 @@ async fn remove_node(hub: &Hub, asker: &Asker, name: &str) -> Result<Response, R
     }
     let removed = identity.members().remove(&asker.caller, &member.uuid).await;
     removed.map_err(|error| refuse(&error))?;
+    forget(hub, name).await?;
+    Ok(axum::Json(json!({"uuid": member.uuid})).into_response())
+}
+
+/// Forgets what a machine that was removed offered.
+async fn forget(hub: &Hub, name: &str) -> Result<(), Response> {
     hub.forget_node(name).await.map_err(|error| {
         let error = base::client::chain(&*error);
         tracing::error!(name, error, "what a node offered could not be forgotten");
@@ -381,6 +395,5 @@ async fn remove_node(hub: &Hub, asker: &Asker, name: &str) -> Result<Response, R
             Class::Unavailable,
             "the machine is removed; what it offered could not be forgotten: try again",
         )
-    })?;
-    Ok(axum::Json(json!({"uuid": member.uuid})).into_response())
+    })
 }

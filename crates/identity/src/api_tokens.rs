@@ -212,16 +212,25 @@ impl ApiTokens<'_> {
         let via = (via, Some(token.scopes), Refusal::TokenUnknown);
         let principal = principal::load(self.identity, &mut read, &token.user, via).await?;
         drop(read);
-        if now - token.used_at > USED_INTERVAL_MS {
-            let mut write = self.identity.state().write().await?;
-            sqlx::query("UPDATE api_tokens SET used_at = $1 WHERE id = $2 AND used_at < $1")
-                .bind(now)
-                .bind(token.id)
-                .execute(&mut write)
-                .await?;
-            write.commit().await?;
+        if now - token.used_at > USED_INTERVAL_MS
+            && let Err(error) = self.note_use(&token.id, token.used_at, now).await
+        {
+            // It is none of theirs: with a full disk what is there can be read.
+            tracing::warn!(%error, "a use could not be noted");
         }
         Ok(principal)
+    }
+
+    /// Notes a use; of several at one moment the first.
+    async fn note_use(self, id: &str, before: i64, now: i64) -> Result<(), IdentityError> {
+        let mut write = self.identity.state().write().await?;
+        sqlx::query("UPDATE api_tokens SET used_at = $1 WHERE id = $2 AND used_at = $3")
+            .bind(now)
+            .bind(id)
+            .bind(before)
+            .execute(&mut write)
+            .await?;
+        Ok(write.commit().await?)
     }
 }
 

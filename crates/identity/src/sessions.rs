@@ -132,16 +132,25 @@ impl Sessions<'_> {
         );
         let principal = principal::load(self.identity, &mut read, &session.user, via).await?;
         drop(read);
-        if now - session.seen_at > SEEN_INTERVAL_MS {
-            let mut write = self.identity.state().write().await?;
-            sqlx::query("UPDATE web_sessions SET seen_at = $1 WHERE id = $2 AND seen_at < $1")
-                .bind(now)
-                .bind(session.id)
-                .execute(&mut write)
-                .await?;
-            write.commit().await?;
+        if now - session.seen_at > SEEN_INTERVAL_MS
+            && let Err(error) = self.note_use(&session.id, session.seen_at, now).await
+        {
+            // It is none of theirs: with a full disk what is there can be read.
+            tracing::warn!(%error, "a use could not be noted");
         }
         Ok(principal)
+    }
+
+    /// Notes a use; of several at one moment the first.
+    async fn note_use(self, id: &str, before: i64, now: i64) -> Result<(), IdentityError> {
+        let mut write = self.identity.state().write().await?;
+        sqlx::query("UPDATE web_sessions SET seen_at = $1 WHERE id = $2 AND seen_at = $3")
+            .bind(now)
+            .bind(id)
+            .bind(before)
+            .execute(&mut write)
+            .await?;
+        Ok(write.commit().await?)
     }
 
     /// The sessions of a user, newest first.

@@ -54,6 +54,29 @@ pub(super) fn add_token(arguments: &AddTokenArguments, environment: &Environment
     }
 }
 
+/// The one of that name in a list of the hub.
+fn named<'a>(answer: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    let mut all = answer.get(list).and_then(Value::as_array)?.iter();
+    all.find(|one| one.get("name").is_some_and(|found| found == name))
+}
+
+/// Whether a role lets clients of all these names in.
+fn lets_in(role: &Value, names: &[&str]) -> bool {
+    let rules = role.get("allow").and_then(Value::as_array);
+    let clients = rules.into_iter().flatten().filter_map(|rule| {
+        let client = rule.pointer("/labels/client")?;
+        Some(
+            client
+                .as_array()
+                .map_or_else(|| vec![client.clone()], Clone::clone),
+        )
+    });
+    let clients: Vec<Value> = clients.flatten().collect();
+    names
+        .iter()
+        .all(|name| clients.iter().any(|client| client == name))
+}
+
 fn make(
     arguments: &AddTokenArguments,
     environment: &Environment,
@@ -70,14 +93,24 @@ fn make(
     };
     let user = format!("pushprox-{}", names.first().unwrap_or(&""));
     let rule = json!({"kinds": ["metrics"], "verbs": ["create"], "labels": {"client": names}});
-    ask("POST", "/v1/roles", &json!({"name": user, "allow": [rule]}))?;
+    let roles = ask("GET", "/v1/roles", &Value::Null)?;
+    match named(&roles, "roles", &user) {
+        None => drop(ask(
+            "POST",
+            "/v1/roles",
+            &json!({"name": user, "allow": [rule]}),
+        )?),
+        Some(role) if lets_in(role, names) => {}
+        // Tokens that are in use count on the role as it is.
+        Some(_) => {
+            return Err(format!(
+                "the role {user} is there and does not let all of these names in: change it with \
+                 `landline roles add`, or begin with another name"
+            ));
+        }
+    }
     let users = ask("GET", "/v1/users", &Value::Null)?;
-    let mut users = users
-        .get("users")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    if !users.any(|one| one.get("name").is_some_and(|name| *name == user)) {
+    if named(&users, "users", &user).is_none() {
         ask("POST", "/v1/users", &json!({"name": user, "roles": [user]}))?;
     }
     let wanted = json!({"user": user, "ttl_seconds": ttl_seconds, "scopes": [SCOPE],

@@ -22,13 +22,14 @@ impl Attempts {
     /// How long an address has to wait before it may try again; nothing when it may try now.
     pub fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let (begun, count) = refused.get(&address)?;
+        let (begun, count) = refused.get(&network(address))?;
         let left = WINDOW.checked_sub(now.saturating_duration_since(*begun))?;
         (*count >= REFUSALS_MAX).then_some(left)
     }
 
     /// Counts a refusal.
     pub fn refused(&self, address: IpAddr, now: Instant) {
+        let address = network(address);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= ADDRESSES_MAX {
             refused.retain(|_, (begun, _)| now.saturating_duration_since(*begun) < WINDOW);
@@ -42,6 +43,17 @@ impl Attempts {
             *entry = (now, 0);
         }
         entry.1 += 1;
+    }
+}
+
+/// What one guesser has: an address, or with IPv6 a network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) >> 64 << 64;
+            IpAddr::V6(prefix.into())
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -64,5 +76,12 @@ mod tests {
         assert_eq!(attempts.wait(guesser, later), None);
         attempts.refused(guesser, later);
         assert_eq!(attempts.wait(guesser, later), None);
+        // Who has one address of IPv6 has as many as they like.
+        let of = |text: &str| -> IpAddr { text.parse().unwrap() };
+        for last in 0..REFUSALS_MAX {
+            attempts.refused(of(&format!("2001:db8:0:1::{last:x}")), now);
+        }
+        assert_eq!(attempts.wait(of("2001:db8:0:1:ffff::1"), now), Some(WINDOW));
+        assert_eq!(attempts.wait(of("2001:db8:0:2::1"), now), None);
     }
 }

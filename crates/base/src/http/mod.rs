@@ -20,6 +20,8 @@ pub use serve::{
     serve_connection,
 };
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -66,18 +68,23 @@ pub fn text_response(class: Class, message: &str, retry_after_seconds: Option<u6
     response
 }
 
+/// The longest wait for a body that is read whole: a form, a name, a request to join.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Reads a request's body of at most `limit` bytes.
 ///
 /// # Errors
-/// `TooLarge` beyond the limit, `Invalid` when the client breaks off.
+/// `TooLarge` beyond the limit, `Timeout` after [`BODY_TIMEOUT`], `Invalid` when the client breaks off.
 pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Class> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the bounded reader itself: Limited stands around"
     )]
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Class::TooLarge),
-        Err(_) => Err(Class::Invalid),
+    let read = Limited::new(body, limit).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Class::TooLarge),
+        Ok(Err(_)) => Err(Class::Invalid),
+        Err(_) => Err(Class::Timeout),
     }
 }

@@ -84,3 +84,27 @@ fn a_token_follows_its_file_and_outlives_it() {
     std::fs::write(&path, "third\n").expect("written");
     check("back", [("second, and longer", false), ("third", true)]);
 }
+
+/// A body of which nothing comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// Who sends the head of a form and nothing else doesn't keep the connection.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for_long() {
+    let begun = tokio::time::Instant::now();
+    let read = super::read_body(axum::body::Body::new(Never), 10).await;
+    assert_eq!(read, Err(crate::error::Class::Timeout));
+    assert_eq!(begun.elapsed(), super::BODY_TIMEOUT);
+}

@@ -127,7 +127,7 @@ async fn an_authority_is_replaced_without_a_failed_request() {
         after["trust"]["authorities"],
         before["trust"]["authorities"]
     );
-    assert!(node.stderr().contains("line"), "{}", node.stderr());
+    assert!(node.stderr().contains("way=\"line\""), "{}", node.stderr());
     let phases = cluster::audit(&hub, "authority.rotated").await;
     assert_eq!(phases.len(), 4, "{phases:?}");
 

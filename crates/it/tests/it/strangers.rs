@@ -19,7 +19,7 @@ const CONTROL: &[u8] = b"landline-line-control/1";
 const INTERACTIVE: &[u8] = b"landline-line-interactive/1";
 const PEER: &[u8] = b"landline-peer/1";
 const HTTP: &[u8] = b"http/1.1";
-/// The beginning of HTTP/2 (RFC 9113, 3.4), which only a line would understand.
+/// The beginning of HTTP/2 (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest until a refusal is recorded, or a stranger is cut off.
 const SOON: Duration = Duration::from_secs(15);
@@ -40,6 +40,18 @@ async fn knock(hub: &Program, alpn: &[u8], pair: Option<&Pair>, words: &[u8]) ->
     let outcome = timeout(SOON, exchange).await.expect("cut off in time");
     drop(outcome);
     heard
+}
+
+/// What a machine of the cluster says first on this protocol, and has an answer to.
+fn first_words(alpn: &[u8]) -> Vec<u8> {
+    let words = if alpn == PEER {
+        json!({"target": {"kind": "metrics", "name": "", "node": "web-1"}})
+    } else {
+        json!({"version": 2, "line": format!("{:032x}", 7)})
+    };
+    let words = words.to_string();
+    let length = u32::try_from(words.len()).unwrap();
+    [&length.to_be_bytes(), words.as_bytes()].concat()
 }
 
 /// Waits for a refusal of this kind whose reason contains `word`.
@@ -66,11 +78,19 @@ fn own_pair(node: &Program) -> Pair {
 async fn a_line_needs_a_certificate_of_the_cluster() {
     let hub = Program::start(&cluster::hub(json!({}))).await;
     let stranger = Authority::new("another cluster").client("web-1");
-    for alpn in [CONTROL, INTERACTIVE, PEER] {
-        assert!(knock(&hub, alpn, None, PREFACE).await.is_empty());
-        assert!(knock(&hub, alpn, Some(&stranger), PREFACE).await.is_empty());
+    for (at, alpn) in [CONTROL, INTERACTIVE, PEER].into_iter().enumerate() {
+        let words = first_words(alpn);
+        assert!(knock(&hub, alpn, None, &words).await.is_empty());
+        assert!(knock(&hub, alpn, Some(&stranger), &words).await.is_empty());
+        for reason in ["peer sent no certificates", "authority"] {
+            wait::until(&format!("{reason} at {alpn:?}"), SOON, async || {
+                let events = cluster::audit(&hub, "line.handshake").await.into_iter();
+                let told = events.filter(|event| event.to_string().contains(reason));
+                (told.count() == at + 1).then_some(())
+            })
+            .await;
+        }
     }
-    recorded(&hub, "line.handshake", "peer sent no certificates").await;
     let event = recorded(&hub, "line.handshake", "authority").await;
     assert_eq!(event["actor"], "anonymous");
     assert_eq!(event["address"], "127.0.0.1");
@@ -83,7 +103,11 @@ async fn a_node_is_not_taken_for_a_proxy() {
     let hub = Program::start(&cluster::hub(json!({}))).await;
     let node = cluster::join(&hub, "web-1", json!({})).await;
     let pair = own_pair(&node);
-    assert!(knock(&hub, PEER, Some(&pair), PREFACE).await.is_empty());
+    let words = first_words(PEER);
+    assert!(knock(&hub, PEER, Some(&pair), &words).await.is_empty());
+    // The same words on a lane of a node have an answer.
+    let words = first_words(CONTROL);
+    assert!(!knock(&hub, CONTROL, Some(&pair), &words).await.is_empty());
     recorded(&hub, "line.refused", "node").await;
     // Whoever takes the protocol's name out of the handshake talks to the door of browsers, where a
     // line can't begin.

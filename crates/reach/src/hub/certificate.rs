@@ -25,6 +25,8 @@ use crate::membership::{self, Renew, ToHub, ToNode};
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 /// Notes of nodes that wait; who has more says it again later.
 const NOTES_MAX: usize = 1024;
+/// The longest note: a request for a certificate, with the labels of the node.
+const NOTE_BYTES_MAX: usize = 32 << 10;
 /// One node gets a certificate at most this often.
 const RENEW_PAUSE: Duration = Duration::from_secs(2);
 /// Nodes whose notes are remembered.
@@ -39,7 +41,9 @@ pub(super) struct Known {
 
 impl Known {
     fn has(&self, node: &str, generation: i64) -> bool {
-        self.generations().get(node) == Some(&generation)
+        self.generations()
+            .get(node)
+            .is_some_and(|known| *known >= generation)
     }
 
     fn note(&self, node: &str, generation: i64) {
@@ -99,7 +103,7 @@ pub(super) async fn enrol(
 pub(super) fn notes() -> (Heard, mpsc::Receiver<(Line, String)>) {
     let (sender, receiver) = mpsc::channel(NOTES_MAX);
     let heard = move |line: &Line, text: String| {
-        if sender.try_send((line.clone(), text)).is_err() {
+        if text.len() > NOTE_BYTES_MAX || sender.try_send((line.clone(), text)).is_err() {
             tracing::debug!(node = %line.peer().name, "a note of a node was left out");
         }
     };

@@ -262,7 +262,7 @@ impl Acceptor {
         let key = (checked?, hello.line);
         match lane {
             Lane::Control => {
-                self.begin(io, key, remote);
+                self.begin(io, key, remote)?;
                 Ok(None)
             }
             Lane::Interactive => self.complete(io, key).await.map(Some),
@@ -300,15 +300,7 @@ impl Acceptor {
         let state = lock(&self.inner.state);
         let key = (peer, hello.line.clone());
         match (lane, state.lines.get(&key)) {
-            (Lane::Control, None) => {
-                if let Some(reason) = &state.closed {
-                    return refuse(RefusalCode::Draining, reason.clone());
-                }
-                let lines_max = self.inner.settings.lines_max;
-                if let Some(refusal) = state.lines.objection(&key.0, lines_max) {
-                    return Err(refusal);
-                }
-            }
+            (Lane::Control, None) => self.may_begin(&state, &key)?,
             (Lane::Interactive, Some(Entry::Begun(_))) | (Lane::Bulk, Some(Entry::Complete(_))) => {
             }
             _ => {
@@ -320,16 +312,18 @@ impl Acceptor {
     }
 
     /// The control lane: the beginning of a line.
-    fn begin(&self, io: BoxDuplex, key: Key, remote: SocketAddr) {
+    fn begin(&self, io: BoxDuplex, key: Key, remote: SocketAddr) -> Result<(), Refusal> {
         let end = End::default();
         let control = Control {
             io,
             end: end.clone(),
             remote,
         };
-        lock(&self.inner.state)
-            .lines
-            .insert(key.clone(), Entry::Begun(control));
+        let mut state = lock(&self.inner.state);
+        // Once more: others may have come since the hello was looked at.
+        self.may_begin(&state, &key)?;
+        state.lines.insert(key.clone(), Entry::Begun(control));
+        drop(state);
         let door = self.clone();
         self.inner.scope.spawn("line of an agent", async move {
             tokio::select! {
@@ -344,6 +338,20 @@ impl Acceptor {
             }
             lock(&door.inner.state).lines.remove(&key);
         });
+        Ok(())
+    }
+
+    /// Whether a line with this number may begin now.
+    fn may_begin(&self, state: &State, key: &Key) -> Result<(), Refusal> {
+        if let Some(reason) = &state.closed {
+            return Err(Refusal::new(RefusalCode::Draining, reason.clone()));
+        }
+        if state.lines.get(key).is_some() {
+            let text = "another line of yours has this number";
+            return Err(Refusal::new(RefusalCode::Invalid, text));
+        }
+        let objection = state.lines.objection(&key.0, self.inner.settings.lines_max);
+        objection.map_or(Ok(()), Err)
     }
 
     fn is_complete(&self, key: &Key) -> bool {
@@ -388,6 +396,11 @@ impl Acceptor {
         if let Some(reason) = &state.closed {
             line.close(reason.clone());
             return Err(Refusal::new(RefusalCode::Draining, reason.clone()));
+        }
+        if state.lines.get(key).is_some() {
+            let text = "another line of yours has this number";
+            line.close(text);
+            return Err(Refusal::new(RefusalCode::Invalid, text));
         }
         let entry = Entry::Complete(line.clone());
         state.lines.insert(key.clone(), entry);
@@ -452,13 +465,13 @@ impl Acceptor {
     fn add_bulk(&self, io: BoxDuplex, key: &Key) -> Result<(), AcceptError> {
         let state = lock(&self.inner.state);
         let added = match state.lines.get(key) {
-            Some(Entry::Complete(line)) => line.shared.bulk.add(io),
+            Some(Entry::Complete(line)) if line.wants_bulk() => line.shared.bulk.add(io),
             _ => false,
         };
         if added {
             return Ok(());
         }
-        let text = "the line has gone or has all the bulk connections it may have";
+        let text = "the line has gone, wants no bulk connections, or has all that it may have";
         Err(Refusal::new(RefusalCode::TooMany, text).into())
     }
 

@@ -310,6 +310,11 @@ impl Line {
         }
     }
 
+    /// Whether bulk connections were asked for.
+    pub(crate) fn wants_bulk(&self) -> bool {
+        self.shared.wants_bulk.load(Ordering::Acquire)
+    }
+
     /// Sends the list of proxies. False if the agent is so slow that earlier messages still wait:
     /// the next announcement will do.
     pub fn announce(&self, announcement: SignedAnnouncement) -> bool {

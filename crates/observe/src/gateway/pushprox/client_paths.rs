@@ -78,11 +78,11 @@ impl Pushprox {
 
     async fn wait_for_scrape(&self, request: Request) -> Result<Bytes, Denial> {
         let (peer, token) = who(&request)?;
-        let body = read_body(request.into_body(), NAME_BYTES_MAX + 16);
-        let body = tokio::time::timeout(HEAD_LIMIT, body).await;
-        let body = body.map_err(|_| denial(Class::Timeout, "the name did not come in time"))?;
-        let body =
-            body.map_err(|class| denial(class, "the name of a client has up to 253 bytes"))?;
+        let body = read_body(request.into_body(), NAME_BYTES_MAX + 16).await;
+        let body = body.map_err(|class| match class {
+            Class::Timeout => denial(class, "the name did not come in time"),
+            class => denial(class, "the name of a client has up to 253 bytes"),
+        })?;
         let name = name(&body).ok_or_else(|| {
             denial(
                 Class::Invalid,

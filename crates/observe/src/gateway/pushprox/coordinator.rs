@@ -191,7 +191,10 @@ impl Coordinator {
             return Err(Full::Closed);
         }
         if clients.len() >= CLIENTS_MAX && !clients.contains_key(name) {
-            clients.retain(|_, client| client.is_known(now) || !client.queue.is_empty());
+            clients.retain(|_, client| {
+                client.queue.retain(|(id, _)| scrapes.contains_key(id));
+                client.is_known(now) || !client.queue.is_empty()
+            });
             if clients.len() >= CLIENTS_MAX {
                 return Err(Full::Clients);
             }
@@ -365,9 +368,12 @@ mod tests {
             .collect();
         assert_eq!(coordinator.poll("b", now).unwrap_err(), Full::Clients);
         drop(polls);
+        // One that died is asked once more; what was asked is forgotten with the scrape.
+        drop(scrape(&coordinator, "1", "y").unwrap());
         let later = now + REGISTRATION + Duration::from_secs(1);
         coordinator.poll("b", later).unwrap();
         assert_eq!(coordinator.clients(later), ["b"]);
+        assert_eq!(coordinator.table().clients.len(), 2, "a waits still, and b");
         coordinator.close();
         assert_eq!(coordinator.poll("b", now).unwrap_err(), Full::Closed);
     }
