@@ -19,6 +19,8 @@ const SQLITE_WRITERS_MAX: usize = 1;
 const POSTGRES_READERS_MAX: usize = 8;
 /// Connections for writing to PostgreSQL.
 const POSTGRES_WRITERS_MAX: usize = 8;
+/// How often opening asks a state that does not answer in time before it gives up.
+const OPEN_TRIES: u32 = 10;
 
 /// The open state; clones share it.
 #[derive(Debug, Clone)]
@@ -48,7 +50,7 @@ impl State {
         };
         let writers = Pool::new(target.clone(), Purpose::Write, writers_max, supervisor);
         let readers = Pool::new(target, Purpose::Read, readers_max, supervisor);
-        let mut lease = writers.acquire().await?;
+        let mut lease = first(&writers).await?;
         let mut lists = vec![migrate::OWN];
         lists.extend_from_slice(migrations);
         migrate::apply(&mut lease, &lists).await?;
@@ -96,4 +98,16 @@ impl State {
         }
         Ok(lease)
     }
+}
+
+/// The first connection. Nobody waits for an answer yet, so a machine that is busy starting everything
+/// gets some tries; what says no is not asked again.
+async fn first(writers: &Pool) -> Result<Lease, StateError> {
+    for _ in 1..OPEN_TRIES {
+        match writers.acquire().await {
+            Err(error @ StateError::NoAnswer { .. }) => tracing::warn!(%error, "trying again"),
+            outcome => return outcome,
+        }
+    }
+    writers.acquire().await
 }

@@ -263,8 +263,6 @@ async fn idle_cuts_do_no_harm() {
 
 async fn a_cut_above_the_pings() {
     let cluster = Relayed::start().await;
-    // The bulk connections that are dialled ahead come a moment after the line.
-    tokio::time::sleep(Duration::from_secs(2)).await;
     let dialled = cluster.relay.accepted();
     cluster.relay.set("idle-cut=12".parse().unwrap());
     tokio::time::sleep(Duration::from_secs(26)).await;

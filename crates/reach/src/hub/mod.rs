@@ -48,7 +48,7 @@ const RETURN_SPREAD: Duration = Duration::from_secs(2);
 const RETURNS_PER_SECOND: u32 = 1_000;
 /// but over no longer: the successor waits up to 10 s for nodes that it knows.
 const RETURN_SPREAD_MAX: Duration = Duration::from_secs(8);
-/// What an agent needs after that for its line: six handshakes on a bad network.
+/// What an agent needs after that for its line: two handshakes on a bad network, tried again.
 const RETURN_DIAL: Duration = Duration::from_secs(2);
 const RENEW_AGAIN: Restart = Restart::OnFailure {
     first: Duration::from_secs(5),

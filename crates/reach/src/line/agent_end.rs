@@ -1,5 +1,5 @@
-//! A line as the agent has it: serves the streams that the proxy opens, keeps bulk connections
-//! dialled ahead, hands over messages.
+//! A line as the agent has it: serves the streams that the proxy opens, keeps a bulk connection
+//! ready once the proxy wants bulk, hands over messages.
 
 use std::fmt;
 use std::pin::Pin;

@@ -47,9 +47,9 @@ pub(crate) const BEGUN_PER_PEER_MAX: usize = 32;
 
 /// A frame of JSON: the hello, its answer, an open request on a bulk connection.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 << 10;
-/// A message on the control stream; an announcement of a thousand proxies fits.
+/// A message on the control lane; an announcement of a thousand proxies fits.
 pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
-/// Messages that wait for the control stream, in each direction.
+/// Messages that wait for the control lane, in each direction.
 pub(crate) const MESSAGES_MAX: usize = 64;
 /// The head of an answer to `CONNECT` or to an upgrade.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;

@@ -163,7 +163,7 @@ impl RefusalCode {
     }
 }
 
-/// What travels on the control stream, in either direction.
+/// What travels on the control lane, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {

@@ -1,9 +1,9 @@
 //! A line: what an agent keeps to a proxy so that the proxy can dial what only the agent reaches.
 //!
 //! The agent dials TLS 1.3 connections with certificates on both sides, a connection for each lane.
-//! On the control and interactive lanes it then is the server of HTTP/2 and the proxy the client,
-//! which opens a stream for each tunnelled connection; the bulk lane has a connection for each
-//! stream. docs/decisions/008-line-transport.md says why. This module knows no authority and no
+//! On the control lane frames of JSON pass in both directions. On the interactive lane the agent is
+//! the server of HTTP/2 and the proxy the client, which opens a stream for each tunnelled connection;
+//! the bulk lane has a connection for each stream. docs/decisions/008-line-transport.md says why. This module knows no authority and no
 //! database: certificates and the reading of them are given to it.
 
 mod accept;

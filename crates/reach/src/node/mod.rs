@@ -33,7 +33,7 @@ use keep::Keeper;
 
 /// How long open streams may go on when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
-/// Bulk connections dialled ahead for each line. Each is a descriptor on the proxy, of which there are
+/// Bulk connections that wait for use on each line that has wanted bulk. Each is a descriptor on the proxy, of which there are
 /// few, and the next is dialled when one is taken.
 const BULK_IDLE: usize = 1;
 const TRY_AGAIN: Restart = Restart::OnFailure {
