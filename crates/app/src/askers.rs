@@ -82,11 +82,15 @@ impl Asker {
     }
 
     /// Whether they may do this at all. What carries labels is chosen from afterwards.
-    fn may_somewhere(&self, kind: Kind, verb: Verb) -> bool {
+    pub(crate) fn may_somewhere(&self, kind: Kind, verb: Verb) -> bool {
         let Some(principal) = &self.principal else {
             return true;
         };
-        if !matches!(kind, Kind::Nodes | Kind::Apps | Kind::Metrics) {
+        let is_labelled = matches!(
+            kind,
+            Kind::Nodes | Kind::Apps | Kind::Metrics | Kind::Records
+        );
+        if !is_labelled {
             return self.may(kind, verb, &Labels::new());
         }
         let may = |verb| principal.may_somewhere(kind, verb);
@@ -207,7 +211,8 @@ impl Askers {
         }))
     }
 
-    async fn judge(
+    /// Lets a request pass to its handler, with who asks as [`Asker`], or says why not.
+    pub(crate) async fn judge(
         &self,
         (right, may): (&'static str, &(impl Fn(&Asker) -> bool + Sync)),
         mut head: Parts,

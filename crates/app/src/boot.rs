@@ -31,6 +31,7 @@ use identity::Identity;
 use observe::gateway::config::{AuthConfig, PartConfig, SessionRules, TargetConfig};
 use observe::gateway::{Gateway, GatewayParts, TARGETS_READY};
 use reach::hub::{Apps, Hub, ListenerMetrics, Ways};
+use state::State;
 
 use crate::admin;
 use crate::askers::Askers;
@@ -42,7 +43,7 @@ use crate::pages::Pages;
 use crate::pushprox::PushproxClients;
 use crate::roles::{ROLES, Role};
 use crate::seen::Seen;
-use crate::{commands, config, link, login, operations, pages, people, web};
+use crate::{collector, commands, config, link, login, operations, pages, people, web};
 
 #[cfg(test)]
 mod tests;
@@ -55,13 +56,14 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
 /// The services of the listeners.
-pub(crate) static DOORS: [&str; 2] = ["main.listener", "gateway.listener"];
+pub(crate) static DOORS: [&str; 3] = ["main.listener", "gateway.listener", "collector.listener"];
 
 /// The role of the ports of applications, for a successor.
 const APP_LISTENER: &str = "app.listener";
 
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
+static COLLECTOR_LISTENS: Topic<()> = Topic::new("collector.listener");
 
 /// `landline start`
 #[expect(clippy::print_stderr, reason = "without a log nobody else can say it")]
@@ -168,6 +170,8 @@ struct Parts<'a> {
     routes: Vec<RouteRow>,
     /// With the beginning of links to this hub.
     identity: Option<(Identity, String)>,
+    /// With who asks, for the roles that keep something in it.
+    state: Option<(State, Arc<Askers>)>,
     hub: Option<Arc<Hub>>,
     protocols: Vec<Protocol>,
 }
@@ -206,6 +210,7 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
         is_replacement,
         routes: Vec::new(),
         hub: None,
+        state: None,
         identity: None,
         protocols: Vec::new(),
     };
@@ -224,6 +229,7 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
                 routes = routes.merge(built.routes());
                 gateway = Some(built);
             }
+            Role::Collector => routes = routes.merge(parts.build_collector(&mut ready).await?),
         }
     }
     let own = Arc::new(own_access(&config.metrics, environment)?);
@@ -329,10 +335,11 @@ impl Parts<'_> {
         self.supervisor.register(service);
     }
 
-    /// The roles `auth` and `proxy`: their paths, and the TLS of the main listener.
+    /// The state and who may use it; the roles `auth` and `proxy`: their paths, and the TLS of the main
+    /// listener.
     async fn build_hub(&mut self) -> Result<Routes, BoxError> {
         let has = |role| self.config.roles.contains(&role);
-        if !has(Role::Auth) && !has(Role::Proxy) {
+        if !self.config.roles.iter().any(|role| role.has_state()) {
             return Ok(Routes::default());
         }
         let main = self
@@ -351,6 +358,7 @@ impl Parts<'_> {
             proxy: public.clone(),
         };
         let askers = Askers::new(&identity, &access);
+        self.state = Some((state.clone(), Arc::clone(&askers)));
         let mut seen = None;
         let mut routes = admin::routes(&askers, &public)
             .merge(people::routes(&askers, &place))
@@ -467,6 +475,25 @@ impl Parts<'_> {
             ready.push(GATEWAY_LISTENS.name());
         }
         Ok(gateway)
+    }
+
+    /// The role `collector`: the paths of its own listener, if it has one, and those of the main one.
+    async fn build_collector(&mut self, ready: &mut Vec<&'static str>) -> Result<Routes, BoxError> {
+        let config = &self.config.collector;
+        let Some((state, askers)) = self.state.clone() else {
+            return Err("the collector has no state to keep records in".into());
+        };
+        let records = collector::open(&config.records, &state, &self.metrics, &self.supervisor);
+        let routes = collector::routes(&records.await?, &askers);
+        if let Some(address) = config.listen {
+            let listener = self.bind("collector", address, "collector.listen")?;
+            let own = own_access(&self.config.metrics, self.environment)?;
+            let own = web::routes(&self.health, &self.metrics, Arc::new(own));
+            let all = routes.clone().merge(collector::first_page()).merge(own);
+            self.serve(listener, all, &COLLECTOR_LISTENS, false);
+            ready.push(COLLECTOR_LISTENS.name());
+        }
+        Ok(routes)
     }
 
     /// Writes where we listen, once everything serves.

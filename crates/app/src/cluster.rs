@@ -42,6 +42,7 @@ pub(crate) async fn open_identity(
     let migrations = [
         identity::migrations::MIGRATIONS,
         reach::migrations::MIGRATIONS,
+        collect::records::migrations::MIGRATIONS,
     ];
     let state = State::open(&location, &migrations, supervisor).await?;
     let own = &config.cluster.identity;

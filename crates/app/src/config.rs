@@ -14,6 +14,7 @@ use base::handover::REPLACEMENT_LIMIT;
 use base::secret::SecretSource;
 use base::telemetry::LogFormat;
 use cluster::ClusterConfig;
+use collect::records::config::CollectorConfig;
 use observe::gateway::config::GatewayConfig;
 use serde::{Serialize, Serializer};
 
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) cluster: ClusterConfig,
     /// The role `gateway`.
     pub(crate) gateway: GatewayConfig,
+    /// The role `collector`.
+    pub(crate) collector: CollectorConfig,
 }
 
 /// PEM files of the main listener.
@@ -254,6 +257,9 @@ impl Config {
             }
             Some(gateway)
         });
+        let collector = section
+            .optional("collector")
+            .and_then(|field| CollectorConfig::read(&field));
         let cluster = ClusterConfig::read(&mut section, &roles);
         section.finish();
         let default_listen = cluster.default_listen();
@@ -270,6 +276,7 @@ impl Config {
             },
             cluster,
             gateway: gateway.unwrap_or_default(),
+            collector: collector.unwrap_or_default(),
         })
     }
 }

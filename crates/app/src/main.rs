@@ -5,6 +5,7 @@ mod askers;
 mod boot;
 mod cli;
 mod cluster;
+mod collector;
 mod commands;
 mod config;
 mod environment;

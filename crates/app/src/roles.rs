@@ -14,12 +14,19 @@ pub(crate) enum Role {
     Node,
     /// Metrics behind a login.
     Gateway,
+    /// What machines report.
+    Collector,
 }
 
 impl Role {
-    /// Whether it is a part of a hub, with the state and the identity of the cluster.
+    /// Whether it is a part of a hub, where machines and people are let in.
     pub(crate) const fn is_hub(self) -> bool {
         matches!(self, Self::Auth | Self::Proxy)
+    }
+
+    /// Whether it needs the state and the identity of the cluster.
+    pub(crate) const fn has_state(self) -> bool {
+        matches!(self, Self::Auth | Self::Proxy | Self::Collector)
     }
 }
 
@@ -35,7 +42,7 @@ pub(crate) struct RoleRow {
 }
 
 /// All roles. Without a configuration all of them run.
-pub(crate) const ROLES: [RoleRow; 4] = [
+pub(crate) const ROLES: [RoleRow; 5] = [
     RoleRow {
         role: Role::Auth,
         name: "auth",
@@ -55,5 +62,10 @@ pub(crate) const ROLES: [RoleRow; 4] = [
         role: Role::Gateway,
         name: "gateway",
         about: "logs in to metrics for Prometheus",
+    },
+    RoleRow {
+        role: Role::Collector,
+        name: "collector",
+        about: "keeps the telemetry records that machines send",
     },
 ];

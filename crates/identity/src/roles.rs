@@ -22,6 +22,8 @@ pub enum Kind {
     Apps,
     /// Metrics of targets; carry labels.
     Metrics,
+    /// Telemetry records; carry the label `project`.
+    Records,
     /// The audit log.
     Audit,
     /// Users, their invitations and sessions.
@@ -198,7 +200,7 @@ impl Role {
     /// The built-in role of that name: `admin` may do everything, `operator` works with machines
     /// and lets new ones in, `viewer` looks.
     pub fn built_in(name: &str) -> Option<Self> {
-        let seen = [Kind::Nodes, Kind::Apps, Kind::Metrics];
+        let seen = [Kind::Nodes, Kind::Apps, Kind::Metrics, Kind::Records];
         let rule = |kinds: &[Kind], verbs: &[Verb]| Rule {
             kinds: kinds.to_vec(),
             verbs: verbs.to_vec(),

@@ -1,5 +1,6 @@
-//! Bytes and values of the foreign protocols Landline speaks: exposition pages, request signing and
-//! HTTP authentication. It opens no socket, reads no clock and no environment, and never waits.
+//! Bytes and values of the foreign protocols Landline speaks: exposition pages, request signing,
+//! HTTP authentication and the records of the telemetrics client. It opens no socket, reads no clock
+//! and no environment, and never waits.
 
 pub mod auth;
 pub mod digest;
@@ -8,3 +9,4 @@ pub mod fuzz;
 pub mod http_message;
 pub mod json_metrics;
 pub mod sigv4;
+pub mod telemetrics;

@@ -14,13 +14,16 @@ const PACKAGES_MAX: usize = 400;
 const EDGES: [(&str, &[&str]); 9] = [
     ("base", &[]),
     ("wire", &["base"]),
+    ("collect", &["base", "wire", "state"]),
     ("observe", &["base", "wire"]),
     ("state", &["base"]),
     ("identity", &["base", "state"]),
     ("reach", &["base", "wire", "identity", "state"]),
     (
         "app",
-        &["base", "wire", "state", "identity", "observe", "reach"],
+        &[
+            "base", "wire", "state", "identity", "collect", "observe", "reach",
+        ],
     ),
     // `observe` for its fuzz target only: the tests know the program from outside.
     ("it", &["wire", "observe"]),

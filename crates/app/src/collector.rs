@@ -1,0 +1,93 @@
+//! The role `collector`: records in the state of this process, and who may read them.
+
+use std::sync::Arc;
+
+use axum::response::Redirect;
+use base::http::{Judge, Judging, Peer, Policy, Routes};
+use base::supervise::{BoxError, Supervisor};
+use base::telemetry::Metrics;
+use collect::records::config::RecordsConfig;
+use collect::records::{Act, Reader, Records};
+use http::request::Parts;
+use identity::names::Labels;
+use identity::principal::Scope;
+use identity::roles::{Kind, Verb};
+use state::State;
+
+use crate::askers::{Asker, Askers};
+
+/// The label that says to which project a record belongs.
+const PROJECT: &str = "project";
+/// Where the pages of records are.
+const PAGES: &str = "/telemetryui";
+
+/// Opens the collector and registers its service.
+pub(crate) async fn open(
+    config: &RecordsConfig,
+    state: &State,
+    metrics: &Metrics,
+    supervisor: &Supervisor,
+) -> Result<Records, BoxError> {
+    let (records, service) = Records::open(state, config.clone(), metrics).await?;
+    supervisor.register(service);
+    Ok(records)
+}
+
+/// The paths of records.
+pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
+    let read = || policy(askers, "records:read");
+    let update = || policy(askers, "records:update");
+    records
+        .intake_routes()
+        .merge(records.read_routes(read, update))
+}
+
+/// On a listener of its own, the first page is that of the records.
+pub(crate) fn first_page() -> Routes {
+    Routes::default().get("/", Policy::Public, || async { Redirect::to(PAGES) })
+}
+
+/// Programs of this machine read without proof; everybody else, and whoever changes something, shows
+/// a session or a token whose roles allow `right` in some project. Handlers ask the [`Reader`] in which.
+fn policy(askers: &Arc<Askers>, right: &'static str) -> Policy {
+    let askers = Arc::clone(askers);
+    let scope = Scope::parse(right).ok();
+    let may = move |asker: &Asker| {
+        let may = |scope: &Scope| asker.may_somewhere(scope.kind, scope.verb);
+        scope.as_ref().is_some_and(may)
+    };
+    let judge = move |mut head: Parts| {
+        let (askers, may) = (Arc::clone(&askers), may);
+        Box::pin(async move {
+            let is_local = head.extensions.get::<Peer>().is_some_and(Peer::is_loopback);
+            let is_reading = right == "records:read";
+            if is_local && is_reading && matches!(askers.identify(&head).await, Ok(None)) {
+                head.extensions
+                    .insert(Reader::new(|_, act| act == Act::Read));
+                return Ok(head);
+            }
+            let mut head = askers.judge((right, &may), head).await?;
+            let asker = head.extensions.get::<Asker>().cloned();
+            let reader = Reader::new(move |project, act| {
+                asker
+                    .as_ref()
+                    .is_some_and(|asker| may_in(asker, project, act))
+            });
+            head.extensions.insert(reader);
+            Ok(head)
+        }) as Judging
+    };
+    Policy::Judged(Judge {
+        name: right,
+        judge: Arc::new(judge),
+    })
+}
+
+fn may_in(asker: &Asker, project: &str, act: Act) -> bool {
+    let labels: Labels = [(PROJECT.to_owned(), project.to_owned())].into();
+    let verb = match act {
+        Act::Read => Verb::Read,
+        Act::Update => Verb::Update,
+    };
+    asker.may(Kind::Records, verb, &labels)
+}

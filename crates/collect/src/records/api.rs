@@ -1,0 +1,183 @@
+//! `/v1/records…`: records for programs and for our own pages. `docs/api/openapi.yaml` describes it.
+
+mod counts;
+mod groups;
+mod population;
+mod quarantine;
+mod tail;
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::{Extension, Json};
+use base::http::{Policy, Routes};
+use serde::Serialize;
+use serde_json::{Value, json};
+use wire::telemetrics::fingerprint;
+
+use super::Shared;
+use super::error::ApiError;
+use super::filter::Conditions;
+use super::query::Filters;
+use super::reader::Reader;
+use super::stored::{SUMMARY, StoredRecord, Summary, WHOLE, excerpt};
+use super::time;
+
+/// What a handler gives.
+type Answer<T> = Result<Json<T>, ApiError>;
+
+/// The policies of the paths: for seeing, and for changing.
+pub(crate) struct Policies<'a> {
+    pub(crate) read: &'a dyn Fn() -> Policy,
+    pub(crate) update: &'a dyn Fn() -> Policy,
+}
+
+pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
+    let with = || Arc::clone(shared);
+    let (one, all) = (with(), with());
+    let list = move |reader: Extension<Reader>, query: Asked<Filters>| async move {
+        list(&all, &reader, query).await
+    };
+    let show = move |reader: Extension<Reader>, id: Named| async move {
+        show(&one, &reader, number(&id)?).await
+    };
+    Routes::default()
+        .get("/v1/records", (policies.read)(), list)
+        .get("/v1/records/{id}", (policies.read)(), show)
+        .merge(counts::routes(shared, policies))
+        .merge(population::routes(shared, policies))
+        .merge(groups::routes(shared, policies))
+        .merge(quarantine::routes(shared, policies))
+        .merge(tail::routes(shared, policies))
+}
+
+/// A query, or why it can't be read.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+/// The number in a path, or why it is none.
+type Named = Result<Path<i64>, PathRejection>;
+
+fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
+    let query = query.map_err(|rejection| ApiError::Invalid(rejection.body_text()))?;
+    Ok(query.0)
+}
+
+fn number(path: &Named) -> Result<i64, ApiError> {
+    let text = "the path ends with a number from 1 on";
+    let Ok(Path(id)) = path else {
+        return Err(ApiError::Invalid(text.to_owned()));
+    };
+    match *id {
+        id @ 1.. => Ok(id),
+        _ => Err(ApiError::Invalid(text.to_owned())),
+    }
+}
+
+/// A page of records.
+#[derive(Serialize)]
+struct Page {
+    records: Vec<Summary>,
+    next: Option<i64>,
+}
+
+async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer<Page> {
+    let filters = asked(query)?;
+    let limit = filters.limit()?;
+    let mut conditions = filters.conditions(shared).await?;
+    let projects = reader.projects(&shared.projects, filters.project.as_deref());
+    conditions.one_of("project", &projects);
+    let records = summaries(shared, &conditions, limit).await?;
+    let next = records.last().filter(|_| records.len() == limit);
+    let next = next.map(|record| record.id);
+    Ok(Json(Page { records, next }))
+}
+
+/// The newest records that fit.
+async fn summaries(
+    shared: &Shared,
+    conditions: &Conditions,
+    limit: usize,
+) -> Result<Vec<Summary>, ApiError> {
+    let tail = format!("ORDER BY records.id DESC LIMIT {limit}");
+    let mut read = shared.state.read().await?;
+    let rows = conditions.fetch(&mut read, SUMMARY, &tail).await?;
+    let records = rows.iter().map(|row| Summary::of(row, &shared.projects));
+    Ok(records.collect::<Result<_, _>>()?)
+}
+
+async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
+    let stored = find(shared, reader, id).await?;
+    let StoredRecord {
+        project,
+        received_at,
+        group,
+        record,
+        ..
+    } = stored;
+    let why = why_grouped(shared, &record);
+    Ok(Json(json!({
+        "id": id,
+        "project": shared.projects.name(project),
+        "received_at": time::rfc3339(received_at),
+        "created_at": record.created.checked_mul(1000).and_then(time::rfc3339),
+        "severity": record.severity,
+        "classification": record.classification,
+        "machine_id": record.machine_id,
+        "build": record.build,
+        "system_name": record.system_name,
+        "external": record.external,
+        "group": group,
+        "excerpt": excerpt(record.payload.as_bytes()),
+        "payload": record.payload,
+        "event_id": record.event_id,
+        "arch": record.arch,
+        "kernel_version": record.kernel_version,
+        "host_type": record.host_type,
+        "board_name": record.board_name,
+        "cpu_model": record.cpu_model,
+        "bios_version": record.bios_version,
+        "record_format_version": record.record_format_version,
+        "payload_format_version": record.payload_format_version,
+        "why_grouped": group.and(why),
+    })))
+}
+
+/// A record that may be seen.
+async fn find(shared: &Shared, reader: &Reader, id: i64) -> Result<StoredRecord, ApiError> {
+    let mut conditions = Conditions::default();
+    conditions.number("records.id", "=", id);
+    conditions.one_of("project", &reader.projects(&shared.projects, None));
+    let mut read = shared.state.read().await?;
+    let rows = conditions.fetch(&mut read, WHOLE, "").await?;
+    let row = rows.first();
+    let row = row.ok_or(ApiError::NotFound(
+        "there is no such record, or it was removed",
+    ))?;
+    Ok(StoredRecord::of(row)?)
+}
+
+/// How a record came to its group by the rules as they are now.
+fn why_grouped(shared: &Shared, record: &wire::telemetrics::Record) -> Option<Value> {
+    let skipped = shared.skipped.get();
+    let is_skipped = |function: &str, module: &str| skipped.contains(function, module);
+    let why = fingerprint::explain(&record.classification, &record.payload, is_skipped)?;
+    let frames: Vec<Value> = why
+        .frames
+        .iter()
+        .map(|frame| {
+            json!({
+                "function": frame.function,
+                "module": frame.module,
+                "normalised": frame.normalised,
+                "is_used": frame.is_used,
+                "why": frame.why,
+            })
+        })
+        .collect();
+    Some(json!({
+        "version": why.version,
+        "key": why.key,
+        "signal": why.signal,
+        "frames": frames,
+    }))
+}

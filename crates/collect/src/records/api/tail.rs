@@ -1,0 +1,123 @@
+//! New records as they come.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use base::http::Routes;
+use futures_util::stream;
+use http::HeaderMap;
+use sqlx::Row as _;
+
+use super::{Asked, Policies, asked};
+use crate::records::Shared;
+use crate::records::error::ApiError;
+use crate::records::filter::Conditions;
+use crate::records::insert::TOPIC;
+use crate::records::query::Filters;
+use crate::records::reader::Reader;
+use crate::records::stored::{SUMMARY, Summary};
+
+/// Records that are read at a time.
+const PAGE: usize = 100;
+/// How often a watcher looks, at most: under load it is woken by every transaction.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often it looks when nobody wakes it.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
+    let shared = Arc::clone(shared);
+    let tail = move |reader: Extension<Reader>, query: Asked<Filters>, headers: HeaderMap| async move {
+        match tail(&shared, &reader, query, &headers).await {
+            Ok(response) => response,
+            Err(error) => error.into_response(),
+        }
+    };
+    Routes::default().get("/v1/records/tail", (policies.read)(), tail)
+}
+
+struct Tail {
+    shared: Arc<Shared>,
+    conditions: Conditions,
+    watch: state::Watch,
+    last: i64,
+    ready: VecDeque<Summary>,
+}
+
+async fn tail(
+    shared: &Arc<Shared>,
+    reader: &Reader,
+    query: Asked<Filters>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let filters = asked(query)?;
+    let mut conditions = filters.conditions(shared).await?;
+    let projects = reader.projects(&shared.projects, filters.project.as_deref());
+    conditions.one_of("project", &projects);
+    let seen = headers.get("last-event-id");
+    let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());
+    let last = match seen.or(filters.after()) {
+        Some(last) => last,
+        None => newest(shared).await?,
+    };
+    let tail = Tail {
+        shared: Arc::clone(shared),
+        conditions,
+        watch: shared.state.watch(TOPIC),
+        last,
+        ready: VecDeque::new(),
+    };
+    let events = stream::unfold(tail, |mut tail| async move {
+        let summary = tail.next().await?;
+        let data = serde_json::to_string(&summary).unwrap_or_default();
+        let event = Event::default()
+            .event("record")
+            .id(summary.id.to_string())
+            .data(data);
+        Some((Ok::<_, Infallible>(event), tail))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+async fn newest(shared: &Shared) -> Result<i64, ApiError> {
+    let sql = "SELECT COALESCE(MAX(id), 0) FROM records";
+    let mut read = shared.state.read().await?;
+    Ok(sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?)
+}
+
+impl Tail {
+    /// The next record; nothing when the state can't be read: the client comes again.
+    async fn next(&mut self) -> Option<Summary> {
+        loop {
+            if let Some(summary) = self.ready.pop_front() {
+                self.last = summary.id;
+                return Some(summary);
+            }
+            if !self.look().await.ok()? {
+                // What comes meanwhile is still there afterwards.
+                drop(tokio::time::timeout(LOOK_AGAIN, self.watch.changed()).await);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Reads what came; says whether something did.
+    async fn look(&mut self) -> Result<bool, ApiError> {
+        let mut conditions = self.conditions.clone();
+        conditions.number("records.id", ">", self.last);
+        let tail = format!("ORDER BY records.id ASC LIMIT {PAGE}");
+        let mut read = self.shared.state.read().await?;
+        let rows = conditions.fetch(&mut read, SUMMARY, &tail).await?;
+        for row in &rows {
+            self.ready
+                .push_back(Summary::of(row, &self.shared.projects)?);
+        }
+        Ok(!self.ready.is_empty())
+    }
+}

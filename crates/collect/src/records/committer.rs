@@ -1,0 +1,218 @@
+//! One task writes everything, many entries in one transaction: what waits while a transaction is
+//! under way goes into the next. An answer is given after the transaction is on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base::client::chain;
+use base::error::Class;
+use base::supervise::{BoxError, Criticality, Phase, Scope, Service};
+use state::State;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::entry::{Entry, Stored};
+use super::insert;
+use super::metrics::RecordMetrics;
+
+/// Entries that wait for a transaction.
+const WAITING_MAX: usize = 4_096;
+/// Bytes that wait for a transaction.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Entries of one transaction.
+const BATCH_MAX: usize = 256;
+/// Bytes of one transaction: one that is too long keeps all others waiting.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// How long an entry waits while nothing at all is committed: clients give up after 10 s, and whoever
+/// keeps a spool wants to know soon.
+const STALLED_LIMIT: Duration = Duration::from_millis(900);
+/// How long it waits while others are committed.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+
+/// Why an entry was not kept, as far as anybody knows: one whose answer came too late may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotKept {
+    #[error("the state can't be reached; send it again later")]
+    Unavailable,
+    #[error("too many records wait for the disk; send it again later")]
+    Full,
+    #[error("the disk takes too long; send it again later")]
+    Late,
+    #[error("the record can't be kept; the log says why")]
+    Refused,
+}
+
+impl NotKept {
+    pub(crate) fn class(self) -> Class {
+        match self {
+            Self::Unavailable | Self::Full | Self::Late => Class::Unavailable,
+            Self::Refused => Class::Internal,
+        }
+    }
+}
+
+/// Hands entries to the task. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Committer {
+    sender: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    commits: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entry: Entry,
+    bytes: usize,
+    answer: oneshot::Sender<Result<(Entry, Stored), NotKept>>,
+    /// Given back when it is answered.
+    room: OwnedSemaphorePermit,
+}
+
+/// The task's end.
+struct Queue {
+    state: State,
+    receiver: mpsc::Receiver<Waiting>,
+    commits: Arc<AtomicU64>,
+    metrics: RecordMetrics,
+}
+
+impl Committer {
+    /// With the service that writes.
+    pub(crate) fn new(state: &State, metrics: &RecordMetrics) -> (Self, Service) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let commits = Arc::new(AtomicU64::new(0));
+        let mut queue = Queue {
+            state: state.clone(),
+            receiver,
+            commits: Arc::clone(&commits),
+            metrics: metrics.clone(),
+        };
+        let body = move |scope: Scope| async move {
+            queue.run(&scope).await;
+            Ok::<(), BoxError>(())
+        };
+        // After the listeners: who is being answered still needs it.
+        let service =
+            Service::new("records.committer", Criticality::Critical, body).stops_at(Phase::Flush);
+        let committer = Self {
+            sender,
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
+            commits,
+        };
+        (committer, service)
+    }
+
+    /// Keeps an entry and gives it back; when this returns without an error, it is on disk.
+    pub(crate) async fn keep(&self, entry: Entry) -> Result<(Entry, Stored), NotKept> {
+        let bytes = entry.bytes();
+        let permits = u32::try_from(bytes).map_err(|_| NotKept::Refused)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
+        let (answer, mut answered) = oneshot::channel();
+        let waiting = Waiting {
+            entry,
+            bytes,
+            answer,
+            room: room.map_err(|_| NotKept::Full)?,
+        };
+        self.sender.try_send(waiting).map_err(|_| NotKept::Full)?;
+        let wait = async {
+            loop {
+                let seen = self.commits.load(Ordering::Relaxed);
+                match tokio::time::timeout(STALLED_LIMIT, &mut answered).await {
+                    Ok(answer) => return answer.unwrap_or(Err(NotKept::Unavailable)),
+                    Err(_) if self.commits.load(Ordering::Relaxed) == seen => {
+                        return Err(NotKept::Late);
+                    }
+                    Err(_) => {}
+                }
+            }
+        };
+        let wait = tokio::time::timeout(ANSWER_LIMIT, wait);
+        wait.await.unwrap_or(Err(NotKept::Late))
+    }
+}
+
+impl Queue {
+    async fn run(&mut self, scope: &Scope) {
+        loop {
+            let first = tokio::select! {
+                first = self.receiver.recv() => first,
+                () = scope.stopping() => self.receiver.try_recv().ok(),
+            };
+            let Some(first) = first else { return };
+            let batch = self.gather(first);
+            self.commit(batch).await;
+        }
+    }
+
+    /// The entry and what waits behind it.
+    fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
+        let mut bytes = first.bytes;
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            let Ok(next) = self.receiver.try_recv() else {
+                break;
+            };
+            bytes += next.bytes;
+            // Whoever asked has left: what they sent comes again.
+            if !next.answer.is_closed() {
+                batch.push(next);
+            }
+        }
+        batch
+    }
+
+    async fn commit(&mut self, batch: Vec<Waiting>) {
+        let (entries, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.entry, (waiting.answer, waiting.room)))
+            .unzip();
+        match insert::write(&self.state, &entries).await {
+            Ok(stored) => {
+                self.note_commit(entries.len());
+                let kept = entries.into_iter().zip(stored);
+                for ((answer, _), kept) in answers.into_iter().zip(kept) {
+                    // Who has left does not hear it.
+                    drop(answer.send(Ok(kept)));
+                }
+            }
+            Err(error) if error.class() == Class::Unavailable => {
+                tracing::warn!(error = chain(&error), records = entries.len(), "not kept");
+                for (answer, _) in answers {
+                    drop(answer.send(Err(NotKept::Unavailable)));
+                }
+            }
+            Err(error) => {
+                // One of them can't be kept: the others must not suffer.
+                tracing::warn!(error = chain(&error), records = entries.len(), "one by one");
+                for (entry, (answer, _)) in entries.into_iter().zip(answers) {
+                    drop(answer.send(self.commit_one(entry).await));
+                }
+            }
+        }
+    }
+
+    async fn commit_one(&self, entry: Entry) -> Result<(Entry, Stored), NotKept> {
+        let entry = [entry];
+        match insert::write(&self.state, &entry).await {
+            Ok(stored) => {
+                self.note_commit(1);
+                let kept = entry.into_iter().zip(stored).next();
+                kept.ok_or(NotKept::Refused)
+            }
+            Err(error) if error.class() == Class::Unavailable => Err(NotKept::Unavailable),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "a record can't be kept");
+                Err(NotKept::Refused)
+            }
+        }
+    }
+
+    fn note_commit(&self, entries: usize) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.metrics.commits.inc();
+        self.metrics
+            .committed
+            .inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
+    }
+}

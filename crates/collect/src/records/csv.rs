@@ -1,0 +1,201 @@
+//! Export as the original's: the same address, columns and escapes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Response};
+use base::error::Class;
+use base::http::{Policy, Routes, text_response};
+use http::HeaderValue;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+
+use super::Shared;
+use super::error::ApiError;
+use super::filter::Conditions;
+use super::reader::Reader;
+use super::stored::StoredRecord;
+use super::stream::{self, Order, Pages, Render};
+use super::time;
+
+/// Rows of what is shown in the browser.
+const INLINE_ROWS_MAX: usize = 10_000;
+/// Rows of a file: more than this no spreadsheet opens, and an answer has to end.
+const FILE_ROWS_MAX: usize = 10_000_000;
+const COLUMNS: &str = "\"id\",\"external\",\"server_timestamp\",\"severity\",\"classification\",\"build\",\"machine_id\",\"payload\"\n";
+
+pub(crate) fn routes(shared: &Arc<Shared>, policy: impl Fn() -> Policy) -> Routes {
+    let shared = Arc::clone(shared);
+    let export = move |reader: Extension<Reader>,
+                       Path(file): Path<String>,
+                       query: Query<HashMap<String, String>>| async move {
+        export(&shared, &reader, &file, &query).await
+    };
+    Routes::default().get("/telemetryui/records/export/{file}", policy(), export)
+}
+
+async fn export(
+    shared: &Shared,
+    reader: &Reader,
+    file: &str,
+    query: &HashMap<String, String>,
+) -> Response {
+    let number = file
+        .strip_prefix("records-")
+        .and_then(|rest| rest.strip_suffix(".csv"))
+        .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(number) = number else {
+        let text = "exports are at /telemetryui/records/export/records-<number>.csv";
+        return text_response(Class::NotFound, text, None);
+    };
+    let is_inline = match query.get("format_type").map(String::as_str) {
+        Some("inline") => true,
+        Some("attach") | None => false,
+        Some(_) => {
+            let text = "format_type is `inline` or `attach`";
+            return text_response(Class::Invalid, text, None);
+        }
+    };
+    let mut conditions = match conditions(shared, query).await {
+        Ok(conditions) => conditions,
+        Err(error) => return text_response(error.class(), &error.shown(), None),
+    };
+    conditions.one_of("project", &reader.projects(&shared.projects, None));
+    let limit = if is_inline {
+        INLINE_ROWS_MAX
+    } else {
+        FILE_ROWS_MAX
+    };
+    let pages = Pages::new(&shared.state, conditions, Order::NewestFirst, limit);
+    let body = match stream::body(pages, Csv).await {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::warn!(error = base::client::chain(&error), "records can't be read");
+            return text_response(error.class(), "the records can't be read now", Some(5));
+        }
+    };
+    let content_type = if is_inline {
+        "text/plain; charset=utf-8"
+    } else {
+        "text/csv; charset=utf-8"
+    };
+    let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
+    if !is_inline
+        && let Ok(value) =
+            HeaderValue::from_str(&format!("attachment; filename=export-{number}.csv"))
+    {
+        response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+/// The filters of the original's form.
+async fn conditions(
+    shared: &Shared,
+    query: &HashMap<String, String>,
+) -> Result<Conditions, ApiError> {
+    let invalid = |text: &str| ApiError::Invalid(text.to_owned());
+    let mut conditions = Conditions::default();
+    let get = |name: &str| {
+        query
+            .get(name)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    for name in ["system_name", "build", "machine_id"] {
+        if let Some(value) = get(name) {
+            conditions.text(name, "=", value);
+        }
+    }
+    if let Some(pattern) = get("classification") {
+        super::query::classification(shared, &mut conditions, pattern).await?;
+    }
+    if let Some(severity) = get("severity") {
+        let severity: i64 = severity
+            .parse()
+            .map_err(|_| invalid("severity is 1 to 4"))?;
+        conditions.number("severity", "=", severity);
+    }
+    match get("data_source") {
+        Some("internal") => conditions.number("external", "=", 0),
+        Some("external") => conditions.number("external", "=", 1),
+        Some("all") | None => {}
+        Some(_) => return Err(invalid("data_source is `internal` or `external`")),
+    }
+    for (name, operator, hour) in [
+        ("from_date", ">=", "00:00:00"),
+        ("to_date", "<=", "23:59:59"),
+    ] {
+        if let Some(date) = get(name) {
+            let seconds = time::parse(&format!("{date}T{hour}Z"))
+                .ok_or_else(|| invalid(&format!("{name} is a date such as 2026-11-21")))?
+                .div_euclid(1000);
+            conditions.number("created_at", operator, seconds);
+        }
+    }
+    Ok(conditions)
+}
+
+struct Csv;
+
+impl Render for Csv {
+    fn begin(&self) -> String {
+        COLUMNS.to_owned()
+    }
+
+    fn record(&self, _: usize, stored: &StoredRecord, out: &mut String) {
+        let record = &stored.record;
+        let external = if record.external { "True" } else { "False" };
+        let received = time::original(stored.received_at.div_euclid(1000));
+        let numbers = [stored.id.to_string(), record.severity.to_string()];
+        let [id, severity] = &numbers;
+        let fields = [
+            id,
+            external,
+            &received,
+            severity,
+            &record.classification,
+            &record.build,
+            &record.machine_id,
+            &record.payload,
+        ];
+        for (index, field) in fields.into_iter().enumerate() {
+            out.push_str(if index == 0 { "\"" } else { ",\"" });
+            escape(field, out);
+            out.push('"');
+        }
+        out.push('\n');
+    }
+}
+
+/// Quotes are doubled; what is not printable ASCII is written as Python's `unicode-escape` does.
+fn escape(text: &str, out: &mut String) {
+    use std::fmt::Write as _;
+    for character in text.chars() {
+        // Writing into a string does not fail.
+        let _written = match character {
+            '"' => out.write_str("\"\""),
+            '\\' => out.write_str("\\\\"),
+            '\n' => out.write_str("\\n"),
+            '\r' => out.write_str("\\r"),
+            '\t' => out.write_str("\\t"),
+            ' '..='~' => out.write_char(character),
+            '\0'..='\u{ff}' => write!(out, "\\x{:02x}", u32::from(character)),
+            '\0'..='\u{ffff}' => write!(out, "\\u{:04x}", u32::from(character)),
+            _ => write!(out, "\\U{:08x}", u32::from(character)),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn as_the_original_escapes() {
+        let mut out = String::new();
+        escape("a \"b\"\n\tc\\ é € 😀\0", &mut out);
+        assert_eq!(out, "a \"\"b\"\"\\n\\tc\\\\ \\xe9 \\u20ac \\U0001f600\\x00");
+    }
+}

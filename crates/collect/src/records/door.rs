@@ -1,0 +1,176 @@
+//! The paths that clients send records to: `/v2/collector` and `/` with headers, `/v3/collector` with
+//! JSON.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Redirect, Response};
+use base::error::Class;
+use base::http::{Policy, Routes, read_body};
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use wire::telemetrics::{Field, Submission};
+
+use super::Shared;
+use super::intake::{self, Outcome, Refused};
+use super::original::OriginalRecord;
+
+/// Where the pages are.
+pub(crate) const PAGES: &str = "/telemetryui";
+/// Says in a word what became of a submission, for people who look.
+const OUTCOME: HeaderName = HeaderName::from_static("landline-outcome");
+/// When to send again what could not be kept, in seconds. The usual client waits 300 s whatever is
+/// said here.
+const RETRY_SECONDS: u16 = 5;
+
+/// How a request carries a record.
+#[derive(Clone, Copy)]
+enum Form {
+    Headers,
+    Json,
+}
+
+/// Clients can't show who they are: the id of a project, limits and rules guard these paths.
+pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
+    let take = |form| {
+        let shared = Arc::clone(shared);
+        move |request: Request| async move { take(&shared, form, request).await }
+    };
+    let pages = || async { Redirect::to(PAGES) };
+    Routes::default()
+        .post("/", Policy::Public, take(Form::Headers))
+        .post("/v2/collector", Policy::Public, take(Form::Headers))
+        .post("/v3/collector", Policy::Public, take(Form::Json))
+        .get("/v2/collector", Policy::Public, pages)
+        .get("/v3/collector", Policy::Public, pages)
+}
+
+async fn take(shared: &Shared, form: Form, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let limit = usize::try_from(shared.config.body_limit).unwrap_or(usize::MAX);
+    // Who says that it is too much is told before it is sent.
+    let announced = head.headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > shared.config.body_limit) {
+        return too_large(shared);
+    }
+    let body = match read_body(body, limit).await {
+        Ok(body) => body,
+        Err(Class::TooLarge) => return too_large(shared),
+        Err(class) => return refuse(shared, "body", class, "the body did not arrive whole"),
+    };
+    let body = match unpacked(&head.headers, body, limit) {
+        Ok(body) => body,
+        Err(Class::TooLarge) => return too_large(shared),
+        Err(class) => return refuse(shared, "encoding", class, "the body is not valid gzip"),
+    };
+    let submission = match form {
+        Form::Headers => {
+            let headers = head.headers.iter();
+            let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+            Submission::from_headers(headers, &body)
+        }
+        Form::Json => {
+            let tid = header(&head.headers, Field::Tid);
+            let external = header(&head.headers, Field::External);
+            match Submission::from_json(&body, tid, external) {
+                Ok(submission) => submission,
+                Err(problem) => {
+                    let text = problem.to_string();
+                    return refuse(shared, problem.reason(), Class::Invalid, &text);
+                }
+            }
+        }
+    };
+    match intake::take(shared, submission).await {
+        Ok(outcome) => answer(outcome),
+        Err(refused) => refusal(&refused),
+    }
+}
+
+/// The last header that is this field in any spelling.
+fn header(headers: &HeaderMap, field: Field) -> Option<&[u8]> {
+    let all = headers.iter();
+    let fitting = all.filter(|(name, _)| Field::of(name.as_str()) == Some(field));
+    fitting.last().map(|(_, value)| value.as_bytes())
+}
+
+/// The body without its compression.
+#[expect(clippy::disallowed_methods, reason = "bounded by `take`")]
+fn unpacked(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Class> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else {
+        return Ok(body);
+    };
+    match encoding.to_str() {
+        Ok("identity" | "") => Ok(body),
+        Ok("gzip" | "x-gzip") => {
+            let mut plain = Vec::new();
+            let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+            let mut reader = GzDecoder::new(&*body).take(bound);
+            reader.read_to_end(&mut plain).map_err(|_| Class::Invalid)?;
+            if plain.len() > limit {
+                return Err(Class::TooLarge);
+            }
+            Ok(plain.into())
+        }
+        _ => Err(Class::Invalid),
+    }
+}
+
+fn answer(outcome: Outcome) -> Response {
+    let (word, body) = match outcome {
+        Outcome::Kept(record, stored) => {
+            let word = if stored.is_repeated {
+                "repeated"
+            } else {
+                "kept"
+            };
+            let shown = OriginalRecord::new(&record, Some(stored.id), stored.received_at);
+            (word, shown.into_json())
+        }
+        Outcome::Dropped(record, word) => {
+            let shown = OriginalRecord::new(&record, None, super::time::now());
+            (word, shown.into_json())
+        }
+        Outcome::Quarantined(message, stored) => {
+            let message = format!("kept in quarantine: {message}");
+            let body = json!({"id": stored.id, "message": message, "quarantined": true});
+            ("quarantined", body.to_string())
+        }
+    };
+    let mut response = json_response(StatusCode::CREATED, body);
+    let headers = response.headers_mut();
+    headers.insert(OUTCOME, HeaderValue::from_static(word));
+    response
+}
+
+fn refusal(refused: &Refused) -> Response {
+    let status = refused.class().status();
+    let body = json!({"message": refused.to_string()}).to_string();
+    let mut response = json_response(status, body);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, RETRY_SECONDS.into());
+    }
+    response
+}
+
+fn refuse(shared: &Shared, reason: &'static str, class: Class, message: &str) -> Response {
+    shared.metrics.count_refused(reason);
+    json_response(class.status(), json!({"message": message}).to_string())
+}
+
+fn too_large(shared: &Shared) -> Response {
+    let limit = base::config::format_bytes(shared.config.body_limit);
+    let text = format!("the record is larger than {limit}; collector.records.body_limit sets this");
+    refuse(shared, "too_large", Class::TooLarge, &text)
+}
+
+fn json_response(status: StatusCode, body: String) -> Response {
+    let json = [(http::header::CONTENT_TYPE, "application/json")];
+    (status, json, body).into_response()
+}

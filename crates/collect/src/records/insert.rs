@@ -1,0 +1,281 @@
+//! One transaction of intake: the records, their payloads, what is counted of them, and what went
+//! into quarantine. The first statement takes the next ids and with them a lock on their row, so
+//! transactions follow one another also where several processes write, and ids become visible in
+//! their order.
+
+pub(crate) mod counts;
+mod groups;
+mod population;
+mod rows;
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+use state::{State, StateError, Write};
+
+use self::rows::{Rows, placeholders};
+use super::entry::{Entry, NewRecord, NewSubmission, Stored};
+use super::time::{self, DAY_MILLISECONDS};
+
+/// What is touched by every transaction that keeps a record.
+pub(crate) const TOPIC: &str = "records";
+
+/// A record that is new, with its number.
+pub(crate) struct Numbered<'a> {
+    pub(crate) id: i64,
+    pub(crate) new: &'a NewRecord,
+}
+
+/// When a transaction happens.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    /// Unix milliseconds.
+    pub(crate) now: i64,
+    /// Days since 1970, in UTC.
+    pub(crate) day: i64,
+}
+
+/// Keeps all of them or none; the answers are in the order of the entries.
+pub(crate) async fn write(state: &State, entries: &[Entry]) -> Result<Vec<Stored>, StateError> {
+    let now = time::now();
+    let moment = Moment {
+        now,
+        day: now.div_euclid(DAY_MILLISECONDS),
+    };
+    let mut write = state.write().await?;
+    let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    let sql = "UPDATE record_sequence SET next = next + $1 WHERE id = 1 RETURNING next";
+    let next: i64 = sqlx::query(sql)
+        .bind(count)
+        .fetch_one(&mut write)
+        .await?
+        .try_get(0)?;
+    let mut known = known_records(&mut write, entries).await?;
+    let mut quarantined = known_submissions(&mut write, entries).await?;
+    let (mut stored, mut records, mut submissions) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, entry) in (next - count..).zip(entries) {
+        let fresh = Stored {
+            id,
+            received_at: now,
+            is_repeated: false,
+        };
+        let seen = match entry {
+            Entry::Record(new) => known.entry(key_of(new)),
+            Entry::Quarantine(new) => quarantined.entry(Key::of_submission(new)),
+        };
+        let mut is_new = false;
+        let found = *seen.or_insert_with(|| {
+            is_new = true;
+            fresh
+        });
+        let is_repeated = !is_new;
+        match entry {
+            _ if is_repeated => {}
+            Entry::Record(new) => records.push(Numbered { id, new }),
+            Entry::Quarantine(new) => submissions.push((id, &**new)),
+        }
+        stored.push(Stored {
+            is_repeated,
+            ..found
+        });
+    }
+    insert_submissions(&mut write, &submissions, moment).await?;
+    if !records.is_empty() {
+        let groups = groups::note(&mut write, &records, moment).await?;
+        insert_records(&mut write, &records, &groups, moment).await?;
+        counts::add(&mut write, &records, moment).await?;
+        population::note(&mut write, &records, moment).await?;
+        write.touch(TOPIC);
+    }
+    write.commit().await?;
+    Ok(stored)
+}
+
+/// What makes two submissions the same: the digest, and what it could be confused by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    digest: i64,
+    project: i64,
+    machine_id: String,
+    created: i64,
+}
+
+impl Key {
+    fn of_submission(new: &NewSubmission) -> Self {
+        Self {
+            digest: new.digest,
+            project: new.project,
+            machine_id: String::new(),
+            created: 0,
+        }
+    }
+}
+
+/// The key of a record. One without a digest is never taken for another.
+fn key_of(new: &NewRecord) -> Key {
+    Key {
+        digest: new.digest,
+        project: new.project,
+        machine_id: new.record.machine_id.clone(),
+        created: new.record.created,
+    }
+}
+
+/// Which records of the batch are kept already.
+async fn known_records(
+    write: &mut Write,
+    entries: &[Entry],
+) -> Result<HashMap<Key, Stored>, StateError> {
+    let digests: Vec<i64> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Record(new) => Some(new.digest),
+            Entry::Quarantine(_) => None,
+        })
+        .collect();
+    let columns = "id, received_at, digest, project, machine_id, created_at";
+    let mut known = HashMap::new();
+    for chunk in digests.chunks(rows::CHUNK) {
+        let marks = placeholders(1, chunk.len());
+        let sql = format!("SELECT {columns} FROM records WHERE digest IN ({marks})");
+        for row in rows::fetch(write, sql, chunk).await? {
+            let key = Key {
+                digest: row.try_get(2)?,
+                project: row.try_get(3)?,
+                machine_id: row.try_get(4)?,
+                created: row.try_get(5)?,
+            };
+            known.insert(key, stored_of(&row)?);
+        }
+    }
+    Ok(known)
+}
+
+async fn known_submissions(
+    write: &mut Write,
+    entries: &[Entry],
+) -> Result<HashMap<Key, Stored>, StateError> {
+    let digests: Vec<i64> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Record(_) => None,
+            Entry::Quarantine(new) => Some(new.digest),
+        })
+        .collect();
+    let mut known = HashMap::new();
+    for chunk in digests.chunks(rows::CHUNK) {
+        let marks = placeholders(1, chunk.len());
+        let sql = format!(
+            "SELECT id, received_at, digest, project FROM record_quarantine WHERE digest IN ({marks})"
+        );
+        for row in rows::fetch(write, sql, chunk).await? {
+            let key = Key {
+                digest: row.try_get(2)?,
+                project: row.try_get(3)?,
+                machine_id: String::new(),
+                created: 0,
+            };
+            known.insert(key, stored_of(&row)?);
+        }
+    }
+    Ok(known)
+}
+
+fn stored_of(row: &sqlx::any::AnyRow) -> Result<Stored, StateError> {
+    Ok(Stored {
+        id: row.try_get(0)?,
+        received_at: row.try_get(1)?,
+        is_repeated: true,
+    })
+}
+
+async fn insert_records(
+    write: &mut Write,
+    records: &[Numbered<'_>],
+    groups: &[i64],
+    moment: Moment,
+) -> Result<(), StateError> {
+    const COLUMNS: [&str; 21] = [
+        "id",
+        "project",
+        "received_at",
+        "created_at",
+        "severity",
+        "external",
+        "record_version",
+        "payload_version",
+        "group_id",
+        "digest",
+        "classification",
+        "machine_id",
+        "build",
+        "system_name",
+        "event_id",
+        "arch",
+        "host_type",
+        "kernel_version",
+        "board_name",
+        "cpu_model",
+        "bios_version",
+    ];
+    let mut table = Rows::into("records", &COLUMNS);
+    let mut payloads = Rows::into("record_payloads", &["id", "body"]);
+    for (Numbered { id, new }, group) in records.iter().zip(groups) {
+        let record = &new.record;
+        table
+            .number(*id)
+            .number(new.project)
+            .number(moment.now)
+            .number(record.created)
+            .number(record.severity.into())
+            .number(record.external.into())
+            .number(record.record_format_version.into())
+            .number(record.payload_format_version)
+            .number(*group)
+            .number(new.digest)
+            .text(&record.classification)
+            .text(&record.machine_id)
+            .text(&record.build)
+            .text(&record.system_name)
+            .text(&record.event_id)
+            .text(&record.arch)
+            .text(&record.host_type)
+            .text(&record.kernel_version)
+            .text(&record.board_name)
+            .text(&record.cpu_model)
+            .text(&record.bios_version);
+        payloads.number(*id).bytes(record.payload.as_bytes());
+    }
+    table.insert(write, "").await?;
+    payloads.insert(write, "").await
+}
+
+async fn insert_submissions(
+    write: &mut Write,
+    submissions: &[(i64, &NewSubmission)],
+    moment: Moment,
+) -> Result<(), StateError> {
+    const COLUMNS: [&str; 8] = [
+        "id",
+        "project",
+        "received_at",
+        "reason",
+        "message",
+        "fields",
+        "digest",
+        "body",
+    ];
+    let mut table = Rows::into("record_quarantine", &COLUMNS);
+    for (id, new) in submissions {
+        table
+            .number(*id)
+            .number(new.project)
+            .number(moment.now)
+            .text(new.reason)
+            .text(&new.message)
+            .text(&new.fields)
+            .number(new.digest)
+            .bytes(new.payload.as_bytes());
+    }
+    table.insert(write, "").await
+}

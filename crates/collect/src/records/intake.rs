@@ -1,0 +1,246 @@
+//! What happens to a submission: its project, its checks, its rules and limits, and whether it is
+//! kept as a record, put into quarantine, or answered only.
+
+use base::clock;
+use base::error::Class;
+use wire::telemetrics::{Field, Record, Strictness, Submission, TID_MISMATCH, check};
+
+use super::Shared;
+use super::committer::NotKept;
+use super::config::{Action, Filter};
+use super::entry::{self, Crash, Entry, NewRecord, NewSubmission, Stored};
+use super::project::Project;
+use super::skipped::Skipped;
+
+/// The longest machine id that a rate is kept for, in characters; more is sent by nobody real.
+const MACHINE_ID_CHARACTERS_MAX: usize = 64;
+/// What a rule put aside.
+const DEFERRED: &str = "deferred";
+
+/// What became of a submission.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is on disk as a record; with the record again, for the answer.
+    Kept(Box<Record>, Stored),
+    /// It is on disk in quarantine, for this reason.
+    Quarantined(String, Stored),
+    /// A rule or a limit says that it is answered as usual and not kept.
+    Dropped(Box<Record>, &'static str),
+}
+
+/// Why a submission is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// What the original would answer.
+    #[error("{0}")]
+    Invalid(String),
+    /// It may be sent again.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
+}
+
+impl Refused {
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Invalid(_) => Class::Invalid,
+            Self::NotKept(not_kept) => not_kept.class(),
+        }
+    }
+}
+
+/// Takes a submission.
+pub(crate) async fn take(shared: &Shared, submission: Submission) -> Result<Outcome, Refused> {
+    let tid = submission.get(Field::Tid).unwrap_or_default();
+    let Some(project) = shared.projects.by_tid(tid) else {
+        shared.metrics.count_refused("tid");
+        return Err(Refused::Invalid(TID_MISMATCH.to_owned()));
+    };
+    let outcome = take_for(shared, project, submission).await;
+    let word = match &outcome {
+        Ok(Outcome::Kept(_, stored)) if stored.is_repeated => "repeated",
+        Ok(Outcome::Kept(..)) => "kept",
+        Ok(Outcome::Quarantined(..)) => "quarantined",
+        Ok(Outcome::Dropped(_, word)) => word,
+        Err(Refused::Invalid(_)) => "refused",
+        Err(Refused::NotKept(_)) => "unavailable",
+    };
+    shared.metrics.count(&project.config.name, word);
+    outcome
+}
+
+async fn take_for(
+    shared: &Shared,
+    project: &Project,
+    submission: Submission,
+) -> Result<Outcome, Refused> {
+    let strictness = if shared.config.strict {
+        Strictness::Strict
+    } else {
+        Strictness::Lenient
+    };
+    let is_throttled = is_throttled(shared, project, &submission);
+    let mut record = match check(&submission, strictness) {
+        Ok(record) => record,
+        Err(invalid) => {
+            let name = &project.config.name;
+            shared.metrics.count_invalid(name, invalid.reason());
+            if shared.config.strict || is_throttled {
+                return Err(Refused::Invalid(invalid.to_string()));
+            }
+            let reason = (invalid.reason(), invalid.to_string());
+            return quarantine(shared, project, &submission, reason).await;
+        }
+    };
+    if is_throttled {
+        return Ok(Outcome::Dropped(Box::new(record), "throttled"));
+    }
+    without_nul(&mut record);
+    match action_of(project, &record) {
+        Action::Allow => {}
+        Action::Sample(one_of) if is_sampled(&record, one_of) => {}
+        Action::Drop => return Ok(Outcome::Dropped(Box::new(record), "dropped")),
+        Action::Sample(_) => return Ok(Outcome::Dropped(Box::new(record), "sampled")),
+        Action::Defer => {
+            let reason = (DEFERRED, "a rule of the project puts it aside".to_owned());
+            return quarantine(shared, project, &submission, reason).await;
+        }
+    }
+    let digest = if shared.config.drop_repeated {
+        entry::record_digest(project.id, &record)
+    } else {
+        entry::random_digest()
+    };
+    let crash = crash_of(&record, &shared.skipped.get());
+    let new = Box::new(NewRecord {
+        project: project.id,
+        record,
+        digest,
+        crash,
+    });
+    let (entry, stored) = shared.committer.keep(Entry::Record(new)).await?;
+    match entry {
+        Entry::Record(new) => Ok(Outcome::Kept(Box::new(new.record), stored)),
+        // What comes back is what was given.
+        Entry::Quarantine(_) => Err(Refused::NotKept(NotKept::Refused)),
+    }
+}
+
+fn is_throttled(shared: &Shared, project: &Project, submission: &Submission) -> bool {
+    let now = clock::now();
+    let machine = submission.get(Field::MachineId).unwrap_or_default();
+    let machine: String = machine.chars().take(MACHINE_ID_CHARACTERS_MAX).collect();
+    let sender = entry::digest(project.id, &[&machine]);
+    let by_machine = shared.throttle.as_ref();
+    let by_project = project.throttle.as_ref();
+    by_machine.is_some_and(|throttle| !throttle.take(sender, now))
+        || by_project.is_some_and(|throttle| !throttle.take(0, now))
+}
+
+async fn quarantine(
+    shared: &Shared,
+    project: &Project,
+    submission: &Submission,
+    (reason, message): (&'static str, String),
+) -> Result<Outcome, Refused> {
+    let fields: serde_json::Map<_, _> = submission
+        .fields()
+        .map(|(field, text)| (field.name().to_owned(), text.into()))
+        .collect();
+    let fields = serde_json::Value::Object(fields).to_string();
+    let digest = if shared.config.drop_repeated {
+        entry::digest(project.id, &[reason, &fields, submission.payload()])
+    } else {
+        entry::random_digest()
+    };
+    let new = Box::new(NewSubmission {
+        project: project.id,
+        reason,
+        message: message.clone(),
+        fields,
+        payload: submission.payload().to_owned(),
+        digest,
+    });
+    let (_, stored) = shared.committer.keep(Entry::Quarantine(new)).await?;
+    Ok(Outcome::Quarantined(message, stored))
+}
+
+/// What the first rule that fits says.
+fn action_of(project: &Project, record: &Record) -> Action {
+    let rules = &project.config.rules;
+    let rule = rules.iter().find(|rule| rule.of.fits(record));
+    rule.map_or(Action::Allow, |rule| rule.action)
+}
+
+impl Filter {
+    /// Whether a record is one of these.
+    pub(crate) fn fits(&self, record: &Record) -> bool {
+        self.fits_parts(
+            &record.classification,
+            record.severity,
+            &record.build,
+            &record.machine_id,
+        )
+    }
+
+    pub(crate) fn fits_parts(
+        &self,
+        classification: &str,
+        severity: u8,
+        build: &str,
+        machine_id: &str,
+    ) -> bool {
+        let fits = |pattern: &Option<super::pattern::Pattern>, text: &str| {
+            pattern.as_ref().is_none_or(|pattern| pattern.fits(text))
+        };
+        fits(&self.classification, classification)
+            && self.severity.is_none_or(|wanted| wanted == severity)
+            && fits(&self.build, build)
+            && fits(&self.machine_id, machine_id)
+    }
+}
+
+/// A machine is in the sample with all it sends, or with nothing.
+fn is_sampled(record: &Record, one_of: u32) -> bool {
+    entry::digest(0, &[&record.machine_id]).rem_euclid(i64::from(one_of.max(1))) == 0
+}
+
+/// PostgreSQL keeps no NUL in a text, and none of these fields has a use for one. Payloads are kept as
+/// bytes.
+fn without_nul(record: &mut Record) {
+    let texts = [
+        &mut record.classification,
+        &mut record.machine_id,
+        &mut record.build,
+        &mut record.system_name,
+        &mut record.event_id,
+        &mut record.arch,
+        &mut record.host_type,
+        &mut record.kernel_version,
+        &mut record.board_name,
+        &mut record.cpu_model,
+        &mut record.bios_version,
+    ];
+    for text in texts {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    }
+}
+
+/// To which crashes a record belongs, if it is one that is grouped.
+pub(crate) fn crash_of(record: &Record, skipped: &Skipped) -> Option<Crash> {
+    use wire::telemetrics::{backtrace, fingerprint};
+    if backtrace::Crash::of(&record.classification) != backtrace::Crash::Grouped {
+        return None;
+    }
+    let is_skipped = |function: &str, module: &str| skipped.contains(function, module);
+    let explanation = fingerprint::explain(&record.classification, &record.payload, is_skipped)?;
+    let frames = backtrace::frames(&record.payload);
+    let guilty = backtrace::guilty(&frames, is_skipped)?;
+    let plain = |text: &str| text.replace('\0', "\u{fffd}");
+    Some(Crash {
+        fingerprint: entry::fingerprint(&explanation.key),
+        function: plain(guilty.function),
+        module: plain(guilty.module),
+    })
+}

@@ -1,0 +1,155 @@
+//! The tables of telemetry records. Migrations go forward only and add only, so that the version
+//! before runs on with them. Nothing is ever NULL: an empty text or 0 says that there is no value.
+
+use state::Migration;
+
+/// To be given to `State::open`.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    owner: "collect",
+    version: 1,
+    name: "telemetry records",
+    sql: RECORDS,
+}];
+
+/// Payloads have a table of their own, so that filters read short rows. `digest` finds what a client
+/// sent again; it is not unique, since two records may share one by chance. What is counted is
+/// counted at intake, in the transaction of the record: days are days since 1970 in UTC.
+const RECORDS: &str = "
+CREATE TABLE record_sequence (
+    id BIGINT PRIMARY KEY,
+    next BIGINT NOT NULL
+);
+INSERT INTO record_sequence (id, next) VALUES (1, 1);
+CREATE TABLE record_projects (
+    id {SERIAL},
+    tid TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL
+);
+CREATE TABLE records (
+    id {SERIAL},
+    project BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    severity BIGINT NOT NULL,
+    external BIGINT NOT NULL,
+    record_version BIGINT NOT NULL,
+    payload_version BIGINT NOT NULL,
+    group_id BIGINT NOT NULL,
+    digest BIGINT NOT NULL,
+    classification TEXT NOT NULL,
+    machine_id TEXT NOT NULL,
+    build TEXT NOT NULL,
+    system_name TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    host_type TEXT NOT NULL,
+    kernel_version TEXT NOT NULL,
+    board_name TEXT NOT NULL,
+    cpu_model TEXT NOT NULL,
+    bios_version TEXT NOT NULL
+);
+CREATE INDEX records_by_received ON records (received_at);
+CREATE INDEX records_by_digest ON records (digest);
+CREATE INDEX records_by_classification ON records (classification, id);
+CREATE INDEX records_by_severity ON records (severity, id);
+CREATE INDEX records_by_build ON records (build, id);
+CREATE INDEX records_by_system ON records (system_name, id);
+CREATE INDEX records_by_machine ON records (machine_id, id);
+CREATE INDEX records_by_event ON records (event_id);
+CREATE INDEX records_by_group ON records (group_id, id) WHERE group_id > 0;
+CREATE INDEX records_by_source ON records (external, id);
+CREATE TABLE record_payloads (
+    id {SERIAL},
+    body {BYTES} NOT NULL
+);
+CREATE TABLE record_counts (
+    project BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    classification TEXT NOT NULL,
+    severity BIGINT NOT NULL,
+    system_name TEXT NOT NULL,
+    build TEXT NOT NULL,
+    external BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    PRIMARY KEY (project, day, classification, severity, system_name, build, external)
+);
+CREATE TABLE record_values (
+    project BIGINT NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    records BIGINT NOT NULL,
+    PRIMARY KEY (project, field, value, detail)
+);
+CREATE TABLE record_host_counts (
+    project BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    host_type TEXT NOT NULL,
+    records BIGINT NOT NULL,
+    PRIMARY KEY (project, day, host_type)
+);
+CREATE TABLE record_machines (
+    project BIGINT NOT NULL,
+    build TEXT NOT NULL,
+    external BIGINT NOT NULL,
+    machine_id TEXT NOT NULL,
+    last_day BIGINT NOT NULL,
+    PRIMARY KEY (project, build, external, machine_id)
+);
+CREATE TABLE record_population (
+    project BIGINT NOT NULL,
+    last_day BIGINT NOT NULL,
+    build TEXT NOT NULL,
+    external BIGINT NOT NULL,
+    machines BIGINT NOT NULL,
+    PRIMARY KEY (project, last_day, build, external)
+);
+CREATE TABLE record_groups (
+    id {SERIAL},
+    project BIGINT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    classification TEXT NOT NULL,
+    function_name TEXT NOT NULL,
+    module TEXT NOT NULL,
+    first_seen BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    first_build TEXT NOT NULL,
+    last_build TEXT NOT NULL,
+    last_record BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    resolved_in TEXT NOT NULL,
+    is_hidden BIGINT NOT NULL,
+    comment TEXT NOT NULL,
+    UNIQUE (project, fingerprint)
+);
+CREATE TABLE record_group_days (
+    group_id BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    build TEXT NOT NULL,
+    records BIGINT NOT NULL,
+    PRIMARY KEY (group_id, day, build)
+);
+CREATE TABLE record_group_machines (
+    group_id BIGINT NOT NULL,
+    machine_id TEXT NOT NULL,
+    last_day BIGINT NOT NULL,
+    PRIMARY KEY (group_id, machine_id)
+);
+CREATE TABLE record_skipped_frames (
+    function_name TEXT NOT NULL,
+    module TEXT NOT NULL,
+    PRIMARY KEY (function_name, module)
+);
+CREATE TABLE record_quarantine (
+    id {SERIAL},
+    project BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    digest BIGINT NOT NULL,
+    body {BYTES} NOT NULL
+);
+CREATE INDEX record_quarantine_by_digest ON record_quarantine (digest);
+";

@@ -1,0 +1,103 @@
+//! Telemetry records: intake from the clients of Clear Linux's telemetrics, what is known of them,
+//! and the ways to read them.
+
+mod api;
+mod build;
+mod committer;
+pub mod config;
+mod csv;
+mod door;
+mod entry;
+mod error;
+mod filter;
+mod insert;
+mod intake;
+mod metrics;
+pub mod migrations;
+mod original;
+mod original_api;
+mod pattern;
+mod project;
+mod query;
+mod reader;
+mod skipped;
+mod stored;
+mod stream;
+mod throttle;
+mod time;
+
+use std::sync::Arc;
+
+use base::http::{Policy, Routes};
+use base::supervise::Service;
+use base::telemetry::Metrics;
+use state::{State, StateError};
+
+use self::api::Policies;
+use self::committer::Committer;
+use self::config::RecordsConfig;
+use self::metrics::RecordMetrics;
+use self::project::Projects;
+pub use self::reader::{Act, Reader};
+use self::skipped::SkippedFrames;
+use self::throttle::Throttle;
+
+/// What all paths share.
+#[derive(Debug)]
+struct Shared {
+    state: State,
+    config: RecordsConfig,
+    projects: Projects,
+    throttle: Option<Throttle>,
+    skipped: SkippedFrames,
+    committer: Committer,
+    metrics: RecordMetrics,
+}
+
+/// The collector of records.
+#[derive(Debug)]
+pub struct Records {
+    shared: Arc<Shared>,
+}
+
+impl Records {
+    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the service keeps what comes.
+    pub async fn open(
+        state: &State,
+        config: RecordsConfig,
+        metrics: &Metrics,
+    ) -> Result<(Self, Service), StateError> {
+        let metrics = RecordMetrics::new(metrics);
+        let projects = Projects::open(state, &config.projects).await?;
+        let skipped = SkippedFrames::default();
+        skipped.refresh(state).await?;
+        let (committer, service) = Committer::new(state, &metrics);
+        let shared = Shared {
+            state: state.clone(),
+            throttle: config.machine_rate.map(Throttle::new),
+            projects,
+            skipped,
+            committer,
+            metrics,
+            config,
+        };
+        let records = Self {
+            shared: Arc::new(shared),
+        };
+        Ok((records, service))
+    }
+
+    /// The paths that clients send to; they are open to everybody.
+    pub fn intake_routes(&self) -> Routes {
+        door::routes(&self.shared)
+    }
+
+    /// The paths that records are read and changed at. The policies give each request a [`Reader`].
+    pub fn read_routes(&self, read: impl Fn() -> Policy, update: impl Fn() -> Policy) -> Routes {
+        let policies = Policies {
+            read: &read,
+            update: &update,
+        };
+        api::routes(&self.shared, &policies).merge(original_api::routes(&self.shared, &read))
+    }
+}

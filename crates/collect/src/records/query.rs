@@ -1,0 +1,164 @@
+//! The filters of the project's own API as conditions.
+
+use serde::Deserialize;
+
+use super::Shared;
+use super::error::ApiError;
+use super::filter::Conditions;
+use super::insert::counts::CLASSIFICATION;
+use super::time;
+use sqlx::Row as _;
+
+/// The query of `/v1/records` and of what shares its filters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Filters {
+    pub(crate) project: Option<String>,
+    classification: Option<String>,
+    severity: Option<i64>,
+    build: Option<String>,
+    system_name: Option<String>,
+    machine_id: Option<String>,
+    event_id: Option<String>,
+    group: Option<i64>,
+    source: Option<Source>,
+    since: Option<String>,
+    until: Option<String>,
+    text: Option<String>,
+    before: Option<i64>,
+    after: Option<i64>,
+    pub(crate) limit: Option<usize>,
+}
+
+/// Where a record came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    Internal,
+    External,
+}
+
+/// Records of a page.
+pub(crate) const LIMIT_MAX: usize = 1_000;
+const LIMIT_DEFAULT: usize = 50;
+/// Classifications that a star can stand for.
+const CLASSIFICATIONS_MAX: i64 = 10_000;
+
+impl Filters {
+    /// All but the project and the limit.
+    pub(crate) async fn conditions(&self, shared: &Shared) -> Result<Conditions, ApiError> {
+        let mut conditions = Conditions::default();
+        let texts = [
+            ("build", &self.build),
+            ("system_name", &self.system_name),
+            ("machine_id", &self.machine_id),
+            ("event_id", &self.event_id),
+        ];
+        for (column, value) in texts {
+            if let Some(value) = value {
+                conditions.text(column, "=", &plain(column, value)?);
+            }
+        }
+        if let Some(pattern) = &self.classification {
+            classification(shared, &mut conditions, pattern).await?;
+        }
+        if let Some(severity) = self.severity {
+            if !(1..=4).contains(&severity) {
+                return Err(ApiError::Invalid("severity is 1 to 4".to_owned()));
+            }
+            conditions.number("severity", "=", severity);
+        }
+        if let Some(group) = self.group {
+            if group < 1 {
+                return Err(ApiError::Invalid(
+                    "group is the id of a crash group".to_owned(),
+                ));
+            }
+            conditions.number("group_id", "=", group);
+        }
+        if let Some(source) = self.source {
+            conditions.number("external", "=", (source == Source::External).into());
+        }
+        for (name, operator, value) in [("since", ">=", &self.since), ("until", "<", &self.until)] {
+            if let Some(value) = value {
+                let wrong = || format!("{name} is a time such as 2026-11-21T16:50:00Z");
+                let time = time::parse(value).ok_or_else(|| ApiError::Invalid(wrong()))?;
+                conditions.number("received_at", operator, time);
+            }
+        }
+        for (name, operator, value) in [("before", "<", self.before), ("after", ">", self.after)] {
+            if let Some(id) = value {
+                if id < 0 {
+                    return Err(ApiError::Invalid(format!("{name} is the id of a record")));
+                }
+                conditions.number("records.id", operator, id);
+            }
+        }
+        if self.text.is_some() {
+            return Err(ApiError::Invalid("`text` is not searched yet".to_owned()));
+        }
+        Ok(conditions)
+    }
+
+    /// After which record.
+    pub(crate) fn after(&self) -> Option<i64> {
+        self.after
+    }
+
+    /// How many are wanted.
+    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
+        match self.limit {
+            None => Ok(LIMIT_DEFAULT),
+            Some(limit @ 1..=LIMIT_MAX) => Ok(limit),
+            Some(_) => Err(ApiError::Invalid(format!("limit is 1 to {LIMIT_MAX}"))),
+        }
+    }
+}
+
+/// One classification, or with `/*` at its end all below. Those that there are, are known, so that
+/// the index serves whatever the order of letters is in the database.
+pub(crate) async fn classification(
+    shared: &Shared,
+    conditions: &mut Conditions,
+    pattern: &str,
+) -> Result<(), ApiError> {
+    let pattern = plain("classification", pattern)?;
+    match pattern.strip_suffix('*') {
+        Some(prefix) if prefix.ends_with('/') && !prefix.contains('*') => {
+            let mut known = classifications(shared).await?;
+            known.retain(|value| value.starts_with(prefix));
+            conditions.one_of_texts("classification", known);
+            Ok(())
+        }
+        None if !pattern.contains('*') => {
+            conditions.text("classification", "=", &pattern);
+            Ok(())
+        }
+        _ => {
+            let text = "a star stands at the end of a classification, after a slash";
+            Err(ApiError::Invalid(text.to_owned()))
+        }
+    }
+}
+
+/// All classifications that records have had, of all projects.
+async fn classifications(shared: &Shared) -> Result<Vec<String>, ApiError> {
+    let sql = "SELECT DISTINCT value FROM record_values WHERE field = $1 ORDER BY value LIMIT $2";
+    let mut read = shared.state.read().await?;
+    let rows = sqlx::query(sql)
+        .bind(CLASSIFICATION)
+        .bind(CLASSIFICATIONS_MAX)
+        .fetch_all(&mut read)
+        .await?;
+    let texts = rows.iter().map(|row| row.try_get(0));
+    Ok(texts.collect::<Result<_, _>>()?)
+}
+
+/// PostgreSQL takes no NUL in a text; no record has one there.
+fn plain(name: &str, text: &str) -> Result<String, ApiError> {
+    if text.contains('\0') || text.chars().count() > 256 {
+        let text = format!("{name} has at most 256 characters, and no NUL");
+        return Err(ApiError::Invalid(text));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,53 @@
+//! What a request may see and change, as the program found out who asks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::project::Projects;
+
+/// What somebody wants to do with what belongs to a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// See it.
+    Read,
+    /// Change it: groups, quarantine.
+    Update,
+}
+
+/// Says whether the project of this name may be seen or changed.
+type May = dyn Fn(&str, Act) -> bool + Send + Sync;
+
+/// Who asks. The program puts one into the extensions of each request that it lets through to the
+/// paths of [`super::Records::read_routes`].
+#[derive(Clone)]
+pub struct Reader(Arc<May>);
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reader").finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// `may` is given the name of a project.
+    pub fn new(may: impl Fn(&str, Act) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(may))
+    }
+
+    /// Whether this may be done in a project.
+    pub(crate) fn may(&self, project: &str, act: Act) -> bool {
+        self.0(project, act)
+    }
+
+    /// The numbers of the projects that may be seen: all, or the one of this name.
+    pub(crate) fn projects(&self, projects: &Projects, wanted: Option<&str>) -> Vec<i64> {
+        let name = |id| projects.name(id).unwrap_or_default().to_owned();
+        let seen = projects.all().map(|project| project.id);
+        let seen = seen.filter(|id| self.may(&name(*id), Act::Read));
+        let mut numbers: Vec<i64> = seen
+            .filter(|id| wanted.is_none_or(|wanted| wanted == name(*id)))
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}

@@ -1,0 +1,121 @@
+//! Records as they are read back.
+
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use state::StateError;
+use wire::telemetrics::Record;
+
+use super::project::Projects;
+use super::time;
+
+/// What lists show of a record, from `records` and the beginning of its payload.
+pub(crate) const SUMMARY: &str = "SELECT records.id, project, received_at, created_at, severity, \
+     classification, machine_id, build, system_name, external, group_id, \
+     substr(body, 1, 480) AS excerpt \
+     FROM records JOIN record_payloads ON record_payloads.id = records.id";
+/// All of a record.
+pub(crate) const WHOLE: &str = "SELECT records.id, project, received_at, created_at, severity, \
+     classification, machine_id, build, system_name, external, group_id, record_version, \
+     payload_version, event_id, arch, host_type, kernel_version, board_name, cpu_model, \
+     bios_version, body \
+     FROM records JOIN record_payloads ON record_payloads.id = records.id";
+/// Characters of a payload in lists.
+const EXCERPT_CHARACTERS: usize = 120;
+
+/// What lists show of a record.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) id: i64,
+    pub(crate) project: String,
+    pub(crate) received_at: Option<String>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) severity: i64,
+    pub(crate) classification: String,
+    pub(crate) machine_id: String,
+    pub(crate) build: String,
+    pub(crate) system_name: String,
+    pub(crate) external: bool,
+    pub(crate) group: Option<i64>,
+    pub(crate) excerpt: String,
+}
+
+/// A record with its numbers.
+#[derive(Debug)]
+pub(crate) struct StoredRecord {
+    pub(crate) id: i64,
+    pub(crate) project: i64,
+    pub(crate) received_at: i64,
+    pub(crate) group: Option<i64>,
+    pub(crate) record: Record,
+}
+
+impl Summary {
+    /// From a row of [`SUMMARY`].
+    pub(crate) fn of(row: &AnyRow, projects: &Projects) -> Result<Self, StateError> {
+        let body: Vec<u8> = row.try_get("excerpt")?;
+        let created: i64 = row.try_get("created_at")?;
+        let project: i64 = row.try_get("project")?;
+        let external: i64 = row.try_get("external")?;
+        let group: i64 = row.try_get("group_id")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            project: projects.name(project).unwrap_or_default().to_owned(),
+            received_at: time::rfc3339(row.try_get("received_at")?),
+            created_at: created.checked_mul(1000).and_then(time::rfc3339),
+            severity: row.try_get("severity")?,
+            classification: row.try_get("classification")?,
+            machine_id: row.try_get("machine_id")?,
+            build: row.try_get("build")?,
+            system_name: row.try_get("system_name")?,
+            external: external != 0,
+            group: (group > 0).then_some(group),
+            excerpt: excerpt(&body),
+        })
+    }
+}
+
+impl StoredRecord {
+    /// From a row of [`WHOLE`].
+    pub(crate) fn of(row: &AnyRow) -> Result<Self, StateError> {
+        let body: Vec<u8> = row.try_get("body")?;
+        let external: i64 = row.try_get("external")?;
+        let severity: i64 = row.try_get("severity")?;
+        let version: i64 = row.try_get("record_version")?;
+        let group: i64 = row.try_get("group_id")?;
+        let record = Record {
+            record_format_version: u8::try_from(version).unwrap_or_default(),
+            severity: u8::try_from(severity).unwrap_or_default(),
+            classification: row.try_get("classification")?,
+            machine_id: row.try_get("machine_id")?,
+            created: row.try_get("created_at")?,
+            arch: row.try_get("arch")?,
+            is_unusual_arch: false,
+            host_type: row.try_get("host_type")?,
+            kernel_version: row.try_get("kernel_version")?,
+            board_name: row.try_get("board_name")?,
+            cpu_model: row.try_get("cpu_model")?,
+            bios_version: row.try_get("bios_version")?,
+            event_id: row.try_get("event_id")?,
+            build: row.try_get("build")?,
+            system_name: row.try_get("system_name")?,
+            payload_format_version: row.try_get("payload_version")?,
+            external: external != 0,
+            payload: String::from_utf8_lossy(&body).into_owned(),
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            project: row.try_get("project")?,
+            received_at: row.try_get("received_at")?,
+            group: (group > 0).then_some(group),
+            record,
+        })
+    }
+}
+
+/// The beginning of a payload on one line.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(EXCERPT_CHARACTERS).collect()
+}
