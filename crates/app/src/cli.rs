@@ -10,7 +10,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::operations::{
     AuthoritiesCommand, LocksCommand, RemoveArguments, SecondFactorArguments,
 };
-use crate::commands::{cluster, forward, login, operations, people};
+use crate::commands::records::RecordsCommand;
+use crate::commands::{cluster, forward, login, operations, people, records};
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -80,6 +81,11 @@ enum Command {
     Authorities {
         #[command(subcommand)]
         command: AuthoritiesCommand,
+    },
+    /// The telemetry records that a collector has
+    Records {
+        #[command(subcommand)]
+        command: RecordsCommand,
     },
     /// Print the audit log of the cluster
     Audit(AuditArguments),
@@ -406,6 +412,7 @@ fn dispatch(command: Command, environment: &Environment) -> ExitCode {
         },
         Command::Locks { command } => operations::locks(&command, environment),
         Command::Authorities { command } => operations::authorities(&command, environment),
+        Command::Records { command } => records::run(&command, environment),
         Command::Audit(arguments) => cluster::audit(&arguments, environment),
         Command::Reload(file) => commands::reload(&file, environment),
         Command::Version { json } => commands::version(json),

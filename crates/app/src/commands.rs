@@ -13,6 +13,7 @@ mod logins;
 pub(crate) mod operations;
 pub(crate) mod people;
 mod pushprox;
+pub(crate) mod records;
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};

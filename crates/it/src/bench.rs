@@ -6,6 +6,7 @@ pub mod agents;
 pub mod keep;
 pub mod latency;
 pub mod nginx;
+pub mod records;
 pub mod report;
 pub mod resources;
 pub mod tunnel;

@@ -31,4 +31,5 @@ pub mod prometheus;
 pub mod relay;
 pub mod relayed;
 pub mod stubs;
+pub mod telemetrics;
 pub mod wait;

@@ -23,9 +23,12 @@ const SQLITE_LOG_KEPT_BYTES: u32 = 64 << 20;
 
 /// Every commit is on disk before it is answered. A second process waits for the first one's
 /// transaction for `busy_timeout` milliseconds. Double quotes around a misspelt column and
-/// functions in a foreign schema are refused.
+/// functions in a foreign schema are refused. What a statement needs to be undone alone stays in
+/// memory, up to 8 MiB of pages are kept (the unit of `cache_size` is -1 KiB), and the log is folded
+/// into the file every 16 MiB instead of 4: pages that many transactions change are written less often.
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;";
+     PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; \
+     PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096;";
 const SQLITE_READ_ONLY: &str = "PRAGMA query_only = ON";
 /// The server ends what the client has forgotten or lost: limits in milliseconds. From version 14
 /// on it notices in the middle of a statement that the client is gone, and lets go of its locks.

@@ -9,12 +9,14 @@ use crate::{machine, rust};
 const SOURCE: &str = "crates/it/src/bin/landline-bench.rs";
 
 /// What can be measured.
-const AREAS: [&str; 3] = ["gateway", "tunnel", "agents"];
+const AREAS: [&str; 4] = ["gateway", "tunnel", "agents", "records"];
 /// What the areas compare with or measure by, as the table of needs knows it.
-const NEEDS: [(&str, &str); 3] = [
+const NEEDS: [(&str, &str); 5] = [
     ("nginx", "LANDLINE_TEST_NGINX"),
     ("sshd", "LANDLINE_TEST_SSHD"),
     ("wrk", "LANDLINE_TEST_WRK"),
+    ("postgres", "LANDLINE_TEST_POSTGRES"),
+    ("initdb", "LANDLINE_TEST_INITDB"),
 ];
 
 /// Runs the benchmark of one area; what follows its name is passed on.
@@ -22,7 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     let area = arguments.first().map_or("", String::as_str);
     if !AREAS.contains(&area) {
         return Err(Failure::new(
-            "say what to measure: `cargo xtask bench gateway|tunnel|agents [--quick]`",
+            "say what to measure: `cargo xtask bench gateway|tunnel|agents|records [--quick]`",
         ));
     }
     if !machine::root()?.join(SOURCE).is_file() {
@@ -36,7 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     let mut bench = std::process::Command::new(rust::built("release", "landline-bench")?);
     bench.args(arguments).current_dir(machine::root()?);
     bench.env("LANDLINE_TEST_PROGRAM", rust::built("release", "landline")?);
-    if area != "gateway" {
+    if matches!(area, "tunnel" | "agents") {
         let build = [
             "build",
             "--release",
@@ -52,7 +54,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     for (program, variable) in NEEDS {
         let is_needed = match area {
             "gateway" => program == "nginx",
-            "tunnel" => program != "nginx",
+            "tunnel" => matches!(program, "sshd" | "wrk"),
+            "records" => matches!(program, "postgres" | "initdb"),
             _ => false,
         };
         match is_needed

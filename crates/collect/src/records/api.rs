@@ -21,7 +21,7 @@ use super::error::ApiError;
 use super::filter::Conditions;
 use super::query::Filters;
 use super::reader::Reader;
-use super::stored::{SUMMARY, StoredRecord, Summary, WHOLE, excerpt};
+use super::stored::{self, Order, SUMMARY, StoredRecord, Summary, WHOLE, excerpt};
 use super::time;
 
 /// What a handler gives.
@@ -98,9 +98,9 @@ async fn summaries(
     conditions: &Conditions,
     limit: usize,
 ) -> Result<Vec<Summary>, ApiError> {
-    let tail = format!("ORDER BY records.id DESC LIMIT {limit}");
     let mut read = shared.state.read().await?;
-    let rows = conditions.fetch(&mut read, SUMMARY, &tail).await?;
+    let window = (Order::NewestFirst, limit);
+    let rows = stored::select(&mut read, SUMMARY, conditions, window).await?;
     let records = rows.iter().map(|row| Summary::of(row, &shared.projects));
     Ok(records.collect::<Result<_, _>>()?)
 }
@@ -145,10 +145,11 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
 /// A record that may be seen.
 async fn find(shared: &Shared, reader: &Reader, id: i64) -> Result<StoredRecord, ApiError> {
     let mut conditions = Conditions::default();
-    conditions.number("records.id", "=", id);
+    conditions.number("id", "=", id);
     conditions.one_of("project", &reader.projects(&shared.projects, None));
     let mut read = shared.state.read().await?;
-    let rows = conditions.fetch(&mut read, WHOLE, "").await?;
+    let window = (Order::NewestFirst, 1);
+    let rows = stored::select(&mut read, WHOLE, &conditions, window).await?;
     let row = rows.first();
     let row = row.ok_or(ApiError::NotFound(
         "there is no such record, or it was removed",

@@ -12,7 +12,7 @@ use state::State;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::entry::{Entry, Stored};
-use super::insert;
+use super::insert::{self, Noted};
 use super::metrics::RecordMetrics;
 
 /// Entries that wait for a transaction.
@@ -73,6 +73,7 @@ struct Queue {
     state: State,
     receiver: mpsc::Receiver<Waiting>,
     commits: Arc<AtomicU64>,
+    noted: Noted,
     metrics: RecordMetrics,
 }
 
@@ -85,6 +86,7 @@ impl Committer {
             state: state.clone(),
             receiver,
             commits: Arc::clone(&commits),
+            noted: Noted::default(),
             metrics: metrics.clone(),
         };
         let body = move |scope: Scope| async move {
@@ -167,7 +169,7 @@ impl Queue {
             .into_iter()
             .map(|waiting| (waiting.entry, (waiting.answer, waiting.room)))
             .unzip();
-        match insert::write(&self.state, &entries).await {
+        match insert::write(&self.state, &entries, &mut self.noted).await {
             Ok(stored) => {
                 self.note_commit(entries.len());
                 let kept = entries.into_iter().zip(stored);
@@ -192,9 +194,9 @@ impl Queue {
         }
     }
 
-    async fn commit_one(&self, entry: Entry) -> Result<(Entry, Stored), NotKept> {
+    async fn commit_one(&mut self, entry: Entry) -> Result<(Entry, Stored), NotKept> {
         let entry = [entry];
-        match insert::write(&self.state, &entry).await {
+        match insert::write(&self.state, &entry, &mut self.noted).await {
             Ok(stored) => {
                 self.note_commit(1);
                 let kept = entry.into_iter().zip(stored).next();

@@ -10,13 +10,16 @@ use base::error::Class;
 use base::http::{Policy, Routes, text_response};
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use state::StateError;
 
 use super::Shared;
 use super::error::ApiError;
 use super::filter::Conditions;
 use super::reader::Reader;
-use super::stored::StoredRecord;
-use super::stream::{self, Order, Pages, Render};
+use super::stored::Order;
+use super::stream::{self, Render, Wanted};
 use super::time;
 
 /// Rows of what is shown in the browser.
@@ -67,8 +70,12 @@ async fn export(
     } else {
         FILE_ROWS_MAX
     };
-    let pages = Pages::new(&shared.state, conditions, Order::NewestFirst, limit);
-    let body = match stream::body(pages, Csv).await {
+    let wanted = Wanted {
+        conditions,
+        order: Order::NewestFirst,
+        limit,
+    };
+    let body = match stream::body(&shared.state, wanted, Csv).await {
         Ok(body) => body,
         Err(error) => {
             tracing::warn!(error = base::client::chain(&error), "records can't be read");
@@ -118,8 +125,8 @@ async fn conditions(
         conditions.number("severity", "=", severity);
     }
     match get("data_source") {
-        Some("internal") => conditions.number("external", "=", 0),
-        Some("external") => conditions.number("external", "=", 1),
+        Some("internal") => conditions.external(false),
+        Some("external") => conditions.external(true),
         Some("all") | None => {}
         Some(_) => return Err(invalid("data_source is `internal` or `external`")),
     }
@@ -140,39 +147,52 @@ async fn conditions(
 struct Csv;
 
 impl Render for Csv {
+    const COLUMNS: &'static str =
+        "records.id, external, received_at, severity, classification, build, machine_id, body";
+
     fn begin(&self) -> String {
         COLUMNS.to_owned()
     }
 
-    fn record(&self, _: usize, stored: &StoredRecord, out: &mut String) {
-        let record = &stored.record;
-        let external = if record.external { "True" } else { "False" };
-        let received = time::original(stored.received_at.div_euclid(1000));
-        let numbers = [stored.id.to_string(), record.severity.to_string()];
-        let [id, severity] = &numbers;
-        let fields = [
-            id,
-            external,
-            &received,
-            severity,
-            &record.classification,
-            &record.build,
-            &record.machine_id,
-            &record.payload,
-        ];
-        for (index, field) in fields.into_iter().enumerate() {
-            out.push_str(if index == 0 { "\"" } else { ",\"" });
-            escape(field, out);
-            out.push('"');
+    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError> {
+        use std::fmt::Write as _;
+        let (id, external): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (received, severity): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+        let external = if external == 0 { "False" } else { "True" };
+        let received = time::original(received.div_euclid(1000));
+        // Writing into a string does not fail.
+        let _written = write!(out, "\"{id}\",\"{external}\",\"{received}\",\"{severity}\"");
+        for column in 4..=6 {
+            let text: &str = row.try_get(column)?;
+            field(text, out);
         }
+        let body: &[u8] = row.try_get(7)?;
+        field(&String::from_utf8_lossy(body), out);
         out.push('\n');
+        Ok(())
     }
+}
+
+fn field(text: &str, out: &mut String) {
+    out.push_str(",\"");
+    escape(text, out);
+    out.push('"');
 }
 
 /// Quotes are doubled; what is not printable ASCII is written as Python's `unicode-escape` does.
 fn escape(text: &str, out: &mut String) {
     use std::fmt::Write as _;
-    for character in text.chars() {
+    let is_special = |c: char| !matches!(c, ' '..='~') || matches!(c, '"' | '\\');
+    let mut rest = text;
+    // Most of a payload needs nothing and is copied in runs.
+    while let Some(at) = rest.find(is_special) {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.push_str(plain);
+        let mut characters = special.chars();
+        let Some(character) = characters.next() else {
+            return;
+        };
+        rest = characters.as_str();
         // Writing into a string does not fail.
         let _written = match character {
             '"' => out.write_str("\"\""),
@@ -180,12 +200,12 @@ fn escape(text: &str, out: &mut String) {
             '\n' => out.write_str("\\n"),
             '\r' => out.write_str("\\r"),
             '\t' => out.write_str("\\t"),
-            ' '..='~' => out.write_char(character),
             '\0'..='\u{ff}' => write!(out, "\\x{:02x}", u32::from(character)),
             '\0'..='\u{ffff}' => write!(out, "\\u{:04x}", u32::from(character)),
             _ => write!(out, "\\U{:08x}", u32::from(character)),
         };
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]

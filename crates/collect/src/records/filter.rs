@@ -33,6 +33,19 @@ impl Conditions {
         self.texts.push(format!("{column} {operator} ${mark}"));
     }
 
+    /// Of one group. The indexes of groups and sources hold only rows that are in one, which the
+    /// database has to see in the text.
+    pub(crate) fn group(&mut self, group: i64) {
+        self.number("group_id", "=", group);
+        self.texts.push("group_id > 0".to_owned());
+    }
+
+    /// From inside or outside.
+    pub(crate) fn external(&mut self, is_external: bool) {
+        self.texts
+            .push(format!("external = {}", i64::from(is_external)));
+    }
+
     /// One of these numbers; nothing fits when there are none.
     pub(crate) fn one_of(&mut self, column: &str, numbers: &[i64]) {
         let values = numbers.iter().copied().map(Value::Number).collect();

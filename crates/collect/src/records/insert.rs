@@ -3,7 +3,7 @@
 //! transactions follow one another also where several processes write, and ids become visible in
 //! their order.
 
-pub(crate) mod counts;
+mod counts;
 mod groups;
 mod population;
 mod rows;
@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 use state::{State, StateError, Write};
 
+pub(crate) use self::population::Noted;
 use self::rows::{Rows, placeholders};
 use super::entry::{Entry, NewRecord, NewSubmission, Stored};
 use super::time::{self, DAY_MILLISECONDS};
@@ -36,7 +37,11 @@ pub(crate) struct Moment {
 }
 
 /// Keeps all of them or none; the answers are in the order of the entries.
-pub(crate) async fn write(state: &State, entries: &[Entry]) -> Result<Vec<Stored>, StateError> {
+pub(crate) async fn write(
+    state: &State,
+    entries: &[Entry],
+    noted: &mut Noted,
+) -> Result<Vec<Stored>, StateError> {
     let now = time::now();
     let moment = Moment {
         now,
@@ -80,14 +85,16 @@ pub(crate) async fn write(state: &State, entries: &[Entry]) -> Result<Vec<Stored
         });
     }
     insert_submissions(&mut write, &submissions, moment).await?;
+    let mut machines = Vec::new();
     if !records.is_empty() {
         let groups = groups::note(&mut write, &records, moment).await?;
         insert_records(&mut write, &records, &groups, moment).await?;
         counts::add(&mut write, &records, moment).await?;
-        population::note(&mut write, &records, moment).await?;
+        machines = population::note(&mut write, &records, moment, noted).await?;
         write.touch(TOPIC);
     }
     write.commit().await?;
+    noted.add(moment.day, machines);
     Ok(stored)
 }
 
@@ -126,18 +133,18 @@ async fn known_records(
     write: &mut Write,
     entries: &[Entry],
 ) -> Result<HashMap<Key, Stored>, StateError> {
-    let digests: Vec<i64> = entries
+    let keys: Vec<i64> = entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Record(new) => Some(new.digest),
+            Entry::Record(new) => Some(new.event_key),
             Entry::Quarantine(_) => None,
         })
         .collect();
     let columns = "id, received_at, digest, project, machine_id, created_at";
     let mut known = HashMap::new();
-    for chunk in digests.chunks(rows::CHUNK) {
+    for chunk in keys.chunks(rows::CHUNK) {
         let marks = placeholders(1, chunk.len());
-        let sql = format!("SELECT {columns} FROM records WHERE digest IN ({marks})");
+        let sql = format!("SELECT {columns} FROM records WHERE event_key IN ({marks})");
         for row in rows::fetch(write, sql, chunk).await? {
             let key = Key {
                 digest: row.try_get(2)?,
@@ -195,7 +202,7 @@ async fn insert_records(
     groups: &[i64],
     moment: Moment,
 ) -> Result<(), StateError> {
-    const COLUMNS: [&str; 21] = [
+    const COLUMNS: [&str; 22] = [
         "id",
         "project",
         "received_at",
@@ -205,6 +212,7 @@ async fn insert_records(
         "record_version",
         "payload_version",
         "group_id",
+        "event_key",
         "digest",
         "classification",
         "machine_id",
@@ -232,6 +240,7 @@ async fn insert_records(
             .number(record.record_format_version.into())
             .number(record.payload_format_version)
             .number(*group)
+            .number(new.event_key)
             .number(new.digest)
             .text(&record.classification)
             .text(&record.machine_id)

@@ -3,7 +3,9 @@
 
 use base::clock;
 use base::error::Class;
-use wire::telemetrics::{Field, Record, Strictness, Submission, TID_MISMATCH, check};
+use wire::telemetrics::{
+    Field, NOT_AVAILABLE, Record, Strictness, Submission, TID_MISMATCH, check,
+};
 
 use super::Shared;
 use super::committer::NotKept;
@@ -110,11 +112,17 @@ async fn take_for(
     } else {
         entry::random_digest()
     };
+    let event_key = if record.event_id == NOT_AVAILABLE {
+        digest
+    } else {
+        entry::event_key(&record.event_id)
+    };
     let crash = crash_of(&record, &shared.skipped.get());
     let new = Box::new(NewRecord {
         project: project.id,
         record,
         digest,
+        event_key,
         crash,
     });
     let (entry, stored) = shared.committer.keep(Entry::Record(new)).await?;

@@ -11,9 +11,10 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
     sql: RECORDS,
 }];
 
-/// Payloads have a table of their own, so that filters read short rows. `digest` finds what a client
-/// sent again; it is not unique, since two records may share one by chance. What is counted is
-/// counted at intake, in the transaction of the record: days are days since 1970 in UTC.
+/// Payloads have a table of their own, so that filters read short rows. `event_key` is a hash of the
+/// event's id, or the digest of a record without one: one index finds the records of an event and what
+/// a client sent again. What is counted is counted at intake, in the transaction of the record: days
+/// are days since 1970 in UTC.
 const RECORDS: &str = "
 CREATE TABLE record_sequence (
     id BIGINT PRIMARY KEY,
@@ -35,6 +36,7 @@ CREATE TABLE records (
     record_version BIGINT NOT NULL,
     payload_version BIGINT NOT NULL,
     group_id BIGINT NOT NULL,
+    event_key BIGINT NOT NULL,
     digest BIGINT NOT NULL,
     classification TEXT NOT NULL,
     machine_id TEXT NOT NULL,
@@ -49,15 +51,14 @@ CREATE TABLE records (
     bios_version TEXT NOT NULL
 );
 CREATE INDEX records_by_received ON records (received_at);
-CREATE INDEX records_by_digest ON records (digest);
 CREATE INDEX records_by_classification ON records (classification, id);
 CREATE INDEX records_by_severity ON records (severity, id);
 CREATE INDEX records_by_build ON records (build, id);
 CREATE INDEX records_by_system ON records (system_name, id);
 CREATE INDEX records_by_machine ON records (machine_id, id);
-CREATE INDEX records_by_event ON records (event_id);
+CREATE INDEX records_by_event ON records (event_key);
 CREATE INDEX records_by_group ON records (group_id, id) WHERE group_id > 0;
-CREATE INDEX records_by_source ON records (external, id);
+CREATE INDEX records_by_source ON records (id) WHERE external = 1;
 CREATE TABLE record_payloads (
     id {SERIAL},
     body {BYTES} NOT NULL
@@ -72,14 +73,6 @@ CREATE TABLE record_counts (
     external BIGINT NOT NULL,
     records BIGINT NOT NULL,
     PRIMARY KEY (project, day, classification, severity, system_name, build, external)
-);
-CREATE TABLE record_values (
-    project BIGINT NOT NULL,
-    field TEXT NOT NULL,
-    value TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    records BIGINT NOT NULL,
-    PRIMARY KEY (project, field, value, detail)
 );
 CREATE TABLE record_host_counts (
     project BIGINT NOT NULL,

@@ -3,6 +3,7 @@
 
 mod api;
 mod build;
+mod choices;
 mod committer;
 pub mod config;
 mod csv;
@@ -34,6 +35,7 @@ use base::telemetry::Metrics;
 use state::{State, StateError};
 
 use self::api::Policies;
+use self::choices::Choices;
 use self::committer::Committer;
 use self::config::RecordsConfig;
 use self::metrics::RecordMetrics;
@@ -50,6 +52,7 @@ struct Shared {
     projects: Projects,
     throttle: Option<Throttle>,
     skipped: SkippedFrames,
+    choices: Choices,
     committer: Committer,
     metrics: RecordMetrics,
 }
@@ -77,6 +80,7 @@ impl Records {
             throttle: config.machine_rate.map(Throttle::new),
             projects,
             skipped,
+            choices: Choices::default(),
             committer,
             metrics,
             config,

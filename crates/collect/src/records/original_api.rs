@@ -13,12 +13,14 @@ use base::http::{Policy, Routes};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
+use sqlx::any::AnyRow;
+use state::StateError;
 
 use super::filter::Conditions;
 use super::original::OriginalRecord;
 use super::reader::Reader;
-use super::stored::StoredRecord;
-use super::stream::{self, Order, Pages, Render};
+use super::stored::{Order, StoredRecord, WHOLE};
+use super::stream::{self, Render, Wanted};
 use super::time::{self, DAY_MILLISECONDS};
 use super::{Shared, csv};
 
@@ -28,13 +30,6 @@ const LIMIT_MAX: usize = 1_000;
 const WINDOW_DAYS: i64 = 30;
 /// How a program asks for one record a line.
 const LINES_TYPE: &str = "application/x-ndjson";
-
-/// What a request asks for.
-struct Wanted {
-    conditions: Conditions,
-    order: Order,
-    limit: usize,
-}
 
 pub(crate) fn routes(shared: &Arc<Shared>, policy: impl Fn() -> Policy) -> Routes {
     let shared_list = Arc::clone(shared);
@@ -54,25 +49,20 @@ async fn list(
     query: &HashMap<String, String>,
     headers: &HeaderMap,
 ) -> Response {
-    let wanted = match read(query, time::now()) {
+    let mut wanted = match read(query, time::now()) {
         Ok(wanted) => wanted,
         Err(message) => return refuse(Class::Invalid, message),
     };
-    let Wanted {
-        mut conditions,
-        order,
-        limit,
-    } = wanted;
+    let limit = wanted.limit;
     let projects = reader.projects(&shared.projects, None);
-    conditions.one_of("project", &projects);
-    let pages = Pages::new(&shared.state, conditions, order, limit);
+    wanted.conditions.one_of("project", &projects);
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, body) = if accept.is_some_and(|accept| accept.contains(LINES_TYPE)) {
-        (LINES_TYPE, stream::body(pages, Lines).await)
+        (LINES_TYPE, stream::body(&shared.state, wanted, Lines).await)
     } else {
         (
             "application/json",
-            stream::body(pages, List { limit }).await,
+            stream::body(&shared.state, wanted, List { limit }).await,
         )
     };
     match body {
@@ -91,15 +81,18 @@ struct List {
 }
 
 impl Render for List {
+    const COLUMNS: &'static str = WHOLE;
+
     fn begin(&self) -> String {
         "{\"records\":[".to_owned()
     }
 
-    fn record(&self, index: usize, stored: &StoredRecord, out: &mut String) {
+    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError> {
         if index > 0 {
             out.push(',');
         }
-        out.push_str(&json_of(stored));
+        out.push_str(&json_of(row)?);
+        Ok(())
     }
 
     fn end(&self, count: usize, last: Option<i64>) -> String {
@@ -112,14 +105,19 @@ impl Render for List {
 struct Lines;
 
 impl Render for Lines {
-    fn record(&self, _: usize, stored: &StoredRecord, out: &mut String) {
-        out.push_str(&json_of(stored));
+    const COLUMNS: &'static str = WHOLE;
+
+    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError> {
+        out.push_str(&json_of(row)?);
         out.push('\n');
+        Ok(())
     }
 }
 
-fn json_of(stored: &StoredRecord) -> String {
-    OriginalRecord::new(&stored.record, Some(stored.id), stored.received_at).into_json()
+fn json_of(row: &AnyRow) -> Result<String, StateError> {
+    let stored = StoredRecord::of(row)?;
+    let shown = OriginalRecord::new(&stored.record, Some(stored.id), stored.received_at);
+    Ok(shown.into_json())
 }
 
 fn refuse(class: Class, message: &str) -> Response {
@@ -171,17 +169,17 @@ fn read(query: &HashMap<String, String>, now: i64) -> Result<Wanted, &'static st
     };
     conditions.number("received_at", ">=", now - window.min(window_max));
     if let Some(id) = number("from_id", "From id value is invalid")? {
-        conditions.number("records.id", ">=", id);
+        conditions.number("id", ">=", id);
     }
     if let Some(captured) = number("ts_capture", "Capture timestamp value is invalid")? {
         conditions.number("created_at", ">", captured);
     }
     if let Some(before) = number("before_id", "Before id value is invalid")? {
-        conditions.number("records.id", "<", before);
+        conditions.number("id", "<", before);
     }
     let mut order = Order::NewestFirst;
     if let Some(after) = number("after_id", "After id value is invalid")? {
-        conditions.number("records.id", ">", after);
+        conditions.number("id", ">", after);
         order = Order::OldestFirst;
     }
     let limit = number("limit", "Record limit value is invalid")?;

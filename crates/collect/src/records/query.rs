@@ -3,11 +3,10 @@
 use serde::Deserialize;
 
 use super::Shared;
+use super::entry;
 use super::error::ApiError;
 use super::filter::Conditions;
-use super::insert::counts::CLASSIFICATION;
 use super::time;
-use sqlx::Row as _;
 
 /// The query of `/v1/records` and of what shares its filters.
 #[derive(Debug, Default, Deserialize)]
@@ -41,8 +40,6 @@ pub(crate) enum Source {
 /// Records of a page.
 pub(crate) const LIMIT_MAX: usize = 1_000;
 const LIMIT_DEFAULT: usize = 50;
-/// Classifications that a star can stand for.
-const CLASSIFICATIONS_MAX: i64 = 10_000;
 
 impl Filters {
     /// All but the project and the limit.
@@ -52,12 +49,16 @@ impl Filters {
             ("build", &self.build),
             ("system_name", &self.system_name),
             ("machine_id", &self.machine_id),
-            ("event_id", &self.event_id),
         ];
         for (column, value) in texts {
             if let Some(value) = value {
                 conditions.text(column, "=", &plain(column, value)?);
             }
+        }
+        if let Some(event_id) = &self.event_id {
+            let event_id = plain("event_id", event_id)?;
+            conditions.number("event_key", "=", entry::event_key(&event_id));
+            conditions.text("event_id", "=", &event_id);
         }
         if let Some(pattern) = &self.classification {
             classification(shared, &mut conditions, pattern).await?;
@@ -74,10 +75,10 @@ impl Filters {
                     "group is the id of a crash group".to_owned(),
                 ));
             }
-            conditions.number("group_id", "=", group);
+            conditions.group(group);
         }
         if let Some(source) = self.source {
-            conditions.number("external", "=", (source == Source::External).into());
+            conditions.external(source == Source::External);
         }
         for (name, operator, value) in [("since", ">=", &self.since), ("until", "<", &self.until)] {
             if let Some(value) = value {
@@ -91,7 +92,7 @@ impl Filters {
                 if id < 0 {
                     return Err(ApiError::Invalid(format!("{name} is the id of a record")));
                 }
-                conditions.number("records.id", operator, id);
+                conditions.number("id", operator, id);
             }
         }
         if self.text.is_some() {
@@ -143,15 +144,14 @@ pub(crate) async fn classification(
 
 /// All classifications that records have had, of all projects.
 async fn classifications(shared: &Shared) -> Result<Vec<String>, ApiError> {
-    let sql = "SELECT DISTINCT value FROM record_values WHERE field = $1 ORDER BY value LIMIT $2";
-    let mut read = shared.state.read().await?;
-    let rows = sqlx::query(sql)
-        .bind(CLASSIFICATION)
-        .bind(CLASSIFICATIONS_MAX)
-        .fetch_all(&mut read)
-        .await?;
-    let texts = rows.iter().map(|row| row.try_get(0));
-    Ok(texts.collect::<Result<_, _>>()?)
+    let values = shared.choices.get(&shared.state).await?;
+    let values = values.values();
+    let mut all: Vec<String> = values
+        .flat_map(|values| values.classifications.iter().cloned())
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 /// PostgreSQL takes no NUL in a text; no record has one there.

@@ -3,23 +3,22 @@
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::StateError;
+use state::{Read, StateError};
 use wire::telemetrics::Record;
 
+use super::filter::Conditions;
 use super::project::Projects;
 use super::time;
 
-/// What lists show of a record, from `records` and the beginning of its payload.
-pub(crate) const SUMMARY: &str = "SELECT records.id, project, received_at, created_at, severity, \
+/// What lists show of a record.
+pub(crate) const SUMMARY: &str = "records.id, project, received_at, created_at, severity, \
      classification, machine_id, build, system_name, external, group_id, \
-     substr(body, 1, 480) AS excerpt \
-     FROM records JOIN record_payloads ON record_payloads.id = records.id";
+     substr(body, 1, 480) AS excerpt";
 /// All of a record.
-pub(crate) const WHOLE: &str = "SELECT records.id, project, received_at, created_at, severity, \
+pub(crate) const WHOLE: &str = "records.id, project, received_at, created_at, severity, \
      classification, machine_id, build, system_name, external, group_id, record_version, \
      payload_version, event_id, arch, host_type, kernel_version, board_name, cpu_model, \
-     bios_version, body \
-     FROM records JOIN record_payloads ON record_payloads.id = records.id";
+     bios_version, body";
 /// Characters of a payload in lists.
 const EXCERPT_CHARACTERS: usize = 120;
 
@@ -111,6 +110,33 @@ impl StoredRecord {
             record,
         })
     }
+}
+
+/// In which order records come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// The first `limit` records that fit, each with its payload. Which they are is decided inside, so that
+/// no database thinks of reading payloads first.
+pub(crate) async fn select(
+    read: &mut Read,
+    columns: &str,
+    conditions: &Conditions,
+    (order, limit): (Order, usize),
+) -> Result<Vec<AnyRow>, StateError> {
+    let order = match order {
+        Order::NewestFirst => "DESC",
+        Order::OldestFirst => "ASC",
+    };
+    let head = format!("SELECT {columns} FROM (SELECT * FROM records");
+    let tail = format!(
+        "ORDER BY id {order} LIMIT {limit}) AS records \
+         JOIN record_payloads ON record_payloads.id = records.id ORDER BY records.id {order}"
+    );
+    conditions.fetch(read, &head, &tail).await
 }
 
 /// The beginning of a payload on one line.

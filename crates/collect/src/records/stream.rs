@@ -2,15 +2,16 @@
 //! memory than a few hundred.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use state::{State, StateError};
 
 use super::filter::Conditions;
-use super::stored::{StoredRecord, WHOLE};
+use super::stored::{self, Order};
 
 /// About how many bytes are read at a time.
 const PAGE_BYTES: usize = 1 << 20;
@@ -19,84 +20,26 @@ const PAGE_ROWS_FIRST: usize = 32;
 /// Rows that are read at a time at most.
 const PAGE_ROWS_MAX: usize = 1_000;
 
-/// In which order records come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    NewestFirst,
-    OldestFirst,
-}
-
-/// Records that fit, one page after the other.
+/// Which records, in which order, and how many.
 #[derive(Debug)]
-pub(crate) struct Pages {
-    state: State,
-    conditions: Conditions,
-    order: Order,
-    left: usize,
-    rows: usize,
-    last: Option<i64>,
-}
-
-impl Pages {
-    /// At most `limit` records.
-    pub(crate) fn new(state: &State, conditions: Conditions, order: Order, limit: usize) -> Self {
-        Self {
-            state: state.clone(),
-            conditions,
-            order,
-            left: limit,
-            rows: PAGE_ROWS_FIRST,
-            last: None,
-        }
-    }
-
-    /// The next records; none when all were given.
-    pub(crate) async fn next(&mut self) -> Result<Vec<StoredRecord>, StateError> {
-        let rows = self.rows.min(self.left);
-        if rows == 0 {
-            return Ok(Vec::new());
-        }
-        let mut conditions = self.conditions.clone();
-        let (operator, order) = match self.order {
-            Order::NewestFirst => ("<", "DESC"),
-            Order::OldestFirst => (">", "ASC"),
-        };
-        if let Some(last) = self.last {
-            conditions.number("records.id", operator, last);
-        }
-        let tail = format!("ORDER BY records.id {order} LIMIT {rows}");
-        let mut read = self.state.read().await?;
-        let found = conditions.fetch(&mut read, WHOLE, &tail).await?;
-        drop(read);
-        let page: Vec<StoredRecord> = found
-            .iter()
-            .map(StoredRecord::of)
-            .collect::<Result<_, _>>()?;
-        self.left = if page.len() < rows {
-            0
-        } else {
-            self.left - rows
-        };
-        self.last = page.last().map(|stored| stored.id);
-        let bytes: usize = page
-            .iter()
-            .map(|stored| stored.record.payload.len() + 500)
-            .sum();
-        let each = bytes / page.len().max(1) + 1;
-        self.rows = (PAGE_BYTES / each).clamp(1, PAGE_ROWS_MAX);
-        Ok(page)
-    }
+pub(crate) struct Wanted {
+    pub(crate) conditions: Conditions,
+    pub(crate) order: Order,
+    pub(crate) limit: usize,
 }
 
 /// How records become bytes.
-pub(crate) trait Render: Send + 'static {
+pub(crate) trait Render: Send + Sync + 'static {
+    /// The columns that it reads; the id is the first.
+    const COLUMNS: &'static str;
+
     /// What stands before the first.
     fn begin(&self) -> String {
         String::new()
     }
 
     /// One record; `index` counts from 0.
-    fn record(&self, index: usize, stored: &StoredRecord, out: &mut String);
+    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError>;
 
     /// What stands behind the last, whose id is given.
     fn end(&self, count: usize, last: Option<i64>) -> String {
@@ -106,33 +49,37 @@ pub(crate) trait Render: Send + 'static {
 }
 
 struct Sending<R> {
-    pages: Pages,
-    render: Arc<R>,
+    state: State,
+    wanted: Wanted,
+    render: R,
     ready: VecDeque<Bytes>,
     count: usize,
+    rows: usize,
+    last: Option<i64>,
     is_done: bool,
 }
 
-/// A body of all pages. The first page is read before this returns, so a state that is down is an
+/// A body of all of them. The first page is read before this returns, so a state that is down is an
 /// error and not half an answer; one that goes down later cuts the connection.
-pub(crate) async fn body<R: Render + Sync>(
-    mut pages: Pages,
+pub(crate) async fn body<R: Render>(
+    state: &State,
+    wanted: Wanted,
     render: R,
 ) -> Result<Body, StateError> {
-    let first = pages.next().await?;
     let mut sending = Sending {
-        pages,
-        render: Arc::new(render),
-        ready: VecDeque::new(),
+        state: state.clone(),
+        wanted,
+        ready: [render.begin().into()].into(),
+        render,
         count: 0,
+        rows: PAGE_ROWS_FIRST,
+        last: None,
         is_done: false,
     };
-    sending.ready.push_back(sending.render.begin().into());
-    sending.add(&first);
+    sending.read().await?;
     let stream = stream::try_unfold(sending, |mut sending| async move {
         if sending.ready.is_empty() && !sending.is_done {
-            let page = sending.pages.next().await?;
-            sending.add(&page);
+            sending.read().await?;
         }
         let next = sending.ready.pop_front();
         Ok::<_, StateError>(next.map(|bytes| (bytes, sending)))
@@ -141,16 +88,40 @@ pub(crate) async fn body<R: Render + Sync>(
 }
 
 impl<R: Render> Sending<R> {
-    fn add(&mut self, page: &[StoredRecord]) {
+    /// Reads and renders the next page, and the end after the last.
+    async fn read(&mut self) -> Result<(), StateError> {
+        let rows = self.rows.min(self.wanted.limit - self.count);
         let mut text = String::new();
-        for stored in page {
-            self.render.record(self.count, stored, &mut text);
+        let found = self.page(rows).await?;
+        for row in &found {
+            self.render.record(self.count, row, &mut text)?;
             self.count += 1;
+            self.last = Some(row.try_get(0)?);
         }
-        if page.is_empty() || self.pages.left == 0 {
+        let each = text.len() / found.len().max(1) + 1;
+        self.rows = (PAGE_BYTES / each).clamp(1, PAGE_ROWS_MAX);
+        if found.len() < rows || self.count == self.wanted.limit {
             self.is_done = true;
-            text.push_str(&self.render.end(self.count, self.pages.last));
+            text.push_str(&self.render.end(self.count, self.last));
         }
         self.ready.push_back(text.into());
+        Ok(())
+    }
+
+    async fn page(&self, rows: usize) -> Result<Vec<AnyRow>, StateError> {
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        let mut conditions = self.wanted.conditions.clone();
+        let order = self.wanted.order;
+        let operator = match order {
+            Order::NewestFirst => "<",
+            Order::OldestFirst => ">",
+        };
+        if let Some(last) = self.last {
+            conditions.number("id", operator, last);
+        }
+        let mut read = self.state.read().await?;
+        stored::select(&mut read, R::COLUMNS, &conditions, (order, rows)).await
     }
 }

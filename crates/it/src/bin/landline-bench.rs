@@ -1,5 +1,6 @@
-//! `landline-bench gateway|tunnel|agents [--quick] [--json]`: measures the gateway beside nginx, lines
-//! beside other tunnels, or a crowd of idle nodes on one hub, on this machine, in one run. Ends with 1
+//! `landline-bench gateway|tunnel|agents|records [--quick] [--json]`: measures the gateway beside nginx,
+//! lines beside other tunnels, a crowd of idle nodes on one hub, or the intake of telemetry records and
+//! questions to a million of them, on this machine, in one run. Ends with 1
 //! when a goal was missed.
 #![allow(
     clippy::disallowed_methods,
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use it::bench::{
-    self, Size, agents, latency, nginx::Nginx, report, resources, tunnel, upstream::Upstream,
+    self, Size, agents, latency, nginx::Nginx, records, report, resources, tunnel,
+    upstream::Upstream,
 };
 use it::proc;
 use it::program::{Program, program_path};
@@ -25,7 +27,8 @@ use time::format_description::well_known::Rfc3339;
 const USAGE: &str = "\
 usage: landline-bench gateway [--quick] [--json]
        landline-bench tunnel [--quick] [--json] [part of a way's name]…
-       landline-bench agents [--quick] [--json]";
+       landline-bench agents [--quick] [--json]
+       landline-bench records [--quick] [--json]";
 /// What one proxy has to carry.
 const AGENTS: usize = 5_000;
 const AGENTS_QUICK: usize = 500;
@@ -68,6 +71,14 @@ fn main() -> ExitCode {
             let count = if is_quick { AGENTS_QUICK } else { AGENTS };
             runtime().block_on(agents::measure(&ends(), count, JOINS))
         }
+        "records" => {
+            let size = if is_quick {
+                records::Size::QUICK
+            } else {
+                records::Size::FULL
+            };
+            runtime().block_on(records::measure(size))
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
@@ -81,6 +92,7 @@ fn main() -> ExitCode {
     let verdicts = match area.as_str() {
         "tunnel" => tunnel::report::judge(&report),
         "agents" => agents::judge(&report),
+        "records" => records::judge(&report),
         _ => report::judge(&report),
     };
     report["verdicts"] = report::verdicts_json(&verdicts);
@@ -93,6 +105,7 @@ fn main() -> ExitCode {
             match area.as_str() {
                 "tunnel" => tunnel::report::table(&report),
                 "agents" => agents::table(&report),
+                "records" => records::table(&report),
                 _ => report::table(&report),
             }
         );

@@ -13,14 +13,13 @@ use super::{Answer, Asked, Policies, asked};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
-use crate::records::insert::counts::{BUILD, CLASSIFICATION};
 use crate::records::reader::Reader;
 use crate::records::time::{self, DAY_MILLISECONDS};
 
 /// Values of a field in one answer.
 const VALUES_MAX: i64 = 100_000;
 /// Values to choose from.
-const CHOICES_MAX: i64 = 1_000;
+const CHOICES_MAX: usize = 1_000;
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let (counting, choosing) = (Arc::clone(shared), Arc::clone(shared));
@@ -119,43 +118,31 @@ async fn count(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer
 async fn choose(shared: &Shared, reader: &Reader, query: Asked<OfProject>) -> Answer<Value> {
     let wanted = asked(query)?.project;
     let numbers = reader.projects(&shared.projects, wanted.as_deref());
-    let mut read = shared.state.read().await?;
-    let mut of_field = Vec::new();
-    for field in [CLASSIFICATION, BUILD] {
-        let mut conditions = Conditions::default();
-        conditions.one_of("project", &numbers);
-        conditions.text("field", "=", field);
-        let tail =
-            format!("GROUP BY value, detail ORDER BY SUM(records) DESC, value LIMIT {CHOICES_MAX}");
-        let head = "SELECT value, detail FROM record_values";
-        let rows = conditions.fetch(&mut read, head, &tail).await?;
-        let mut values: Vec<(String, String)> = Vec::new();
-        for row in rows {
-            values.push((row.try_get(0)?, row.try_get(1)?));
+    let all = shared.choices.get(&shared.state).await?;
+    let (mut classifications, mut systems, mut builds) = (Vec::new(), Vec::new(), Vec::new());
+    for values in numbers.iter().filter_map(|number| all.get(number)) {
+        for classification in values.classifications.iter().take(CHOICES_MAX) {
+            push_new(&mut classifications, classification);
         }
-        of_field.push(values);
-    }
-    let builds = of_field.pop().unwrap_or_default();
-    let classifications = of_field.pop().unwrap_or_default();
-    let mut systems: Vec<&str> = Vec::new();
-    for (_, system) in &builds {
-        if !systems.contains(&system.as_str()) {
-            systems.push(system);
+        for (system, build) in values.builds.iter().take(CHOICES_MAX) {
+            push_new(&mut systems, system);
+            builds.push(json!({"system_name": system, "build": build}));
         }
     }
     let names: Vec<&str> = numbers
         .iter()
         .filter_map(|id| shared.projects.name(*id))
         .collect();
-    let classifications: Vec<&String> = classifications.iter().map(|(value, _)| value).collect();
-    let pairs: Vec<Value> = builds
-        .iter()
-        .map(|(build, system)| json!({"system_name": system, "build": build}))
-        .collect();
     Ok(Json(json!({
         "projects": names,
         "classifications": classifications,
-        "builds": pairs,
+        "builds": builds,
         "system_names": systems,
     })))
+}
+
+fn push_new<'a>(all: &mut Vec<&'a str>, value: &'a str) {
+    if !all.contains(&value) {
+        all.push(value);
+    }
 }

@@ -221,7 +221,7 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     }
     shown.insert("days".to_owned(), days.into());
     let mut conditions = Conditions::default();
-    conditions.number("group_id", "=", id);
+    conditions.group(id);
     let latest = summaries(shared, &conditions, LATEST).await?;
     shown.insert("latest".to_owned(), json!(latest));
     // Retention may have removed it.

@@ -20,7 +20,7 @@ use crate::records::filter::Conditions;
 use crate::records::insert::TOPIC;
 use crate::records::query::Filters;
 use crate::records::reader::Reader;
-use crate::records::stored::{SUMMARY, Summary};
+use crate::records::stored::{self, Order, SUMMARY, Summary};
 
 /// Records that are read at a time.
 const PAGE: usize = 100;
@@ -110,10 +110,10 @@ impl Tail {
     /// Reads what came; says whether something did.
     async fn look(&mut self) -> Result<bool, ApiError> {
         let mut conditions = self.conditions.clone();
-        conditions.number("records.id", ">", self.last);
-        let tail = format!("ORDER BY records.id ASC LIMIT {PAGE}");
+        conditions.number("id", ">", self.last);
         let mut read = self.shared.state.read().await?;
-        let rows = conditions.fetch(&mut read, SUMMARY, &tail).await?;
+        let window = (Order::OldestFirst, PAGE);
+        let rows = stored::select(&mut read, SUMMARY, &conditions, window).await?;
         for row in &rows {
             self.ready
                 .push_back(Summary::of(row, &self.shared.projects)?);

@@ -1,4 +1,4 @@
-//! Records per day by what people plot, and the values that filters choose from.
+//! Records per day, by what people plot.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,6 @@ use state::{StateError, Write};
 use super::rows::Rows;
 use super::{Moment, Numbered};
 
-/// The word of classifications in `record_values`.
-pub(crate) const CLASSIFICATION: &str = "classification";
-/// The word of builds, whose detail is their system.
-pub(crate) const BUILD: &str = "build";
-
 /// Adds a batch to the counts of its day.
 pub(crate) async fn add(
     write: &mut Write,
@@ -19,8 +14,7 @@ pub(crate) async fn add(
     moment: Moment,
 ) -> Result<(), StateError> {
     add_days(write, records, moment).await?;
-    add_hosts(write, records, moment).await?;
-    add_values(write, records).await
+    add_hosts(write, records, moment).await
 }
 
 async fn add_days(
@@ -83,33 +77,5 @@ async fn add_hosts(
     }
     let conflict = "ON CONFLICT (project, day, host_type) \
          DO UPDATE SET records = record_host_counts.records + excluded.records";
-    table.insert(write, conflict).await
-}
-
-async fn add_values(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
-    const COLUMNS: [&str; 5] = ["project", "field", "value", "detail", "records"];
-    let mut counts: HashMap<_, i64> = HashMap::new();
-    for Numbered { new, .. } in records {
-        let record = &new.record;
-        let (classification, build) = (record.classification.as_str(), record.build.as_str());
-        let system = record.system_name.as_str();
-        for value in [
-            (new.project, CLASSIFICATION, classification, ""),
-            (new.project, BUILD, build, system),
-        ] {
-            *counts.entry(value).or_default() += 1;
-        }
-    }
-    let mut table = Rows::into("record_values", &COLUMNS);
-    for ((project, field, value, detail), count) in counts {
-        table
-            .number(project)
-            .text(field)
-            .text(value)
-            .text(detail)
-            .number(count);
-    }
-    let conflict = "ON CONFLICT (project, field, value, detail) \
-         DO UPDATE SET records = record_values.records + excluded.records";
     table.insert(write, conflict).await
 }

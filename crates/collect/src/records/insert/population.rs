@@ -1,16 +1,19 @@
 //! Which machines sent a heartbeat, and how many of each build did so last on which day. The second
 //! makes every window a sum over days.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{StateError, Write};
 
 use super::rows::{CHUNK, Rows};
 use super::{Moment, Numbered};
+use crate::records::entry;
 
 /// The end of the classification of heartbeats.
 const HEARTBEAT: &str = "/heartbeat/ping";
+/// Machines that are remembered.
+const NOTED_MAX: usize = 200_000;
 
 /// A machine as one build of a project has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,29 +24,66 @@ struct Machine<'a> {
     id: &'a str,
 }
 
-/// Notes the heartbeats of a batch.
+/// Machines that are known to have been noted today, so that the database is not asked again for each
+/// heartbeat.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    day: i64,
+    machines: HashSet<i64>,
+}
+
+impl Noted {
+    /// Adds what was committed.
+    pub(crate) fn add(&mut self, day: i64, machines: Vec<i64>) {
+        if self.day != day || self.machines.len() >= NOTED_MAX {
+            self.machines.clear();
+        }
+        self.day = day;
+        self.machines.extend(machines);
+    }
+
+    fn contains(&self, day: i64, machine: i64) -> bool {
+        self.day == day && self.machines.contains(&machine)
+    }
+}
+
+/// Notes the heartbeats of a batch; gives what is to be [`Noted`] once it is committed.
 pub(crate) async fn note(
     write: &mut Write,
     records: &[Numbered<'_>],
     moment: Moment,
-) -> Result<(), StateError> {
-    let mut machines: Vec<Machine<'_>> = records
+    noted: &Noted,
+) -> Result<Vec<i64>, StateError> {
+    let heartbeats = records
         .iter()
         .map(|numbered| numbered.new)
-        .filter(|new| new.record.classification.ends_with(HEARTBEAT))
-        .map(|new| Machine {
+        .filter(|new| new.record.classification.ends_with(HEARTBEAT));
+    let mut keys = Vec::new();
+    let mut machines = Vec::new();
+    for new in heartbeats {
+        let machine = Machine {
             project: new.project,
             build: &new.record.build,
             external: new.record.external.into(),
             id: &new.record.machine_id,
-        })
-        .collect();
+        };
+        let source = if machine.external == 0 {
+            ""
+        } else {
+            "external"
+        };
+        let key = entry::digest(machine.project, &[machine.build, source, machine.id]);
+        if !noted.contains(moment.day, key) {
+            keys.push(key);
+            machines.push(machine);
+        }
+    }
     machines.sort_unstable();
     machines.dedup();
     for chunk in machines.chunks(CHUNK) {
         note_chunk(write, chunk, moment).await?;
     }
-    Ok(())
+    Ok(keys)
 }
 
 async fn note_chunk(

@@ -1,0 +1,260 @@
+//! `landline records …`: what the collector has, for people and for scripts.
+
+mod chart;
+mod details;
+mod export;
+mod form;
+mod groups;
+mod hub;
+mod list;
+mod output;
+mod pages;
+mod query;
+mod show;
+mod sink;
+mod sse;
+mod stats;
+mod table;
+mod tail;
+mod text;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base::process::exit_code;
+use clap::Subcommand;
+
+use super::{NO, Question};
+use crate::environment::Environment;
+use groups::GroupsCommand;
+use hub::Hub;
+use output::Output;
+use query::{Filters, Window};
+
+/// `landline records …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordsCommand {
+    /// List records, the newest first
+    #[command(after_help = "Example: landline records ls --since 7d --classification 'crash/*'")]
+    Ls(ListArguments),
+    /// Show all of a record, and why it is in its crash group
+    #[command(after_help = "Example: landline records show 4711")]
+    Show(ShowArguments),
+    /// Write whole records to a file or a pipe, the newest first, as many as there are
+    #[command(
+        after_help = "Example: landline records export --since 30d --format csv --output records.csv"
+    )]
+    Export(ExportArguments),
+    /// Count records by one field, with a bar for each value and a column for each day
+    #[command(after_help = "Example: landline records stats --by build --since 14d")]
+    Stats(StatsArguments),
+    /// Print records as they come, until Ctrl-C
+    #[command(after_help = "Example: landline records tail --severity high --last 10")]
+    Tail(TailArguments),
+    /// Crash groups: records of crashes at the same place
+    Groups {
+        #[command(subcommand)]
+        command: GroupsCommand,
+    },
+    /// List what clients sent that is no valid record, and why
+    #[command(after_help = "Example: landline records quarantine --limit 10")]
+    Quarantine(QuarantineArguments),
+}
+
+/// Which records, and how many.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    window: Window,
+    #[command(flatten)]
+    amount: Amount,
+    #[command(flatten)]
+    question: Question,
+}
+
+/// How much of a list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Amount {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// All that there are
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+/// Which record.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArguments {
+    /// Its number, as `ls` shows it
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    id: i64,
+    #[command(flatten)]
+    question: Question,
+}
+
+/// Which records, how, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    window: Window,
+    /// Only those that came later than the record of this number: what is new since an export
+    #[arg(long, value_name = "ID")]
+    after: Option<i64>,
+    /// Only those that came earlier than the record of this number: the rest of an export
+    #[arg(long, value_name = "ID")]
+    before: Option<i64>,
+    /// One JSON object a line, lines of comma-separated values, or one JSON array
+    #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv", "json"])]
+    format: String,
+    /// The file; it appears once it is whole [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The hub, `host:port`, with the session of `landline login` [default: the landline that runs on
+    /// this machine, or the hub of the last login]
+    #[arg(long)]
+    proxy: Option<String>,
+    /// The configuration file [default: landline.yaml if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What is counted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatsArguments {
+    /// The field
+    #[arg(long, default_value = "classification", value_parser =
+        ["classification", "severity", "build", "system_name", "source", "host_type"])]
+    by: String,
+    /// Only of this project
+    #[arg(long)]
+    project: Option<String>,
+    /// From this day on: 7d, or 2026-11-21; days are those of UTC, and count as a whole
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    since: String,
+    /// Up to this day, which is left out if it is said as a date
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Values that are shown one by one
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    #[command(flatten)]
+    question: Question,
+}
+
+/// Which records are waited for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TailArguments {
+    #[command(flatten)]
+    filters: Filters,
+    /// First print so many that are there already
+    #[arg(long, value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=1000))]
+    last: u64,
+    #[command(flatten)]
+    question: Question,
+}
+
+/// Which submissions.
+#[derive(Debug, clap::Args)]
+pub(crate) struct QuarantineArguments {
+    /// Only of this project
+    #[arg(long)]
+    project: Option<String>,
+    #[command(flatten)]
+    amount: Amount,
+    #[command(flatten)]
+    question: Question,
+}
+
+/// Why a command ends without a good answer.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    /// Asking again doesn't help.
+    #[error("{text}")]
+    Refused { status: u16, text: String },
+    /// Asking again may help.
+    #[error("{0}")]
+    Away(String),
+    /// Standard output or a file.
+    #[error("the answer can't be written: {0}")]
+    Write(#[from] std::io::Error),
+    /// Ctrl-C before the end.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl CommandError {
+    /// What was asked for is wrong.
+    fn wrong(text: impl Into<String>) -> Self {
+        Self::Refused {
+            status: 400,
+            text: text.into(),
+        }
+    }
+}
+
+type Outcome<T = ()> = Result<T, CommandError>;
+
+/// Runs `landline records …`
+pub(crate) fn run(command: &RecordsCommand, environment: &Environment) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return super::cluster::fail(&format!("the runtime can't start: {error}")),
+    };
+    match runtime.block_on(answer(command, environment)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A closed pipe is the reader's choice.
+        Err(CommandError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("landline: {error}");
+            match error {
+                CommandError::Write(_) => ExitCode::from(exit_code::FAILED),
+                _ => ExitCode::from(NO),
+            }
+        }
+    }
+}
+
+async fn answer(command: &RecordsCommand, environment: &Environment) -> Outcome {
+    let hub = |question: &Question| Hub::find(question, environment);
+    let output = &mut Output::new();
+    match command {
+        RecordsCommand::Ls(arguments) => {
+            list::list(&hub(&arguments.question)?, arguments, output).await
+        }
+        RecordsCommand::Show(arguments) => {
+            show::show(&hub(&arguments.question)?, arguments, output).await
+        }
+        RecordsCommand::Export(arguments) => {
+            let question = Question {
+                proxy: arguments.proxy.clone(),
+                config: arguments.config.clone(),
+                json: false,
+            };
+            export::export(&hub(&question)?, arguments, environment).await
+        }
+        RecordsCommand::Stats(arguments) => {
+            stats::stats(&hub(&arguments.question)?, arguments, output).await
+        }
+        RecordsCommand::Tail(arguments) => {
+            tail::tail(&hub(&arguments.question)?, arguments, output).await
+        }
+        RecordsCommand::Groups { command } => {
+            groups::groups(&hub(command.question())?, command, output).await
+        }
+        RecordsCommand::Quarantine(arguments) => {
+            list::quarantine(&hub(&arguments.question)?, arguments, output).await
+        }
+    }
+}

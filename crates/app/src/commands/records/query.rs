@@ -1,0 +1,260 @@
+//! What people say of the records they want, as a query of the API.
+
+use base::clock;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, Time};
+
+use super::{CommandError, Outcome};
+
+/// The domain of nearly all classifications; people leave it out.
+pub(super) const DOMAIN: &str = "org.clearlinux/";
+
+/// Which records.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Filters {
+    /// Only of this project
+    #[arg(long)]
+    pub(super) project: Option<String>,
+    /// Only this one, or all below with a star: `org.clearlinux/crash/*`; `org.clearlinux/` can be
+    /// left out
+    #[arg(long)]
+    classification: Option<String>,
+    /// Only this one: 1 to 4, or low, medium, high, critical
+    #[arg(long, value_parser = severity)]
+    severity: Option<u8>,
+    /// Only of this build
+    #[arg(long)]
+    build: Option<String>,
+    /// Only of this system, such as `clear-linux-os`
+    #[arg(long)]
+    system_name: Option<String>,
+    /// Only of this machine, by its whole identifier
+    #[arg(long, value_name = "ID")]
+    machine_id: Option<String>,
+    /// Only of this event
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+    /// Only of the crash group of this number
+    #[arg(long, value_name = "ID")]
+    group: Option<i64>,
+    /// Only from machines of ours, or of others
+    #[arg(long, value_parser = ["internal", "external"])]
+    source: Option<String>,
+}
+
+/// From when to when.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Window {
+    /// Received since: 90s, 12h, 7d, or 2026-11-21, or 2026-11-21T16:50:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Received before, said in the same ways
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+/// A query, pair by pair.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Query(Vec<(&'static str, String)>);
+
+impl Query {
+    /// With one more.
+    pub(super) fn with(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
+        self.0.push((name, value.to_string()));
+        self
+    }
+
+    /// With one more, if it is there.
+    pub(super) fn with_some(self, name: &'static str, value: Option<&impl ToString>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// This path with the query.
+    pub(super) fn at(&self, path: &str) -> String {
+        if self.0.is_empty() {
+            return path.to_owned();
+        }
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.0);
+        format!("{path}?{}", query.finish())
+    }
+}
+
+impl Filters {
+    /// As `/v1/records` takes them.
+    pub(super) fn query(&self) -> Query {
+        Query::default()
+            .with_some("project", self.project.as_ref())
+            .with_some("classification", self.whole_classification().as_ref())
+            .with_some("severity", self.severity.as_ref())
+            .with_some("build", self.build.as_ref())
+            .with_some("system_name", self.system_name.as_ref())
+            .with_some("machine_id", self.machine_id.as_ref())
+            .with_some("event_id", self.event_id.as_ref())
+            .with_some("group", self.group.as_ref())
+            .with_some("source", self.source.as_ref())
+    }
+
+    /// Those that `/api/records` has too, with the same meaning: at least what fits the others fits
+    /// these.
+    pub(super) fn original_query(&self) -> Query {
+        let classification = self.whole_classification();
+        let classification =
+            classification.filter(|text| text.matches('/').count() == 2 && !text.contains('*'));
+        let is_plain = |text: &&String| {
+            text.len() < 200
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        let machine = self.machine_id.as_ref();
+        Query::default()
+            .with_some("classification", classification.as_ref())
+            .with_some("severity", self.severity.as_ref())
+            .with_some("build", self.build.as_ref().filter(is_plain))
+            .with_some("machine_id", machine.filter(|id| id.chars().count() <= 32))
+    }
+
+    /// With the domain that lists leave out. Domains have a dot, what follows them hardly ever.
+    fn whole_classification(&self) -> Option<String> {
+        let text = self.classification.clone()?;
+        let has_domain = text
+            .split('/')
+            .next()
+            .is_none_or(|first| first.contains('.'));
+        let is_short = text.matches('/').count() == 1;
+        if is_short && !has_domain {
+            return Some(format!("{DOMAIN}{text}"));
+        }
+        Some(text)
+    }
+}
+
+impl Window {
+    /// With its times in it.
+    pub(super) fn add_to(&self, mut query: Query, now: OffsetDateTime) -> Outcome<Query> {
+        for (name, value) in [("since", &self.since), ("until", &self.until)] {
+            if let Some(text) = value {
+                query = query.with(name, &rfc3339(moment(name, text, now)?)?);
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// The time that ages and windows are about.
+pub(super) fn now() -> OffsetDateTime {
+    clock::wall().into()
+}
+
+/// A point in time: so long ago, a day, or a time.
+pub(super) fn moment(name: &str, text: &str, now: OffsetDateTime) -> Outcome<OffsetDateTime> {
+    let ago = base::config::parse_duration(text);
+    let ago = ago.and_then(|ago| now.checked_sub(ago.try_into().ok()?));
+    let day = || Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
+    let day = || Some(day()?.with_time(Time::MIDNIGHT).assume_utc());
+    let time = || OffsetDateTime::parse(text, &Rfc3339).ok();
+    ago.or_else(day).or_else(time).ok_or_else(|| {
+        CommandError::wrong(format!(
+            "--{name} {text}: a time is 90s, 12h or 7d ago, 2026-11-21, or 2026-11-21T16:50:00Z"
+        ))
+    })
+}
+
+/// As the API takes it.
+pub(super) fn rfc3339(time: OffsetDateTime) -> Outcome<String> {
+    let time = time.to_offset(time::UtcOffset::UTC);
+    let text = time.format(&Rfc3339);
+    text.map_err(|_| CommandError::wrong("a time beyond the year 9999"))
+}
+
+/// A number, or the word that lists show.
+fn severity(text: &str) -> Result<u8, String> {
+    match text {
+        "1" | "low" => Ok(1),
+        "2" | "med" | "medium" => Ok(2),
+        "3" | "high" => Ok(3),
+        "4" | "crit" | "critical" => Ok(4),
+        _ => Err("a severity is 1 to 4, or low, medium, high, critical".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 16:50:00 UTC);
+
+    #[test]
+    fn times_are_ago_or_days_or_times() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = moment("since", text, NOW)
+                .ok()
+                .map(|at| rfc3339(at).unwrap());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("7d", Some("2026-11-14T16:50:00Z"));
+        check("1h30m", Some("2026-11-21T15:20:00Z"));
+        check("0", Some("2026-11-21T16:50:00Z"));
+        check("2026-11-01", Some("2026-11-01T00:00:00Z"));
+        check("2026-11-01T10:00:00+02:00", Some("2026-11-01T08:00:00Z"));
+        for wrong in ["", "7", "yesterday", "2026-13-01", "-7d", "999999999999w"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn the_usual_domain_can_be_left_out() {
+        let check = |text: &str, expected: &str| {
+            let filters = Filters {
+                classification: Some(text.to_owned()),
+                ..Filters::default()
+            };
+            assert_eq!(filters.whole_classification().as_deref(), Some(expected));
+        };
+        check("crash/clr", "org.clearlinux/crash/clr");
+        check("crash/*", "org.clearlinux/crash/*");
+        check("org.clearlinux/crash/*", "org.clearlinux/crash/*");
+        check("org.clearlinux/*", "org.clearlinux/*");
+        check("com.example/a/b", "com.example/a/b");
+        check("a/b/c", "a/b/c");
+        check("crash", "crash");
+    }
+
+    #[test]
+    fn only_what_both_paths_understand_alike_goes_to_the_original_one() {
+        let filters = |classification: &str, build: &str| Filters {
+            classification: Some(classification.to_owned()),
+            build: Some(build.to_owned()),
+            source: Some("external".to_owned()),
+            severity: Some(4),
+            ..Filters::default()
+        };
+        let check = |filters: &Filters, expected: &str| {
+            assert_eq!(filters.original_query().at("/"), expected);
+        };
+        check(
+            &filters("crash/clr", "34960"),
+            "/?classification=org.clearlinux%2Fcrash%2Fclr&severity=4&build=34960",
+        );
+        check(&filters("crash/*", "\"12\""), "/?severity=4");
+        check(&Filters::default(), "/");
+    }
+
+    #[test]
+    fn severities_are_numbers_or_words() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("critical", Some(4)),
+            ("5", None),
+            ("", None),
+        ] {
+            assert_eq!(severity(text).ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Questions to a collector that keeps many records, as pages and programs ask them.
+
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use crate::proc;
+
+/// How often each is asked; the middle one counts.
+const TIMES: usize = 7;
+
+/// What is asked, by name.
+const QUESTIONS: [(&str, &str); 17] = [
+    ("main list", "/v1/records"),
+    ("list of 1,000", "/v1/records?limit=1000"),
+    (
+        "common class",
+        "/v1/records?classification=org.clearlinux/heartbeat/ping",
+    ),
+    (
+        "rare class",
+        "/v1/records?classification=org.clearlinux/kernel/panic",
+    ),
+    (
+        "classes below",
+        "/v1/records?classification=org.clearlinux/crash/*",
+    ),
+    ("severity", "/v1/records?severity=4"),
+    ("build", "/v1/records?build=34100"),
+    ("system", "/v1/records?system_name=clear-linux-os"),
+    (
+        "machine",
+        "/v1/records?machine_id=00000000000000000000000000000000",
+    ),
+    (
+        "event",
+        "/v1/records?event_id=0123456789abcdef0123456789abcdef",
+    ),
+    ("group", "/v1/records?group=1"),
+    ("nothing of a source", "/v1/records?source=external"),
+    ("per day by class", "/v1/records/counts?by=classification"),
+    ("per day by build", "/v1/records/counts?by=build"),
+    ("per day by severity", "/v1/records/counts?by=severity"),
+    ("population", "/v1/records/population"),
+    ("crash groups", "/v1/records/groups"),
+];
+
+/// A body and how long it took.
+pub(super) fn get(address: SocketAddr, path: &str) -> (Duration, Vec<u8>) {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    BufReader::with_capacity(1 << 18, stream)
+        .read_to_end(&mut answer)
+        .unwrap();
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let is_good = answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200");
+    assert!(
+        is_good,
+        "{path}: {}",
+        String::from_utf8_lossy(&answer[..answer.len().min(300)])
+    );
+    let body = answer.split_off(head.unwrap_or(0) + 4);
+    (begun.elapsed(), body)
+}
+
+/// Asks everything; resident memory is watched meanwhile.
+pub(super) fn ask_all(address: SocketAddr, pid: u32) -> Value {
+    proc::reset_peak(pid);
+    let mut each = Map::new();
+    let mut slowest: f64 = 0.0;
+    for (name, path) in QUESTIONS {
+        let took = middle(address, path);
+        slowest = slowest.max(took);
+        each.insert(name.to_owned(), json!(took));
+    }
+    let export = "/telemetryui/records/export/records-1.csv?format_type=attach";
+    let (took, body) = get(address, export);
+    let lines = body.iter().filter(|byte| **byte == b'\n').count();
+    json!({
+        "each_ms": each,
+        "slowest_ms": slowest,
+        "csv": {"records": lines - 1, "mib": body.len() >> 20, "ms": took.as_secs_f64() * 1e3 / (lines as f64 / 1e5)},
+        "peak_rss_kib": proc::status_kib(pid, "VmHWM"),
+    })
+}
+
+/// The middle of several, in milliseconds.
+fn middle(address: SocketAddr, path: &str) -> f64 {
+    let mut times: Vec<Duration> = (0..TIMES).map(|_| get(address, path).0).collect();
+    times.sort_unstable();
+    (times[TIMES / 2].as_secs_f64() * 1e5).round() / 100.0
+}

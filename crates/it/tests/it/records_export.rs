@@ -1,0 +1,159 @@
+//! Records as the original exports them: its address, columns and escapes.
+
+use it::client::Reply;
+use it::telemetrics::{Collector, EXTERNAL_HEADER, Form, Record, Store};
+use serde_json::json;
+
+use crate::records_api::fill;
+
+const COLUMNS: &str = "\"id\",\"external\",\"server_timestamp\",\"severity\",\"classification\",\"build\",\"machine_id\",\"payload\"";
+
+async fn export(collector: &Collector, query: &str) -> Reply {
+    let path = format!("/telemetryui/records/export/records-7.csv?{query}");
+    collector.get(&path).await
+}
+
+/// The ids of the rows, after the columns.
+async fn exported(collector: &Collector, query: &str) -> Vec<i64> {
+    let reply = export(collector, query).await;
+    assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+    let text = reply.text();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some(COLUMNS));
+    let id = |line: &str| line.split('"').nth(1).unwrap().parse().unwrap();
+    lines.map(id).collect()
+}
+
+/// Rows as Python's `unicode-escape` and a spreadsheet read them.
+async fn rows(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
+    let record = Record::new()
+        .set(EXTERNAL_HEADER, "true")
+        .set("machine_id", "a\"b")
+        .payload("a \"b\"\n\tc\\ é € 😀\0,=1+1\r\n");
+    let id = collector.keep(Form::Headers, &record).await;
+    let received = collector.original(id).await["ts_reception"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let row = format!(
+        "\"{id}\",\"True\",\"{received}\",\"2\",\"org.example/test/thing\",\"34960\",\"a\"\"b\",\
+         \"a \"\"b\"\"\\n\\tc\\\\ \\xe9 \\u20ac \\U0001f600\\x00,=1+1\\r\\n\"\n"
+    );
+    let attached = export(&collector, "format_type=attach").await;
+    assert_eq!(attached.text(), format!("{COLUMNS}\n{row}"));
+    assert_eq!(
+        attached.header("content-disposition"),
+        "attachment; filename=export-7.csv"
+    );
+    assert!(
+        attached.header("content-type").starts_with("text/csv"),
+        "{:?}",
+        attached.headers
+    );
+    let inline = export(&collector, "format_type=inline").await;
+    assert_eq!(inline.text(), attached.text());
+    assert_eq!(inline.header("content-disposition"), "");
+    assert!(
+        inline.header("content-type").starts_with("text/plain"),
+        "{:?}",
+        inline.headers
+    );
+    // The original fails without a word about it.
+    assert_eq!(
+        export(&collector, "").await.header("content-disposition"),
+        attached.header("content-disposition")
+    );
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn rows_are_those_of_the_original_on_sqlite() {
+    rows(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn rows_are_those_of_the_original_on_postgresql() {
+    rows(Store::Postgres).await;
+}
+
+/// The filters of the original's form.
+#[tokio::test]
+async fn rows_are_filtered() {
+    let collector = Collector::start_small(json!({})).await;
+    let mut all = Vec::new();
+    for (severity, class, system, external, created) in [
+        ("1", "a/b/c", "debian", "true", "1700000000"),
+        ("2", "a/b/d", "arch", "false", "1700086400"),
+        ("2", "a/x/d", "debian", "false", "253402300800"),
+    ] {
+        let record = Record::new()
+            .set("severity", severity)
+            .set("classification", class)
+            .set("system_name", system)
+            .set(EXTERNAL_HEADER, external)
+            .set("creation_timestamp", created);
+        all.push(collector.keep(Form::Headers, &record).await);
+    }
+    let [one, two, three] = all[..] else {
+        unreachable!()
+    };
+    for (query, expected) in [
+        ("", vec![three, two, one]),
+        ("severity=2", vec![three, two]),
+        ("system_name=debian&build=34960", vec![three, one]),
+        ("classification=a/b/c", vec![one]),
+        ("classification=a/b/*", vec![two, one]),
+        ("classification=a/*", vec![three, two, one]),
+        ("machine_id=nobody", vec![]),
+        ("machine_id=&build=&severity=", vec![three, two, one]),
+        ("data_source=external", vec![one]),
+        ("data_source=internal", vec![three, two]),
+        ("data_source=all", vec![three, two, one]),
+        ("from_date=2023-11-15", vec![three, two]),
+        ("to_date=2023-11-14", vec![one]),
+        ("from_date=2023-11-15&to_date=2023-11-15", vec![two]),
+    ] {
+        assert_eq!(exported(&collector, query).await, expected, "{query}");
+    }
+    for query in [
+        "format_type=x",
+        "severity=x",
+        "data_source=x",
+        "from_date=x",
+        "to_date=2023-13-01",
+        "classification=*",
+    ] {
+        assert_eq!(export(&collector, query).await.status, 400, "{query}");
+    }
+}
+
+/// Only names as the original's are exports.
+#[tokio::test]
+async fn other_names_are_nothing() {
+    let collector = Collector::start_small(json!({})).await;
+    for name in [
+        "records-.csv",
+        "records-1.json",
+        "records-x.csv",
+        "records--1.csv",
+        "x.csv",
+        "records-1.csv.gz",
+    ] {
+        let path = format!("/telemetryui/records/export/{name}?format_type=attach");
+        assert_eq!(collector.get(&path).await.status, 404, "{name}");
+    }
+    let path = format!("/telemetryui/records/export/records-{}.csv", "9".repeat(30));
+    assert_eq!(collector.get(&path).await.status, 200);
+}
+
+/// What is long comes whole.
+#[tokio::test]
+async fn all_rows_come() {
+    let collector = Collector::start_small(json!({})).await;
+    fill(&collector, 1_700).await;
+    let ids = exported(&collector, "format_type=attach").await;
+    assert_eq!((ids.len(), ids.is_sorted_by(|a, b| a > b)), (1_700, true));
+}
