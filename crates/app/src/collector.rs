@@ -21,15 +21,17 @@ const PROJECT: &str = "project";
 /// Where the pages of records are.
 const PAGES: &str = "/telemetryui";
 
-/// Opens the collector and registers its service.
+/// Opens the collector and registers its services.
 pub(crate) async fn open(
     config: &RecordsConfig,
     state: &State,
     metrics: &Metrics,
     supervisor: &Supervisor,
 ) -> Result<Records, BoxError> {
-    let (records, service) = Records::open(state, config.clone(), metrics).await?;
-    supervisor.register(service);
+    let (records, services) = Records::open(state, config.clone(), metrics).await?;
+    for service in services {
+        supervisor.register(service);
+    }
     Ok(records)
 }
 

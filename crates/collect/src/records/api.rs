@@ -21,6 +21,8 @@ use super::error::ApiError;
 use super::filter::Conditions;
 use super::query::Filters;
 use super::reader::Reader;
+use super::retention;
+use super::search::{self, Words};
 use super::stored::{self, Order, SUMMARY, StoredRecord, Summary, WHOLE, excerpt};
 use super::time;
 
@@ -35,7 +37,8 @@ pub(crate) struct Policies<'a> {
 
 pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
-    let (one, all) = (with(), with());
+    let (one, all, old) = (with(), with(), with());
+    let passed = move || async move { Ok::<_, ApiError>(Json(retention::look(&old).await?)) };
     let list = move |reader: Extension<Reader>, query: Asked<Filters>| async move {
         list(&all, &reader, query).await
     };
@@ -45,6 +48,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     Routes::default()
         .get("/v1/records", (policies.read)(), list)
         .get("/v1/records/{id}", (policies.read)(), show)
+        .get("/v1/records/retention", (policies.read)(), passed)
         .merge(counts::routes(shared, policies))
         .merge(population::routes(shared, policies))
         .merge(groups::routes(shared, policies))
@@ -86,9 +90,29 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer
     let mut conditions = filters.conditions(shared).await?;
     let projects = reader.projects(&shared.projects, filters.project.as_deref());
     conditions.one_of("project", &projects);
+    if let Some(words) = filters.words()? {
+        return searched(shared, &words, conditions, (filters.before(), limit)).await;
+    }
     let records = summaries(shared, &conditions, limit).await?;
     let next = records.last().filter(|_| records.len() == limit);
     let next = next.map(|record| record.id);
+    Ok(Json(Page { records, next }))
+}
+
+/// A page of the records with these words. It may be short and have a next one: a search that would
+/// look at too many payloads is given in parts.
+async fn searched(
+    shared: &Shared,
+    words: &Words,
+    conditions: Conditions,
+    (before, limit): (Option<i64>, usize),
+) -> Answer<Page> {
+    let found = search::search(shared, words, &conditions, (before, limit)).await?;
+    let mut of_ids = Conditions::default();
+    of_ids.one_of("id", &found.ids);
+    let records = summaries(shared, &of_ids, limit).await?;
+    let last = found.ids.last().filter(|_| found.ids.len() == limit);
+    let next = last.copied().or(found.ended_at);
     Ok(Json(Page { records, next }))
 }
 

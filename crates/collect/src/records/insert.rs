@@ -6,7 +6,7 @@
 mod counts;
 mod groups;
 mod population;
-mod rows;
+pub(crate) mod rows;
 
 use std::collections::HashMap;
 

@@ -145,4 +145,15 @@ CREATE TABLE record_quarantine (
     body {BYTES} NOT NULL
 );
 CREATE INDEX record_quarantine_by_digest ON record_quarantine (digest);
+CREATE TABLE record_index_state (
+    id BIGINT PRIMARY KEY,
+    rows_done BIGINT NOT NULL
+);
+INSERT INTO record_index_state (id, rows_done) VALUES (1, 0);
+CREATE TABLE record_index (
+    chunk BIGINT NOT NULL,
+    blocks_row BIGINT NOT NULL,
+    bits {BYTES} NOT NULL,
+    PRIMARY KEY (chunk, blocks_row)
+);
 ";

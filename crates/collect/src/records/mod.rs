@@ -21,6 +21,8 @@ mod pattern;
 mod project;
 mod query;
 mod reader;
+mod retention;
+mod search;
 mod skipped;
 mod stored;
 mod stream;
@@ -64,12 +66,13 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the service keeps what comes.
+    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the services keep what comes, make the
+    /// index of words, and remove what is old.
     pub async fn open(
         state: &State,
         config: RecordsConfig,
         metrics: &Metrics,
-    ) -> Result<(Self, Service), StateError> {
+    ) -> Result<(Self, [Service; 3]), StateError> {
         let metrics = RecordMetrics::new(metrics);
         let projects = Projects::open(state, &config.projects).await?;
         let skipped = SkippedFrames::default();
@@ -85,10 +88,10 @@ impl Records {
             metrics,
             config,
         };
-        let records = Self {
-            shared: Arc::new(shared),
-        };
-        Ok((records, service))
+        let shared = Arc::new(shared);
+        let index = search::index::service(state);
+        let retention = retention::service(&shared);
+        Ok((Self { shared }, [service, index, retention]))
     }
 
     /// The paths that clients send to; they are open to everybody.

@@ -6,6 +6,7 @@ use super::Shared;
 use super::entry;
 use super::error::ApiError;
 use super::filter::Conditions;
+use super::search::Words;
 use super::time;
 
 /// The query of `/v1/records` and of what shares its filters.
@@ -95,10 +96,23 @@ impl Filters {
                 conditions.number("id", operator, id);
             }
         }
-        if self.text.is_some() {
-            return Err(ApiError::Invalid("`text` is not searched yet".to_owned()));
-        }
         Ok(conditions)
+    }
+
+    /// The words that payloads have to have.
+    pub(crate) fn words(&self) -> Result<Option<Words>, ApiError> {
+        let Some(text) = &self.text else {
+            return Ok(None);
+        };
+        let words = Words::of(&plain("text", text)?);
+        let text = "text has 1 to 16 words of at least two letters or digits";
+        let words = words.ok_or_else(|| ApiError::Invalid(text.to_owned()))?;
+        Ok(Some(words))
+    }
+
+    /// Below which record.
+    pub(crate) fn before(&self) -> Option<i64> {
+        self.before
     }
 
     /// After which record.

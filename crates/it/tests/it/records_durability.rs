@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use it::need::skip;
-use it::program::{Launch, Program};
+use it::program::{Launch, Program, send_signal};
 use it::prometheus::free_port;
 use it::telemetrics::{self, Collector, Form, Record, Store, exchange};
 use it::wait;
@@ -107,16 +107,17 @@ async fn a_replacement_loses_nothing() {
         })
         .await;
         let old = program.serving_pid().await;
-        program.signal(Signal::HUP);
-        if round > 1 {
-            // Only the first generation is our child; later ones are asked by their own number.
-            it::program::send_signal(old.unwrap(), Signal::HUP);
-        }
-        wait::until("another process serves", SERVED, async || {
+        // Only the first generation is our child.
+        send_signal(old.unwrap(), Signal::HUP);
+        let replaced = wait::within(SERVED, async || {
             let now = program.serving_pid().await;
             (now.is_some() && now != old).then_some(())
-        })
-        .await;
+        });
+        assert!(
+            replaced.await.is_some(),
+            "round {round}: {}",
+            program.stderr()
+        );
     }
     let answers = fleet.answers();
     let acknowledged = fleet.finish().await;

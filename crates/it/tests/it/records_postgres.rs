@@ -202,7 +202,7 @@ impl Scene {
     async fn outage(&self, what: &str, lasts: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < lasts {
-            let reply = client::get(&format!("http://{}/livez", self.program.main), &[]).await;
+            let reply = client::get(&format!("http://{}/healthz", self.program.main), &[]).await;
             assert_eq!(reply.unwrap().status, 200);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

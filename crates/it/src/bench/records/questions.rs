@@ -47,6 +47,18 @@ const QUESTIONS: [(&str, &str); 17] = [
     ("crash groups", "/v1/records/groups"),
 ];
 
+/// What is searched for: words in each payload, in one of fifty crashes, in one of thousands, in none.
+const SEARCHES: [(&str, &str); 5] = [
+    ("words of all", "/v1/records?text=connection+refused"),
+    ("a stack of fifty", "/v1/records?text=function_17_3"),
+    ("a common number", "/v1/records?text=pid+4711"),
+    ("in no payload", "/v1/records?text=nowhere_to_be_found"),
+    (
+        "in no payload of a class",
+        "/v1/records?text=nowhere_to_be_found&classification=org.clearlinux/crash/clr",
+    ),
+];
+
 /// A body and how long it took.
 pub(super) fn get(address: SocketAddr, path: &str) -> (Duration, Vec<u8>) {
     let begun = Instant::now();
@@ -79,12 +91,21 @@ pub(super) fn ask_all(address: SocketAddr, pid: u32) -> Value {
         slowest = slowest.max(took);
         each.insert(name.to_owned(), json!(took));
     }
+    let mut searches = Map::new();
+    let mut search: f64 = 0.0;
+    for (name, path) in SEARCHES {
+        let took = middle(address, path);
+        search = search.max(took);
+        searches.insert(name.to_owned(), json!(took));
+    }
     let export = "/telemetryui/records/export/records-1.csv?format_type=attach";
     let (took, body) = get(address, export);
     let lines = body.iter().filter(|byte| **byte == b'\n').count();
     json!({
         "each_ms": each,
         "slowest_ms": slowest,
+        "searches_ms": searches,
+        "search_ms": search,
         "csv": {"records": lines - 1, "mib": body.len() >> 20, "ms": took.as_secs_f64() * 1e3 / (lines as f64 / 1e5)},
         "peak_rss_kib": proc::status_kib(pid, "VmHWM"),
     })

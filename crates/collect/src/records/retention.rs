@@ -1,0 +1,251 @@
+//! Removal of records whose time has passed, in small transactions. A record that a filter is about is
+//! kept as long as the longest of them says; only a record that no filter is about is kept as long as
+//! `unfiltered` says. What was counted of it stays.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use serde::Serialize;
+use sqlx::{Any, AssertSqlSafe, Row as _};
+use state::{State, StateError};
+
+use super::Shared;
+use super::config::Retention;
+use super::filter::Conditions;
+use super::insert::rows::placeholders;
+use super::time;
+
+/// How often it is looked.
+const INTERVAL: Duration = Duration::from_hours(1);
+/// How long after a start: a machine that starts has other things to do.
+const FIRST: Duration = Duration::from_mins(1);
+/// Records that are looked at in one statement.
+const PAGE: usize = 1_000;
+/// Records that are removed in one transaction: intake waits for it.
+const BATCH: usize = 128;
+/// Between two transactions.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Submissions in quarantine; beyond it the oldest go.
+const QUARANTINE_MAX: i64 = 100_000;
+const TRY_AGAIN: Restart = Restart::OnFailure {
+    first: Duration::from_secs(10),
+    ceiling: Duration::from_mins(10),
+};
+
+/// What a look found, or would remove.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Passed {
+    /// Records that were looked at.
+    pub(crate) looked_at: usize,
+    /// Whose time has passed.
+    pub(crate) records: usize,
+    /// The same by classification.
+    pub(crate) classifications: BTreeMap<String, usize>,
+}
+
+/// Looks every hour.
+pub(crate) fn service(shared: &std::sync::Arc<Shared>) -> Service {
+    let shared = std::sync::Arc::clone(shared);
+    let body = move |scope: Scope| {
+        let shared = std::sync::Arc::clone(&shared);
+        async move {
+            let mut wait = FIRST;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = scope.stopping() => return Ok::<(), BoxError>(()),
+                }
+                let passed = run(&shared, true, &scope).await?;
+                if passed.records > 0 {
+                    tracing::info!(records = passed.records, "records removed by retention");
+                }
+                remove_submissions(&shared.state, &shared).await?;
+                wait = INTERVAL;
+            }
+        }
+    };
+    Service::restarting("records.retention", Criticality::Plain, TRY_AGAIN, body)
+}
+
+/// What would be removed now.
+pub(crate) async fn look(shared: &Shared) -> Result<Passed, StateError> {
+    walk(shared, false, || false).await
+}
+
+async fn run(shared: &Shared, removes: bool, scope: &Scope) -> Result<Passed, StateError> {
+    walk(shared, removes, || scope.is_stopping()).await
+}
+
+/// Looks at all records that are old enough for any rule, the oldest first.
+async fn walk(
+    shared: &Shared,
+    removes: bool,
+    is_stopping: impl Fn() -> bool,
+) -> Result<Passed, StateError> {
+    let now = time::now();
+    let mut passed = Passed::default();
+    for project in shared.projects.all() {
+        let retention = &project.config.retention;
+        let Some(shortest) = shortest(retention) else {
+            continue;
+        };
+        let before = now.saturating_sub(milliseconds(shortest));
+        let mut last = 0;
+        while !is_stopping() {
+            let mut conditions = Conditions::default();
+            conditions.number("project", "=", project.id);
+            conditions.number("received_at", "<", before);
+            conditions.number("id", ">", last);
+            let head =
+                "SELECT id, received_at, severity, classification, build, machine_id FROM records";
+            let tail = format!("ORDER BY id LIMIT {PAGE}");
+            let mut read = shared.state.read().await?;
+            let rows = conditions.fetch(&mut read, head, &tail).await?;
+            drop(read);
+            let mut ids = Vec::new();
+            for row in &rows {
+                let id: i64 = row.try_get(0)?;
+                let (received, severity): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+                let classification: &str = row.try_get(3)?;
+                last = id;
+                let of = |filter: &super::config::Filter| {
+                    let severity = u8::try_from(severity).unwrap_or_default();
+                    let build = row.try_get(4).unwrap_or_default();
+                    let machine = row.try_get(5).unwrap_or_default();
+                    filter.fits_parts(classification, severity, build, machine)
+                };
+                let keep = keep(retention, of);
+                if keep.is_some_and(|keep| received < now.saturating_sub(milliseconds(keep))) {
+                    ids.push(id);
+                    let count = passed.classifications.entry(classification.to_owned());
+                    *count.or_default() += 1;
+                }
+            }
+            passed.looked_at += rows.len();
+            passed.records += ids.len();
+            if removes {
+                remove(&shared.state, &ids).await?;
+            }
+            if rows.len() < PAGE {
+                break;
+            }
+        }
+    }
+    Ok(passed)
+}
+
+/// The shortest time after which anything of a project may go; nothing when all is kept for ever.
+fn shortest(retention: &Retention) -> Option<Duration> {
+    let filters = retention.filters.iter().filter_map(|filter| filter.keep);
+    filters.chain(retention.unfiltered).min()
+}
+
+/// How long a record is kept; nothing means for ever.
+fn keep(retention: &Retention, fits: impl Fn(&super::config::Filter) -> bool) -> Option<Duration> {
+    let mut fitting = retention
+        .filters
+        .iter()
+        .filter(|filter| fits(&filter.of))
+        .peekable();
+    if fitting.peek().is_none() {
+        return retention.unfiltered;
+    }
+    let mut longest = Duration::ZERO;
+    for filter in fitting {
+        longest = longest.max(filter.keep?);
+    }
+    Some(longest)
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn remove(state: &State, ids: &[i64]) -> Result<(), StateError> {
+    for batch in ids.chunks(BATCH) {
+        let marks = placeholders(1, batch.len());
+        let mut write = state.write().await?;
+        for table in ["record_payloads", "records"] {
+            let sql = format!("DELETE FROM {table} WHERE id IN ({marks})");
+            let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
+            for id in batch {
+                query = query.bind(*id);
+            }
+            query.execute(&mut write).await?;
+        }
+        write.commit().await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Submissions in quarantine go by the time of their project's unfiltered records, and when there are
+/// too many.
+async fn remove_submissions(state: &State, shared: &Shared) -> Result<(), StateError> {
+    let now = time::now();
+    for project in shared.projects.all() {
+        let Some(keep) = project.config.retention.unfiltered else {
+            continue;
+        };
+        let sql = "DELETE FROM record_quarantine WHERE project = $1 AND received_at < $2";
+        let mut write = state.write().await?;
+        sqlx::query(sql)
+            .bind(project.id)
+            .bind(now.saturating_sub(milliseconds(keep)))
+            .execute(&mut write)
+            .await?;
+        write.commit().await?;
+    }
+    let sql = "DELETE FROM record_quarantine WHERE id < \
+         (SELECT MIN(id) FROM (SELECT id FROM record_quarantine ORDER BY id DESC LIMIT $1) AS kept)";
+    let mut write = state.write().await?;
+    sqlx::query(sql)
+        .bind(QUARANTINE_MAX)
+        .execute(&mut write)
+        .await?;
+    write.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::records::config::{Filter, Keep};
+    use crate::records::pattern::Pattern;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn the_longest_time_holds() {
+        let of = |classification: &str, severity, keep| Keep {
+            of: Filter {
+                classification: Some(Pattern::new(classification)),
+                severity,
+                ..Filter::default()
+            },
+            keep,
+        };
+        let retention = Retention {
+            unfiltered: Some(35 * DAY),
+            filters: vec![
+                of("*", Some(1), Some(5 * DAY)),
+                of("org.clearlinux/mce/*", None, None),
+                of("org.clearlinux/hello/*", None, Some(DAY)),
+            ],
+        };
+        let kept = |classification: &str, severity| {
+            keep(&retention, |filter| {
+                filter.fits_parts(classification, severity, "1", "m")
+            })
+        };
+        assert_eq!(kept("org.clearlinux/crash/clr", 3), Some(35 * DAY));
+        assert_eq!(kept("org.clearlinux/crash/clr", 1), Some(5 * DAY));
+        assert_eq!(kept("org.clearlinux/hello/world", 1), Some(5 * DAY));
+        assert_eq!(kept("org.clearlinux/hello/world", 2), Some(DAY));
+        // What is kept for ever is kept, though its severity says otherwise.
+        assert_eq!(kept("org.clearlinux/mce/corrected", 1), None);
+        assert_eq!(shortest(&retention), Some(DAY));
+    }
+}

@@ -1,0 +1,168 @@
+//! The index of words: built behind intake, one row of blocks at a time, in a transaction of its own.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use base::client::chain;
+use base::supervise::{BoxError, Criticality, Scope, Service};
+use sqlx::{Any, AssertSqlSafe, Row as _};
+use state::{Read, State, StateError};
+
+use super::words::{self, Words};
+use crate::records::insert::rows::{Rows, placeholders};
+
+/// Ids of a block.
+pub(super) const BLOCK_IDS: i64 = 64;
+/// Blocks whose bits stand together: as many as a number has bits.
+pub(super) const BLOCKS: i64 = 64;
+/// Ids of a row.
+pub(super) const ROW_IDS: i64 = BLOCK_IDS * BLOCKS;
+/// Numbers of bits that are kept together in one value.
+const CHUNK_BITS: usize = 64;
+/// How often it is looked whether a row is complete.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Payloads of one statement.
+const PAGE_IDS: i64 = 256;
+
+/// Builds what is missing, for ever.
+pub(crate) fn service(state: &State) -> Service {
+    let state = state.clone();
+    let body = move |scope: Scope| async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = scope.stopping() => return Ok::<(), BoxError>(()),
+            }
+            // A state that is down comes back; what is missing meanwhile is looked at one by one.
+            if let Err(error) = catch_up(&state, &scope).await {
+                tracing::warn!(error = chain(&error), "the index of words waits");
+            }
+        }
+    };
+    Service::new("records.index", Criticality::Plain, body)
+}
+
+async fn catch_up(state: &State, scope: &Scope) -> Result<(), StateError> {
+    while !scope.is_stopping() {
+        let mut read = state.read().await?;
+        let row = reached(&mut read).await? / ROW_IDS;
+        // Ids come in their order, so one beyond the row says that the row is complete.
+        let newest = super::newest(&mut read).await?;
+        if newest < (row + 1) * ROW_IDS {
+            return Ok(());
+        }
+        let matrix = matrix(&mut read, row).await?;
+        drop(read);
+        keep(state, row, &matrix).await?;
+    }
+    Ok(())
+}
+
+/// Below which id everything is in the index.
+pub(super) async fn reached(read: &mut Read) -> Result<i64, StateError> {
+    let sql = "SELECT rows_done FROM record_index_state WHERE id = 1";
+    let rows: i64 = sqlx::query(sql).fetch_one(read).await?.try_get(0)?;
+    Ok(rows * ROW_IDS)
+}
+
+/// For each number of a bit, the blocks that have it.
+type Matrix = Vec<u64>;
+
+async fn matrix(read: &mut Read, row: i64) -> Result<Matrix, StateError> {
+    let mut matrix = vec![0; 1 << 16];
+    let mut bits: HashSet<u16> = HashSet::new();
+    let mut block_of_bits = None;
+    let first = row * ROW_IDS;
+    for page in 0..ROW_IDS / PAGE_IDS {
+        let from = first + page * PAGE_IDS;
+        let sql = "SELECT id, body FROM record_payloads WHERE id >= $1 AND id < $2 ORDER BY id";
+        let query = sqlx::query(sql).bind(from).bind(from + PAGE_IDS);
+        for found in query.fetch_all(&mut *read).await? {
+            let (id, body): (i64, &[u8]) = (found.try_get(0)?, found.try_get(1)?);
+            let block = (id - first) / BLOCK_IDS;
+            if block_of_bits != Some(block) {
+                set(&mut matrix, block_of_bits, &bits);
+                bits.clear();
+                block_of_bits = Some(block);
+            }
+            words::add_bits(body, &mut bits);
+        }
+    }
+    set(&mut matrix, block_of_bits, &bits);
+    Ok(matrix)
+}
+
+fn set(matrix: &mut Matrix, block: Option<i64>, bits: &HashSet<u16>) {
+    let Some(block) = block else { return };
+    for bit in bits {
+        if let Some(blocks) = matrix.get_mut(usize::from(*bit)) {
+            *blocks |= 1 << block;
+        }
+    }
+}
+
+/// Writes a row, unless another process was faster.
+async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError> {
+    let mut write = state.write().await?;
+    let sql =
+        "UPDATE record_index_state SET rows_done = rows_done + 1 WHERE id = 1 AND rows_done = $1";
+    let done = sqlx::query(sql).bind(row).execute(&mut write).await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let chunks: Vec<Vec<u8>> = matrix
+        .chunks(CHUNK_BITS)
+        .map(|chunk| {
+            chunk
+                .iter()
+                .flat_map(|blocks| blocks.to_le_bytes())
+                .collect()
+        })
+        .collect();
+    let columns = ["chunk", "blocks_row", "bits"];
+    let mut table = Rows::into("record_index", &columns);
+    for (number, chunk) in (0..).zip(&chunks) {
+        if chunk.iter().any(|byte| *byte != 0) {
+            table.number(number).number(row).bytes(chunk);
+        }
+    }
+    table.insert(&mut write, "").await?;
+    write.commit().await
+}
+
+/// The rows up to `last` in which some block may have all words, with these blocks.
+pub(super) async fn rows_with(
+    read: &mut Read,
+    words: &Words,
+    last: i64,
+) -> Result<Vec<(i64, u64)>, StateError> {
+    let bits: Vec<u16> = words.bits().flatten().collect();
+    let chunk_of = |bit: u16| i64::from(bit) / i64::try_from(CHUNK_BITS).unwrap_or(1);
+    let mut chunks: Vec<i64> = bits.iter().map(|bit| chunk_of(*bit)).collect();
+    chunks.sort_unstable();
+    chunks.dedup();
+    let marks = placeholders(2, chunks.len());
+    let sql = format!(
+        "SELECT chunk, blocks_row, bits FROM record_index WHERE blocks_row <= $1 AND chunk IN ({marks})"
+    );
+    let mut query = sqlx::query::<Any>(AssertSqlSafe(sql)).bind(last);
+    for chunk in &chunks {
+        query = query.bind(*chunk);
+    }
+    // How many bits were seen in a row, and the blocks that have them all.
+    let mut rows: BTreeMap<i64, (usize, u64)> = BTreeMap::new();
+    for found in query.fetch_all(read).await? {
+        let (chunk, row): (i64, i64) = (found.try_get(0)?, found.try_get(1)?);
+        let values: &[u8] = found.try_get(2)?;
+        let (seen, blocks) = rows.entry(row).or_insert((0, u64::MAX));
+        for bit in bits.iter().filter(|bit| chunk_of(**bit) == chunk) {
+            let at = usize::from(*bit) % CHUNK_BITS * 8;
+            let value = values.get(at..).and_then(|rest| rest.first_chunk::<8>());
+            *blocks &= value.map_or(0, |value| u64::from_le_bytes(*value));
+            *seen += 1;
+        }
+    }
+    let complete = |(_, (seen, blocks)): &(i64, (usize, u64))| *seen == bits.len() && *blocks != 0;
+    let rows = rows.into_iter().filter(complete);
+    Ok(rows.map(|(row, (_, blocks))| (row, blocks)).collect())
+}
