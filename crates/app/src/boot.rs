@@ -220,17 +220,14 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
     let mut routes = parts.build_hub().await?;
     let mut gateway = None;
     for role in ROLES.iter().filter(|row| config.roles.contains(&row.role)) {
-        match role.role {
+        let own = match role.role {
             // The hub is there already: the others need it.
-            Role::Auth | Role::Proxy => {}
-            Role::Node => parts.build_node()?,
-            Role::Gateway => {
-                let built = parts.build_gateway(&mut ready)?;
-                routes = routes.merge(built.routes());
-                gateway = Some(built);
-            }
-            Role::Collector => routes = routes.merge(parts.build_collector(&mut ready).await?),
-        }
+            Role::Auth | Role::Proxy => Routes::default(),
+            Role::Node => parts.build_node().map(|()| Routes::default())?,
+            Role::Gateway => gateway.insert(parts.build_gateway(&mut ready)?).routes(),
+            Role::Collector => parts.build_collector(&mut ready).await?,
+        };
+        routes = routes.merge(own);
     }
     let own = Arc::new(own_access(&config.metrics, environment)?);
     routes = routes.merge(web::routes(&parts.health, &parts.metrics, own));

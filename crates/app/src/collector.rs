@@ -15,6 +15,7 @@ use identity::roles::{Kind, Verb};
 use state::State;
 
 use crate::askers::{Asker, Askers};
+use crate::interface;
 
 /// The label that says to which project a record belongs.
 const PROJECT: &str = "project";
@@ -35,13 +36,14 @@ pub(crate) async fn open(
     Ok(records)
 }
 
-/// The paths of records.
+/// The paths of records and their pages.
 pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
     let read = || policy(askers, "records:read");
     let update = || policy(askers, "records:update");
     records
         .intake_routes()
         .merge(records.read_routes(read, update))
+        .merge(interface::routes())
 }
 
 /// On a listener of its own, the first page is that of the records.

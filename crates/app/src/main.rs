@@ -9,6 +9,7 @@ mod collector;
 mod commands;
 mod config;
 mod environment;
+mod interface;
 mod link;
 mod login;
 mod operations;

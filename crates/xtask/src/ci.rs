@@ -2,15 +2,17 @@
 //! fails does not hide the steps after it; the table at the end is the verdict.
 
 use crate::failure::{Failure, Outcome};
-use crate::{fuzz, machine, rust, test, tidy};
+use crate::{fuzz, machine, rust, test, tidy, web};
 
 /// A step by name and the function that does it.
 type Step = (&'static str, fn() -> Result<Outcome, Failure>);
 
 /// The steps, cheapest first.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("fmt", || rust::format(&["--check".to_owned()])),
     ("tidy", || tidy::run(&[])),
+    // Before the program is built, which takes the pages along.
+    ("web", || web::run(&[])),
     ("lint", || rust::lint(&[])),
     ("test", || test::run(&[])),
     ("fuzz", || {

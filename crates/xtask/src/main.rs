@@ -13,6 +13,7 @@ mod relay;
 mod rust;
 mod test;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ struct Command {
 }
 
 /// The closed list of commands, in the order in which help shows them.
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command {
         name: "ci",
         arguments: "",
@@ -66,9 +67,15 @@ const COMMANDS: [Command; 10] = [
     },
     Command {
         name: "bench",
-        arguments: "gateway|tunnel|agents [--quick]",
+        arguments: "gateway|tunnel|agents|records [--quick]",
         summary: "measure the release build beside its peers in one run",
         run: bench::run,
+    },
+    Command {
+        name: "web",
+        arguments: "",
+        summary: "check, test and build the pages into web/dist, with npm",
+        run: web::run,
     },
     Command {
         name: "relay",

@@ -56,33 +56,9 @@ fn main() -> ExitCode {
     let is_quick = has("--quick");
     let date = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
     let load_before = proc::load_average();
-    let mut report = match area.as_str() {
-        "gateway" => measure(if is_quick { Size::QUICK } else { Size::FULL }),
-        "tunnel" => runtime().block_on(tunnel::measure(
-            &ends(),
-            if is_quick {
-                tunnel::QUICK
-            } else {
-                tunnel::FULL
-            },
-            &words[1..],
-        )),
-        "agents" => {
-            let count = if is_quick { AGENTS_QUICK } else { AGENTS };
-            runtime().block_on(agents::measure(&ends(), count, JOINS))
-        }
-        "records" => {
-            let size = if is_quick {
-                records::Size::QUICK
-            } else {
-                records::Size::FULL
-            };
-            runtime().block_on(records::measure(size))
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(64);
-        }
+    let Some(mut report) = measure_area(area, is_quick, &words[1..]) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(64);
     };
     report["date"] = json!(date);
     report["load_before"] = json!(load_before);
@@ -113,6 +89,35 @@ fn main() -> ExitCode {
     }
     let is_missed = verdicts.iter().any(|verdict| verdict.is_met == Some(false));
     ExitCode::from(u8::from(is_missed))
+}
+
+/// Measures one area; nothing when there is none of this name.
+fn measure_area(area: &str, is_quick: bool, words: &[String]) -> Option<Value> {
+    let report = match area {
+        "gateway" => measure(if is_quick { Size::QUICK } else { Size::FULL }),
+        "tunnel" => {
+            let size = if is_quick {
+                tunnel::QUICK
+            } else {
+                tunnel::FULL
+            };
+            runtime().block_on(tunnel::measure(&ends(), size, words))
+        }
+        "agents" => {
+            let count = if is_quick { AGENTS_QUICK } else { AGENTS };
+            runtime().block_on(agents::measure(&ends(), count, JOINS))
+        }
+        "records" => {
+            let size = if is_quick {
+                records::Size::QUICK
+            } else {
+                records::Size::FULL
+            };
+            runtime().block_on(records::measure(size))
+        }
+        _ => return None,
+    };
+    Some(report)
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -132,7 +132,7 @@ fn words(random: &mut Random) -> String {
         text.push_str(random.of(&WORDS));
         // Every so often something that is found nowhere else.
         match random.below(8) {
-            0 => write!(text, " {:x}\n", random.next()).unwrap(),
+            0 => writeln!(text, " {:x}", random.next()).unwrap(),
             1 => write!(text, " pid={} ", random.below(32_768)).unwrap(),
             _ => text.push(' '),
         }

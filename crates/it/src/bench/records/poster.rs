@@ -29,9 +29,10 @@ pub(super) struct Posted {
 impl Posted {
     /// In milliseconds, with a hundredth.
     pub(super) fn quantile(&self, quantile: f64) -> f64 {
-        let last = self.times.len().saturating_sub(1);
-        let index = (last as f64 * quantile).round() as usize;
-        let time = self.times.get(index).copied().unwrap_or_default();
+        let last = self.times.len().saturating_sub(1) as f64;
+        let is_there = |(index, _): &(usize, &Duration)| *index as f64 >= (last * quantile).round();
+        let found = self.times.iter().enumerate().find(is_there);
+        let time = found.map_or(Duration::ZERO, |(_, time)| *time);
         (time.as_secs_f64() * 1e5).round() / 100.0
     }
 }
