@@ -1,0 +1,117 @@
+// What the API answers.
+
+import { stamp, whyGrouped } from './data.mjs';
+
+const DAY = 86_400_000;
+const dayOf = (time) => time.slice(0, 10);
+
+export function summary(record) {
+  const { id, project, received_at, created_at, severity, classification, machine_id, build, system_name, external, group, excerpt } = record;
+  return { id, project, received_at, created_at, severity, classification, machine_id, build, system_name, external, group, excerpt };
+}
+
+export function fits(record, query) {
+  const is = (name, value) => !query.has(name) || query.get(name) === String(value);
+  const pattern = query.get('classification') ?? '*';
+  const isClass = pattern.endsWith('*') ? record.classification.startsWith(pattern.slice(0, -1)) : record.classification === pattern;
+  const words = (query.get('text') ?? '').toLowerCase().split(/\s+/).filter(Boolean);
+  const hasWords = words.every((word) => record.payload.toLowerCase().includes(word));
+  const isIn = (!query.has('since') || record.received_at >= query.get('since')) && (!query.has('until') || record.received_at < query.get('until'));
+  return isClass && hasWords && isIn && is('source', record.external ? 'external' : 'internal') &&
+    ['severity', 'build', 'system_name', 'machine_id', 'event_id', 'group', 'project'].every((name) => is(name, record[name]));
+}
+
+export function answer(data, url, given) {
+  const query = url.searchParams;
+  const path = url.pathname.replace('/v1/records', '');
+  if (path === '') return page(data.records.filter((one) => fits(one, query)), query, 'records', summary);
+  if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => one);
+  if (path === '/counts') return counts(data, query);
+  if (path === '/population') return population(data);
+  if (path === '/choices') return choices(data);
+  if (path === '/groups') return groups(data, query);
+  const group = data.groups.find((one) => path === `/groups/${one.id}`);
+  if (group) return given ? change(data, group, given) : groupDetails(data, group);
+  const record = data.records.find((one) => path === `/${one.id}`);
+  if (!record) return null;
+  const its = data.groups.find((one) => one.id === record.group);
+  return { ...record, why_grouped: its ? whyGrouped(its) : null };
+}
+
+function page(all, query, name, shape) {
+  const before = Number(query.get('before') ?? Infinity);
+  const limit = Number(query.get('limit') ?? 50);
+  const rest = all.filter((one) => one.id < before);
+  const shown = rest.slice(0, limit);
+  return { [name]: shown.map(shape), next: rest.length > limit ? shown.at(-1).id : null };
+}
+
+function tally(list, key) {
+  const counts = {};
+  for (const one of list) counts[key(one)] = (counts[key(one)] ?? 0) + 1;
+  return counts;
+}
+
+function counts(data, query) {
+  const by = query.get('by') ?? 'classification';
+  const key = by === 'source' ? (one) => (one.external ? 'external' : 'internal') : (one) => one[by];
+  const byDay = new Map();
+  for (const one of data.records.filter((record) => fits(record, new URLSearchParams([...query].filter(([name]) => name !== 'by'))))) {
+    const day = dayOf(one.received_at);
+    byDay.set(day, [...(byDay.get(day) ?? []), one]);
+  }
+  return { by, days: [...byDay].sort().map(([day, list]) => ({ day, counts: tally(list, key) })) };
+}
+
+function population(data) {
+  return { windows: [0, 14, 7, 3, 1].map((days) => {
+    const since = days === 0 ? '' : stamp(Date.now() - days * DAY);
+    const machines = new Map();
+    for (const one of data.records) if (one.received_at >= since) machines.set(`${one.build} ${one.machine_id}`, one);
+    const builds = new Map();
+    for (const one of machines.values()) {
+      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0 };
+      build[one.external ? 'external' : 'internal'] += 1;
+      builds.set(one.build, build);
+    }
+    return { days, builds: [...builds.values()] };
+  }) };
+}
+
+function choices(data) {
+  const ordered = (key) => Object.entries(tally(data.records, key)).sort((one, other) => other[1] - one[1]).map(([name]) => name);
+  return {
+    projects: ordered((one) => one.project), classifications: ordered((one) => one.classification), system_names: ordered((one) => one.system_name),
+    builds: ordered((one) => `${one.system_name}\n${one.build}`).map((pair) => ({ system_name: pair.split('\n')[0], build: pair.split('\n')[1] })),
+  };
+}
+
+function shape(data, group, days) {
+  const all = data.records.filter((one) => one.group === group.id);
+  const shown = all.filter((one) => one.received_at >= stamp(Date.now() - days * DAY));
+  const last = all[0] ?? { received_at: stamp(0), build: '' };
+  const first = all.at(-1) ?? last;
+  const { id, function: fn, module, classification, state, is_hidden, comment } = group;
+  return {
+    id, project: 'clear', function: fn, module, classification, state, is_hidden, comment,
+    first_seen: first.received_at, last_seen: last.received_at, first_build: first.build, last_build: last.build,
+    total: all.length, count: shown.length, machines: new Set(shown.map((one) => one.machine_id)).size, builds: tally(shown, (one) => one.build),
+  };
+}
+
+function groups(data, query) {
+  const shown = data.groups.filter((one) => !one.is_hidden || query.get('hidden') === 'true');
+  const shaped = shown.map((one) => shape(data, one, Number(query.get('days') ?? 7))).filter((one) => one.count > 0);
+  return { groups: shaped.sort((one, other) => other.count - one.count).slice(0, Number(query.get('limit') ?? 50)) };
+}
+
+function groupDetails(data, group) {
+  const all = data.records.filter((one) => one.group === group.id);
+  const days = Object.entries(tally(all, (one) => dayOf(one.received_at))).sort().map(([day, count]) => ({ day, count }));
+  return { ...shape(data, group, 366), days, latest: all.slice(0, 10).map(summary), why_grouped: whyGrouped(group) };
+}
+
+function change(data, group, given) {
+  Object.assign(group, given);
+  return shape(data, group, 7);
+}

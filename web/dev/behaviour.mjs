@@ -1,0 +1,214 @@
+// Uses the pages as people do, in a real browser: keys, filters, paging, live, plots, changes.
+//
+//   npm run build && node dev/behaviour.mjs
+
+import assert from 'node:assert/strict';
+import { launch } from './browser.mjs';
+import { serve } from './mock.mjs';
+
+const PORT = 4181;
+const BASE = `http://127.0.0.1:${PORT}`;
+const server = await serve({ port: PORT, still: 'true' });
+const browser = await launch();
+
+const checks = {
+  async 'keys go to pages, rows and the search field'(page) {
+    await page.goto(`${BASE}/telemetryui/?range=30d`);
+    await page.waitForSelector('tbody tr');
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    await page.keyboard.press('k');
+    const first = await page.getAttribute('tbody tr:first-child a[data-row]', 'href');
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), first);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`**${first}`);
+    await page.keyboard.press('g');
+    await page.keyboard.press('c');
+    await page.waitForURL('**/telemetryui/crashes');
+    await page.keyboard.press('/');
+    await page.waitForFunction(() => document.activeElement?.name === 'text');
+    await page.keyboard.type('boom');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('?');
+    await page.waitForSelector('dialog[open]');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog:not([open])', { state: 'attached' });
+  },
+
+  async 'filters stand in the address and come back from it'(page) {
+    await page.goto(`${BASE}/telemetryui/records`);
+    await page.waitForSelector('tbody tr');
+    await page.fill('[name=classification]', 'crash/*');
+    await page.press('[name=classification]', 'Enter');
+    await page.waitForURL('**/records?classification=org.clearlinux%2Fcrash%2F*');
+    await page.selectOption('[name=severity]', '3');
+    await page.waitForURL('**severity=3**');
+    await page.waitForFunction(() => [...document.querySelectorAll('td.severity')].every((cell) => cell.textContent.includes('high')));
+    await page.goBack();
+    await page.waitForFunction(() => document.querySelector('[name=severity]').value === '');
+    await page.fill('[name=classification]', 'a/b');
+    await page.press('[name=classification]', 'Enter');
+    await page.waitForSelector('#class-problem:not([hidden])');
+  },
+
+  async 'pages lead to older records and back'(page) {
+    await page.goto(`${BASE}/telemetryui/records`);
+    const top = () => page.getAttribute('tbody tr:first-child a[data-row]', 'href');
+    await page.waitForSelector('tbody tr');
+    const tops = [await top()];
+    for (const _ of [1, 2]) {
+      await page.click('text=Older');
+      await page.waitForFunction((last) => document.querySelector('tbody a[data-row]')?.getAttribute('href') !== last, tops.at(-1));
+      tops.push(await top());
+    }
+    await page.click('text="Newer"');
+    await page.waitForFunction((wanted) => document.querySelector('tbody a[data-row]').getAttribute('href') === wanted, tops[1]);
+    await page.click('text="Newest"');
+    await page.waitForFunction((wanted) => document.querySelector('tbody a[data-row]').getAttribute('href') === wanted, tops[0]);
+  },
+
+  async 'going back leads to the row that one came from'(page) {
+    await page.goto(`${BASE}/telemetryui/records`);
+    await page.waitForSelector('tbody tr');
+    await page.evaluate(() => scrollTo(0, 700));
+    await page.locator('tbody a[data-row]').nth(30).click();
+    await page.waitForSelector('pre');
+    assert.equal(await page.evaluate(() => scrollY), 0);
+    await page.goBack();
+    await page.waitForFunction(() => scrollY > 400);
+  },
+
+  async 'a submission in quarantine has an address'(page) {
+    await page.goto(`${BASE}/telemetryui/quarantine`);
+    await page.click('summary >> nth=3');
+    await page.waitForURL('**/quarantine?open=897');
+    await page.reload();
+    await page.waitForSelector('details[open] pre');
+  },
+
+  async 'live rows come on top, and wait for who reads further down'(page, context) {
+    await mock(context, 'still=no&every=100&breaking');
+    await page.goto(`${BASE}/telemetryui/records`);
+    await page.waitForSelector('tbody tr');
+    await page.click('button:has-text("Live")');
+    await page.waitForFunction(() => document.querySelectorAll('tbody tr').length > 53, null, { timeout: 15_000 });
+    await page.evaluate(() => scrollTo(0, 900));
+    const rows = await page.locator('tbody tr').count();
+    await page.waitForSelector('button.waiting', { timeout: 15_000 });
+    assert.ok((await page.locator('tbody tr').count()) - rows <= 3);
+    await page.click('button.waiting');
+    await page.waitForFunction((before) => document.querySelectorAll('tbody tr').length > before && scrollY < 100, rows);
+  },
+
+  async 'a plot can be read by keyboard, as a table, and in parts'(page) {
+    await page.goto(`${BASE}/telemetryui/stats?range=7d`);
+    await page.waitForSelector('.u-over');
+    const plot = page.locator('[role=slider]').first();
+    await plot.focus();
+    await page.keyboard.press('End');
+    assert.match(await plot.getAttribute('aria-valuetext'), /^\d+ \w+: heartbeat\/ping \d+/);
+    assert.ok(await page.isVisible('.tooltip'));
+    await page.click('button[aria-pressed=true]:has-text("heartbeat/ping")');
+    assert.ok(!(await plot.getAttribute('aria-valuetext')).includes('heartbeat'));
+    await page.click('text="Show as table" >> nth=0');
+    assert.equal(await page.locator('section.plot >> nth=0').locator('tbody tr').count(), 8);
+  },
+
+  async 'a chosen theme stays'(page) {
+    await page.goto(`${BASE}/telemetryui/stats`);
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await page.selectOption('#theme', 'dark');
+    const dark = await ground();
+    assert.notEqual(light, dark);
+    await page.reload({ waitUntil: 'commit' });
+    await page.waitForSelector('body');
+    assert.equal(await ground(), dark);
+  },
+
+  async 'a group can be commented, resolved and hidden'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/3`);
+    await page.fill('#comment', 'see ticket 12');
+    await page.click('text="Save comment"');
+    await page.waitForSelector('text="Comment saved."');
+    await page.click('text="Resolve"');
+    await page.waitForSelector('button:has-text("Reopen")');
+    await page.click('text="Hide"');
+    await page.waitForSelector('button:has-text("Unhide")');
+    await page.reload();
+    await page.waitForSelector('button:has-text("Unhide")');
+    assert.equal(await page.inputValue('#comment'), 'see ticket 12');
+  },
+
+  async 'what no role allows is said so, and the comment is kept'(page, context) {
+    await mock(context, 'refusing=403');
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/4`);
+    await page.fill('#comment', 'mine');
+    await page.click('text="Save comment"');
+    await page.waitForSelector('text=no role of yours allows this');
+    assert.equal(await page.inputValue('#comment'), 'mine');
+  },
+
+  async 'without a session the page leads to sign-in and knows the way back'(page, context) {
+    await mock(context, 'failing=401');
+    await page.goto(`${BASE}/telemetryui/crashes?range=30d`);
+    await page.waitForURL(`**/login?to=${encodeURIComponent('/telemetryui/crashes?range=30d')}`);
+  },
+
+  async 'what failed can be tried again'(page, context) {
+    await mock(context, 'failing=503');
+    await page.goto(`${BASE}/telemetryui/population`);
+    await page.waitForSelector('text=the store does not answer');
+    await context.clearCookies();
+    await page.click('text="Try again"');
+    await page.waitForSelector('table.bars');
+  },
+
+  async 'a range of one\'s own'(page) {
+    await page.goto(`${BASE}/telemetryui/stats`);
+    await page.click('summary:has-text("Custom")');
+    await page.fill('[name=since]', '2026-11-01T00:00');
+    await page.fill('[name=until]', '2026-10-01T00:00');
+    await page.click('text="Show"');
+    await page.waitForSelector('text=The end has to be after the beginning.');
+    await page.fill('[name=until]', '2026-11-08T00:00');
+    await page.click('text="Show"');
+    await page.waitForURL('**/stats?since=2026-11-01T00%3A00%3A00Z&until=2026-11-08T00%3A00%3A00Z');
+    await page.click('nav.pages >> text="Builds"');
+    await page.waitForURL('**/builds?since=**');
+  },
+
+  async 'an old bookmark leads to what it meant'(page) {
+    await page.goto(`${BASE}/telemetryui/mce`);
+    await page.waitForURL('**/records?classification=org.clearlinux%2Fmce%2F*');
+    await page.waitForSelector('tbody tr');
+  },
+};
+
+const mock = (context, options) =>
+  context.addCookies([{ name: 'mock', value: encodeURIComponent(options), url: BASE }]);
+
+let failures = 0;
+for (const [name, check] of Object.entries(checks)) {
+  const context = await browser.newContext({ colorScheme: 'light' });
+  const page = await context.newPage();
+  page.setDefaultTimeout(5_000);
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => {
+    if (/security policy|svelte\.dev/i.test(message.text())) errors.push(message.text());
+  });
+  try {
+    await check(page, context);
+    assert.deepEqual(errors, []);
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failures += 1;
+    console.log(`FAILED  ${name}\n${error.message}\n`);
+  }
+  await context.close();
+}
+await browser.close();
+server.closeAllConnections();
+server.close();
+process.exitCode = failures === 0 ? 0 : 1;

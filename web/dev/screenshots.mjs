@@ -1,0 +1,103 @@
+// Visits all pages in a real browser, in both themes and at two widths, and fails on what must not
+// be: errors in the console, breaches of the content security policy, pages wider than a phone.
+//
+//   npm run build && node dev/screenshots.mjs <folder> [part of a name]
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { launch } from './browser.mjs';
+import { serve } from './mock.mjs';
+
+const PORT = 4180;
+const folder = process.argv[2];
+const only = process.argv[3] ?? '';
+if (!folder) throw new Error('Say which folder the pictures go to.');
+mkdirSync(folder, { recursive: true });
+
+const PAGES = [
+  ['records', '/telemetryui/'],
+  ['records-filtered', '/telemetryui/records?classification=org.clearlinux%2Fcrash%2F*&severity=3&system_name=clear-linux-os&range=30d'],
+  ['records-live', '/telemetryui/records?live=on', { wait: 2_500, mock: 'still=no&every=300' }],
+  ['record-crash', { like: 'org.clearlinux/crash/clr' }],
+  ['record-plain', { like: 'org.clearlinux/mce/corrected' }],
+  ['crashes', '/telemetryui/crashes?range=30d&hidden=true'],
+  ['crashes-build', '/telemetryui/crashes/34920?range=90d'],
+  ['group', '/telemetryui/crashes/guilty_details/2'],
+  ['builds', '/telemetryui/builds'],
+  ['stats', '/telemetryui/stats', { hover: true }],
+  ['population', '/telemetryui/population?days=14'],
+  ['quarantine', '/telemetryui/quarantine?open=899'],
+  ['missing', '/telemetryui/updates'],
+  ['keys', '/telemetryui/', { press: '?' }],
+  ['custom-range', '/telemetryui/stats?since=2026-11-01T00:00:00Z', { click: 'summary:has-text("Custom")' }],
+  ['empty-records', '/telemetryui/', { mock: 'empty' }],
+  ['empty-stats', '/telemetryui/stats', { mock: 'empty' }],
+  ['empty-crashes', '/telemetryui/crashes', { mock: 'empty' }],
+  ['empty-quarantine', '/telemetryui/quarantine', { mock: 'empty' }],
+  ['failing', '/telemetryui/stats', { mock: 'failing=503', mayFail: true }],
+  ['loading', '/telemetryui/crashes', { mock: 'slow=60000', wait: 600 }],
+];
+
+const server = await serve({ port: PORT, still: 'true' });
+const browser = await launch();
+const problems = [];
+
+for (const theme of ['light', 'dark']) {
+  // Between the two, tables have the least room.
+  for (const width of theme === 'light' ? [1280, 820, 360] : [1280, 360]) {
+    const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme: theme, reducedMotion: 'reduce' });
+    for (const [name, where, how = {}] of PAGES) {
+      if (name.includes(only)) await visit(context, `${name}-${theme}-${width}`, where, how);
+    }
+    await context.close();
+  }
+}
+await browser.close();
+server.closeAllConnections();
+server.close();
+for (const problem of problems) console.error(problem);
+console.log(problems.length === 0 ? 'No problem found.' : `${problems.length} problems.`);
+process.exitCode = problems.length === 0 ? 0 : 1;
+
+async function visit(context, name, where, how) {
+  const base = `http://127.0.0.1:${PORT}`;
+  await context.clearCookies();
+  if (how.mock) await context.addCookies([{ name: 'mock', value: encodeURIComponent(how.mock), url: base }]);
+  const page = await context.newPage();
+  page.on('console', (message) => {
+    const isExpected = how.mayFail && message.text().includes('Failed to load resource');
+    if (['error', 'warning'].includes(message.type()) && !isExpected) problems.push(`${name}: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => problems.push(`${name}: ${error.message}`));
+  await page.goto(base + (typeof where === 'string' ? where : await pathOf(base, where)), { waitUntil: 'load' });
+  await page.waitForSelector('h1');
+  if (!how.wait) await page.waitForLoadState('networkidle');
+  await page.waitForTimeout(how.wait ?? 250);
+  if (how.press) await page.keyboard.press(how.press);
+  if (how.click) await page.click(how.click);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  if (overflow > 0) problems.push(`${name}: ${overflow} px wider than the window`);
+  const headings = await page.locator('h1').count();
+  if (headings !== 1) problems.push(`${name}: ${headings} headings of the first level`);
+  // A phone's page can be very long; its beginning tells enough.
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: size.width, height: how.press ? size.height : Math.min(height, 1_600) });
+  await page.waitForTimeout(50);
+  if (how.hover) await hover(page);
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+  await page.close();
+}
+
+async function pathOf(base, { like }) {
+  const answer = await fetch(`${base}/v1/records?limit=1&classification=${encodeURIComponent(like)}`);
+  const { records } = await answer.json();
+  return `/telemetryui/records/record_details/${records[0].id}`;
+}
+
+async function hover(page) {
+  const plot = page.locator('.u-over').first();
+  const box = await plot.boundingBox();
+  await page.mouse.move(box.x + box.width * 0.7, box.y + box.height * 0.5);
+  await page.waitForTimeout(100);
+}

@@ -1,0 +1,93 @@
+// Asks the API. What can be asked is described as an address with the type of its answer, so that a
+// view can compare two questions, and a cache can find an answer, by the address alone.
+
+import type {
+  Choices, CountedBy, Counts, Group, GroupChange, GroupDetails, Population, QuarantinePage,
+  RecordDetails, RecordPage,
+} from './types';
+
+export type Query = Record<string, string | number | boolean | null | undefined>;
+
+/** A question, and by its type the answer. */
+export interface Question<T> {
+  readonly url: string;
+  readonly answer?: T;
+}
+
+export class ApiError extends Error {
+  constructor(
+    /** 0 when there was no answer at all. */
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export function address(path: string, query: Query = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== '') search.set(name, String(value));
+  }
+  const text = search.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+const question = <T>(path: string, query?: Query): Question<T> => ({ url: address(path, query) });
+
+export const records = (query: Query) => question<RecordPage>('/v1/records', query);
+export const record = (id: number) => question<RecordDetails>(`/v1/records/${id}`);
+export const counts = (by: CountedBy, query: Query) =>
+  question<Counts>('/v1/records/counts', { by, ...query });
+export const population = (query: Query) => question<Population>('/v1/records/population', query);
+export const groups = (query: Query) => question<{ groups: Group[] }>('/v1/records/groups', query);
+export const group = (id: number) => question<GroupDetails>(`/v1/records/groups/${id}`);
+export const choices = (query: Query) => question<Choices>('/v1/records/choices', query);
+export const quarantine = (query: Query) =>
+  question<QuarantinePage>('/v1/records/quarantine', query);
+
+export function ask<T>(asked: Question<T>, signal?: AbortSignal): Promise<T> {
+  return send<T>(asked.url, { signal: signal ?? null });
+}
+
+export function changeGroup(id: number, change: GroupChange): Promise<Group> {
+  return send<Group>(`/v1/records/groups/${id}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(change),
+  });
+}
+
+async function send<T>(url: string, init: RequestInit): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(url, { ...init, credentials: 'same-origin' });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new ApiError(0, 'unreachable', 'the server gave no answer');
+  }
+  if (response.status === 401) {
+    signIn();
+    // The page is being left: neither an answer nor a failure should be painted meanwhile.
+    return new Promise<T>(() => {});
+  }
+  if (!response.ok) throw await refusal(response);
+  return (await response.json()) as T;
+}
+
+/** Leads to the sign-in page and from there back to where we are. */
+export function signIn(): void {
+  const here = location.pathname + location.search;
+  location.assign(address('/login', { to: here }));
+}
+
+async function refusal(response: Response): Promise<ApiError> {
+  try {
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    return new ApiError(response.status, error.code, error.message);
+  } catch {
+    // A proxy in front of us answers in its own words.
+    return new ApiError(response.status, 'unknown', `the server answered ${response.status}`);
+  }
+}

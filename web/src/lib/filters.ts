@@ -1,0 +1,74 @@
+// The filters of the list of records, as they stand in the address: by the API's names, and on the
+// way in also by those of the original's form, because people have bookmarks.
+
+import { address, type Query } from './api';
+import type { Span } from './range';
+import { dayOf } from './times';
+
+export const FILTERS = [
+  'text', 'classification', 'severity', 'system_name', 'build', 'source', 'machine_id', 'event_id',
+  'group',
+] as const;
+export type FilterName = (typeof FILTERS)[number];
+export type Filters = Partial<Record<FilterName, string>>;
+
+export const FILTER_LABELS: Record<FilterName, string> = {
+  text: 'Payload words',
+  classification: 'Classification',
+  severity: 'Severity',
+  system_name: 'System',
+  build: 'Build',
+  source: 'Source',
+  machine_id: 'Machine',
+  event_id: 'Event',
+  group: 'Crash group',
+};
+
+const ORIGINAL_NAMES: Partial<Record<FilterName, string>> = {
+  text: 'payload',
+  source: 'data_source',
+};
+
+export function readFilters(query: URLSearchParams): Filters {
+  const filters: Filters = {};
+  for (const name of FILTERS) {
+    const value = (query.get(name) ?? query.get(ORIGINAL_NAMES[name] ?? name))?.trim();
+    // The original's form sends `All` where nothing was chosen.
+    if (value && value !== 'All' && value !== 'all') filters[name] = value;
+  }
+  return filters;
+}
+
+/** Why the live tail can't follow these filters; null when it can. */
+export function tailProblem(filters: Filters, span: Span, isFirstPage: boolean): string | null {
+  if (filters.text) return 'Live cannot search payloads: remove the words first.';
+  if (span.until !== null) return 'Live needs a time range without an end.';
+  if (!isFirstPage) return 'Live starts on the newest page.';
+  return null;
+}
+
+/** Filters that the original's export has no name for. */
+const NOT_EXPORTED: FilterName[] = ['event_id', 'group'];
+
+/** What the CSV has more of than the list; null when it is the same. */
+export function exportProblem(filters: Filters): string | null {
+  const names = NOT_EXPORTED.filter((name) => filters[name]).map((name) => FILTER_LABELS[name]);
+  return names.length === 0 ? null : `The CSV is not filtered by: ${names.join(', ')}.`;
+}
+
+/** Rows of a CSV that opens in the browser; the original's bound. */
+const INLINE_ROWS = 10_000;
+
+export function exportAddress(format: 'attach' | 'inline', filters: Filters, span: Span): string {
+  const { text, source, ...same } = filters;
+  const query: Query = {
+    format_type: format,
+    ...same,
+    payload: text,
+    data_source: source,
+    // Whole days, the last one included.
+    from_date: span.since?.slice(0, 10),
+    to_date: span.until === null ? null : dayOf(Date.parse(span.until) - 1),
+  };
+  return address(`/telemetryui/records/export/records-${INLINE_ROWS}.csv`, query);
+}

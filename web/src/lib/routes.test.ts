@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+import { isPagePath, movedTo, routeOf } from './routes';
+
+const check = (path: string, route: object) => expect(routeOf(path)).toEqual(route);
+
+it('knows the paths of the original', () => {
+  for (const path of ['/telemetryui', '/telemetryui/', '/telemetryui/records', '/telemetryui/records/12']) {
+    check(path, { page: 'records' });
+  }
+  check('/telemetryui/records/record_details/86199', { page: 'record', id: 86199 });
+  check('/telemetryui/crashes/overall', { page: 'crashes', build: null });
+  check('/telemetryui/crashes/page/2', { page: 'crashes', build: null });
+  check('/telemetryui/crashes/34960', { page: 'crashes', build: '34960' });
+  check('/telemetryui/crashes/22.04%20rc', { page: 'crashes', build: '22.04 rc' });
+  check('/telemetryui/crashes/guilty_details/7/backtraces', { page: 'group', id: 7 });
+  check('/telemetryui/stats/', { page: 'statistics' });
+});
+
+it('knows when there is no page', () => {
+  for (const path of ['/', '/telemetry', '/telemetryui/constructor', '/telemetryui/records/record_details/0', '/telemetryui/crashes/a/b']) {
+    check(path, { page: 'missing' });
+  }
+});
+
+it('leads pages that are filters now to the list', () => {
+  expect(movedTo('/telemetryui/mce')).toContain('mce%2F*');
+  expect(movedTo('/telemetryui/stats')).toBeNull();
+});
+
+it('leaves files and other parts of the product to the server', () => {
+  expect(isPagePath('/telemetryui/stats')).toBe(true);
+  expect(isPagePath('/telemetryui/records/export/records-1.csv')).toBe(false);
+  expect(isPagePath('/login')).toBe(false);
+});

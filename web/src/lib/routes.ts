@@ -1,0 +1,72 @@
+// Which page stands at which path. The paths are those of the original telemetry UI.
+
+export type Route =
+  | { page: 'records' }
+  | { page: 'record'; id: number }
+  | { page: 'crashes'; build: string | null }
+  | { page: 'group'; id: number }
+  | { page: 'builds' }
+  | { page: 'statistics' }
+  | { page: 'population' }
+  | { page: 'quarantine' }
+  | { page: 'missing' };
+
+export const BASE = '/telemetryui';
+
+const PLAIN = new Map<string, Route>(Object.entries({
+  '': { page: 'records' },
+  records: { page: 'records' },
+  crashes: { page: 'crashes', build: null },
+  'crashes/overall': { page: 'crashes', build: null },
+  builds: { page: 'builds' },
+  stats: { page: 'statistics' },
+  population: { page: 'population' },
+  quarantine: { page: 'quarantine' },
+}));
+
+export function routeOf(path: string): Route {
+  const rest = below(path);
+  if (rest === null) return { page: 'missing' };
+  const plain = PLAIN.get(rest);
+  if (plain) return plain;
+  // A page number of the original means nothing here: its pages moved under the reader's feet.
+  if (/^records\/\d+$/.test(rest)) return { page: 'records' };
+  if (/^crashes\/page\/\d+$/.test(rest)) return { page: 'crashes', build: null };
+  const record = numberAfter(rest, 'records/record_details/');
+  if (record !== null) return { page: 'record', id: record };
+  const group = numberAfter(rest.replace(/\/backtraces$/, ''), 'crashes/guilty_details/');
+  if (group !== null) return { page: 'group', id: group };
+  const build = /^crashes\/([^/]+)$/.exec(rest)?.[1];
+  return build === undefined ? { page: 'missing' } : { page: 'crashes', build: decode(build) };
+}
+
+/** Where a page of the original went that is a filter now. */
+export function movedTo(path: string): string | null {
+  const rest = below(path);
+  if (rest === 'mce') return `${BASE}/records?classification=org.clearlinux%2Fmce%2F*`;
+  if (rest === 'thermal') return `${BASE}/records?classification=org.clearlinux%2Fmce%2Fthermal`;
+  return null;
+}
+
+/** Whether a link leads to a page of ours, and not to a file or to another part of the product. */
+export function isPagePath(path: string): boolean {
+  return below(path) !== null && !path.startsWith(`${BASE}/records/export/`);
+}
+
+function below(path: string): string | null {
+  if (path !== BASE && !path.startsWith(`${BASE}/`)) return null;
+  return path.slice(BASE.length + 1).replace(/\/$/, '');
+}
+
+function numberAfter(text: string, start: string): number | null {
+  const rest = text.startsWith(start) ? text.slice(start.length) : '';
+  return /^[1-9]\d{0,15}$/.test(rest) ? Number(rest) : null;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,132 @@
+// The shapes of docs/api/openapi.yaml, by hand. Times are RFC 3339 in UTC.
+
+export type Severity = 1 | 2 | 3 | 4;
+export type GroupState = 'new' | 'open' | 'resolved' | 'regressed';
+export type CountedBy =
+  | 'classification'
+  | 'severity'
+  | 'build'
+  | 'system_name'
+  | 'source'
+  | 'host_type';
+
+export interface RecordSummary {
+  id: number;
+  project: string;
+  received_at: string;
+  /** By the client's clock; null when that is beyond the year 9999. */
+  created_at: string | null;
+  severity: Severity;
+  classification: string;
+  machine_id: string;
+  build: string;
+  system_name: string;
+  external: boolean;
+  group?: number | null;
+  excerpt: string;
+}
+
+export interface RecordDetails extends RecordSummary {
+  payload: string;
+  event_id: string;
+  arch: string;
+  kernel_version: string;
+  host_type: string;
+  board_name: string;
+  cpu_model: string;
+  bios_version: string;
+  record_format_version: number;
+  payload_format_version: number;
+  why_grouped?: WhyGrouped | null;
+}
+
+export interface RecordPage {
+  records: RecordSummary[];
+  /** `before` of the next page. */
+  next: number | null;
+}
+
+export interface Frame {
+  function: string;
+  module: string;
+  normalised: string;
+  is_used: boolean;
+  why: string;
+}
+
+export interface WhyGrouped {
+  version: number;
+  key: string;
+  signal?: string | null;
+  frames: Frame[];
+}
+
+export interface Counts {
+  by: string;
+  days: { day: string; counts: Record<string, number> }[];
+}
+
+export interface BuildPopulation {
+  build: string;
+  internal: number;
+  external: number;
+}
+
+export interface Population {
+  /** `days` 0 is everything. */
+  windows: { days: number; builds: BuildPopulation[] }[];
+}
+
+export interface Group {
+  id: number;
+  project: string;
+  function: string;
+  module: string;
+  classification: string;
+  first_seen: string;
+  last_seen: string;
+  first_build: string;
+  last_build: string;
+  /** Records ever; `count`, `machines` and `builds` are about the window. */
+  total: number;
+  count: number;
+  machines: number;
+  builds: Record<string, number>;
+  state: GroupState;
+  is_hidden: boolean;
+  comment: string;
+}
+
+export interface GroupDetails extends Group {
+  days: { day: string; count: number }[];
+  latest: RecordSummary[];
+  why_grouped?: WhyGrouped | null;
+}
+
+export interface GroupChange {
+  comment?: string;
+  is_hidden?: boolean;
+  state?: 'open' | 'resolved';
+}
+
+export interface Choices {
+  projects: string[];
+  classifications: string[];
+  builds: { system_name: string; build: string }[];
+  system_names: string[];
+}
+
+export interface Submission {
+  id: number;
+  project: string;
+  received_at: string;
+  reason: string;
+  message: string;
+  fields: Record<string, string>;
+  payload: string;
+}
+
+export interface QuarantinePage {
+  submissions: Submission[];
+  next: number | null;
+}

@@ -1,0 +1,36 @@
+// What there is to go to. An area of the product is one entry here, with its pages and their keys.
+
+import { BASE, type Route } from '../lib/routes';
+
+export interface AreaPage {
+  name: string;
+  path: string;
+  /** Pressed after `g`. */
+  key: string;
+  /** Routes on which this page counts as the current one. */
+  routes: Route['page'][];
+}
+
+export interface Area {
+  name: string;
+  path: string;
+  pages: AreaPage[];
+}
+
+export const AREAS: Area[] = [
+  {
+    name: 'Records',
+    path: `${BASE}/`,
+    pages: [
+      { name: 'List', path: `${BASE}/records`, key: 'r', routes: ['records', 'record'] },
+      { name: 'Crashes', path: `${BASE}/crashes`, key: 'c', routes: ['crashes', 'group'] },
+      { name: 'Builds', path: `${BASE}/builds`, key: 'b', routes: ['builds'] },
+      { name: 'Statistics', path: `${BASE}/stats`, key: 's', routes: ['statistics'] },
+      { name: 'Population', path: `${BASE}/population`, key: 'p', routes: ['population'] },
+      { name: 'Quarantine', path: `${BASE}/quarantine`, key: 'q', routes: ['quarantine'] },
+    ],
+  },
+];
+
+export const areaOf = (route: Route): Area | undefined =>
+  AREAS.find((area) => area.pages.some((page) => page.routes.includes(route.page)));
