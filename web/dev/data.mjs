@@ -102,7 +102,7 @@ export function whyGrouped(group) {
   return {
     version: 2, signal: group.signal ? `SIG${{ 11: 'SEGV', 6: 'ABRT', 7: 'BUS' }[group.signal]}` : null,
     key: `2:${group.signal ?? 'kernel'}:${group.module.replace(/\.so.*/, '')}!${group.function.replace(/<.*>/, '<>')}|libgobject-2.0!g_signal_emit_valist|libglib-2.0!g_main_context_dispatch`,
-    frames: frames.map(([fn, module, isUsed, why]) => ({ function: fn, module, normalised: `${module.replace(/\.so.*/, '')}!${fn.replace(/<.*>/, '<>')}`, is_used: isUsed, why })),
+    frames: frames.map(([fn, module, isUsed, why], index) => ({ function: fn, module, normalised: `${module.replace(/\.so.*/, '')}!${fn.replace(/<.*>/, '<>')}`, is_used: isUsed, is_guilty: index === frames.findIndex((frame) => frame[2]), why })),
   };
 }
 

@@ -7,8 +7,10 @@ use base::http::{Judge, Judging, Peer, Policy, Routes};
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::records::config::RecordsConfig;
-use collect::records::{Act, Reader, Records};
+use collect::records::{Act, Change, Reader, Records};
+use futures_util::future::BoxFuture;
 use http::request::Parts;
+use identity::audit::Event;
 use identity::names::Labels;
 use identity::principal::Scope;
 use identity::roles::{Kind, Verb};
@@ -19,6 +21,8 @@ use crate::interface;
 
 /// The label that says to which project a record belongs.
 const PROJECT: &str = "project";
+/// The right to see.
+const READ: &str = "records:read";
 /// Where the pages of records are.
 const PAGES: &str = "/telemetryui";
 
@@ -38,7 +42,7 @@ pub(crate) async fn open(
 
 /// The paths of records and their pages.
 pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
-    let read = || policy(askers, "records:read");
+    let read = || policy(askers, READ);
     let update = || policy(askers, "records:update");
     records
         .intake_routes()
@@ -64,27 +68,44 @@ fn policy(askers: &Arc<Askers>, right: &'static str) -> Policy {
         let (askers, may) = (Arc::clone(&askers), may);
         Box::pin(async move {
             let is_local = head.extensions.get::<Peer>().is_some_and(Peer::is_loopback);
-            let is_reading = right == "records:read";
+            let is_reading = right == READ;
             if is_local && is_reading && matches!(askers.identify(&head).await, Ok(None)) {
                 head.extensions
                     .insert(Reader::new(|_, act| act == Act::Read));
                 return Ok(head);
             }
             let mut head = askers.judge((right, &may), head).await?;
-            let asker = head.extensions.get::<Asker>().cloned();
-            let reader = Reader::new(move |project, act| {
-                asker
-                    .as_ref()
-                    .is_some_and(|asker| may_in(asker, project, act))
-            });
-            head.extensions.insert(reader);
+            if let Some(asker) = head.extensions.get::<Asker>().cloned() {
+                head.extensions.insert(reader_of(&askers, asker));
+            }
             Ok(head)
         }) as Judging
     };
     Policy::Judged(Judge {
-        name: right,
+        name: if right == READ {
+            "local, records:read"
+        } else {
+            right
+        },
         judge: Arc::new(judge),
     })
+}
+
+/// What somebody known may do; their changes are events of the audit log.
+fn reader_of(askers: &Arc<Askers>, asker: Asker) -> Reader {
+    let (askers, caller) = (Arc::clone(askers), asker.caller.clone());
+    let note = move |change: Change| {
+        let event =
+            Event::success(change.kind, &caller, change.target).with("change", change.details);
+        let askers = Arc::clone(&askers);
+        Box::pin(async move {
+            if let Err(error) = askers.identity.audit().record(&[event]).await {
+                let error = base::client::chain(&error);
+                tracing::error!(error, "a change could not be recorded in the audit log");
+            }
+        }) as BoxFuture<'static, ()>
+    };
+    Reader::new(move |project, act| may_in(&asker, project, act)).noting(note)
 }
 
 fn may_in(asker: &Asker, project: &str, act: Act) -> bool {

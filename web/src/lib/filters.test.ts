@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { exportAddress, exportProblem, readFilters, tailProblem } from './filters';
+import { exportAddress, readFilters, tailProblem } from './filters';
 
 const read = (query: string) => readFilters(new URLSearchParams(query));
 
@@ -13,22 +13,11 @@ it('reads bookmarks of the original', () => {
     .toEqual({ text: 'boom', source: 'external', build: '34960' });
 });
 
-it('exports with the original\'s names', () => {
+it('exports what the list shows', () => {
   const span = { since: '2026-11-01T00:00:00Z', until: null };
   expect(exportAddress('inline', { text: 'a b', source: 'internal', build: '12' }, span)).toBe(
-    '/telemetryui/records/export/records-10000.csv?format_type=inline&build=12&payload=a+b&data_source=internal&from_date=2026-11-01',
+    '/telemetryui/records/export/records-10000.csv?format_type=inline&text=a+b&build=12&data_source=internal&since=2026-11-01T00%3A00%3A00Z',
   );
-});
-
-it('exports the last day as a whole', () => {
-  const span = { since: null, until: '2026-11-03T00:00:00Z' };
-  expect(exportAddress('attach', {}, span)).toContain('to_date=2026-11-02');
-});
-
-it('says what an export leaves out', () => {
-  expect(exportProblem({ build: '12' })).toBeNull();
-  expect(exportProblem({ event_id: 'ab', group: '3' }))
-    .toBe('The CSV is not filtered by: Event, Crash group.');
 });
 
 it('says what the tail can\'t follow', () => {

@@ -3,7 +3,6 @@
 
 import { address, type Query } from './api';
 import type { Span } from './range';
-import { dayOf } from './times';
 
 export const FILTERS = [
   'text', 'classification', 'severity', 'system_name', 'build', 'source', 'machine_id', 'event_id',
@@ -47,28 +46,17 @@ export function tailProblem(filters: Filters, span: Span, isFirstPage: boolean):
   return null;
 }
 
-/** Filters that the original's export has no name for. */
-const NOT_EXPORTED: FilterName[] = ['event_id', 'group'];
-
-/** What the CSV has more of than the list; null when it is the same. */
-export function exportProblem(filters: Filters): string | null {
-  const names = NOT_EXPORTED.filter((name) => filters[name]).map((name) => FILTER_LABELS[name]);
-  return names.length === 0 ? null : `The CSV is not filtered by: ${names.join(', ')}.`;
-}
-
 /** Rows of a CSV that opens in the browser; the original's bound. */
 const INLINE_ROWS = 10_000;
 
 export function exportAddress(format: 'attach' | 'inline', filters: Filters, span: Span): string {
-  const { text, source, ...same } = filters;
+  const { source, ...same } = filters;
   const query: Query = {
     format_type: format,
     ...same,
-    payload: text,
     data_source: source,
-    // Whole days, the last one included.
-    from_date: span.since?.slice(0, 10),
-    to_date: span.until === null ? null : dayOf(Date.parse(span.until) - 1),
+    since: span.since,
+    until: span.until,
   };
   return address(`/telemetryui/records/export/records-${INLINE_ROWS}.csv`, query);
 }

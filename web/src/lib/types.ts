@@ -51,6 +51,7 @@ export interface Frame {
   module: string;
   normalised: string;
   is_used: boolean;
+  is_guilty: boolean;
   why: string;
 }
 

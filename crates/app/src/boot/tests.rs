@@ -9,8 +9,9 @@ use super::*;
 /// `public` says nothing that needs protection or asks for its own proof (a join token, a key), `local` is loopback only, `granted` is loopback or
 /// whom the configuration lets in, `own` asks for its proof itself: a token (also in the form of a
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
-/// and the administrator of this machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 70] = [
+/// and the administrator of this machine; `local, records:read` for these and for programs of this
+/// machine; `anybody` for everyone who is known.
+const ROUTES: [RouteRow; 96] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -39,6 +40,12 @@ const ROUTES: [RouteRow; 70] = [
     [
         "main.listener",
         "DELETE",
+        "/v1/records/quarantine/{id}",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "DELETE",
         "/v1/roles/{name}",
         "cluster:update",
     ],
@@ -62,6 +69,12 @@ const ROUTES: [RouteRow; 70] = [
     ],
     ["main.listener", "GET", "/", "own"],
     ["main.listener", "GET", "/.well-known/jwks.json", "public"],
+    [
+        "main.listener",
+        "GET",
+        "/api/records",
+        "local, records:read",
+    ],
     ["main.listener", "GET", "/clients", "granted"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
@@ -73,6 +86,16 @@ const ROUTES: [RouteRow; 70] = [
     ["main.listener", "GET", "/metrics/{name}", "granted"],
     ["main.listener", "GET", "/readyz", "public"],
     ["main.listener", "GET", "/second-factor", "own"],
+    ["main.listener", "GET", "/telemetryui", "public"],
+    ["main.listener", "GET", "/telemetryui/", "public"],
+    [
+        "main.listener",
+        "GET",
+        "/telemetryui/records/export/{file}",
+        "local, records:read",
+    ],
+    ["main.listener", "GET", "/telemetryui/{*path}", "public"],
+    ["main.listener", "GET", "/ui/{*name}", "public"],
     ["main.listener", "GET", "/v1/api-tokens", "tokens:read"],
     ["main.listener", "GET", "/v1/apps", "apps:read"],
     ["main.listener", "GET", "/v1/audit", "audit:read"],
@@ -85,11 +108,75 @@ const ROUTES: [RouteRow; 70] = [
     ["main.listener", "GET", "/v1/me", "anybody"],
     ["main.listener", "GET", "/v1/nodes", "nodes:read"],
     ["main.listener", "GET", "/v1/proxies", "cluster:read"],
+    ["main.listener", "GET", "/v1/records", "local, records:read"],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/choices",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/counts",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/groups",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/groups/{id}",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/population",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/quarantine",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/retention",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/skipped-frames",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/tail",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/{id}",
+        "local, records:read",
+    ],
     ["main.listener", "GET", "/v1/roles", "cluster:read"],
     ["main.listener", "GET", "/v1/tokens", "tokens:read"],
     ["main.listener", "GET", "/v1/users", "users:read"],
+    ["main.listener", "GET", "/v2/collector", "public"],
+    ["main.listener", "GET", "/v3/collector", "public"],
     ["main.listener", "GET", "/welcome/{secret}", "own"],
     ["main.listener", "HOST", "<app>.<public_addr>", "own"],
+    ["main.listener", "POST", "/", "public"],
     ["main.listener", "POST", "/-/reload", "local"],
     ["main.listener", "POST", "/login", "own"],
     ["main.listener", "POST", "/logout", "own"],
@@ -109,6 +196,24 @@ const ROUTES: [RouteRow; 70] = [
     ["main.listener", "POST", "/v1/locks", "cluster:update"],
     ["main.listener", "POST", "/v1/login", "public"],
     ["main.listener", "POST", "/v1/logout", "anybody"],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/groups/{id}",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/quarantine/{id}/release",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/skipped-frames",
+        "records:update",
+    ],
     ["main.listener", "POST", "/v1/renew", "public"],
     ["main.listener", "POST", "/v1/roles", "cluster:update"],
     ["main.listener", "POST", "/v1/tokens", "tokens:create"],
@@ -119,6 +224,8 @@ const ROUTES: [RouteRow; 70] = [
         "/v1/users/{name}/invitation",
         "users:update",
     ],
+    ["main.listener", "POST", "/v2/collector", "public"],
+    ["main.listener", "POST", "/v3/collector", "public"],
     ["main.listener", "POST", "/welcome", "own"],
     ["main.listener", "PROXY", "http://<name>/metrics", "own"],
 ];
@@ -151,4 +258,32 @@ async fn every_route_is_known_with_its_policy() {
     let mut rows = program.routes;
     rows.sort_unstable();
     assert_eq!(rows, ROUTES);
+}
+
+/// What the description of our own API says about records is what there is, method by method.
+#[test]
+fn the_description_has_every_path_of_records() {
+    let text = include_str!("../../../../docs/api/openapi.yaml");
+    let mut described = Vec::new();
+    let mut path = "";
+    for line in text.lines() {
+        if let Some(found) = line.strip_prefix("  /v1/records") {
+            path = found.trim_end_matches(':');
+        } else if let Some(method) = line.strip_prefix("    ") {
+            let method = method.trim_end_matches(':');
+            if matches!(method, "get" | "post" | "delete") {
+                described.push((format!("/v1/records{path}"), method.to_uppercase()));
+            }
+        }
+    }
+    let of_records =
+        |row: &&RouteRow| row[0] == "main.listener" && row[2].starts_with("/v1/records");
+    let mut served: Vec<(String, String)> = ROUTES
+        .iter()
+        .filter(of_records)
+        .map(|row| (row[2].to_owned(), row[1].to_owned()))
+        .collect();
+    described.sort();
+    served.sort();
+    assert_eq!(described, served);
 }

@@ -6,6 +6,7 @@ mod export;
 mod form;
 mod groups;
 mod hub;
+mod incoming;
 mod list;
 mod output;
 mod pages;

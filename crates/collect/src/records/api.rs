@@ -4,6 +4,7 @@ mod counts;
 mod groups;
 mod population;
 mod quarantine;
+mod skipped;
 mod tail;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use axum::{Extension, Json};
 use base::http::{Policy, Routes};
 use serde::Serialize;
 use serde_json::{Value, json};
-use wire::telemetrics::fingerprint;
+use wire::telemetrics::{backtrace, fingerprint};
 
 use super::Shared;
 use super::error::ApiError;
@@ -38,7 +39,9 @@ pub(crate) struct Policies<'a> {
 pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
     let (one, all, old) = (with(), with(), with());
-    let passed = move || async move { Ok::<_, ApiError>(Json(retention::look(&old).await?)) };
+    let passed = move |reader: Extension<Reader>| async move {
+        Ok::<_, ApiError>(Json(retention::look(&old, &reader).await?))
+    };
     let list = move |reader: Extension<Reader>, query: Asked<Filters>| async move {
         list(&all, &reader, query).await
     };
@@ -53,6 +56,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .merge(population::routes(shared, policies))
         .merge(groups::routes(shared, policies))
         .merge(quarantine::routes(shared, policies))
+        .merge(skipped::routes(shared, policies))
         .merge(tail::routes(shared, policies))
 }
 
@@ -186,15 +190,19 @@ fn why_grouped(shared: &Shared, record: &wire::telemetrics::Record) -> Option<Va
     let skipped = shared.skipped.get();
     let is_skipped = |function: &str, module: &str| skipped.contains(function, module);
     let why = fingerprint::explain(&record.classification, &record.payload, is_skipped)?;
+    let guilty = backtrace::guilty(&backtrace::frames(&record.payload), is_skipped);
+    let guilty = guilty.map(|guilty| guilty.index);
     let frames: Vec<Value> = why
         .frames
         .iter()
-        .map(|frame| {
+        .enumerate()
+        .map(|(index, frame)| {
             json!({
                 "function": frame.function,
                 "module": frame.module,
                 "normalised": frame.normalised,
                 "is_used": frame.is_used,
+                "is_guilty": guilty == Some(index),
                 "why": frame.why,
             })
         })

@@ -10,6 +10,7 @@ use base::error::Class;
 use base::http::{Policy, Routes, text_response};
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use regex::bytes::{Regex, RegexBuilder};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use state::StateError;
@@ -18,12 +19,15 @@ use super::Shared;
 use super::error::ApiError;
 use super::filter::Conditions;
 use super::reader::Reader;
+use super::search::Words;
 use super::stored::Order;
 use super::stream::{self, Render, Wanted};
 use super::time;
 
 /// Rows of what is shown in the browser.
 const INLINE_ROWS_MAX: usize = 10_000;
+/// The largest regular expression, as it is held in memory.
+const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Rows of a file: more than this no spreadsheet opens, and an answer has to end.
 const FILE_ROWS_MAX: usize = 10_000_000;
 const COLUMNS: &str = "\"id\",\"external\",\"server_timestamp\",\"severity\",\"classification\",\"build\",\"machine_id\",\"payload\"\n";
@@ -64,7 +68,13 @@ async fn export(
         Ok(conditions) => conditions,
         Err(error) => return text_response(error.class(), &error.shown(), None),
     };
-    conditions.one_of("project", &reader.projects(&shared.projects, None));
+    let project = query.get("project").map(String::as_str);
+    let project = project.filter(|project| !project.is_empty());
+    conditions.one_of("project", &reader.projects(&shared.projects, project));
+    let csv = match Csv::of(query) {
+        Ok(csv) => csv,
+        Err(error) => return text_response(error.class(), &error.shown(), None),
+    };
     let limit = if is_inline {
         INLINE_ROWS_MAX
     } else {
@@ -75,7 +85,7 @@ async fn export(
         order: Order::NewestFirst,
         limit,
     };
-    let body = match stream::body(&shared.state, wanted, Csv).await {
+    let body = match stream::body(&shared.state, wanted, csv).await {
         Ok(body) => body,
         Err(error) => {
             tracing::warn!(error = base::client::chain(&error), "records can't be read");
@@ -124,11 +134,27 @@ async fn conditions(
             .map_err(|_| invalid("severity is 1 to 4"))?;
         conditions.number("severity", "=", severity);
     }
+    if let Some(event_id) = get("event_id") {
+        super::query::event(&mut conditions, event_id)?;
+    }
+    if let Some(group) = get("group") {
+        let group = group
+            .parse()
+            .map_err(|_| invalid("group is the id of a crash group"))?;
+        conditions.group(group);
+    }
     match get("data_source") {
         Some("internal") => conditions.external(false),
         Some("external") => conditions.external(true),
         Some("all") | None => {}
         Some(_) => return Err(invalid("data_source is `internal` or `external`")),
+    }
+    for (name, operator) in [("since", ">="), ("until", "<")] {
+        if let Some(value) = get(name) {
+            let wrong = || invalid(&format!("{name} is a time such as 2026-11-21T16:50:00Z"));
+            let received = time::parse(value).ok_or_else(wrong)?;
+            conditions.number("received_at", operator, received);
+        }
     }
     for (name, operator, hour) in [
         ("from_date", ">=", "00:00:00"),
@@ -144,9 +170,52 @@ async fn conditions(
     Ok(conditions)
 }
 
-struct Csv;
+/// The rows whose payloads fit.
+struct Csv {
+    words: Option<Words>,
+    fits: Option<Regex>,
+    fits_not: Option<Regex>,
+}
+
+impl Csv {
+    /// `payload` and `not_payload` are regular expressions, as the original's; `text` are words.
+    fn of(query: &HashMap<String, String>) -> Result<Self, ApiError> {
+        let get = |name: &str| {
+            let text = query.get(name).map(String::as_str);
+            text.filter(|text| !text.is_empty())
+        };
+        let regex = |name: &str| {
+            let Some(text) = get(name) else {
+                return Ok(None);
+            };
+            let built = RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build();
+            let wrong =
+                |error| ApiError::Invalid(format!("{name} is no regular expression: {error}"));
+            built.map(Some).map_err(wrong)
+        };
+        let words = match get("text") {
+            Some(text) => Some(super::query::words(text)?),
+            None => None,
+        };
+        Ok(Self {
+            words,
+            fits: regex("payload")?,
+            fits_not: regex("not_payload")?,
+        })
+    }
+
+    fn is_wanted(&self, body: &[u8]) -> bool {
+        self.words.as_ref().is_none_or(|words| words.are_in(body))
+            && self.fits.as_ref().is_none_or(|regex| regex.is_match(body))
+            && !self
+                .fits_not
+                .as_ref()
+                .is_some_and(|regex| regex.is_match(body))
+    }
+}
 
 impl Render for Csv {
+    const LEAVES_OUT: bool = true;
     const COLUMNS: &'static str =
         "records.id, external, received_at, severity, classification, build, machine_id, body";
 
@@ -154,8 +223,12 @@ impl Render for Csv {
         COLUMNS.to_owned()
     }
 
-    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError> {
+    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
         use std::fmt::Write as _;
+        let body: &[u8] = row.try_get(7)?;
+        if !self.is_wanted(body) {
+            return Ok(false);
+        }
         let (id, external): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let (received, severity): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         let external = if external == 0 { "False" } else { "True" };
@@ -166,10 +239,9 @@ impl Render for Csv {
             let text: &str = row.try_get(column)?;
             field(text, out);
         }
-        let body: &[u8] = row.try_get(7)?;
         field(&String::from_utf8_lossy(body), out);
         out.push('\n');
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -18,6 +18,12 @@ pub(crate) enum ApiError {
     /// No role allows it.
     #[error("no role of yours allows this in the project")]
     Forbidden,
+    /// It is not as the request needs it.
+    #[error("{0}")]
+    Conflict(String),
+    /// It may be tried again.
+    #[error("the record can't be kept now; try again")]
+    Unavailable,
     /// The state.
     #[error("the records can't be read now")]
     State(#[from] StateError),
@@ -35,6 +41,8 @@ impl ApiError {
             Self::Invalid(_) => Class::Invalid,
             Self::NotFound(_) => Class::NotFound,
             Self::Forbidden => Class::Forbidden,
+            Self::Conflict(_) => Class::Conflict,
+            Self::Unavailable => Class::Unavailable,
             Self::State(error) => error.class(),
         }
     }

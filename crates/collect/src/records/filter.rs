@@ -40,6 +40,11 @@ impl Conditions {
         self.texts.push("group_id > 0".to_owned());
     }
 
+    /// Of any group.
+    pub(crate) fn is_grouped(&mut self) {
+        self.texts.push("group_id > 0".to_owned());
+    }
+
     /// From inside or outside.
     pub(crate) fn external(&mut self, is_external: bool) {
         self.texts

@@ -11,6 +11,7 @@ use super::Shared;
 use super::committer::NotKept;
 use super::config::{Action, Filter};
 use super::entry::{self, Crash, Entry, NewRecord, NewSubmission, Stored};
+use super::error::ApiError;
 use super::project::Project;
 use super::skipped::Skipped;
 
@@ -107,8 +108,13 @@ async fn take_for(
             return quarantine(shared, project, &submission, reason).await;
         }
     }
+    keep(shared, project.id, record).await
+}
+
+/// Keeps a valid record.
+async fn keep(shared: &Shared, project: i64, record: Record) -> Result<Outcome, Refused> {
     let digest = if shared.config.drop_repeated {
-        entry::record_digest(project.id, &record)
+        entry::record_digest(project, &record)
     } else {
         entry::random_digest()
     };
@@ -119,7 +125,7 @@ async fn take_for(
     };
     let crash = crash_of(&record, &shared.skipped.get());
     let new = Box::new(NewRecord {
-        project: project.id,
+        project,
         record,
         digest,
         event_key,
@@ -130,6 +136,27 @@ async fn take_for(
         Entry::Record(new) => Ok(Outcome::Kept(Box::new(new.record), stored)),
         // What comes back is what was given.
         Entry::Quarantine(_) => Err(Refused::NotKept(NotKept::Refused)),
+    }
+}
+
+/// Makes a record of a submission that was in quarantine; gives its id. Rules don't count here:
+/// somebody has looked.
+pub(crate) async fn release(
+    shared: &Shared,
+    project: i64,
+    submission: &Submission,
+) -> Result<i64, ApiError> {
+    let checked = check(submission, Strictness::Lenient);
+    let mut record = checked
+        .map_err(|invalid| ApiError::Conflict(format!("it is no valid record: {invalid}")))?;
+    without_nul(&mut record);
+    match keep(shared, project, record).await {
+        Ok(Outcome::Kept(_, stored)) => Ok(stored.id),
+        Ok(_) => Err(ApiError::Unavailable),
+        Err(refused) => {
+            tracing::warn!(%refused, "a submission was not released");
+            Err(ApiError::Unavailable)
+        }
     }
 }
 

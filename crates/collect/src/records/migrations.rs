@@ -145,6 +145,13 @@ CREATE TABLE record_quarantine (
     body {BYTES} NOT NULL
 );
 CREATE INDEX record_quarantine_by_digest ON record_quarantine (digest);
+CREATE TABLE record_regroup (
+    id BIGINT PRIMARY KEY,
+    reached BIGINT NOT NULL,
+    end_id BIGINT NOT NULL,
+    moved BIGINT NOT NULL
+);
+INSERT INTO record_regroup (id, reached, end_id, moved) VALUES (1, 0, 0, 0);
 CREATE TABLE record_index_state (
     id BIGINT PRIMARY KEY,
     rows_done BIGINT NOT NULL

@@ -21,6 +21,7 @@ mod pattern;
 mod project;
 mod query;
 mod reader;
+mod regroup;
 mod retention;
 mod search;
 mod skipped;
@@ -42,7 +43,7 @@ use self::committer::Committer;
 use self::config::RecordsConfig;
 use self::metrics::RecordMetrics;
 use self::project::Projects;
-pub use self::reader::{Act, Reader};
+pub use self::reader::{Act, Change, Reader};
 use self::skipped::SkippedFrames;
 use self::throttle::Throttle;
 
@@ -72,7 +73,7 @@ impl Records {
         state: &State,
         config: RecordsConfig,
         metrics: &Metrics,
-    ) -> Result<(Self, [Service; 3]), StateError> {
+    ) -> Result<(Self, [Service; 4]), StateError> {
         let metrics = RecordMetrics::new(metrics);
         let projects = Projects::open(state, &config.projects).await?;
         let skipped = SkippedFrames::default();
@@ -90,8 +91,9 @@ impl Records {
         };
         let shared = Arc::new(shared);
         let index = search::index::service(state);
+        let regroup = regroup::service(&shared);
         let retention = retention::service(&shared);
-        Ok((Self { shared }, [service, index, retention]))
+        Ok((Self { shared }, [service, index, regroup, retention]))
     }
 
     /// The paths that clients send to; they are open to everybody.

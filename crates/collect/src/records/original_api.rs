@@ -87,12 +87,12 @@ impl Render for List {
         "{\"records\":[".to_owned()
     }
 
-    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError> {
+    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
         if index > 0 {
             out.push(',');
         }
         out.push_str(&json_of(row)?);
-        Ok(())
+        Ok(true)
     }
 
     fn end(&self, count: usize, last: Option<i64>) -> String {
@@ -107,10 +107,10 @@ struct Lines;
 impl Render for Lines {
     const COLUMNS: &'static str = WHOLE;
 
-    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError> {
+    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
         out.push_str(&json_of(row)?);
         out.push('\n');
-        Ok(())
+        Ok(true)
     }
 }
 

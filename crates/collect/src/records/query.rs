@@ -57,9 +57,7 @@ impl Filters {
             }
         }
         if let Some(event_id) = &self.event_id {
-            let event_id = plain("event_id", event_id)?;
-            conditions.number("event_key", "=", entry::event_key(&event_id));
-            conditions.text("event_id", "=", &event_id);
+            event(&mut conditions, event_id)?;
         }
         if let Some(pattern) = &self.classification {
             classification(shared, &mut conditions, pattern).await?;
@@ -101,13 +99,7 @@ impl Filters {
 
     /// The words that payloads have to have.
     pub(crate) fn words(&self) -> Result<Option<Words>, ApiError> {
-        let Some(text) = &self.text else {
-            return Ok(None);
-        };
-        let words = Words::of(&plain("text", text)?);
-        let text = "text has 1 to 16 words of at least two letters or digits";
-        let words = words.ok_or_else(|| ApiError::Invalid(text.to_owned()))?;
-        Ok(Some(words))
+        self.text.as_deref().map(words).transpose()
     }
 
     /// Below which record.
@@ -128,6 +120,21 @@ impl Filters {
             Some(_) => Err(ApiError::Invalid(format!("limit is 1 to {LIMIT_MAX}"))),
         }
     }
+}
+
+/// The records of an event, found by the hash of its id.
+pub(crate) fn event(conditions: &mut Conditions, event_id: &str) -> Result<(), ApiError> {
+    let event_id = plain("event_id", event_id)?;
+    conditions.number("event_key", "=", entry::event_key(&event_id));
+    conditions.text("event_id", "=", &event_id);
+    Ok(())
+}
+
+/// The words of a question.
+pub(crate) fn words(text: &str) -> Result<Words, ApiError> {
+    let words = Words::of(&plain("text", text)?);
+    let text = "text has 1 to 16 words of at least two letters or digits";
+    words.ok_or_else(|| ApiError::Invalid(text.to_owned()))
 }
 
 /// One classification, or with `/*` at its end all below. Those that there are, are known, so that

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::project::Projects;
 
 /// What somebody wants to do with what belongs to a project.
@@ -14,29 +16,75 @@ pub enum Act {
     Update,
 }
 
+/// Something that was changed, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What happened, as `noun.verb`.
+    pub kind: &'static str,
+    /// To what, as `kind:name`.
+    pub target: String,
+    /// More; a JSON object.
+    pub details: serde_json::Value,
+}
+
 /// Says whether the project of this name may be seen or changed.
 type May = dyn Fn(&str, Act) -> bool + Send + Sync;
+/// Writes a change into the audit log.
+type Note = dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync;
 
 /// Who asks. The program puts one into the extensions of each request that it lets through to the
 /// paths of [`super::Records::read_routes`].
 #[derive(Clone)]
-pub struct Reader(Arc<May>);
+pub struct Reader {
+    may: Arc<May>,
+    note: Option<Arc<Note>>,
+}
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reader").finish_non_exhaustive()
+        f.debug_struct("Reader").finish_non_exhaustive()
     }
 }
 
 impl Reader {
     /// `may` is given the name of a project.
     pub fn new(may: impl Fn(&str, Act) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(may))
+        Self {
+            may: Arc::new(may),
+            note: None,
+        }
+    }
+
+    /// With a place for what they change.
+    #[must_use]
+    pub fn noting(
+        mut self,
+        note: impl Fn(Change) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        self.note = Some(Arc::new(note));
+        self
+    }
+
+    /// Notes a change that was made.
+    pub(crate) async fn note(
+        &self,
+        kind: &'static str,
+        target: String,
+        details: serde_json::Value,
+    ) {
+        if let Some(note) = &self.note {
+            let change = Change {
+                kind,
+                target,
+                details,
+            };
+            note(change).await;
+        }
     }
 
     /// Whether this may be done in a project.
     pub(crate) fn may(&self, project: &str, act: Act) -> bool {
-        self.0(project, act)
+        (self.may)(project, act)
     }
 
     /// The numbers of the projects that may be seen: all, or the one of this name.

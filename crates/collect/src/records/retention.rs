@@ -3,17 +3,21 @@
 //! `unfiltered` says. What was counted of it stays.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use serde::Serialize;
+use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{State, StateError};
 
 use super::Shared;
-use super::config::Retention;
+use super::config::{Filter, Retention};
 use super::filter::Conditions;
 use super::insert::rows::placeholders;
+use super::project::Project;
+use super::reader::Reader;
 use super::time;
 
 /// How often it is looked.
@@ -45,10 +49,10 @@ pub(crate) struct Passed {
 }
 
 /// Looks every hour.
-pub(crate) fn service(shared: &std::sync::Arc<Shared>) -> Service {
-    let shared = std::sync::Arc::clone(shared);
+pub(crate) fn service(shared: &Arc<Shared>) -> Service {
+    let shared = Arc::clone(shared);
     let body = move |scope: Scope| {
-        let shared = std::sync::Arc::clone(&shared);
+        let shared = Arc::clone(&shared);
         async move {
             let mut wait = FIRST;
             loop {
@@ -56,7 +60,7 @@ pub(crate) fn service(shared: &std::sync::Arc<Shared>) -> Service {
                     () = tokio::time::sleep(wait) => {}
                     () = scope.stopping() => return Ok::<(), BoxError>(()),
                 }
-                let passed = run(&shared, true, &scope).await?;
+                let passed = run(&shared, &scope).await?;
                 if passed.records > 0 {
                     tracing::info!(records = passed.records, "records removed by retention");
                 }
@@ -68,71 +72,89 @@ pub(crate) fn service(shared: &std::sync::Arc<Shared>) -> Service {
     Service::restarting("records.retention", Criticality::Plain, TRY_AGAIN, body)
 }
 
-/// What would be removed now.
-pub(crate) async fn look(shared: &Shared) -> Result<Passed, StateError> {
-    walk(shared, false, || false).await
-}
-
-async fn run(shared: &Shared, removes: bool, scope: &Scope) -> Result<Passed, StateError> {
-    walk(shared, removes, || scope.is_stopping()).await
-}
-
-/// Looks at all records that are old enough for any rule, the oldest first.
-async fn walk(
-    shared: &Shared,
-    removes: bool,
-    is_stopping: impl Fn() -> bool,
-) -> Result<Passed, StateError> {
-    let now = time::now();
+/// What would be removed now of the projects that somebody may see.
+pub(crate) async fn look(shared: &Shared, reader: &Reader) -> Result<Passed, StateError> {
+    let seen = reader.projects(&shared.projects, None);
     let mut passed = Passed::default();
     for project in shared.projects.all() {
-        let retention = &project.config.retention;
-        let Some(shortest) = shortest(retention) else {
-            continue;
-        };
-        let before = now.saturating_sub(milliseconds(shortest));
-        let mut last = 0;
-        while !is_stopping() {
-            let mut conditions = Conditions::default();
-            conditions.number("project", "=", project.id);
-            conditions.number("received_at", "<", before);
-            conditions.number("id", ">", last);
-            let head =
-                "SELECT id, received_at, severity, classification, build, machine_id FROM records";
-            let tail = format!("ORDER BY id LIMIT {PAGE}");
-            let mut read = shared.state.read().await?;
-            let rows = conditions.fetch(&mut read, head, &tail).await?;
-            drop(read);
-            let mut ids = Vec::new();
-            for row in &rows {
-                let id: i64 = row.try_get(0)?;
-                let (received, severity): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-                let classification: &str = row.try_get(3)?;
-                last = id;
-                let of = |filter: &super::config::Filter| {
-                    let severity = u8::try_from(severity).unwrap_or_default();
-                    let build = row.try_get(4).unwrap_or_default();
-                    let machine = row.try_get(5).unwrap_or_default();
-                    filter.fits_parts(classification, severity, build, machine)
-                };
-                let keep = keep(retention, of);
-                if keep.is_some_and(|keep| received < now.saturating_sub(milliseconds(keep))) {
-                    ids.push(id);
-                    let count = passed.classifications.entry(classification.to_owned());
-                    *count.or_default() += 1;
-                }
-            }
-            passed.looked_at += rows.len();
-            passed.records += ids.len();
-            if removes {
-                remove(&shared.state, &ids).await?;
-            }
-            if rows.len() < PAGE {
-                break;
-            }
+        if seen.contains(&project.id) {
+            walk(shared, project, (false, &|| false), &mut passed).await?;
         }
     }
     Ok(passed)
+}
+
+async fn run(shared: &Shared, scope: &Scope) -> Result<Passed, StateError> {
+    let mut passed = Passed::default();
+    for project in shared.projects.all() {
+        walk(
+            shared,
+            project,
+            (true, &|| scope.is_stopping()),
+            &mut passed,
+        )
+        .await?;
+    }
+    Ok(passed)
+}
+
+/// Looks at all records of a project that are old enough for any rule, the oldest first.
+async fn walk(
+    shared: &Shared,
+    project: &Project,
+    (removes, is_stopping): (bool, &(dyn Fn() -> bool + Sync)),
+    passed: &mut Passed,
+) -> Result<(), StateError> {
+    let now = time::now();
+    let retention = &project.config.retention;
+    let Some(shortest) = shortest(retention) else {
+        return Ok(());
+    };
+    let before = now.saturating_sub(milliseconds(shortest));
+    let mut last = 0;
+    while !is_stopping() {
+        let mut conditions = Conditions::default();
+        conditions.number("project", "=", project.id);
+        conditions.number("received_at", "<", before);
+        conditions.number("id", ">", last);
+        let head =
+            "SELECT id, received_at, severity, classification, build, machine_id FROM records";
+        let tail = format!("ORDER BY id LIMIT {PAGE}");
+        let mut read = shared.state.read().await?;
+        let rows = conditions.fetch(&mut read, head, &tail).await?;
+        drop(read);
+        let mut ids = Vec::new();
+        for row in &rows {
+            last = row.try_get(0)?;
+            let received: i64 = row.try_get(1)?;
+            let keep = keep_row(retention, row)?;
+            if keep.is_some_and(|keep| received < now.saturating_sub(milliseconds(keep))) {
+                ids.push(last);
+                let classification: String = row.try_get(3)?;
+                *passed.classifications.entry(classification).or_default() += 1;
+            }
+        }
+        passed.looked_at += rows.len();
+        passed.records += ids.len();
+        if removes {
+            remove(&shared.state, &ids).await?;
+        }
+        if rows.len() < PAGE {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How long the record of a row is kept.
+fn keep_row(retention: &Retention, row: &AnyRow) -> Result<Option<Duration>, StateError> {
+    let severity: i64 = row.try_get(2)?;
+    let severity = u8::try_from(severity).unwrap_or_default();
+    let (classification, build): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
+    let machine_id: &str = row.try_get(5)?;
+    Ok(keep(retention, |filter| {
+        filter.fits_parts(classification, severity, build, machine_id)
+    }))
 }
 
 /// The shortest time after which anything of a project may go; nothing when all is kept for ever.
@@ -142,7 +164,7 @@ fn shortest(retention: &Retention) -> Option<Duration> {
 }
 
 /// How long a record is kept; nothing means for ever.
-fn keep(retention: &Retention, fits: impl Fn(&super::config::Filter) -> bool) -> Option<Duration> {
+fn keep(retention: &Retention, fits: impl Fn(&Filter) -> bool) -> Option<Duration> {
     let mut fitting = retention
         .filters
         .iter()
@@ -212,7 +234,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::records::config::{Filter, Keep};
+    use crate::records::config::Keep;
     use crate::records::pattern::Pattern;
 
     const DAY: Duration = Duration::from_hours(24);

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use state::{State, StateError};
 
 /// Frames that may be skipped at once.
-const SKIPPED_MAX: i64 = 10_000;
+pub(crate) const SKIPPED_MAX: i64 = 10_000;
 
 /// Pairs of function and module, as payloads write them.
 #[derive(Debug, Default)]

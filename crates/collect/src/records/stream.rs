@@ -30,16 +30,19 @@ pub(crate) struct Wanted {
 
 /// How records become bytes.
 pub(crate) trait Render: Send + Sync + 'static {
-    /// The columns that it reads; the id is the first.
+    /// The columns that it reads; the id is the first, the payload the last.
     const COLUMNS: &'static str;
+    /// Whether some of what is read may be left out.
+    const LEAVES_OUT: bool = false;
 
     /// What stands before the first.
     fn begin(&self) -> String {
         String::new()
     }
 
-    /// One record; `index` counts from 0.
-    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<(), StateError>;
+    /// One record; `index` counts those that were rendered. Says whether it was: some are left out by
+    /// their payload.
+    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError>;
 
     /// What stands behind the last, whose id is given.
     fn end(&self, count: usize, last: Option<i64>) -> String {
@@ -90,15 +93,24 @@ pub(crate) async fn body<R: Render>(
 impl<R: Render> Sending<R> {
     /// Reads and renders the next page, and the end after the last.
     async fn read(&mut self) -> Result<(), StateError> {
-        let rows = self.rows.min(self.wanted.limit - self.count);
+        let rows = if R::LEAVES_OUT {
+            self.rows
+        } else {
+            self.rows.min(self.wanted.limit - self.count)
+        };
         let mut text = String::new();
         let found = self.page(rows).await?;
         for row in &found {
-            self.render.record(self.count, row, &mut text)?;
-            self.count += 1;
             self.last = Some(row.try_get(0)?);
+            if self.render.record(self.count, row, &mut text)? {
+                self.count += 1;
+            }
+            if self.count == self.wanted.limit {
+                break;
+            }
         }
-        let each = text.len() / found.len().max(1) + 1;
+        let bytes = text.len().max(payload_bytes(&found));
+        let each = bytes / found.len().max(1) + 1;
         self.rows = (PAGE_BYTES / each).clamp(1, PAGE_ROWS_MAX);
         if found.len() < rows || self.count == self.wanted.limit {
             self.is_done = true;
@@ -124,4 +136,13 @@ impl<R: Render> Sending<R> {
         let mut read = self.state.read().await?;
         stored::select(&mut read, R::COLUMNS, &conditions, (order, rows)).await
     }
+}
+
+/// Bytes of the payloads of a page, of which little may have been rendered.
+fn payload_bytes(rows: &[AnyRow]) -> usize {
+    let bytes = |row: &AnyRow| {
+        let body = row.try_get::<&[u8], _>(row.len().saturating_sub(1));
+        body.map_or(0, <[u8]>::len)
+    };
+    rows.iter().map(bytes).sum()
 }

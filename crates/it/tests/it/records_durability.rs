@@ -109,7 +109,7 @@ async fn a_replacement_loses_nothing() {
         let old = program.serving_pid().await;
         // Only the first generation is our child.
         send_signal(old.unwrap(), Signal::HUP);
-        let replaced = wait::within(SERVED, async || {
+        let replaced = wait::within(wait::SOON, async || {
             let now = program.serving_pid().await;
             (now.is_some() && now != old).then_some(())
         });
@@ -206,7 +206,8 @@ async fn a_full_disk_is_told_and_survived() {
             "the disk is full and takes everything"
         );
     };
-    assert_eq!(refused.status, 503, "{}", refused.text());
+    let text = refused.text();
+    assert_eq!(refused.status, 503, "{text}\n{}", program.stderr());
     assert!(!refused.header("retry-after").is_empty());
     for path in [
         "/api/records?limit=10",

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use it::client::Reply;
 use it::proc;
 use it::telemetrics::{Collector, Form, Record, parse};
@@ -273,4 +274,24 @@ async fn half_a_record_is_none() {
         String::from_utf8_lossy(&rest)
     );
     assert_eq!(collector.newest().await, (0, 0));
+}
+
+/// Many who announce a large body and send it slowly must not fill the memory together: each takes one
+/// byte less than the limit and then nothing.
+#[tokio::test]
+async fn slow_bodies_take_little_memory() {
+    let collector = start().await;
+    let head = head(&Record::new(), &format!("Content-Length: {MEBIBYTE}"));
+    let most = [head, vec![b'x'; MEBIBYTE - 1]].concat();
+    let send = async || {
+        let mut stream = connect(&collector).await;
+        // What nobody takes for a while is as good as not read.
+        drop(timeout(TOLD * 5, stream.write_all(&most)).await);
+        stream
+    };
+    let held = join_all((0..400).map(|_| send())).await;
+    assert_small(&collector);
+    // Others are served meanwhile.
+    collector.keep(Form::Headers, &Record::new()).await;
+    drop(held);
 }

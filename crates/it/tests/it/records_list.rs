@@ -147,7 +147,6 @@ async fn a_star_stands_for_what_is_new() {
 }
 
 #[tokio::test]
-#[ignore = "`text` is answered with 400 \"not searched yet\""]
 async fn text_finds_words() {
     let collector = start(Store::Sqlite).await.unwrap();
     let [crash, ..] = four(&collector).await;

@@ -1,7 +1,7 @@
 //! Which valid records are kept: rates, the rules of a project, what was sent before, and to whom a
 //! telemetry id belongs. Whatever is not kept is answered as if it were.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use it::client::Reply;
 use it::telemetrics::{Collector, Form, Record, Store, TID, TID_HEADER, event_id};
@@ -304,4 +304,36 @@ async fn records_belong_to_projects() {
         collector.json("/v1/records?project=nobody").await["records"],
         json!([])
     );
+}
+
+/// How long it takes to keep so many records, one after the other.
+async fn time_to_keep(collector: &Collector, count: usize, event: Option<&str>) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..count {
+        let record = match event {
+            Some(event) => Record::new().set("event_id", event),
+            None => Record::new(),
+        };
+        collector.keep(Form::Headers, &record).await;
+    }
+    begun.elapsed()
+}
+
+/// Somebody who sends everything under one event id does not make the collector slow: whether a
+/// record was sent before costs the same for the thousandth of an event as for the first.
+#[tokio::test]
+async fn an_event_may_have_many_records() {
+    let collector = Collector::start_small(json!({})).await;
+    let event = event_id();
+    for _ in 0..500 {
+        let posts = (0..8).map(|_| Record::new().set("event_id", &event));
+        let posts: Vec<Record> = posts.collect();
+        let posts = posts
+            .iter()
+            .map(|record| collector.keep(Form::Headers, record));
+        futures_util::future::join_all(posts).await;
+    }
+    let usual = time_to_keep(&collector, 100, None).await;
+    let many = time_to_keep(&collector, 100, Some(&event)).await;
+    assert!(many < usual * 3, "{many:?} instead of {usual:?}");
 }

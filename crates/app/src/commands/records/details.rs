@@ -7,7 +7,8 @@
 
 use serde_json::{Map, Value};
 
-use super::hub::{Hub, Lines, Wanted};
+use super::hub::{Hub, Wanted};
+use super::incoming::Lines;
 use super::query::Query;
 use super::{CommandError, Outcome};
 
@@ -172,4 +173,30 @@ fn add(record: &mut Record, mut original: Record) {
 
 fn id_of(record: &Value) -> Option<i64> {
     record.get("id").and_then(Value::as_i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn both_forms_of_a_record_become_one() {
+        let object = |value: Value| value.as_object().unwrap().clone();
+        let mut record = object(json!({"id": 7, "external": true, "created_at": null}));
+        let original = json!({
+            "id": 7, "external": true, "machine_type": "a|b|c", "payload_version": 2,
+            "record_version": 4, "record_format_version": 4, "event_id": "e", "arch": "x86_64",
+            "kernel_version": "6.1.0", "board_name": "b", "cpu_model": "c", "bios_version": "v",
+            "payload": "p", "ts_capture": "2026-11-21 16:50:00 UTC",
+        });
+        add(&mut record, object(original));
+        let expected = json!({
+            "id": 7, "external": true, "created_at": null, "host_type": "a|b|c",
+            "payload_format_version": 2, "record_format_version": 4, "event_id": "e",
+            "arch": "x86_64", "kernel_version": "6.1.0", "board_name": "b", "cpu_model": "c",
+            "bios_version": "v", "payload": "p",
+        });
+        assert_eq!(Value::Object(record), expected);
+    }
 }

@@ -1,6 +1,7 @@
 //! Asking a hub for records. Programs of this machine may read without proof, so that a token is no
 //! condition here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use base::files;
 use base::secret::Secret;
 use base::supervise::Supervisor;
 use base::tls::ClientTls;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use serde_json::Value;
 
+use super::incoming::Incoming;
 use super::{CommandError, Outcome, Question};
 use crate::admin::ADMIN_TOKEN_FILE;
 use crate::commands::hub::{TOKEN_VARIABLE, Way};
@@ -28,8 +30,6 @@ const ASK_TIMEOUT: Duration = Duration::from_mins(1);
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// The longest refusal that is read.
 const REFUSAL_BYTES_MAX: u64 = 64 << 10;
-/// The longest line of a stream: a payload as JSON takes up to six times its length.
-const LINE_BYTES_MAX: usize = 64 << 20;
 /// The largest file with a token.
 const TOKEN_BYTES_MAX: u64 = 1 << 10;
 /// What a process says of paths that it doesn't have.
@@ -39,7 +39,9 @@ const NOTHING: &str = "there is nothing at this path";
 pub(super) struct Hub {
     way: Way,
     client: Client,
-    is_local: bool,
+    /// The file of the administrator's token, of the process of this machine. Each start writes
+    /// another one.
+    token_file: Option<PathBuf>,
     has_given_token: bool,
 }
 
@@ -68,16 +70,18 @@ impl Hub {
             Some(_) => None,
             None => local(question, environment),
         };
-        let is_local = local.is_some();
-        let way = match local {
-            Some(way) => way,
-            None => Way::find(question, environment).map_err(CommandError::wrong)?,
+        let (way, token_file) = match local {
+            Some((way, token_file)) => (way, Some(token_file)),
+            None => {
+                let way = Way::find(question, environment);
+                (way.map_err(CommandError::wrong)?, None)
+            }
         };
         let dial = Some(Arc::new(way.door.clone()) as _);
         Ok(Self {
             way,
             client: Client::through(dial, ClientTls::default(), Supervisor::new()),
-            is_local,
+            token_file,
             has_given_token: environment.variables.contains_key(TOKEN_VARIABLE),
         })
     }
@@ -99,10 +103,7 @@ impl Hub {
     /// Asks, and gives the answer as it comes.
     pub(super) async fn open(&self, path: &str, wanted: Wanted<'_>) -> Outcome<Incoming> {
         let answer = self.send(path, wanted).await?;
-        Ok(Incoming {
-            body: answer.into_body(),
-            name: self.way.name.clone(),
-        })
+        Ok(Incoming::new(answer.into_body(), &self.way.name))
     }
 
     async fn whole(&self, answer: Response<Body>) -> Outcome<Value> {
@@ -116,6 +117,25 @@ impl Hub {
 
     /// Gives the answer if it is a good one.
     async fn send(&self, path: &str, wanted: Wanted<'_>) -> Outcome<Response<Body>> {
+        let mut token = self.token();
+        let mut answer = self.exchange(path, wanted, token.as_ref()).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED && self.token() != token {
+            // A start between: it listens before it writes the token, and answers afterwards.
+            token = self.token();
+            answer = self.exchange(path, wanted, token.as_ref()).await?;
+        }
+        if answer.status() == StatusCode::OK {
+            return Ok(answer);
+        }
+        Err(self.refusal(answer).await)
+    }
+
+    async fn exchange(
+        &self,
+        path: &str,
+        wanted: Wanted<'_>,
+        token: Option<&Secret>,
+    ) -> Outcome<Response<Body>> {
         let name = &self.way.name;
         let method = match wanted.body {
             Some(_) => Method::POST,
@@ -127,7 +147,7 @@ impl Hub {
             .uri(format!("http://{name}{path}"))
             .header(ACCEPT, wanted.accept)
             .header(USER_AGENT, concat!("landline/", env!("CARGO_PKG_VERSION")));
-        if let Some(token) = &self.way.token {
+        if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
         if let Some(id) = wanted.seen {
@@ -145,11 +165,17 @@ impl Hub {
             .map_err(|_| CommandError::wrong(format!("{name} can't be asked for {path}")))?;
         let deadline = clock::now() + ASK_TIMEOUT;
         let answer = self.client.send(request, deadline).await;
-        let answer = answer.map_err(|error| self.no_answer(&error))?;
-        if answer.status() == StatusCode::OK {
-            return Ok(answer);
-        }
-        Err(self.refusal(answer).await)
+        answer.map_err(|error| self.no_answer(&error))
+    }
+
+    /// What we show: as the process of this machine has it now, if we may read that; else we are
+    /// nobody there.
+    fn token(&self) -> Option<Secret> {
+        let Some(file) = &self.token_file else {
+            return self.way.token.clone();
+        };
+        let token = files::read_text_limited(file, TOKEN_BYTES_MAX).ok()?;
+        Some(Secret::new(token.trim()))
     }
 
     async fn refusal(&self, answer: Response<Body>) -> CommandError {
@@ -179,7 +205,7 @@ impl Hub {
 
     /// What to do when who asks is not known there.
     fn remedy(&self) -> String {
-        if self.is_local {
+        if self.token_file.is_some() {
             "or run this as who may read the data directory of the landline here".to_owned()
         } else if self.has_given_token {
             format!("the token in {TOKEN_VARIABLE} is not valid there")
@@ -196,81 +222,11 @@ impl Hub {
     }
 }
 
-/// The process of this machine, as its administrator if we may read the token, else as nobody.
-fn local(question: &Question, environment: &Environment) -> Option<Way> {
-    let found = with_running(question.config.as_deref(), environment, |address, data| {
-        let token = files::read_text_limited(&data.join(ADMIN_TOKEN_FILE), TOKEN_BYTES_MAX);
-        let mut way = Way::of_local(address);
-        way.token = token.ok().map(|token| Secret::new(token.trim()));
-        Ok(way)
+/// The process of this machine, and where the token of its administrator is.
+fn local(question: &Question, environment: &Environment) -> Option<(Way, PathBuf)> {
+    let config = question.config.as_deref();
+    let found = with_running(config, environment, |address, data_dir| {
+        Ok((Way::of_local(address), data_dir.join(ADMIN_TOKEN_FILE)))
     });
     found.ok()
-}
-
-/// An answer that comes bit by bit.
-pub(super) struct Incoming {
-    body: Body,
-    name: String,
-}
-
-impl Incoming {
-    /// What comes next within this time; nothing at the end.
-    pub(super) async fn next(&mut self, patience: Duration) -> Outcome<Option<Bytes>> {
-        loop {
-            let frame = tokio::time::timeout(patience, self.body.frame()).await;
-            let silent = |_| CommandError::Away(format!("{} is silent", self.name));
-            let Some(frame) = frame.map_err(silent)? else {
-                return Ok(None);
-            };
-            let broken = |error| CommandError::Away(self.broken(&client::chain(&error)));
-            if let Ok(data) = frame.map_err(broken)?.into_data() {
-                return Ok(Some(data));
-            }
-        }
-    }
-
-    fn broken(&self, why: &str) -> String {
-        format!("the connection to {} broke: {why}", self.name)
-    }
-
-    /// The same, line by line.
-    pub(super) fn lines(self) -> Lines {
-        Lines {
-            incoming: self,
-            buffer: BytesMut::new(),
-            searched: 0,
-        }
-    }
-}
-
-/// An answer of lines.
-pub(super) struct Lines {
-    incoming: Incoming,
-    buffer: BytesMut,
-    /// How much of the buffer has no line end.
-    searched: usize,
-}
-
-impl Lines {
-    /// The next line without its end; nothing after the last.
-    pub(super) async fn next(&mut self) -> Outcome<Option<BytesMut>> {
-        loop {
-            let rest = self.buffer.get(self.searched..).unwrap_or_default();
-            if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-                let mut line = self.buffer.split_to(self.searched + at + 1);
-                line.truncate(line.len() - 1);
-                self.searched = 0;
-                return Ok(Some(line));
-            }
-            self.searched = self.buffer.len();
-            if self.searched > LINE_BYTES_MAX {
-                let text = format!("{} sends a line without an end", self.incoming.name);
-                return Err(CommandError::wrong(text));
-            }
-            match self.incoming.next(ASK_TIMEOUT).await? {
-                Some(bytes) => self.buffer.extend_from_slice(&bytes),
-                None => return Ok(None),
-            }
-        }
-    }
 }

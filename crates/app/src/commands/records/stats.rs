@@ -11,7 +11,7 @@ use super::query::{self, Query};
 use super::{Outcome, StatsArguments, chart, text};
 
 /// The width of bars, and on narrow terminals.
-const BAR_COLUMNS: [usize; 2] = [20, 10];
+const BAR_COLUMNS: [usize; 2] = [20, 8];
 /// Narrower than this a terminal is narrow.
 const NARROW: usize = 100;
 /// The widest names of values.
@@ -216,8 +216,8 @@ mod tests {
             shown.iter().all(|line| text::width(line) <= 80),
             "{shown:?}"
         );
-        assert_eq!(shown[1], "1 low         999   99%  ██████████  ▁·█");
-        assert_eq!(shown[3], "4 crit          1   <1%  ▏           █··");
+        assert_eq!(shown[1], "1 low         999   99%  ████████  ▁·█");
+        assert_eq!(shown[3], "4 crit          1   <1%  ▏         █··");
         assert_eq!(shown[4], "all         1,004");
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::{Extension, Json};
 use base::http::{Routes, read_body};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -57,13 +57,14 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
 struct Window {
     project: Option<String>,
     days: Option<i64>,
+    build: Option<String>,
     #[serde(default)]
     hidden: bool,
     limit: Option<usize>,
 }
 
 /// What people change of a group.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
     comment: Option<String>,
@@ -71,7 +72,7 @@ struct Change {
     state: Option<State>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
     Open,
@@ -103,7 +104,10 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
         .iter()
         .map(|row| row.try_get("id"))
         .collect::<Result<_, _>>()?;
-    let builds = builds_of(&mut read, &ids, first_day).await?;
+    let mut builds = builds_of(&mut read, &ids, first_day).await?;
+    if let Some(build) = &window.build {
+        builds.retain(|_, builds| builds.contains_key(build));
+    }
     let mut counted: Vec<(i64, &AnyRow)> = rows
         .iter()
         .zip(&ids)
@@ -114,6 +118,7 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
             )
         })
         .collect();
+    counted.retain(|(count, _)| *count > 0);
     counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     counted.truncate(limit);
     let mut groups = Vec::new();
@@ -275,6 +280,9 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
         .execute(&mut write)
         .await?;
     write.commit().await?;
+    let details = json!(change);
+    let target = format!("record_group:{id}");
+    reader.note("record_group.changed", target, details).await;
     let mut read = shared.state.read().await?;
     let row = row_of(shared, &mut read, (reader, id)).await?;
     let builds = builds_of(&mut read, &[id], first_day).await?;

@@ -5,25 +5,40 @@ use std::sync::Arc;
 use axum::{Extension, Json};
 use base::http::Routes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::Row as _;
+use wire::telemetrics::Submission;
 
-use super::{Answer, Asked, Policies, asked};
+use super::{Answer, Asked, Named, Policies, asked, number};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
-use crate::records::reader::Reader;
+use crate::records::intake;
+use crate::records::reader::{Act, Reader};
 use crate::records::time;
 
+const ONE: &str = "/v1/records/quarantine/{id}";
+const RELEASE: &str = "/v1/records/quarantine/{id}/release";
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
+const NOT_THERE: &str = "there is no such submission in quarantine";
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
-    let shared = Arc::clone(shared);
+    let with = || Arc::clone(shared);
+    let (listed, released, removed) = (with(), with(), with());
     let list = move |reader: Extension<Reader>, query: Asked<Page>| async move {
-        list(&shared, &reader, query).await
+        list(&listed, &reader, query).await
     };
-    Routes::default().get("/v1/records/quarantine", (policies.read)(), list)
+    let release = move |reader: Extension<Reader>, id: Named| async move {
+        release(&released, &reader, number(&id)?).await
+    };
+    let remove = move |reader: Extension<Reader>, id: Named| async move {
+        remove(&removed, &reader, number(&id)?).await
+    };
+    Routes::default()
+        .get("/v1/records/quarantine", (policies.read)(), list)
+        .post(RELEASE, (policies.update)(), release)
+        .delete(ONE, (policies.update)(), remove)
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,4 +87,59 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
     }
     let next = last.filter(|_| rows.len() == limit);
     Ok(Json(json!({"submissions": submissions, "next": next})))
+}
+
+/// A submission that may be changed, with its project.
+async fn find(shared: &Shared, reader: &Reader, id: i64) -> Result<(i64, Submission), ApiError> {
+    let mut conditions = Conditions::default();
+    conditions.number("id", "=", id);
+    conditions.one_of("project", &reader.projects(&shared.projects, None));
+    let head = "SELECT project, fields, body FROM record_quarantine";
+    let mut read = shared.state.read().await?;
+    let rows = conditions.fetch(&mut read, head, "").await?;
+    let row = rows.first().ok_or(ApiError::NotFound(NOT_THERE))?;
+    let project: i64 = row.try_get(0)?;
+    if !reader.may(
+        shared.projects.name(project).unwrap_or_default(),
+        Act::Update,
+    ) {
+        return Err(ApiError::Forbidden);
+    }
+    let fields: String = row.try_get(1)?;
+    let fields: Map<String, Value> = serde_json::from_str(&fields).unwrap_or_default();
+    let body: &[u8] = row.try_get(2)?;
+    let fields = fields.iter();
+    let fields = fields.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
+    let headers = fields.map(|(name, text)| (name, text.as_bytes()));
+    Ok((project, Submission::from_headers(headers, body)))
+}
+
+/// Makes a record of a submission that is valid by the rules as they are now, or that a rule put aside.
+async fn release(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
+    let (project, submission) = find(shared, reader, id).await?;
+    let kept = intake::release(shared, project, &submission).await?;
+    delete(shared, id).await?;
+    let target = format!("submission:{id}");
+    let details = json!({"record": kept});
+    reader
+        .note("record_quarantine.released", target, details)
+        .await;
+    Ok(Json(json!({"record": kept})))
+}
+
+async fn remove(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
+    find(shared, reader, id).await?;
+    delete(shared, id).await?;
+    let target = format!("submission:{id}");
+    reader
+        .note("record_quarantine.removed", target, json!({}))
+        .await;
+    Ok(Json(json!({"removed": id})))
+}
+
+async fn delete(shared: &Shared, id: i64) -> Result<(), ApiError> {
+    let sql = "DELETE FROM record_quarantine WHERE id = $1";
+    let mut write = shared.state.write().await?;
+    sqlx::query(sql).bind(id).execute(&mut write).await?;
+    Ok(write.commit().await?)
 }

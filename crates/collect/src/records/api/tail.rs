@@ -56,6 +56,10 @@ async fn tail(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let filters = asked(query)?;
+    if filters.words()?.is_some() {
+        let text = "new records are not searched for words; leave `text` out";
+        return Err(ApiError::Invalid(text.to_owned()));
+    }
     let mut conditions = filters.conditions(shared).await?;
     let projects = reader.projects(&shared.projects, filters.project.as_deref());
     conditions.one_of("project", &projects);

@@ -1,0 +1,227 @@
+//! Groups made anew from the records that are kept, after somebody changed which frames are skipped:
+//! in the background, a few records in a transaction, oldest first. Where it is, is in the state, so a
+//! restart goes on and everybody sees how far it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::client::chain;
+use base::supervise::{BoxError, Criticality, Scope, Service};
+use serde::Serialize;
+use sqlx::Row as _;
+use state::{Read, StateError, Write};
+
+use super::Shared;
+use super::entry::Crash;
+use super::filter::Conditions;
+use super::intake;
+use super::stored::{self, Order, StoredRecord, WHOLE};
+use super::time::DAY_MILLISECONDS;
+
+/// What is touched when frames to skip were added or removed.
+pub(crate) const TOPIC: &str = "record_skipped_frames";
+/// Records of one transaction.
+const BATCH: usize = 64;
+/// Between two transactions: intake comes first.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often it is looked when nobody wakes it.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How far it is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Progress {
+    /// Whether records are still looked at.
+    pub(crate) is_running: bool,
+    /// Up to which id they were.
+    pub(crate) reached: i64,
+    /// Up to which id they will be.
+    pub(crate) end: i64,
+    /// Records that came to another group.
+    pub(crate) moved: i64,
+}
+
+/// Waits for changes and works them off.
+pub(crate) fn service(shared: &Arc<Shared>) -> Service {
+    let shared = Arc::clone(shared);
+    let body = move |scope: Scope| async move {
+        let mut watch = shared.state.watch(TOPIC);
+        loop {
+            if let Err(error) = work_off(&shared, &scope).await {
+                tracing::warn!(error = chain(&error), "records are not grouped anew yet");
+            }
+            tokio::select! {
+                () = watch.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = scope.stopping() => return Ok::<(), BoxError>(()),
+            }
+        }
+    };
+    Service::new("records.regroup", Criticality::Plain, body)
+}
+
+/// Has all records that are kept now looked at again. Part of the transaction that changes the frames.
+pub(crate) async fn begin(write: &mut Write) -> Result<(), StateError> {
+    let sql = "UPDATE record_regroup SET reached = 0, moved = 0, \
+         end_id = (SELECT next - 1 FROM record_sequence WHERE id = 1) WHERE id = 1";
+    sqlx::query(sql).execute(&mut *write).await?;
+    write.touch(TOPIC);
+    Ok(())
+}
+
+/// How far it is.
+pub(crate) async fn progress(read: &mut Read) -> Result<Progress, StateError> {
+    let sql = "SELECT reached, end_id, moved FROM record_regroup WHERE id = 1";
+    let row = sqlx::query(sql).fetch_one(read).await?;
+    let (reached, end): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Progress {
+        is_running: reached < end,
+        reached,
+        end,
+        moved: row.try_get(2)?,
+    })
+}
+
+async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
+    shared.skipped.refresh(&shared.state).await?;
+    while !scope.is_stopping() {
+        let mut read = shared.state.read().await?;
+        let progress = progress(&mut read).await?;
+        if !progress.is_running {
+            return Ok(());
+        }
+        let mut conditions = Conditions::default();
+        conditions.number("id", ">", progress.reached);
+        conditions.number("id", "<=", progress.end);
+        conditions.is_grouped();
+        let window = (Order::OldestFirst, BATCH);
+        let rows = stored::select(&mut read, WHOLE, &conditions, window).await?;
+        drop(read);
+        let records: Vec<StoredRecord> = rows
+            .iter()
+            .map(StoredRecord::of)
+            .collect::<Result<_, _>>()?;
+        let reached = match records.last() {
+            Some(last) if records.len() == BATCH => last.id,
+            _ => progress.end,
+        };
+        move_all(shared, &records, (progress.reached, reached)).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Moves what belongs elsewhere and notes how far it is; nothing when another process was there first.
+async fn move_all(
+    shared: &Shared,
+    records: &[StoredRecord],
+    (before, reached): (i64, i64),
+) -> Result<(), StateError> {
+    let skipped = shared.skipped.get();
+    let mut write = shared.state.write().await?;
+    // The lock of intake: groups are read before they are written.
+    let sql = "UPDATE record_sequence SET next = next WHERE id = 1";
+    sqlx::query(sql).execute(&mut write).await?;
+    let sql = "UPDATE record_regroup SET reached = $1 WHERE id = 1 AND reached = $2";
+    let noted = sqlx::query(sql).bind(reached).bind(before);
+    if noted.execute(&mut write).await?.rows_affected() == 0 {
+        return Ok(());
+    }
+    let mut groups = HashMap::new();
+    let mut moved: i64 = 0;
+    for stored in records {
+        let Some(crash) = intake::crash_of(&stored.record, &skipped) else {
+            continue;
+        };
+        let key = (stored.project, crash.fingerprint.clone());
+        let group = match groups.get(&key) {
+            Some(group) => *group,
+            None => {
+                let group = group_of(&mut write, stored, &crash).await?;
+                groups.insert(key, group);
+                group
+            }
+        };
+        if stored.group != Some(group) {
+            move_one(&mut write, stored, group).await?;
+            moved += 1;
+        }
+    }
+    let sql = "UPDATE record_regroup SET moved = moved + $1 WHERE id = 1";
+    sqlx::query(sql).bind(moved).execute(&mut write).await?;
+    write.commit().await
+}
+
+/// The group of a crash, made when there is none; its label is what is guilty now.
+async fn group_of(
+    write: &mut Write,
+    stored: &StoredRecord,
+    crash: &Crash,
+) -> Result<i64, StateError> {
+    let sql = "INSERT INTO record_groups (project, fingerprint, classification, function_name, \
+         module, first_seen, last_seen, first_build, last_build, last_record, records, state, \
+         resolved_in, is_hidden, comment) \
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8, 0, 'open', '', 0, '') \
+         ON CONFLICT (project, fingerprint) \
+         DO UPDATE SET function_name = excluded.function_name, module = excluded.module \
+         RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(stored.project)
+        .bind(crash.fingerprint.as_str())
+        .bind(stored.record.classification.as_str())
+        .bind(crash.function.as_str())
+        .bind(crash.module.as_str())
+        .bind(stored.received_at)
+        .bind(stored.record.build.as_str())
+        .bind(stored.id)
+        .fetch_one(&mut *write)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Takes a record out of the counts of its group and adds it to those of the other.
+async fn move_one(write: &mut Write, stored: &StoredRecord, group: i64) -> Result<(), StateError> {
+    let day = stored.received_at.div_euclid(DAY_MILLISECONDS);
+    let build = stored.record.build.as_str();
+    let sql = "UPDATE records SET group_id = $1 WHERE id = $2";
+    let query = sqlx::query(sql).bind(group).bind(stored.id);
+    query.execute(&mut *write).await?;
+    for (group, change) in [(stored.group.unwrap_or(0), -1), (group, 1)] {
+        let sql = "INSERT INTO record_group_days (group_id, day, build, records) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (group_id, day, build) \
+             DO UPDATE SET records = record_group_days.records + excluded.records";
+        sqlx::query(sql)
+            .bind(group)
+            .bind(day)
+            .bind(build)
+            .bind(change)
+            .execute(&mut *write)
+            .await?;
+        let sql = "UPDATE record_groups SET records = records + $2, \
+             first_build = CASE WHEN $2 > 0 AND first_seen > $3 THEN $4 ELSE first_build END, \
+             last_build = CASE WHEN $2 > 0 AND last_seen < $3 THEN $4 ELSE last_build END, \
+             last_record = CASE WHEN $2 > 0 AND last_seen < $3 THEN $5 ELSE last_record END, \
+             first_seen = CASE WHEN $2 > 0 AND first_seen > $3 THEN $3 ELSE first_seen END, \
+             last_seen = CASE WHEN $2 > 0 AND last_seen < $3 THEN $3 ELSE last_seen END \
+             WHERE id = $1";
+        sqlx::query(sql)
+            .bind(group)
+            .bind(change)
+            .bind(stored.received_at)
+            .bind(build)
+            .bind(stored.id)
+            .execute(&mut *write)
+            .await?;
+    }
+    let sql = "INSERT INTO record_group_machines (group_id, machine_id, last_day) \
+         VALUES ($1, $2, $3) ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
+         CASE WHEN excluded.last_day > record_group_machines.last_day \
+         THEN excluded.last_day ELSE record_group_machines.last_day END";
+    sqlx::query(sql)
+        .bind(group)
+        .bind(stored.record.machine_id.as_str())
+        .bind(day)
+        .execute(&mut *write)
+        .await?;
+    Ok(())
+}
