@@ -11,7 +11,7 @@ use super::*;
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 96] = [
+const ROUTES: [RouteRow; 98] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -200,6 +200,18 @@ const ROUTES: [RouteRow; 96] = [
         "main.listener",
         "POST",
         "/v1/records/groups/{id}",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/groups/{id}/merge",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/groups/{id}/split",
         "records:update",
     ],
     [

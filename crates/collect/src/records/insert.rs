@@ -5,7 +5,7 @@
 
 mod counts;
 mod groups;
-mod population;
+pub(crate) mod population;
 pub(crate) mod rows;
 
 use std::collections::HashMap;

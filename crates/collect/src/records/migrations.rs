@@ -83,19 +83,21 @@ CREATE TABLE record_host_counts (
 );
 CREATE TABLE record_machines (
     project BIGINT NOT NULL,
+    kind TEXT NOT NULL,
     build TEXT NOT NULL,
     external BIGINT NOT NULL,
     machine_id TEXT NOT NULL,
     last_day BIGINT NOT NULL,
-    PRIMARY KEY (project, build, external, machine_id)
+    PRIMARY KEY (project, kind, build, external, machine_id)
 );
 CREATE TABLE record_population (
     project BIGINT NOT NULL,
+    kind TEXT NOT NULL,
     last_day BIGINT NOT NULL,
     build TEXT NOT NULL,
     external BIGINT NOT NULL,
     machines BIGINT NOT NULL,
-    PRIMARY KEY (project, last_day, build, external)
+    PRIMARY KEY (project, kind, last_day, build, external)
 );
 CREATE TABLE record_groups (
     id {SERIAL},
@@ -112,6 +114,7 @@ CREATE TABLE record_groups (
     records BIGINT NOT NULL,
     state TEXT NOT NULL,
     resolved_in TEXT NOT NULL,
+    merged_into BIGINT NOT NULL,
     is_hidden BIGINT NOT NULL,
     comment TEXT NOT NULL,
     UNIQUE (project, fingerprint)

@@ -1,4 +1,5 @@
-//! Groups made anew from the records that are kept, after somebody changed which frames are skipped:
+//! Groups made anew from the records that are kept, after somebody changed which frames are skipped or
+//! which groups are one:
 //! in the background, a few records in a transaction, oldest first. Where it is, is in the state, so a
 //! restart goes on and everybody sees how far it is.
 
@@ -160,11 +161,11 @@ async fn group_of(
 ) -> Result<i64, StateError> {
     let sql = "INSERT INTO record_groups (project, fingerprint, classification, function_name, \
          module, first_seen, last_seen, first_build, last_build, last_record, records, state, \
-         resolved_in, is_hidden, comment) \
-         VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8, 0, 'open', '', 0, '') \
+         resolved_in, merged_into, is_hidden, comment) \
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8, 0, 'open', '', 0, 0, '') \
          ON CONFLICT (project, fingerprint) \
          DO UPDATE SET function_name = excluded.function_name, module = excluded.module \
-         RETURNING id";
+         RETURNING CASE WHEN merged_into > 0 THEN merged_into ELSE id END";
     let row = sqlx::query(sql)
         .bind(stored.project)
         .bind(crash.fingerprint.as_str())

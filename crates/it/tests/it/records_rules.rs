@@ -325,7 +325,7 @@ async fn time_to_keep(collector: &Collector, count: usize, event: Option<&str>) 
 async fn an_event_may_have_many_records() {
     let collector = Collector::start_small(json!({})).await;
     let event = event_id();
-    for _ in 0..500 {
+    for _ in 0..200 {
         let posts = (0..8).map(|_| Record::new().set("event_id", &event));
         let posts: Vec<Record> = posts.collect();
         let posts = posts

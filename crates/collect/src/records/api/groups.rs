@@ -1,5 +1,7 @@
 //! Crash groups.
 
+mod merging;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -50,6 +52,7 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .get("/v1/records/groups", (policies.read)(), list)
         .get("/v1/records/groups/{id}", (policies.read)(), show)
         .post("/v1/records/groups/{id}", (policies.update)(), change)
+        .merge(merging::routes(shared, policies))
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +97,7 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
     let projects = reader.projects(&shared.projects, window.project.as_deref());
     conditions.one_of("project", &projects);
     conditions.number("last_seen", ">=", first_day * DAY_MILLISECONDS);
+    conditions.number("merged_into", "=", 0);
     if !window.hidden {
         conditions.number("is_hidden", "=", 0);
     }
@@ -229,6 +233,8 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     conditions.group(id);
     let latest = summaries(shared, &conditions, LATEST).await?;
     shown.insert("latest".to_owned(), json!(latest));
+    let merged = merging::merged(shared, id).await?;
+    shown.insert("merged".to_owned(), json!(merged));
     // Retention may have removed it.
     let last = find(shared, reader, row.try_get("last_record")?).await.ok();
     let why = last.and_then(|stored| why_grouped(shared, &stored.record));

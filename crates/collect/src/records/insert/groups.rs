@@ -58,34 +58,20 @@ async fn note_group(
         return Ok(0);
     };
     let record = &last.new.record;
-    let sql =
-        "SELECT id, state, resolved_in FROM record_groups WHERE project = $1 AND fingerprint = $2";
+    let sql = "SELECT own.id, target.id, target.state, target.resolved_in FROM record_groups AS own \
+         JOIN record_groups AS target ON target.id = \
+         CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END \
+         WHERE own.project = $1 AND own.fingerprint = $2";
     let found = sqlx::query(sql)
         .bind(group.project)
         .bind(group.crash.fingerprint.as_str())
         .fetch_optional(&mut *write)
         .await?;
     let Some(row) = found else {
-        let sql = "INSERT INTO record_groups (project, fingerprint, classification, function_name, \
-             module, first_seen, last_seen, first_build, last_build, last_record, records, state, \
-             resolved_in, is_hidden, comment) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8, $9, 'new', '', 0, '') RETURNING id";
-        let row = sqlx::query(sql)
-            .bind(group.project)
-            .bind(group.crash.fingerprint.as_str())
-            .bind(record.classification.as_str())
-            .bind(group.crash.function.as_str())
-            .bind(group.crash.module.as_str())
-            .bind(moment.now)
-            .bind(record.build.as_str())
-            .bind(last.id)
-            .bind(count)
-            .fetch_one(&mut *write)
-            .await?;
-        return Ok(row.try_get(0)?);
+        return make_group(write, group, (count, last), moment).await;
     };
-    let id: i64 = row.try_get(0)?;
-    let (state, resolved_in): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+    let id: i64 = row.try_get(1)?;
+    let (state, resolved_in): (String, String) = (row.try_get(2)?, row.try_get(3)?);
     let is_newer = |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &resolved_in);
     let comes_back = state == "resolved" && group.records.iter().any(is_newer);
     let sql = "UPDATE record_groups SET last_seen = $2, last_build = $3, last_record = $4, \
@@ -102,6 +88,32 @@ async fn note_group(
         .execute(&mut *write)
         .await?;
     Ok(id)
+}
+
+async fn make_group(
+    write: &mut Write,
+    group: &Members<'_>,
+    (count, last): (i64, &Numbered<'_>),
+    moment: Moment,
+) -> Result<i64, StateError> {
+    let record = &last.new.record;
+    let sql = "INSERT INTO record_groups (project, fingerprint, classification, function_name, \
+         module, first_seen, last_seen, first_build, last_build, last_record, records, state, \
+         resolved_in, merged_into, is_hidden, comment) \
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8, $9, 'new', '', 0, 0, '') RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(group.project)
+        .bind(group.crash.fingerprint.as_str())
+        .bind(record.classification.as_str())
+        .bind(group.crash.function.as_str())
+        .bind(group.crash.module.as_str())
+        .bind(moment.now)
+        .bind(record.build.as_str())
+        .bind(last.id)
+        .bind(count)
+        .fetch_one(&mut *write)
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Counts per day and build, and the machines.

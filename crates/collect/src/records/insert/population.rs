@@ -1,5 +1,5 @@
-//! Which machines sent a heartbeat, and how many of each build did so last on which day. The second
-//! makes every window a sum over days.
+//! Which machines sent a heartbeat, which crashed, and how many of each build did so last on which day.
+//! The second makes every window a sum over days.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,6 +12,10 @@ use crate::records::entry;
 
 /// The end of the classification of heartbeats.
 const HEARTBEAT: &str = "/heartbeat/ping";
+/// Machines that live.
+pub(crate) const ALIVE: &str = "heartbeat";
+/// Machines on which something crashed that is grouped.
+pub(crate) const CRASHED: &str = "crash";
 /// Machines that are remembered.
 const NOTED_MAX: usize = 200_000;
 
@@ -19,6 +23,7 @@ const NOTED_MAX: usize = 200_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Machine<'a> {
     project: i64,
+    kind: &'static str,
     build: &'a str,
     external: i64,
     id: &'a str,
@@ -47,22 +52,24 @@ impl Noted {
     }
 }
 
-/// Notes the heartbeats of a batch; gives what is to be [`Noted`] once it is committed.
+/// Notes the heartbeats and crashes of a batch; gives what is to be [`Noted`] once it is committed.
 pub(crate) async fn note(
     write: &mut Write,
     records: &[Numbered<'_>],
     moment: Moment,
     noted: &Noted,
 ) -> Result<Vec<i64>, StateError> {
-    let heartbeats = records
-        .iter()
-        .map(|numbered| numbered.new)
-        .filter(|new| new.record.classification.ends_with(HEARTBEAT));
     let mut keys = Vec::new();
     let mut machines = Vec::new();
-    for new in heartbeats {
+    for Numbered { new, .. } in records {
+        let kind = match &new.crash {
+            Some(_) => CRASHED,
+            None if new.record.classification.ends_with(HEARTBEAT) => ALIVE,
+            None => continue,
+        };
         let machine = Machine {
             project: new.project,
+            kind,
             build: &new.record.build,
             external: new.record.external.into(),
             id: &new.record.machine_id,
@@ -72,7 +79,7 @@ pub(crate) async fn note(
         } else {
             "external"
         };
-        let key = entry::digest(machine.project, &[machine.build, source, machine.id]);
+        let key = entry::digest(machine.project, &[kind, machine.build, source, machine.id]);
         if !noted.contains(moment.day, key) {
             keys.push(key);
             machines.push(machine);
@@ -91,91 +98,94 @@ async fn note_chunk(
     machines: &[Machine<'_>],
     moment: Moment,
 ) -> Result<(), StateError> {
+    const MACHINES: [&str; 6] = [
+        "project",
+        "kind",
+        "build",
+        "external",
+        "machine_id",
+        "last_day",
+    ];
+    const POPULATION: [&str; 6] = [
+        "project", "kind", "last_day", "build", "external", "machines",
+    ];
     let seen = last_days(write, machines).await?;
-    let mut table = Rows::into(
-        "record_machines",
-        &["project", "build", "external", "machine_id", "last_day"],
-    );
-    let mut changes: BTreeMap<(i64, i64, &str, i64), i64> = BTreeMap::new();
-    for machine in machines {
-        let owned = (machine.project, machine.build, machine.external);
-        let key = (owned.0, owned.1.to_owned(), owned.2, machine.id.to_owned());
-        let before = seen.get(&key).copied();
+    let mut table = Rows::into("record_machines", &MACHINES);
+    let mut changes: BTreeMap<(i64, &str, i64, &str, i64), i64> = BTreeMap::new();
+    for (machine, before) in machines.iter().zip(seen) {
         if before.is_some_and(|day| day >= moment.day) {
             continue;
         }
-        let (project, build, external) = owned;
+        let (project, kind) = (machine.project, machine.kind);
+        let (build, external) = (machine.build, machine.external);
         if let Some(day) = before {
-            *changes.entry((project, day, build, external)).or_default() -= 1;
+            let key = (project, kind, day, build, external);
+            *changes.entry(key).or_default() -= 1;
         }
-        *changes
-            .entry((project, moment.day, build, external))
-            .or_default() += 1;
+        let key = (project, kind, moment.day, build, external);
+        *changes.entry(key).or_default() += 1;
         table
             .number(project)
+            .text(kind)
             .text(build)
             .number(external)
             .text(machine.id)
             .number(moment.day);
     }
-    let conflict = "ON CONFLICT (project, build, external, machine_id) \
+    let conflict = "ON CONFLICT (project, kind, build, external, machine_id) \
          DO UPDATE SET last_day = excluded.last_day";
     table.insert(write, conflict).await?;
-    let mut table = Rows::into(
-        "record_population",
-        &["project", "last_day", "build", "external", "machines"],
-    );
-    for ((project, day, build, external), change) in changes {
+    let mut table = Rows::into("record_population", &POPULATION);
+    for ((project, kind, day, build, external), change) in changes {
         table
             .number(project)
+            .text(kind)
             .number(day)
             .text(build)
             .number(external)
             .number(change);
     }
-    let conflict = "ON CONFLICT (project, last_day, build, external) \
+    let conflict = "ON CONFLICT (project, kind, last_day, build, external) \
          DO UPDATE SET machines = record_population.machines + excluded.machines";
     table.insert(write, conflict).await
 }
 
-/// On which day these machines were seen last, as far as they were.
+/// On which day each of these machines was seen last, as far as it was.
 async fn last_days(
     write: &mut Write,
     machines: &[Machine<'_>],
-) -> Result<HashMap<(i64, String, i64, String), i64>, StateError> {
-    let conditions: Vec<String> = (0..machines.len())
-        .map(|row| {
-            let at = |column| row * 4 + column;
-            format!(
-                "(project = ${} AND build = ${} AND external = ${} AND machine_id = ${})",
-                at(1),
-                at(2),
-                at(3),
-                at(4)
-            )
-        })
-        .collect();
+) -> Result<Vec<Option<i64>>, StateError> {
+    let condition = |row: usize| {
+        let columns = ["project", "kind", "build", "external", "machine_id"];
+        let equal = |(column, name): (usize, &&str)| format!("{name} = ${}", row * 5 + column + 1);
+        let all: Vec<String> = columns.iter().enumerate().map(equal).collect();
+        format!("({})", all.join(" AND "))
+    };
+    let conditions: Vec<String> = (0..machines.len()).map(condition).collect();
     let sql = format!(
-        "SELECT project, build, external, machine_id, last_day FROM record_machines WHERE {}",
+        "SELECT project, kind, build, external, machine_id, last_day FROM record_machines WHERE {}",
         conditions.join(" OR ")
     );
     let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
     for machine in machines {
         query = query
             .bind(machine.project)
+            .bind(machine.kind)
             .bind(machine.build)
             .bind(machine.external)
             .bind(machine.id);
     }
-    let mut days = HashMap::new();
+    let mut days: HashMap<(i64, String, String, i64, String), i64> = HashMap::new();
     for row in query.fetch_all(&mut *write).await? {
-        let key = (
-            row.try_get(0)?,
-            row.try_get(1)?,
-            row.try_get(2)?,
-            row.try_get(3)?,
-        );
-        days.insert(key, row.try_get(4)?);
+        let who = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let key = (who.0, who.1, who.2, row.try_get(3)?, row.try_get(4)?);
+        days.insert(key, row.try_get(5)?);
     }
-    Ok(days)
+    let day_of = |machine: &Machine<'_>| {
+        let (kind, build) = (machine.kind.to_owned(), machine.build.to_owned());
+        let id = machine.id.to_owned();
+        let key = (machine.project, kind, build, machine.external, id);
+        days.get(&key).copied()
+    };
+    Ok(machines.iter().map(day_of).collect())
 }
