@@ -70,6 +70,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether it is a text, a number or the like, and neither a list nor a mapping.
+    pub fn is_text(&self) -> bool {
+        self.node.text().is_some() && !self.node.is_null()
+    }
+
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
         match self.node.text() {

@@ -9,6 +9,7 @@ use base::config::{Field, Section, format_bytes, format_duration};
 use serde::{Serialize, Serializer};
 
 use super::pattern::Pattern;
+use super::scrub::{self, Scrub};
 
 /// The id that every client of Clear Linux sends.
 pub const CLEAR_LINUX_TID: &str = "6907c830-eed9-4ce9-81ae-76daf8d88f0f";
@@ -56,6 +57,10 @@ pub struct ProjectConfig {
     pub rate: Option<Rate>,
     /// What happens to records that fit; the first rule decides.
     pub rules: Vec<Rule>,
+    /// What is taken out of payloads before they are kept.
+    pub scrub: Vec<Scrub>,
+    /// Whether ids of machines are replaced by others that tell nothing.
+    pub hide_machines: bool,
     /// How long records are kept.
     pub retention: Retention,
 }
@@ -144,6 +149,8 @@ impl Default for RecordsConfig {
                 tid: CLEAR_LINUX_TID.to_owned(),
                 rate: None,
                 rules: Vec::new(),
+                scrub: Vec::new(),
+                hide_machines: false,
                 retention: Retention::default(),
             }],
         }
@@ -260,6 +267,16 @@ impl ProjectConfig {
             }
             Some(rules)
         });
+        let scrub = section.optional("scrub").and_then(|field| {
+            let rules = field.list(|field| Scrub::read(&field))?;
+            if rules.len() > scrub::RULES_MAX {
+                field.error(format!("at most {} expressions", scrub::RULES_MAX), None);
+            }
+            Some(rules)
+        });
+        let hide_machines = section
+            .optional("hide_machines")
+            .and_then(|field| field.boolean());
         let retention = section
             .optional("retention")
             .and_then(|field| read_retention(&field));
@@ -269,6 +286,8 @@ impl ProjectConfig {
             tid: tid?,
             rate,
             rules: rules.unwrap_or_default(),
+            scrub: scrub.unwrap_or_default(),
+            hide_machines: hide_machines.unwrap_or_default(),
             retention: retention.unwrap_or_default(),
         })
     }

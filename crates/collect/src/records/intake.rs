@@ -1,6 +1,8 @@
 //! What happens to a submission: its project, its checks, its rules and limits, and whether it is
 //! kept as a record, put into quarantine, or answered only.
 
+use std::borrow::Cow;
+
 use base::clock;
 use base::error::Class;
 use wire::telemetrics::{
@@ -13,6 +15,7 @@ use super::config::{Action, Filter};
 use super::entry::{self, Crash, Entry, NewRecord, NewSubmission, Stored};
 use super::error::ApiError;
 use super::project::Project;
+use super::scrub;
 use super::skipped::Skipped;
 
 /// The longest machine id that a rate is kept for, in characters; more is sent by nobody real.
@@ -108,6 +111,7 @@ async fn take_for(
             return quarantine(shared, project, &submission, reason).await;
         }
     }
+    scrub(project, &mut record);
     keep(shared, project.id, record).await
 }
 
@@ -177,13 +181,23 @@ async fn quarantine(
     submission: &Submission,
     (reason, message): (&'static str, String),
 ) -> Result<Outcome, Refused> {
+    let config = &project.config;
     let fields: serde_json::Map<_, _> = submission
         .fields()
-        .map(|(field, text)| (field.name().to_owned(), text.into()))
+        .map(|(field, text)| {
+            let shown = match field {
+                Field::MachineId if config.hide_machines => {
+                    scrub::hidden_machine(&config.tid, text)
+                }
+                _ => text.to_owned(),
+            };
+            (field.name().to_owned(), shown.into())
+        })
         .collect();
     let fields = serde_json::Value::Object(fields).to_string();
+    let payload = scrub::scrubbed(&config.scrub, submission.payload()).into_owned();
     let digest = if shared.config.drop_repeated {
-        entry::digest(project.id, &[reason, &fields, submission.payload()])
+        entry::digest(project.id, &[reason, &fields, &payload])
     } else {
         entry::random_digest()
     };
@@ -192,7 +206,7 @@ async fn quarantine(
         reason,
         message: message.clone(),
         fields,
-        payload: submission.payload().to_owned(),
+        payload,
         digest,
     });
     let (_, stored) = shared.committer.keep(Entry::Quarantine(new)).await?;
@@ -237,6 +251,17 @@ impl Filter {
 /// A machine is in the sample with all it sends, or with nothing.
 fn is_sampled(record: &Record, one_of: u32) -> bool {
     entry::digest(0, &[&record.machine_id]).rem_euclid(i64::from(one_of.max(1))) == 0
+}
+
+/// Takes out what the project wants out. From then on nobody knows it.
+fn scrub(project: &Project, record: &mut Record) {
+    let config = &project.config;
+    if let Cow::Owned(scrubbed) = scrub::scrubbed(&config.scrub, &record.payload) {
+        record.payload = scrubbed;
+    }
+    if config.hide_machines {
+        record.machine_id = scrub::hidden_machine(&config.tid, &record.machine_id);
+    }
 }
 
 /// PostgreSQL keeps no NUL in a text, and none of these fields has a use for one. Payloads are kept as

@@ -23,6 +23,7 @@ mod query;
 mod reader;
 mod regroup;
 mod retention;
+mod scrub;
 mod search;
 mod skipped;
 mod stored;
