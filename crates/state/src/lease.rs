@@ -107,7 +107,13 @@ impl Lease {
     /// Ends the transaction; when this returns without an error, it is on disk.
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         let (connection, health) = self.parts();
-        bounded(AnyTransactionManager::commit(connection), health).await?;
+        let committed = bounded(AnyTransactionManager::commit(connection), health).await;
+        if committed.is_err() {
+            // Whether a transaction is still open, only the database knows: SQLite ends it by itself when
+            // the disk is full.
+            self.spoil();
+        }
+        committed?;
         self.is_open = false;
         Ok(())
     }
@@ -236,10 +242,16 @@ async fn bounded<T>(
 fn is_harmless(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
-        // The server says so when it closes the connection: shutdown, crash, idle for too long.
-        Error::Database(answer) => !answer
-            .code()
-            .is_some_and(|code| code.starts_with("57P") || code.starts_with("25P03")),
+        // The server says so when it closes the connection: shutdown, crash, idle for too long. After
+        // some errors (out of memory, input or output, disk full) SQLite has ended the transaction,
+        // which sqlx takes for open.
+        Error::Database(answer) => !answer.code().is_some_and(|code| {
+            let number: Option<i64> = code.parse().ok();
+            let ends_transaction = number.is_some_and(|code| matches!(code & 0xff, 7 | 10 | 13));
+            code.starts_with("57P")
+                || code.starts_with("25P03")
+                || (code.len() < 5 && ends_transaction)
+        }),
         Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => false,
         Error::BeginFailed | Error::InvalidSavePointStatement => false,
         _ => true,

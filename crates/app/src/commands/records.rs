@@ -30,7 +30,7 @@ use crate::environment::Environment;
 use groups::GroupsCommand;
 use hub::Hub;
 use output::Output;
-use query::{Filters, Window};
+use query::{Filters, Search};
 
 /// `landline records …`
 #[derive(Debug, Subcommand)]
@@ -68,7 +68,7 @@ pub(crate) struct ListArguments {
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
-    window: Window,
+    search: Search,
     #[command(flatten)]
     amount: Amount,
     #[command(flatten)]
@@ -103,7 +103,7 @@ pub(crate) struct ExportArguments {
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
-    window: Window,
+    search: Search,
     /// Only those that came later than the record of this number: what is new since an export
     #[arg(long, value_name = "ID")]
     after: Option<i64>,

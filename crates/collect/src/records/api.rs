@@ -97,8 +97,11 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer
     if let Some(words) = filters.words()? {
         return searched(shared, &words, conditions, (filters.before(), limit)).await;
     }
-    let records = summaries(shared, &conditions, limit).await?;
-    let next = records.last().filter(|_| records.len() == limit);
+    // One more says whether there is a next page.
+    let mut records = summaries(shared, &conditions, limit + 1).await?;
+    let has_next = records.len() > limit;
+    records.truncate(limit);
+    let next = records.last().filter(|_| has_next);
     let next = next.map(|record| record.id);
     Ok(Json(Page { records, next }))
 }
@@ -111,11 +114,13 @@ async fn searched(
     conditions: Conditions,
     (before, limit): (Option<i64>, usize),
 ) -> Answer<Page> {
-    let found = search::search(shared, words, &conditions, (before, limit)).await?;
+    let mut found = search::search(shared, words, &conditions, (before, limit + 1)).await?;
+    let has_next = found.ids.len() > limit;
+    found.ids.truncate(limit);
     let mut of_ids = Conditions::default();
     of_ids.one_of("id", &found.ids);
     let records = summaries(shared, &of_ids, limit).await?;
-    let last = found.ids.last().filter(|_| found.ids.len() == limit);
+    let last = found.ids.last().filter(|_| has_next);
     let next = last.copied().or(found.ended_at);
     Ok(Json(Page { records, next }))
 }

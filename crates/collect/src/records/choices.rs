@@ -1,7 +1,7 @@
 //! Values that records have had, for filters and for patterns: what was counted is read again every few
 //! seconds at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,9 @@ use sqlx::Row as _;
 use state::{State, StateError};
 
 /// How old what is given may be.
-const FRESH: Duration = Duration::from_secs(10);
+const FRESH: Duration = Duration::from_secs(2);
+/// Classifications that this process remembers to have kept.
+const SEEN_MAX: usize = 10_000;
 /// Values of each kind and project.
 const VALUES_MAX: i64 = 10_000;
 
@@ -27,20 +29,36 @@ type All = Arc<BTreeMap<i64, Values>>;
 
 /// What was read last.
 #[derive(Debug, Default)]
-pub(crate) struct Choices(Mutex<Option<(Instant, All)>>);
+pub(crate) struct Choices {
+    read: Mutex<Option<(Instant, All)>>,
+    seen: Mutex<HashSet<String>>,
+}
 
 impl Choices {
+    /// A record of this classification was kept: a first one makes what was read old.
+    pub(crate) fn saw(&self, classification: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.contains(classification) {
+            return;
+        }
+        if seen.len() < SEEN_MAX {
+            seen.insert(classification.to_owned());
+        }
+        drop(seen);
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The values by project.
     pub(crate) async fn get(&self, state: &State) -> Result<All, StateError> {
         let now = clock::now();
-        if let Some((at, values)) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((at, values)) = &*self.read.lock().unwrap_or_else(PoisonError::into_inner)
             && now.saturating_duration_since(*at) < FRESH
         {
             return Ok(Arc::clone(values));
         }
         let values = Arc::new(read(state).await?);
         let kept = Some((now, Arc::clone(&values)));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         Ok(values)
     }
 }

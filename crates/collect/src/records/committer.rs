@@ -10,6 +10,7 @@ use base::error::Class;
 use base::supervise::{BoxError, Criticality, Phase, Scope, Service};
 use state::State;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::entry::{Entry, Stored};
 use super::insert::{self, Noted};
@@ -56,7 +57,34 @@ impl NotKept {
 pub(crate) struct Committer {
     sender: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
-    commits: Arc<AtomicU64>,
+    commits: Commits,
+}
+
+/// When something was committed last. Clones share it.
+#[derive(Debug, Clone)]
+struct Commits {
+    begun: Instant,
+    /// Milliseconds after the beginning.
+    last: Arc<AtomicU64>,
+}
+
+impl Commits {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            last: Arc::default(),
+        }
+    }
+
+    fn note(&self) {
+        let passed = self.begun.elapsed().as_millis();
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        self.last.store(passed, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.begun + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Debug)]
@@ -72,7 +100,7 @@ struct Waiting {
 struct Queue {
     state: State,
     receiver: mpsc::Receiver<Waiting>,
-    commits: Arc<AtomicU64>,
+    commits: Commits,
     noted: Noted,
     metrics: RecordMetrics,
 }
@@ -81,11 +109,11 @@ impl Committer {
     /// With the service that writes.
     pub(crate) fn new(state: &State, metrics: &RecordMetrics) -> (Self, Service) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let commits = Arc::new(AtomicU64::new(0));
+        let commits = Commits::new();
         let mut queue = Queue {
             state: state.clone(),
             receiver,
-            commits: Arc::clone(&commits),
+            commits: commits.clone(),
             noted: Noted::default(),
             metrics: metrics.clone(),
         };
@@ -117,14 +145,14 @@ impl Committer {
             room: room.map_err(|_| NotKept::Full)?,
         };
         self.sender.try_send(waiting).map_err(|_| NotKept::Full)?;
+        let asked = Instant::now();
         let wait = async {
             loop {
-                let seen = self.commits.load(Ordering::Relaxed);
-                match tokio::time::timeout(STALLED_LIMIT, &mut answered).await {
+                let last = self.commits.last();
+                let until = asked.max(last) + STALLED_LIMIT;
+                match tokio::time::timeout_at(until, &mut answered).await {
                     Ok(answer) => return answer.unwrap_or(Err(NotKept::Unavailable)),
-                    Err(_) if self.commits.load(Ordering::Relaxed) == seen => {
-                        return Err(NotKept::Late);
-                    }
+                    Err(_) if self.commits.last() == last => return Err(NotKept::Late),
                     Err(_) => {}
                 }
             }
@@ -211,7 +239,7 @@ impl Queue {
     }
 
     fn note_commit(&self, entries: usize) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commits.note();
         self.metrics.commits.inc();
         self.metrics
             .committed

@@ -122,7 +122,7 @@ async fn conditions(
     };
     for name in ["system_name", "build", "machine_id"] {
         if let Some(value) = get(name) {
-            conditions.text(name, "=", value);
+            conditions.text(name, "=", &super::query::plain(name, value)?);
         }
     }
     if let Some(pattern) = get("classification") {

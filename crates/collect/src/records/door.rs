@@ -16,6 +16,7 @@ use serde_json::json;
 use wire::telemetrics::{Field, Submission};
 
 use super::Shared;
+use super::committer::NotKept;
 use super::intake::{self, Outcome, Refused};
 use super::original::OriginalRecord;
 
@@ -58,7 +59,13 @@ async fn take(shared: &Shared, form: Form, request: Request) -> Response {
     if announced.is_some_and(|length| length > shared.config.body_limit) {
         return too_large(shared);
     }
-    let body = match read_body(body, limit).await {
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    let expected = announced.unwrap_or(limit);
+    let Some(_room) = shared.bodies.take(expected) else {
+        shared.metrics.count_refused("full");
+        return refusal(&Refused::NotKept(NotKept::Full));
+    };
+    let body = match read_body(body, expected).await {
         Ok(body) => body,
         Err(Class::TooLarge) => return too_large(shared),
         Err(class) => return refuse(shared, "body", class, "the body did not arrive whole"),
@@ -135,6 +142,13 @@ fn answer(outcome: Outcome) -> Response {
         Outcome::Dropped(record, word) => {
             let shown = OriginalRecord::new(&record, None, super::time::now());
             (word, shown.into_json())
+        }
+        Outcome::Ignored(message) => {
+            let message = format!("not kept: {message}");
+            (
+                "throttled",
+                json!({"id": null, "message": message}).to_string(),
+            )
         }
         Outcome::Quarantined(message, stored) => {
             let message = format!("kept in quarantine: {message}");

@@ -40,6 +40,12 @@ impl Conditions {
         self.texts.push("group_id > 0".to_owned());
     }
 
+    /// A text that begins so, by its characters. No index helps here.
+    pub(crate) fn begins_with(&mut self, column: &str, prefix: &str) {
+        let length = prefix.chars().count();
+        self.text(&format!("substr({column}, 1, {length})"), "=", prefix);
+    }
+
     /// Of any group.
     pub(crate) fn is_grouped(&mut self) {
         self.texts.push("group_id > 0".to_owned());

@@ -133,19 +133,27 @@ async fn known_records(
     write: &mut Write,
     entries: &[Entry],
 ) -> Result<HashMap<Key, Stored>, StateError> {
-    let keys: Vec<i64> = entries
+    let keys: Vec<[i64; 2]> = entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Record(new) => Some(new.event_key),
+            Entry::Record(new) => Some([new.event_key, new.digest]),
             Entry::Quarantine(_) => None,
         })
         .collect();
     let columns = "id, received_at, digest, project, machine_id, created_at";
     let mut known = HashMap::new();
     for chunk in keys.chunks(rows::CHUNK) {
-        let marks = placeholders(1, chunk.len());
-        let sql = format!("SELECT {columns} FROM records WHERE event_key IN ({marks})");
-        for row in rows::fetch(write, sql, chunk).await? {
+        // Both, because an event may have any number of records.
+        let pair = |row| {
+            format!(
+                "(event_key = ${} AND digest = ${})",
+                row * 2 + 1,
+                row * 2 + 2
+            )
+        };
+        let pairs: Vec<String> = (0..chunk.len()).map(pair).collect();
+        let sql = format!("SELECT {columns} FROM records WHERE {}", pairs.join(" OR "));
+        for row in rows::fetch(write, sql, chunk.as_flattened()).await? {
             let key = Key {
                 digest: row.try_get(2)?,
                 project: row.try_get(3)?,

@@ -32,6 +32,8 @@ pub(crate) enum Outcome {
     Quarantined(String, Stored),
     /// A rule or a limit says that it is answered as usual and not kept.
     Dropped(Box<Record>, &'static str),
+    /// It is no valid record, for this reason, and beyond a limit.
+    Ignored(String),
 }
 
 /// Why a submission is refused.
@@ -67,6 +69,7 @@ pub(crate) async fn take(shared: &Shared, submission: Submission) -> Result<Outc
         Ok(Outcome::Kept(..)) => "kept",
         Ok(Outcome::Quarantined(..)) => "quarantined",
         Ok(Outcome::Dropped(_, word)) => word,
+        Ok(Outcome::Ignored(_)) => "throttled",
         Err(Refused::Invalid(_)) => "refused",
         Err(Refused::NotKept(_)) => "unavailable",
     };
@@ -90,8 +93,11 @@ async fn take_for(
         Err(invalid) => {
             let name = &project.config.name;
             shared.metrics.count_invalid(name, invalid.reason());
-            if shared.config.strict || is_throttled {
+            if shared.config.strict {
                 return Err(Refused::Invalid(invalid.to_string()));
+            }
+            if is_throttled {
+                return Ok(Outcome::Ignored(invalid.to_string()));
             }
             let reason = (invalid.reason(), invalid.to_string());
             return quarantine(shared, project, &submission, reason).await;
@@ -137,7 +143,10 @@ async fn keep(shared: &Shared, project: i64, record: Record) -> Result<Outcome, 
     });
     let (entry, stored) = shared.committer.keep(Entry::Record(new)).await?;
     match entry {
-        Entry::Record(new) => Ok(Outcome::Kept(Box::new(new.record), stored)),
+        Entry::Record(new) => {
+            shared.choices.saw(&new.record.classification);
+            Ok(Outcome::Kept(Box::new(new.record), stored))
+        }
         // What comes back is what was given.
         Entry::Quarantine(_) => Err(Refused::NotKept(NotKept::Refused)),
     }
@@ -295,12 +304,13 @@ pub(crate) fn crash_of(record: &Record, skipped: &Skipped) -> Option<Crash> {
     }
     let is_skipped = |function: &str, module: &str| skipped.contains(function, module);
     let explanation = fingerprint::explain(&record.classification, &record.payload, is_skipped)?;
-    let frames = backtrace::frames(&record.payload);
-    let guilty = backtrace::guilty(&frames, is_skipped)?;
+    // The innermost frame that says something: where a program is ended by `abort`, the original's rule
+    // names `raise` for all of them.
+    let label = explanation.frames.iter().find(|frame| frame.is_used)?;
     let plain = |text: &str| text.replace('\0', "\u{fffd}");
     Some(Crash {
         fingerprint: entry::fingerprint(&explanation.key),
-        function: plain(guilty.function),
-        module: plain(guilty.module),
+        function: plain(&label.function),
+        module: plain(&label.module),
     })
 }

@@ -56,7 +56,7 @@ CREATE INDEX records_by_severity ON records (severity, id);
 CREATE INDEX records_by_build ON records (build, id);
 CREATE INDEX records_by_system ON records (system_name, id);
 CREATE INDEX records_by_machine ON records (machine_id, id);
-CREATE INDEX records_by_event ON records (event_key);
+CREATE INDEX records_by_event ON records (event_key, digest);
 CREATE INDEX records_by_group ON records (group_id, id) WHERE group_id > 0;
 CREATE INDEX records_by_source ON records (id) WHERE external = 1;
 CREATE TABLE record_payloads (

@@ -2,6 +2,7 @@
 //! and the ways to read them.
 
 mod api;
+mod bodies;
 mod build;
 mod choices;
 mod committer;
@@ -39,6 +40,7 @@ use base::telemetry::Metrics;
 use state::{State, StateError};
 
 use self::api::Policies;
+use self::bodies::Bodies;
 use self::choices::Choices;
 use self::committer::Committer;
 use self::config::RecordsConfig;
@@ -57,6 +59,7 @@ struct Shared {
     throttle: Option<Throttle>,
     skipped: SkippedFrames,
     choices: Choices,
+    bodies: Bodies,
     committer: Committer,
     metrics: RecordMetrics,
 }
@@ -86,6 +89,7 @@ impl Records {
             projects,
             skipped,
             choices: Choices::default(),
+            bodies: Bodies::default(),
             committer,
             metrics,
             config,

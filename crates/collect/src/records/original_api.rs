@@ -128,6 +128,10 @@ fn refuse(class: Class, message: &str) -> Response {
 /// The original's parameters with its checks; it passes over those that it does not know.
 fn read(query: &HashMap<String, String>, now: i64) -> Result<Wanted, &'static str> {
     let get = |name: &str| query.get(name).map(String::as_str);
+    // PostgreSQL takes no NUL in a text; no record has one there.
+    if query.values().any(|value| value.contains('\0')) {
+        return Err("a value has a NUL in it");
+    }
     let number = |name: &str, message| match get(name) {
         Some(text) => digits(text).map(Some).ok_or(message),
         None => Ok(None),

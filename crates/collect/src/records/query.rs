@@ -10,7 +10,7 @@ use super::search::Words;
 use super::time;
 
 /// The query of `/v1/records` and of what shares its filters.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Filters {
     pub(crate) project: Option<String>,
@@ -43,6 +43,26 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 const LIMIT_DEFAULT: usize = 50;
 
 impl Filters {
+    /// Of records that are still to come: what a star stands for is not known yet.
+    pub(crate) async fn conditions_ahead(&self, shared: &Shared) -> Result<Conditions, ApiError> {
+        let Some((prefix, "")) = self
+            .classification
+            .as_deref()
+            .and_then(|pattern| pattern.split_once('*'))
+            .filter(|(prefix, _)| prefix.ends_with('/'))
+        else {
+            return self.conditions(shared).await;
+        };
+        let prefix = plain("classification", prefix)?;
+        let rest = Self {
+            classification: None,
+            ..self.clone()
+        };
+        let mut conditions = rest.conditions(shared).await?;
+        conditions.begins_with("classification", &prefix);
+        Ok(conditions)
+    }
+
     /// All but the project and the limit.
     pub(crate) async fn conditions(&self, shared: &Shared) -> Result<Conditions, ApiError> {
         let mut conditions = Conditions::default();
@@ -176,7 +196,7 @@ async fn classifications(shared: &Shared) -> Result<Vec<String>, ApiError> {
 }
 
 /// PostgreSQL takes no NUL in a text; no record has one there.
-fn plain(name: &str, text: &str) -> Result<String, ApiError> {
+pub(crate) fn plain(name: &str, text: &str) -> Result<String, ApiError> {
     if text.contains('\0') || text.chars().count() > 256 {
         let text = format!("{name} has at most 256 characters, and no NUL");
         return Err(ApiError::Invalid(text));

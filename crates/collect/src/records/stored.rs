@@ -52,7 +52,9 @@ pub(crate) struct StoredRecord {
 impl Summary {
     /// From a row of [`SUMMARY`].
     pub(crate) fn of(row: &AnyRow, projects: &Projects) -> Result<Self, StateError> {
-        let body: Vec<u8> = row.try_get("excerpt")?;
+        // SQLite says NULL where there is nothing to take a part of.
+        let body: Option<Vec<u8>> = row.try_get("excerpt")?;
+        let body = body.unwrap_or_default();
         let created: i64 = row.try_get("created_at")?;
         let project: i64 = row.try_get("project")?;
         let external: i64 = row.try_get("external")?;

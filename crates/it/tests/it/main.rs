@@ -10,6 +10,7 @@
 mod auth;
 mod bench;
 mod cli;
+mod collector_clients;
 mod gateway_hostile;
 mod gateway_login;
 mod gateway_mysql;
@@ -32,7 +33,6 @@ mod proxy_peering;
 mod proxy_several;
 mod proxy_several_apps;
 mod records_api;
-mod records_clients;
 mod records_durability;
 mod records_export;
 mod records_fleet;

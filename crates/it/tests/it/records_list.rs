@@ -295,7 +295,7 @@ fn heartbeat(build: &str, machine: &str, external: &str) -> Record {
 }
 
 fn row(build: &str, internal: i64, external: i64) -> Value {
-    json!({"build": build, "internal": internal, "external": external})
+    json!({"build": build, "internal": internal, "external": external, "crashed": 0})
 }
 
 /// A machine counts once for its build, however often it is heard.

@@ -237,6 +237,6 @@ async fn clients_meet_in_groups_and_in_the_population() {
         (&json!(2), &json!(2), &json!("inner()"))
     );
     let population = collector.json("/v1/records/population").await;
-    let builds = json!([{"build": "12", "internal": 2, "external": 0}]);
+    let builds = json!([{"build": "12", "internal": 2, "external": 0, "crashed": 2}]);
     assert_eq!(population["windows"][4]["builds"], builds);
 }

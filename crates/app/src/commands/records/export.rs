@@ -37,7 +37,7 @@ pub(super) async fn export(
 ) -> Outcome {
     let query = arguments.filters.query();
     let query = query.with_some("after", arguments.after.as_ref());
-    let query = arguments.window.add_to(query, query::now())?;
+    let query = arguments.search.add_to(query, query::now())?;
     let sink = match &arguments.output {
         Some(path) if path.as_os_str() != "-" => {
             let path = environment.folder.join(path);

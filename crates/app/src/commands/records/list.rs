@@ -34,7 +34,7 @@ const SUBMISSION: [Column; 7] = [
 /// `landline records ls`
 pub(super) async fn list(hub: &Hub, arguments: &ListArguments, output: &mut Output) -> Outcome {
     let now = query::now();
-    let query = arguments.window.add_to(arguments.filters.query(), now)?;
+    let query = arguments.search.add_to(arguments.filters.query(), now)?;
     let pages = Pages {
         hub,
         path: "/v1/records",

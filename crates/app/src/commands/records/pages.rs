@@ -53,7 +53,7 @@ impl Cursor {
         self.left = self.left.map(|left| left.saturating_sub(count));
         // A list that does not get further is at its end, whatever it says.
         let goes_on = next.is_some_and(|next| self.before.is_none_or(|before| next < before));
-        self.is_at_end = count == 0 || !goes_on;
+        self.is_at_end = !goes_on;
         self.before = next.or(self.before);
     }
 }
@@ -69,22 +69,24 @@ pub(super) struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    /// The next page; nothing after the last.
+    /// The next page; nothing after the last. A search may give pages that are short, or empty, and
+    /// have a next one: it looks at so many payloads at a time.
     pub(super) async fn next(&mut self) -> Outcome<Option<Vec<Value>>> {
-        let Some((limit, before)) = self.cursor.wanted() else {
-            return Ok(None);
-        };
-        let query = self.query.clone().with("limit", &limit);
-        let query = query.with_some("before", before.as_ref());
-        let mut page = self.hub.get(&query.at(self.path)).await?;
-        let rows = page.get_mut(self.key).map(Value::take);
-        let rows = match rows {
-            Some(Value::Array(rows)) => rows,
-            _ => Vec::new(),
-        };
-        let next = page.get("next").and_then(Value::as_i64);
-        self.cursor.took(rows.len(), next);
-        Ok((!rows.is_empty()).then_some(rows))
+        while let Some((limit, before)) = self.cursor.wanted() {
+            let query = self.query.clone().with("limit", &limit);
+            let query = query.with_some("before", before.as_ref());
+            let mut page = self.hub.get(&query.at(self.path)).await?;
+            let rows = match page.get_mut(self.key).map(Value::take) {
+                Some(Value::Array(rows)) => rows,
+                _ => Vec::new(),
+            };
+            let next = page.get("next").and_then(Value::as_i64);
+            self.cursor.took(rows.len(), next);
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -135,6 +137,23 @@ mod tests {
         assert_eq!(limits(&all, 2_500), [1_000; 3]);
         // A last page that is full has an empty one behind it.
         assert_eq!(limits(&all, 2_000), [1_000; 3]);
+    }
+
+    #[test]
+    fn short_and_empty_pages_are_no_end() {
+        let mut cursor = Cursor::new(
+            &Amount {
+                limit: 50,
+                all: false,
+            },
+            PAGE,
+        );
+        cursor.took(3, Some(900));
+        assert_eq!(cursor.wanted(), Some((47, Some(900))));
+        cursor.took(0, Some(700));
+        assert_eq!(cursor.wanted(), Some((47, Some(700))));
+        cursor.took(0, None);
+        assert_eq!(cursor.wanted(), None);
     }
 
     #[test]

@@ -43,9 +43,12 @@ pub(crate) struct Filters {
     source: Option<String>,
 }
 
-/// From when to when.
+/// By what else stored records are chosen.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct Window {
+pub(crate) struct Search {
+    /// Only whose payloads have all of these words
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
     /// Received since: 90s, 12h, 7d, or 2026-11-21, or 2026-11-21T16:50:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -134,9 +137,10 @@ impl Filters {
     }
 }
 
-impl Window {
-    /// With its times in it.
-    pub(super) fn add_to(&self, mut query: Query, now: OffsetDateTime) -> Outcome<Query> {
+impl Search {
+    /// With its words and times in it.
+    pub(super) fn add_to(&self, query: Query, now: OffsetDateTime) -> Outcome<Query> {
+        let mut query = query.with_some("text", self.text.as_ref());
         for (name, value) in [("since", &self.since), ("until", &self.until)] {
             if let Some(text) = value {
                 query = query.with(name, &rfc3339(moment(name, text, now)?)?);

@@ -15,11 +15,11 @@ use sqlx::any::AnyRow;
 use state::Read;
 
 use super::{Answer, Asked, Named, Policies, asked, find, number, summaries, why_grouped};
-use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
 use crate::records::reader::{Act, Reader};
 use crate::records::time::{self, DAY_MILLISECONDS};
+use crate::records::{Shared, build};
 
 const COLUMNS: &str = "SELECT id, project, classification, function_name, module, first_seen, \
      last_seen, first_build, last_build, last_record, records, state, is_hidden, comment \
@@ -265,6 +265,10 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
     ) {
         return Err(ApiError::Forbidden);
     }
+    // The newest build that has it, and not the one that was heard of last.
+    let builds = builds_of(&mut read, &[id], 0).await?;
+    let newest = builds.get(&id).into_iter().flat_map(HashMap::keys);
+    let newest = newest.max_by(|one, two| build::compare(one, two)).cloned();
     drop(read);
     let state = match change.state {
         Some(State::Open) => "open",
@@ -274,7 +278,7 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
     let sql = "UPDATE record_groups SET \
          comment = CASE WHEN $2 = 1 THEN $3 ELSE comment END, \
          is_hidden = CASE WHEN $4 >= 0 THEN $4 ELSE is_hidden END, \
-         resolved_in = CASE WHEN $5 = 'resolved' THEN last_build ELSE resolved_in END, \
+         resolved_in = CASE WHEN $5 = 'resolved' THEN $6 ELSE resolved_in END, \
          state = CASE WHEN $5 <> '' THEN $5 ELSE state END WHERE id = $1";
     let mut write = shared.state.write().await?;
     sqlx::query(sql)
@@ -283,6 +287,7 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
         .bind(comment)
         .bind(change.is_hidden.map_or(-1, i64::from))
         .bind(state)
+        .bind(newest.unwrap_or_default())
         .execute(&mut write)
         .await?;
     write.commit().await?;

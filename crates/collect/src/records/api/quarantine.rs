@@ -63,12 +63,13 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
     }
     let head =
         "SELECT id, project, received_at, reason, message, fields, body FROM record_quarantine";
-    let tail = format!("ORDER BY id DESC LIMIT {limit}");
+    // One more says whether there is a next page.
+    let tail = format!("ORDER BY id DESC LIMIT {}", limit + 1);
     let mut read = shared.state.read().await?;
     let rows = conditions.fetch(&mut read, head, &tail).await?;
     let mut submissions = Vec::new();
     let mut last = None;
-    for row in &rows {
+    for row in rows.iter().take(limit) {
         let id: i64 = row.try_get(0)?;
         last = Some(id);
         let project: i64 = row.try_get(1)?;
@@ -85,7 +86,7 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
             "payload": String::from_utf8_lossy(&body),
         }));
     }
-    let next = last.filter(|_| rows.len() == limit);
+    let next = last.filter(|_| rows.len() > limit);
     Ok(Json(json!({"submissions": submissions, "next": next})))
 }
 

@@ -60,7 +60,7 @@ async fn tail(
         let text = "new records are not searched for words; leave `text` out";
         return Err(ApiError::Invalid(text.to_owned()));
     }
-    let mut conditions = filters.conditions(shared).await?;
+    let mut conditions = filters.conditions_ahead(shared).await?;
     let projects = reader.projects(&shared.projects, filters.project.as_deref());
     conditions.one_of("project", &projects);
     let seen = headers.get("last-event-id");

@@ -80,7 +80,8 @@ fn post(address: SocketAddr, seed: u64, is_over: impl Fn() -> bool) -> Posted {
         let begun = Instant::now();
         reader.get_mut().write_all(&request).unwrap();
         let mut status = String::new();
-        reader.read_line(&mut status).unwrap();
+        let read = reader.read_line(&mut status).unwrap();
+        assert!(read > 0, "the collector has gone");
         let mut length = 0;
         loop {
             let mut line = String::new();
