@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::response::Redirect;
-use base::http::{Judge, Judging, Peer, Policy, Routes};
+use base::http::{Judge, Judging, Peer, Policy, Routes, browser, host_of};
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::records::config::RecordsConfig;
 use collect::records::{Act, Change, Reader, Records};
 use futures_util::future::BoxFuture;
+use http::StatusCode;
+use http::header::{HOST, LOCATION};
 use http::request::Parts;
 use identity::audit::Event;
 use identity::names::Labels;
@@ -52,7 +53,9 @@ pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
 
 /// On a listener of its own, the first page is that of the records.
 pub(crate) fn first_page() -> Routes {
-    Routes::default().get("/", Policy::Public, || async { Redirect::to(PAGES) })
+    Routes::default().get("/", Policy::Public, || async {
+        (StatusCode::FOUND, [(LOCATION, PAGES)])
+    })
 }
 
 /// Programs of this machine read without proof; everybody else, and whoever changes something, shows
@@ -67,7 +70,7 @@ fn policy(askers: &Arc<Askers>, right: &'static str) -> Policy {
     let judge = move |mut head: Parts| {
         let (askers, may) = (Arc::clone(&askers), may);
         Box::pin(async move {
-            let is_local = head.extensions.get::<Peer>().is_some_and(Peer::is_loopback);
+            let is_local = is_local(&head);
             let is_reading = right == READ;
             if is_local && is_reading && matches!(askers.identify(&head).await, Ok(None)) {
                 head.extensions
@@ -89,6 +92,20 @@ fn policy(askers: &Arc<Askers>, right: &'static str) -> Policy {
         },
         judge: Arc::new(judge),
     })
+}
+
+/// Whether a program of this machine asks for itself: not a front on this machine that passes on what
+/// others ask, and not a page whose name was made to lead here.
+fn is_local(head: &Parts) -> bool {
+    const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let is_near = head.extensions.get::<Peer>().is_some_and(Peer::is_loopback);
+    let is_passed_on = PASSED_ON
+        .iter()
+        .any(|name| head.headers.contains_key(*name));
+    // HTTP/1.0 may leave the host out; browsers never do.
+    let host = host_of(&head.headers);
+    let is_named_here = host.map_or(!head.headers.contains_key(HOST), browser::is_local);
+    is_near && !is_passed_on && is_named_here
 }
 
 /// What somebody known may do; their changes are events of the audit log.

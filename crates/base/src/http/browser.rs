@@ -70,12 +70,16 @@ pub fn is_same_origin(headers: &HeaderMap, peer: &Peer) -> bool {
 /// Whether the browser speaks TLS: with us, or with something on this machine that stands before us.
 /// Without TLS a browser comes to us under names of this machine only.
 pub fn speaks_tls(headers: &HeaderMap, peer: &Peer) -> bool {
-    let is_local = |host: &str| {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let is_loopback = host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        is_loopback || host == "localhost" || host.ends_with(".localhost")
-    };
-    peer.is_tls || host_of(headers).is_some_and(|host| !is_local(&host.to_ascii_lowercase()))
+    peer.is_tls || host_of(headers).is_some_and(|host| !is_local(host))
+}
+
+/// Whether a host, without its port, is a name or an address of this machine to itself, which no other
+/// machine's name can be made to be (RFC 6761, 6.3).
+pub fn is_local(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    is_loopback || host == "localhost" || host.ends_with(".localhost")
 }
 
 /// Whether a person goes to this address with their browser, so that a page or a redirect is of use.

@@ -13,8 +13,8 @@ use state::{State, StateError};
 const FRESH: Duration = Duration::from_secs(2);
 /// Classifications that this process remembers to have kept.
 const SEEN_MAX: usize = 10_000;
-/// Values of each kind and project.
-const VALUES_MAX: i64 = 10_000;
+/// Values of each kind, of all projects together.
+pub(crate) const VALUES_MAX: i64 = 10_000;
 
 /// The values of one project, most frequent first.
 #[derive(Debug, Clone, Default)]
@@ -41,9 +41,10 @@ impl Choices {
         if seen.contains(classification) {
             return;
         }
-        if seen.len() < SEEN_MAX {
-            seen.insert(classification.to_owned());
+        if seen.len() >= SEEN_MAX {
+            return;
         }
+        seen.insert(classification.to_owned());
         drop(seen);
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

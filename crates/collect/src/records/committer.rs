@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::client::chain;
 use base::error::Class;
 use base::supervise::{BoxError, Criticality, Phase, Scope, Service};
-use state::State;
+use state::{State, StateError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -135,7 +135,8 @@ impl Committer {
     /// Keeps an entry and gives it back; when this returns without an error, it is on disk.
     pub(crate) async fn keep(&self, entry: Entry) -> Result<(Entry, Stored), NotKept> {
         let bytes = entry.bytes();
-        let permits = u32::try_from(bytes).map_err(|_| NotKept::Refused)?;
+        // One that is larger than all the room waits for all of it.
+        let permits = u32::try_from(bytes.min(WAITING_BYTES_MAX)).map_err(|_| NotKept::Refused)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
         let (answer, mut answered) = oneshot::channel();
         let waiting = Waiting {
@@ -206,7 +207,7 @@ impl Queue {
                     drop(answer.send(Ok(kept)));
                 }
             }
-            Err(error) if error.class() == Class::Unavailable => {
+            Err(error) if is_passing(&error) => {
                 tracing::warn!(error = chain(&error), records = entries.len(), "not kept");
                 for (answer, _) in answers {
                     drop(answer.send(Err(NotKept::Unavailable)));
@@ -216,6 +217,9 @@ impl Queue {
                 // One of them can't be kept: the others must not suffer.
                 tracing::warn!(error = chain(&error), records = entries.len(), "one by one");
                 for (entry, (answer, _)) in entries.into_iter().zip(answers) {
+                    if answer.is_closed() {
+                        continue;
+                    }
                     drop(answer.send(self.commit_one(entry).await));
                 }
             }
@@ -230,7 +234,7 @@ impl Queue {
                 let kept = entry.into_iter().zip(stored).next();
                 kept.ok_or(NotKept::Refused)
             }
-            Err(error) if error.class() == Class::Unavailable => Err(NotKept::Unavailable),
+            Err(error) if is_passing(&error) => Err(NotKept::Unavailable),
             Err(error) => {
                 tracing::error!(error = chain(&error), "a record can't be kept");
                 Err(NotKept::Refused)
@@ -245,4 +249,9 @@ impl Queue {
             .committed
             .inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
     }
+}
+
+/// Whether the same may be kept later: the database is away, busy or slow.
+fn is_passing(error: &StateError) -> bool {
+    matches!(error.class(), Class::Unavailable | Class::Timeout)
 }

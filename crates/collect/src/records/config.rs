@@ -389,7 +389,12 @@ fn read_keep(field: &Field<'_>) -> Option<Option<Duration>> {
     if field.text()? == "forever" {
         return Some(None);
     }
-    field.duration().map(Some)
+    let keep = field.duration()?;
+    if keep.is_zero() {
+        let help = "write `forever`, which 0 meant in the original, or a time such as 1d";
+        field.error("nothing is kept for no time", Some(help));
+    }
+    Some(Some(keep))
 }
 
 #[expect(

@@ -5,12 +5,12 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use base::error::Class;
 use base::http::{Policy, Routes, read_body};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use wire::telemetrics::{Field, Submission};
@@ -41,7 +41,8 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
         let shared = Arc::clone(shared);
         move |request: Request| async move { take(&shared, form, request).await }
     };
-    let pages = || async { Redirect::to(PAGES) };
+    // 302, as the original.
+    let pages = || async { (StatusCode::FOUND, [(LOCATION, PAGES)]) };
     Routes::default()
         .post("/", Policy::Public, take(Form::Headers))
         .post("/v2/collector", Policy::Public, take(Form::Headers))

@@ -36,17 +36,20 @@ pub(crate) struct Moment {
     pub(crate) day: i64,
 }
 
+/// Keeps intake and all that changes groups apart, from here to the end of the transaction. It comes
+/// first in each of them, so that none waits for another that waits for it.
+pub(crate) async fn lock(write: &mut Write) -> Result<(), StateError> {
+    let sql = "UPDATE record_sequence SET next = next WHERE id = 1";
+    sqlx::query(sql).execute(write).await?;
+    Ok(())
+}
+
 /// Keeps all of them or none; the answers are in the order of the entries.
 pub(crate) async fn write(
     state: &State,
     entries: &[Entry],
     noted: &mut Noted,
 ) -> Result<Vec<Stored>, StateError> {
-    let now = time::now();
-    let moment = Moment {
-        now,
-        day: now.div_euclid(DAY_MILLISECONDS),
-    };
     let mut write = state.write().await?;
     let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     let sql = "UPDATE record_sequence SET next = next + $1 WHERE id = 1 RETURNING next";
@@ -55,6 +58,12 @@ pub(crate) async fn write(
         .fetch_one(&mut write)
         .await?
         .try_get(0)?;
+    // Only now: whoever was before us has an earlier time and smaller ids.
+    let now = time::now();
+    let moment = Moment {
+        now,
+        day: now.div_euclid(DAY_MILLISECONDS),
+    };
     let mut known = known_records(&mut write, entries).await?;
     let mut quarantined = known_submissions(&mut write, entries).await?;
     let (mut stored, mut records, mut submissions) = (Vec::new(), Vec::new(), Vec::new());

@@ -20,6 +20,10 @@ use super::skipped::Skipped;
 
 /// The longest machine id that a rate is kept for, in characters; more is sent by nobody real.
 const MACHINE_ID_CHARACTERS_MAX: usize = 64;
+/// The longest classification, build, system, kernel or host: three of them are in one index.
+const TEXT_BYTES_MAX: usize = 512;
+/// The reason of those that are longer.
+const TOO_LONG: &str = "too_long";
 /// What a rule put aside.
 const DEFERRED: &str = "deferred";
 
@@ -107,6 +111,14 @@ async fn take_for(
         return Ok(Outcome::Dropped(Box::new(record), "throttled"));
     }
     without_nul(&mut record);
+    if let Some(field) = too_long(&record) {
+        let message = format!("{} has more than {TEXT_BYTES_MAX} bytes", field.name());
+        shared.metrics.count_invalid(&project.config.name, TOO_LONG);
+        if shared.config.strict {
+            return Err(Refused::Invalid(message));
+        }
+        return quarantine(shared, project, &submission, (TOO_LONG, message)).await;
+    }
     match action_of(project, &record) {
         Action::Allow => {}
         Action::Sample(one_of) if is_sampled(&record, one_of) => {}
@@ -128,6 +140,15 @@ async fn keep(shared: &Shared, project: i64, record: Record) -> Result<Outcome, 
     } else {
         entry::random_digest()
     };
+    keep_as(shared, project, record, digest).await
+}
+
+async fn keep_as(
+    shared: &Shared,
+    project: i64,
+    record: Record,
+    digest: i64,
+) -> Result<Outcome, Refused> {
     let event_key = if record.event_id == NOT_AVAILABLE {
         digest
     } else {
@@ -163,7 +184,18 @@ pub(crate) async fn release(
     let mut record = checked
         .map_err(|invalid| ApiError::Conflict(format!("it is no valid record: {invalid}")))?;
     without_nul(&mut record);
-    match keep(shared, project, record).await {
+    if let Some(field) = too_long(&record) {
+        let text = format!("{} has more than {TEXT_BYTES_MAX} bytes", field.name());
+        return Err(ApiError::Conflict(text));
+    }
+    if let Some(project) = shared.projects.all().find(|one| one.id == project)
+        && let Cow::Owned(scrubbed) = scrub::scrubbed(&project.config.scrub, &record.payload)
+    {
+        record.payload = scrubbed;
+    }
+    // Whoever asks twice gets the same record.
+    let digest = entry::record_digest(project, &record);
+    match keep_as(shared, project, record, digest).await {
         Ok(Outcome::Kept(_, stored)) => Ok(stored.id),
         Ok(_) => Err(ApiError::Unavailable),
         Err(refused) => {
@@ -271,6 +303,22 @@ fn scrub(project: &Project, record: &mut Record) {
     if config.hide_machines {
         record.machine_id = scrub::hidden_machine(&config.tid, &record.machine_id);
     }
+}
+
+/// A field that neither the original nor the protocol bounds, and that is too long to be counted by:
+/// no database has an index for it.
+fn too_long(record: &Record) -> Option<Field> {
+    let texts = [
+        (Field::Classification, &record.classification),
+        (Field::Build, &record.build),
+        (Field::SystemName, &record.system_name),
+        (Field::KernelVersion, &record.kernel_version),
+        (Field::HostType, &record.host_type),
+    ];
+    let long = texts
+        .into_iter()
+        .find(|(_, text)| text.len() > TEXT_BYTES_MAX);
+    long.map(|(field, _)| field)
 }
 
 /// PostgreSQL keeps no NUL in a text, and none of these fields has a use for one. Payloads are kept as

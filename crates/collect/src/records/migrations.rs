@@ -152,9 +152,10 @@ CREATE TABLE record_regroup (
     id BIGINT PRIMARY KEY,
     reached BIGINT NOT NULL,
     end_id BIGINT NOT NULL,
-    moved BIGINT NOT NULL
+    moved BIGINT NOT NULL,
+    begun_at BIGINT NOT NULL
 );
-INSERT INTO record_regroup (id, reached, end_id, moved) VALUES (1, 0, 0, 0);
+INSERT INTO record_regroup (id, reached, end_id, moved, begun_at) VALUES (1, 0, 0, 0, 0);
 CREATE TABLE record_index_state (
     id BIGINT PRIMARY KEY,
     rows_done BIGINT NOT NULL

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::Shared;
+use super::choices::VALUES_MAX;
 use super::entry;
 use super::error::ApiError;
 use super::filter::Conditions;
@@ -168,6 +169,11 @@ pub(crate) async fn classification(
     match pattern.strip_suffix('*') {
         Some(prefix) if prefix.ends_with('/') && !prefix.contains('*') => {
             let mut known = classifications(shared).await?;
+            if i64::try_from(known.len()).unwrap_or(i64::MAX) >= VALUES_MAX {
+                // There are more than are known.
+                conditions.begins_with("classification", prefix);
+                return Ok(());
+            }
             known.retain(|value| value.starts_with(prefix));
             conditions.one_of_texts("classification", known);
             Ok(())

@@ -16,14 +16,19 @@ use state::{Read, StateError, Write};
 use super::Shared;
 use super::entry::Crash;
 use super::filter::Conditions;
+use super::insert;
 use super::intake;
 use super::stored::{self, Order, StoredRecord, WHOLE};
-use super::time::DAY_MILLISECONDS;
+use super::time::{self, DAY_MILLISECONDS};
 
 /// What is touched when frames to skip were added or removed.
 pub(crate) const TOPIC: &str = "record_skipped_frames";
 /// Records of one transaction.
 const BATCH: usize = 64;
+/// How long after a change records may still be grouped as before it, in milliseconds.
+const UNDER_WAY: i64 = 30_000;
+/// Between two looks for these.
+const LATER: Duration = Duration::from_secs(2);
 /// Between two transactions: intake comes first.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked when nobody wakes it.
@@ -62,10 +67,12 @@ pub(crate) fn service(shared: &Arc<Shared>) -> Service {
 }
 
 /// Has all records that are kept now looked at again. Part of the transaction that changes the frames.
+/// Needs the lock of intake.
 pub(crate) async fn begin(write: &mut Write) -> Result<(), StateError> {
-    let sql = "UPDATE record_regroup SET reached = 0, moved = 0, \
+    let sql = "UPDATE record_regroup SET reached = 0, moved = 0, begun_at = $1, \
          end_id = (SELECT next - 1 FROM record_sequence WHERE id = 1) WHERE id = 1";
-    sqlx::query(sql).execute(&mut *write).await?;
+    let query = sqlx::query(sql).bind(time::now());
+    query.execute(&mut *write).await?;
     write.touch(TOPIC);
     Ok(())
 }
@@ -87,47 +94,66 @@ async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
     shared.skipped.refresh(&shared.state).await?;
     while !scope.is_stopping() {
         let mut read = shared.state.read().await?;
-        let progress = progress(&mut read).await?;
+        let mut progress = progress(&mut read).await?;
         if !progress.is_running {
-            return Ok(());
+            let Some(end) = later_end(&mut read).await? else {
+                return Ok(());
+            };
+            if end == progress.end {
+                // Nothing came; soon the others know, too.
+                drop(read);
+                tokio::time::sleep(LATER).await;
+                continue;
+            }
+            progress.end = end;
         }
         let mut conditions = Conditions::default();
         conditions.number("id", ">", progress.reached);
         conditions.number("id", "<=", progress.end);
         conditions.is_grouped();
         let window = (Order::OldestFirst, BATCH);
-        let rows = stored::select(&mut read, WHOLE, &conditions, window).await?;
+        let rows = stored::select_page(&mut read, WHOLE, &conditions, window).await?;
         drop(read);
         let records: Vec<StoredRecord> = rows
             .iter()
             .map(StoredRecord::of)
             .collect::<Result<_, _>>()?;
         let reached = match records.last() {
-            Some(last) if records.len() == BATCH => last.id,
-            _ => progress.end,
+            Some(last) => last.id,
+            None => progress.end,
         };
-        move_all(shared, &records, (progress.reached, reached)).await?;
+        let steps = (progress.reached, reached, progress.end);
+        move_all(shared, &records, steps).await?;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// For a while after a change, records that were under way or that other processes took were grouped by
+/// the frames as they were: up to which id there may be such. Nothing when that time is over.
+async fn later_end(read: &mut Read) -> Result<Option<i64>, StateError> {
+    let sql = "SELECT record_regroup.begun_at, record_sequence.next FROM record_regroup \
+         JOIN record_sequence ON record_sequence.id = record_regroup.id WHERE record_regroup.id = 1";
+    let row = sqlx::query(sql).fetch_one(read).await?;
+    let (begun_at, next): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok((time::now() - begun_at < UNDER_WAY).then_some(next - 1))
 }
 
 /// Moves what belongs elsewhere and notes how far it is; nothing when another process was there first.
 async fn move_all(
     shared: &Shared,
     records: &[StoredRecord],
-    (before, reached): (i64, i64),
+    (before, reached, end): (i64, i64, i64),
 ) -> Result<(), StateError> {
-    let skipped = shared.skipped.get();
     let mut write = shared.state.write().await?;
-    // The lock of intake: groups are read before they are written.
-    let sql = "UPDATE record_sequence SET next = next WHERE id = 1";
-    sqlx::query(sql).execute(&mut write).await?;
-    let sql = "UPDATE record_regroup SET reached = $1 WHERE id = 1 AND reached = $2";
-    let noted = sqlx::query(sql).bind(reached).bind(before);
+    insert::lock(&mut write).await?;
+    let sql = "UPDATE record_regroup SET reached = $1, end_id = $3 WHERE id = 1 AND reached = $2";
+    let noted = sqlx::query(sql).bind(reached).bind(before).bind(end);
     if noted.execute(&mut write).await?.rows_affected() == 0 {
         return Ok(());
     }
+    // As it is in this transaction: a change after it sets the beginning back.
+    let skipped = shared.skipped.read_in(&mut write).await?;
     let mut groups = HashMap::new();
     let mut moved: i64 = 0;
     for stored in records {
@@ -143,8 +169,7 @@ async fn move_all(
                 group
             }
         };
-        if stored.group != Some(group) {
-            move_one(&mut write, stored, group).await?;
+        if stored.group != Some(group) && move_one(&mut write, stored, group).await? {
             moved += 1;
         }
     }
@@ -181,13 +206,22 @@ async fn group_of(
 }
 
 /// Takes a record out of the counts of its group and adds it to those of the other.
-async fn move_one(write: &mut Write, stored: &StoredRecord, group: i64) -> Result<(), StateError> {
+///
+/// Gives `false` when it was removed or moved meanwhile.
+async fn move_one(
+    write: &mut Write,
+    stored: &StoredRecord,
+    group: i64,
+) -> Result<bool, StateError> {
     let day = stored.received_at.div_euclid(DAY_MILLISECONDS);
     let build = stored.record.build.as_str();
-    let sql = "UPDATE records SET group_id = $1 WHERE id = $2";
-    let query = sqlx::query(sql).bind(group).bind(stored.id);
-    query.execute(&mut *write).await?;
-    for (group, change) in [(stored.group.unwrap_or(0), -1), (group, 1)] {
+    let before = stored.group.unwrap_or(0);
+    let sql = "UPDATE records SET group_id = $1 WHERE id = $2 AND group_id = $3";
+    let query = sqlx::query(sql).bind(group).bind(stored.id).bind(before);
+    if query.execute(&mut *write).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    for (group, change) in [(before, -1), (group, 1)] {
         let sql = "INSERT INTO record_group_days (group_id, day, build, records) \
              VALUES ($1, $2, $3, $4) ON CONFLICT (group_id, day, build) \
              DO UPDATE SET records = record_group_days.records + excluded.records";
@@ -224,5 +258,5 @@ async fn move_one(write: &mut Write, stored: &StoredRecord, group: i64) -> Resul
         .bind(day)
         .execute(&mut *write)
         .await?;
-    Ok(())
+    Ok(true)
 }

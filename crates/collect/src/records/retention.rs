@@ -16,8 +16,8 @@ use super::Shared;
 use super::config::{Filter, Retention};
 use super::filter::Conditions;
 use super::insert::rows::placeholders;
-use super::project::Project;
 use super::reader::Reader;
+use super::search::index::{CHUNKS, ROW_IDS};
 use super::time;
 
 /// How often it is looked.
@@ -28,6 +28,8 @@ const FIRST: Duration = Duration::from_mins(1);
 const PAGE: usize = 1_000;
 /// Records that are removed in one transaction: intake waits for it.
 const BATCH: usize = 128;
+/// What is removed of a record.
+const RECORDS: [&str; 2] = ["record_payloads", "records"];
 /// Between two transactions.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Submissions in quarantine; beyond it the oldest go.
@@ -64,7 +66,8 @@ pub(crate) fn service(shared: &Arc<Shared>) -> Service {
                 if passed.records > 0 {
                     tracing::info!(records = passed.records, "records removed by retention");
                 }
-                remove_submissions(&shared.state, &shared).await?;
+                remove_submissions(&shared, &scope).await?;
+                remove_index(&shared.state).await?;
                 wait = INTERVAL;
             }
         }
@@ -78,7 +81,7 @@ pub(crate) async fn look(shared: &Shared, reader: &Reader) -> Result<Passed, Sta
     let mut passed = Passed::default();
     for project in shared.projects.all() {
         if seen.contains(&project.id) {
-            walk(shared, project, (false, &|| false), &mut passed).await?;
+            walk(shared, project.id, (false, &|| false), &mut passed).await?;
         }
     }
     Ok(passed)
@@ -86,7 +89,12 @@ pub(crate) async fn look(shared: &Shared, reader: &Reader) -> Result<Passed, Sta
 
 async fn run(shared: &Shared, scope: &Scope) -> Result<Passed, StateError> {
     let mut passed = Passed::default();
-    for project in shared.projects.all() {
+    let mut read = shared.state.read().await?;
+    let rows = sqlx::query("SELECT id FROM record_projects");
+    let rows = rows.fetch_all(&mut read).await?;
+    drop(read);
+    for row in rows {
+        let project = row.try_get(0)?;
         walk(
             shared,
             project,
@@ -101,20 +109,30 @@ async fn run(shared: &Shared, scope: &Scope) -> Result<Passed, StateError> {
 /// Looks at all records of a project that are old enough for any rule, the oldest first.
 async fn walk(
     shared: &Shared,
-    project: &Project,
+    project: i64,
     (removes, is_stopping): (bool, &(dyn Fn() -> bool + Sync)),
     passed: &mut Passed,
 ) -> Result<(), StateError> {
     let now = time::now();
-    let retention = &project.config.retention;
+    let retention = &retention_of(shared, project);
     let Some(shortest) = shortest(retention) else {
         return Ok(());
     };
     let before = now.saturating_sub(milliseconds(shortest));
+    // Ids follow the times: what is younger need not be looked at to see that it is.
+    let sql = "SELECT id FROM records WHERE received_at >= $1 ORDER BY received_at LIMIT 1";
+    let mut read = shared.state.read().await?;
+    let young = sqlx::query(sql).bind(before).fetch_optional(&mut read);
+    let young = match young.await? {
+        Some(row) => row.try_get(0)?,
+        None => i64::MAX,
+    };
+    drop(read);
     let mut last = 0;
     while !is_stopping() {
         let mut conditions = Conditions::default();
-        conditions.number("project", "=", project.id);
+        conditions.number("project", "=", project);
+        conditions.number("id", "<", young);
         conditions.number("received_at", "<", before);
         conditions.number("id", ">", last);
         let head =
@@ -137,7 +155,7 @@ async fn walk(
         passed.looked_at += rows.len();
         passed.records += ids.len();
         if removes {
-            remove(&shared.state, &ids).await?;
+            remove(&shared.state, &RECORDS, &ids).await?;
         }
         if rows.len() < PAGE {
             break;
@@ -184,11 +202,11 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-async fn remove(state: &State, ids: &[i64]) -> Result<(), StateError> {
+async fn remove(state: &State, tables: &[&'static str], ids: &[i64]) -> Result<(), StateError> {
     for batch in ids.chunks(BATCH) {
         let marks = placeholders(1, batch.len());
         let mut write = state.write().await?;
-        for table in ["record_payloads", "records"] {
+        for table in tables {
             let sql = format!("DELETE FROM {table} WHERE id IN ({marks})");
             let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
             for id in batch {
@@ -202,31 +220,70 @@ async fn remove(state: &State, ids: &[i64]) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Submissions in quarantine go by the time of their project's unfiltered records, and when there are
-/// too many.
-async fn remove_submissions(state: &State, shared: &Shared) -> Result<(), StateError> {
+/// Submissions in quarantine go by the time of their project's unfiltered records, and the oldest when
+/// there are too many.
+async fn remove_submissions(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
     let now = time::now();
-    for project in shared.projects.all() {
-        let Some(keep) = project.config.retention.unfiltered else {
-            continue;
-        };
-        let sql = "DELETE FROM record_quarantine WHERE project = $1 AND received_at < $2";
-        let mut write = state.write().await?;
-        sqlx::query(sql)
-            .bind(project.id)
-            .bind(now.saturating_sub(milliseconds(keep)))
-            .execute(&mut write)
-            .await?;
-        write.commit().await?;
+    let sql = "SELECT COALESCE(MIN(id), 0) FROM \
+         (SELECT id FROM record_quarantine ORDER BY id DESC LIMIT $1) AS kept";
+    let mut read = shared.state.read().await?;
+    let kept = sqlx::query(sql).bind(QUARANTINE_MAX);
+    let first_kept: i64 = kept.fetch_one(&mut read).await?.try_get(0)?;
+    drop(read);
+    let mut last = 0;
+    while !scope.is_stopping() {
+        let sql = "SELECT id, project, received_at FROM record_quarantine WHERE id > $1 \
+             ORDER BY id LIMIT $2";
+        let mut read = shared.state.read().await?;
+        let page = i64::try_from(PAGE).unwrap_or(i64::MAX);
+        let rows = sqlx::query(sql).bind(last).bind(page);
+        let rows = rows.fetch_all(&mut read).await?;
+        drop(read);
+        let mut ids = Vec::new();
+        for row in &rows {
+            last = row.try_get(0)?;
+            let (project, received): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+            let keep = retention_of(shared, project).unfiltered;
+            let is_over =
+                keep.is_some_and(|keep| received < now.saturating_sub(milliseconds(keep)));
+            if is_over || last < first_kept {
+                ids.push(last);
+            }
+        }
+        remove(&shared.state, &["record_quarantine"], &ids).await?;
+        if rows.len() < PAGE {
+            break;
+        }
     }
-    let sql = "DELETE FROM record_quarantine WHERE id < \
-         (SELECT MIN(id) FROM (SELECT id FROM record_quarantine ORDER BY id DESC LIMIT $1) AS kept)";
-    let mut write = state.write().await?;
-    sqlx::query(sql)
-        .bind(QUARANTINE_MAX)
-        .execute(&mut write)
-        .await?;
-    write.commit().await
+    Ok(())
+}
+
+/// What a project's configuration says; the usual times for one that the configuration left out.
+fn retention_of(shared: &Shared, project: i64) -> Retention {
+    let mut projects = shared.projects.all();
+    let found = projects.find(|found| found.id == project);
+    found.map_or_else(Retention::default, |found| found.config.retention.clone())
+}
+
+/// Removes the words of ids below the oldest record.
+async fn remove_index(state: &State) -> Result<(), StateError> {
+    let sql = "SELECT COALESCE(MIN(id), 0) FROM records";
+    let mut read = state.read().await?;
+    let oldest: i64 = sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?;
+    drop(read);
+    let first_row = oldest / ROW_IDS;
+    // By the key's first part, a few at a time: intake waits for each transaction.
+    for chunks in (0..CHUNKS).collect::<Vec<i64>>().chunks(BATCH) {
+        let mut write = state.write().await?;
+        for chunk in chunks {
+            let sql = "DELETE FROM record_index WHERE chunk = $1 AND blocks_row < $2";
+            let query = sqlx::query(sql).bind(*chunk).bind(first_row);
+            query.execute(&mut write).await?;
+        }
+        write.commit().await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

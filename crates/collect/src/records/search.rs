@@ -18,9 +18,9 @@ use super::filter::Conditions;
 
 /// Blocks that are looked at in one statement.
 const BLOCKS_AT_ONCE: usize = 4;
-/// Payloads that one question looks at: words that the index does not tell apart must not read
-/// everything.
-const LOOKED_AT_MAX: usize = 200_000;
+/// Ids that one question looks at: words that the index does not tell apart, or filters that nothing
+/// fits, must not read everything.
+const LOOKED_AT_MAX: usize = 50_000;
 
 /// What a search found.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ pub(crate) async fn search(
         let head = "SELECT records.id, body FROM (SELECT id FROM records";
         let tail = ") AS records JOIN record_payloads ON record_payloads.id = records.id \
              ORDER BY records.id DESC";
+        looked_at += ids.len();
         for row in conditions.fetch(&mut read, head, tail).await? {
-            looked_at += 1;
             let body: &[u8] = row.try_get(1)?;
             if words.are_in(body) {
                 found.ids.push(row.try_get(0)?);
@@ -89,7 +89,7 @@ async fn candidates(
     (indexed, top): (i64, i64),
 ) -> Result<Vec<i64>, StateError> {
     let mut blocks: Vec<i64> = (indexed / BLOCK_IDS..=top / BLOCK_IDS).rev().collect();
-    let rows = index::rows_with(read, words, top / ROW_IDS).await?;
+    let rows = index::rows_with(read, words, (top / ROW_IDS).min(indexed / ROW_IDS - 1)).await?;
     for (row, bits) in rows.into_iter().rev() {
         let all = (0..BLOCKS).rev().filter(|block| bits >> block & 1 == 1);
         let all = all.map(|block| row * BLOCKS + block);

@@ -4,8 +4,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::Row as _;
-use state::{State, StateError};
+use sqlx::any::AnyRow;
+use state::{State, StateError, Write};
 
+/// All of them, in order.
+pub(crate) const ALL: &str = "SELECT function_name, module FROM record_skipped_frames \
+     ORDER BY function_name, module LIMIT $1";
 /// Frames that may be skipped at once.
 pub(crate) const SKIPPED_MAX: i64 = 10_000;
 
@@ -32,18 +36,25 @@ impl SkippedFrames {
 
     /// Reads the list again.
     pub(crate) async fn refresh(&self, state: &State) -> Result<(), StateError> {
-        let sql = "SELECT function_name, module FROM record_skipped_frames \
-             ORDER BY function_name, module LIMIT $1";
         let mut read = state.read().await?;
-        let rows = sqlx::query(sql)
-            .bind(SKIPPED_MAX)
-            .fetch_all(&mut read)
-            .await?;
+        let rows = sqlx::query(ALL).bind(SKIPPED_MAX).fetch_all(&mut read);
+        self.keep(&rows.await?)?;
+        Ok(())
+    }
+
+    /// Reads it as a transaction sees it.
+    pub(crate) async fn read_in(&self, write: &mut Write) -> Result<Arc<Skipped>, StateError> {
+        let rows = sqlx::query(ALL).bind(SKIPPED_MAX).fetch_all(write);
+        self.keep(&rows.await?)
+    }
+
+    fn keep(&self, rows: &[AnyRow]) -> Result<Arc<Skipped>, StateError> {
         let mut pairs = HashSet::new();
         for row in rows {
             pairs.insert((row.try_get(0)?, row.try_get(1)?));
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Skipped(pairs));
-        Ok(())
+        let skipped = Arc::new(Skipped(pairs));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&skipped);
+        Ok(skipped)
     }
 }

@@ -19,6 +19,8 @@ pub(crate) const WHOLE: &str = "records.id, project, received_at, created_at, se
      classification, machine_id, build, system_name, external, group_id, record_version, \
      payload_version, event_id, arch, host_type, kernel_version, board_name, cpu_model, \
      bios_version, body";
+/// Bytes of the payloads that are read at a time.
+const PAGE_BYTES: usize = 1 << 20;
 /// Characters of a payload in lists.
 const EXCERPT_CHARACTERS: usize = 120;
 
@@ -139,6 +141,50 @@ pub(crate) async fn select(
          JOIN record_payloads ON record_payloads.id = records.id ORDER BY records.id {order}"
     );
     conditions.fetch(read, &head, &tail).await
+}
+
+/// The ids of the first records that fit, as many of `limit` as have some [`PAGE_BYTES`] of payload
+/// together, and one at least.
+pub(crate) async fn ids_of_page(
+    read: &mut Read,
+    conditions: &Conditions,
+    window: (Order, usize),
+) -> Result<Vec<i64>, StateError> {
+    let rows = select(read, "records.id, length(body)", conditions, window).await?;
+    let (mut ids, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let length: Option<i64> = length_of(&row)?;
+        bytes += usize::try_from(length.unwrap_or(0)).unwrap_or(PAGE_BYTES);
+        if bytes > PAGE_BYTES && !ids.is_empty() {
+            break;
+        }
+        ids.push(row.try_get(0)?);
+    }
+    Ok(ids)
+}
+
+/// PostgreSQL counts with 32 bits.
+fn length_of(row: &AnyRow) -> Result<Option<i64>, StateError> {
+    match row.try_get::<Option<i64>, _>(1) {
+        Ok(length) => Ok(length),
+        Err(_) => Ok(row.try_get::<Option<i32>, _>(1)?.map(i64::from)),
+    }
+}
+
+/// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`].
+pub(crate) async fn select_page(
+    read: &mut Read,
+    columns: &str,
+    conditions: &Conditions,
+    (order, limit): (Order, usize),
+) -> Result<Vec<AnyRow>, StateError> {
+    let ids = ids_of_page(read, conditions, (order, limit)).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut of_ids = Conditions::default();
+    of_ids.one_of("id", &ids);
+    select(read, columns, &of_ids, (order, limit)).await
 }
 
 /// The beginning of a payload on one line.

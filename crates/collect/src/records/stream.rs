@@ -13,10 +13,6 @@ use state::{State, StateError};
 use super::filter::Conditions;
 use super::stored::{self, Order};
 
-/// About how many bytes are read at a time.
-const PAGE_BYTES: usize = 1 << 20;
-/// Rows that are read at first, while nobody knows how long they are.
-const PAGE_ROWS_FIRST: usize = 32;
 /// Rows that are read at a time at most.
 const PAGE_ROWS_MAX: usize = 1_000;
 
@@ -57,7 +53,6 @@ struct Sending<R> {
     render: R,
     ready: VecDeque<Bytes>,
     count: usize,
-    rows: usize,
     last: Option<i64>,
     is_done: bool,
 }
@@ -75,7 +70,6 @@ pub(crate) async fn body<R: Render>(
         ready: [render.begin().into()].into(),
         render,
         count: 0,
-        rows: PAGE_ROWS_FIRST,
         last: None,
         is_done: false,
     };
@@ -94,9 +88,9 @@ impl<R: Render> Sending<R> {
     /// Reads and renders the next page, and the end after the last.
     async fn read(&mut self) -> Result<(), StateError> {
         let rows = if R::LEAVES_OUT {
-            self.rows
+            PAGE_ROWS_MAX
         } else {
-            self.rows.min(self.wanted.limit - self.count)
+            PAGE_ROWS_MAX.min(self.wanted.limit - self.count)
         };
         let mut text = String::new();
         let found = self.page(rows).await?;
@@ -109,10 +103,8 @@ impl<R: Render> Sending<R> {
                 break;
             }
         }
-        let bytes = text.len().max(payload_bytes(&found));
-        let each = bytes / found.len().max(1) + 1;
-        self.rows = (PAGE_BYTES / each).clamp(1, PAGE_ROWS_MAX);
-        if found.len() < rows || self.count == self.wanted.limit {
+        // Fewer may mean that they are long.
+        if found.is_empty() || self.count == self.wanted.limit {
             self.is_done = true;
             text.push_str(&self.render.end(self.count, self.last));
         }
@@ -134,15 +126,6 @@ impl<R: Render> Sending<R> {
             conditions.number("id", operator, last);
         }
         let mut read = self.state.read().await?;
-        stored::select(&mut read, R::COLUMNS, &conditions, (order, rows)).await
+        stored::select_page(&mut read, R::COLUMNS, &conditions, (order, rows)).await
     }
-}
-
-/// Bytes of the payloads of a page, of which little may have been rendered.
-fn payload_bytes(rows: &[AnyRow]) -> usize {
-    let bytes = |row: &AnyRow| {
-        let body = row.try_get::<&[u8], _>(row.len().saturating_sub(1));
-        body.map_or(0, <[u8]>::len)
-    };
-    rows.iter().map(bytes).sum()
 }

@@ -101,7 +101,7 @@ async fn count(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer
     let head = format!(
         "SELECT day, {column} AS value, CAST(SUM(records) AS BIGINT) AS records FROM {table}"
     );
-    let tail = format!("GROUP BY day, {column} ORDER BY day LIMIT {VALUES_MAX}");
+    let tail = format!("GROUP BY day, {column} ORDER BY day DESC LIMIT {VALUES_MAX}");
     let mut read = shared.state.read().await?;
     let mut days: BTreeMap<i64, BTreeMap<String, i64>> = BTreeMap::new();
     for row in conditions.fetch(&mut read, &head, &tail).await? {

@@ -61,8 +61,8 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
     if let Some(before) = page.before {
         conditions.number("id", "<", before);
     }
-    let head =
-        "SELECT id, project, received_at, reason, message, fields, body FROM record_quarantine";
+    let head = "SELECT id, project, received_at, reason, message, fields, substr(body, 1, 4096) \
+         FROM record_quarantine";
     // One more says whether there is a next page.
     let tail = format!("ORDER BY id DESC LIMIT {}", limit + 1);
     let mut read = shared.state.read().await?;
@@ -75,7 +75,8 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
         let project: i64 = row.try_get(1)?;
         let fields: String = row.try_get(5)?;
         let fields: Value = serde_json::from_str(&fields).unwrap_or_default();
-        let body: Vec<u8> = row.try_get(6)?;
+        let body: Option<Vec<u8>> = row.try_get(6)?;
+        let body = body.unwrap_or_default();
         submissions.push(json!({
             "id": id,
             "project": shared.projects.name(project),

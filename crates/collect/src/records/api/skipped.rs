@@ -12,12 +12,12 @@ use sqlx::Row as _;
 use super::{Answer, Policies};
 use crate::records::error::ApiError;
 use crate::records::reader::{Act, Reader};
-use crate::records::skipped::SKIPPED_MAX;
-use crate::records::{Shared, regroup};
+use crate::records::skipped::{ALL, SKIPPED_MAX};
+use crate::records::{Shared, insert, regroup};
 
 const CHANGE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a function's or module's name.
-const NAME_BYTES_MAX: usize = 4 << 10;
+const NAME_BYTES_MAX: usize = 1 << 10;
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
@@ -50,10 +50,8 @@ struct Change {
 }
 
 async fn list(shared: &Shared) -> Answer<Value> {
-    let sql = "SELECT function_name, module FROM record_skipped_frames \
-         ORDER BY function_name, module LIMIT $1";
     let mut read = shared.state.read().await?;
-    let rows = sqlx::query(sql).bind(SKIPPED_MAX).fetch_all(&mut read);
+    let rows = sqlx::query(ALL).bind(SKIPPED_MAX).fetch_all(&mut read);
     let mut frames = Vec::new();
     for row in rows.await? {
         frames.push(Frame {
@@ -89,6 +87,7 @@ async fn change(shared: &Shared, reader: &Reader, body: Body) -> Answer<Value> {
         return Err(invalid("give frames to `add` or to `remove`"));
     }
     let mut write = shared.state.write().await?;
+    insert::lock(&mut write).await?;
     for (frames, sql) in [
         (
             &change.add,

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use base::clock;
 use base::http::Routes;
 use futures_util::stream;
 use http::HeaderMap;
@@ -29,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How often it looks when nobody wakes it.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a stream lives: rights are judged at its beginning.
+const LIFE: Duration = Duration::from_mins(10);
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let shared = Arc::clone(shared);
@@ -42,6 +45,7 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
 }
 
 struct Tail {
+    begun: Instant,
     shared: Arc<Shared>,
     conditions: Conditions,
     watch: state::Watch,
@@ -75,6 +79,7 @@ async fn tail(
         watch: shared.state.watch(TOPIC),
         last,
         ready: VecDeque::new(),
+        begun: clock::now(),
     };
     let events = stream::unfold(tail, |mut tail| async move {
         let summary = tail.next().await?;
@@ -100,8 +105,12 @@ impl Tail {
     async fn next(&mut self) -> Option<Summary> {
         loop {
             if let Some(summary) = self.ready.pop_front() {
-                self.last = summary.id;
+                self.last = self.last.max(summary.id);
                 return Some(summary);
+            }
+            if self.begun.elapsed() > LIFE {
+                // The client comes again, and shows again that it may.
+                return None;
             }
             if !self.look().await.ok()? {
                 // What comes meanwhile is still there afterwards.
@@ -116,11 +125,18 @@ impl Tail {
         let mut conditions = self.conditions.clone();
         conditions.number("id", ">", self.last);
         let mut read = self.shared.state.read().await?;
+        let sql = "SELECT COALESCE(MAX(id), 0) FROM records";
+        let newest: i64 = sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?;
+        conditions.number("id", "<=", newest);
         let window = (Order::OldestFirst, PAGE);
         let rows = stored::select(&mut read, SUMMARY, &conditions, window).await?;
         for row in &rows {
             self.ready
                 .push_back(Summary::of(row, &self.shared.projects)?);
+        }
+        if rows.len() < PAGE {
+            // What did not fit need not be looked at again.
+            self.last = self.last.max(newest);
         }
         Ok(!self.ready.is_empty())
     }

@@ -16,13 +16,15 @@ pub(super) const BLOCK_IDS: i64 = 64;
 /// Blocks whose bits stand together: as many as a number has bits.
 pub(super) const BLOCKS: i64 = 64;
 /// Ids of a row.
-pub(super) const ROW_IDS: i64 = BLOCK_IDS * BLOCKS;
+pub(crate) const ROW_IDS: i64 = BLOCK_IDS * BLOCKS;
 /// Numbers of bits that are kept together in one value.
 const CHUNK_BITS: usize = 64;
+/// Chunks of all bits.
+pub(crate) const CHUNKS: i64 = (1 << 16) / 64;
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Payloads of one statement.
-const PAGE_IDS: i64 = 256;
+const PAGE_IDS: i64 = 64;
 
 /// Builds what is missing, for ever.
 pub(crate) fn service(state: &State) -> Service {

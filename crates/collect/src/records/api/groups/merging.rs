@@ -14,7 +14,7 @@ use super::{CHANGE_BYTES_MAX, row_of};
 use crate::records::api::{Answer, Named, Policies, number};
 use crate::records::error::ApiError;
 use crate::records::reader::{Act, Reader};
-use crate::records::{Shared, regroup};
+use crate::records::{Shared, insert, regroup};
 
 /// Groups that one group is shown to have taken in.
 const MERGED_MAX: i64 = 1_000;
@@ -94,7 +94,7 @@ async fn merge(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer<
     }
     drop(read);
     let mut write = shared.state.write().await?;
-    write.lock("record_groups").await?;
+    insert::lock(&mut write).await?;
     // Into what the other is a part of, and not into itself.
     let sql = "SELECT CASE WHEN merged_into > 0 THEN merged_into ELSE id END FROM record_groups \
          WHERE id = $1";
@@ -119,6 +119,7 @@ async fn split(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     project_of(shared, &mut read, (reader, id)).await?;
     drop(read);
     let mut write = shared.state.write().await?;
+    insert::lock(&mut write).await?;
     let sql = "UPDATE record_groups SET merged_into = 0 WHERE id = $1 AND merged_into > 0";
     let done = sqlx::query(sql).bind(id).execute(&mut write).await?;
     if done.rows_affected() == 0 {
