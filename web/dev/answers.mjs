@@ -1,6 +1,7 @@
 // What the API answers.
 
 import { stamp, whyGrouped } from './data.mjs';
+import { changeFrames, isSkipped, merge, progress, skippedFrames, split } from './regroup.mjs';
 
 const DAY = 86_400_000;
 const dayOf = (time) => time.slice(0, 10);
@@ -21,9 +22,11 @@ export function fits(record, query) {
     ['severity', 'build', 'system_name', 'machine_id', 'event_id', 'group', 'project'].every((name) => is(name, record[name]));
 }
 
-export function answer(data, url, given) {
+export function answer(data, url, given, method) {
   const query = url.searchParams;
   const path = url.pathname.replace('/v1/records', '');
+  progress(data);
+  if (path === '/skipped-frames') return given ? changeFrames(data, given) : skippedFrames(data);
   if (path === '') return page(data.records.filter((one) => fits(one, query)), query, 'records', summary);
   if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => one);
   if (path === '/counts') return counts(data, query);
@@ -31,11 +34,15 @@ export function answer(data, url, given) {
   if (path === '/choices') return choices(data);
   if (path === '/groups') return groups(data, query);
   const group = data.groups.find((one) => path === `/groups/${one.id}`);
+  const changed = data.groups.find((one) => path.startsWith(`/groups/${one.id}/`));
+  if (changed) return path.endsWith('/merge') ? merge(data, changed, given) : split(data, changed);
+  const submission = data.quarantine.find((one) => path.split('/')[2] === String(one.id));
+  if (submission) return leave(data, submission, method);
   if (group) return given ? change(data, group, given) : groupDetails(data, group);
   const record = data.records.find((one) => path === `/${one.id}`);
   if (!record) return null;
-  const its = data.groups.find((one) => one.id === record.group);
-  return { ...record, why_grouped: its ? whyGrouped(its) : null };
+  const its = data.groups.find((one) => one.id === record.home);
+  return { ...record, why_grouped: its ? whyGrouped(its, (frame) => isSkipped(data, frame)) : null };
 }
 
 function page(all, query, name, shape) {
@@ -67,11 +74,16 @@ function population(data) {
   return { windows: [0, 14, 7, 3, 1].map((days) => {
     const since = days === 0 ? '' : stamp(Date.now() - days * DAY);
     const machines = new Map();
-    for (const one of data.records) if (one.received_at >= since) machines.set(`${one.build} ${one.machine_id}`, one);
+    const crashed = new Set();
+    for (const one of data.records.filter(({ received_at }) => received_at >= since)) {
+      machines.set(`${one.build} ${one.machine_id}`, one);
+      if (one.group) crashed.add(`${one.build} ${one.machine_id}`);
+    }
     const builds = new Map();
     for (const one of machines.values()) {
-      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0 };
+      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0, crashed: 0 };
       build[one.external ? 'external' : 'internal'] += 1;
+      if (crashed.has(`${one.build} ${one.machine_id}`)) build.crashed += 1;
       builds.set(one.build, build);
     }
     return { days, builds: [...builds.values()] };
@@ -100,18 +112,29 @@ function shape(data, group, days) {
 }
 
 function groups(data, query) {
-  const shown = data.groups.filter((one) => !one.is_hidden || query.get('hidden') === 'true');
-  const shaped = shown.map((one) => shape(data, one, Number(query.get('days') ?? 7))).filter((one) => one.count > 0);
+  const shown = data.groups.filter((one) => !one.mergedInto && (!one.is_hidden || query.get('hidden') === 'true'));
+  const shaped = shown.map((one) => shape(data, one, Number(query.get('days') ?? 7))).filter((one) => one.count > 0 && (!query.has('build') || one.builds[query.get('build')]));
   return { groups: shaped.sort((one, other) => other.count - one.count).slice(0, Number(query.get('limit') ?? 50)) };
 }
 
 function groupDetails(data, group) {
   const all = data.records.filter((one) => one.group === group.id);
   const days = Object.entries(tally(all, (one) => dayOf(one.received_at))).sort().map(([day, count]) => ({ day, count }));
-  return { ...shape(data, group, 366), days, latest: all.slice(0, 10).map(summary), why_grouped: whyGrouped(group) };
+  const merged = data.groups.filter((one) => one.mergedInto === group.id).map(({ id, function: fn, module }) => ({ id, function: fn, module }));
+  return { ...shape(data, group, 366), days, latest: all.slice(0, 10).map(summary), merged, why_grouped: whyGrouped(group, (frame) => isSkipped(data, frame)) };
 }
 
 function change(data, group, given) {
   Object.assign(group, given);
   return shape(data, group, 7);
+}
+
+/** Out of quarantine: removed, or as a record unless what is wrong with it still is. */
+function leave(data, submission, method) {
+  if (method !== 'DELETE' && submission.reason === 'kernel_version') return { refused: 409, message: `it is no valid record: ${submission.message}` };
+  data.quarantine.splice(data.quarantine.indexOf(submission), 1);
+  if (method === 'DELETE') return { removed: submission.id };
+  const record = data.make(data.records[0].id + 1, Date.now());
+  data.records.unshift(record);
+  return { record: record.id };
 }

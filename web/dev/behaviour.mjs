@@ -140,6 +140,124 @@ const checks = {
     assert.equal(await page.inputValue('#comment'), 'see ticket 12');
   },
 
+  async 'a frame is never guilty, and its records come to another group'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/1`);
+    const button = page.locator('[aria-label="inner is never guilty"]');
+    await button.click();
+    await page.waitForSelector('text=Pass over inner of demo from now on?');
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => document.activeElement?.ariaLabel === 'inner is never guilty');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.activeElement?.textContent === 'Never guilty');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('text=/Grouping anew: [\\d,]+ of [\\d,]+ records, \\d+ moved/');
+    assert.ok(await page.locator('.regroup').evaluate((one) => one.getBoundingClientRect().bottom <= innerHeight));
+    await page.waitForSelector('text=/Grouped anew: \\d+ records came to another group/');
+    await page.waitForSelector('text=This group is empty');
+    await page.click('.empty >> text=/group \\d+/');
+    await page.waitForSelector('h1:has-text("g_signal_emit_valist")');
+    assert.ok(await page.isVisible('tr:has-text("inner") >> text="never guilty"'));
+  },
+
+  async 'frames that are never guilty can be added and removed'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_edit/add`);
+    await page.waitForURL('**/telemetryui/crashes/frames');
+    await page.waitForSelector('[aria-label="Remove raise of libc.so.6"]');
+    await page.fill('[name=function]', 'raise');
+    await page.fill('[name=module]', ' libc.so.6');
+    await page.press('[name=module]', 'Enter');
+    await page.waitForSelector('text=This frame is in the list already.');
+    await page.fill('[name=function]', 'abort');
+    await page.click('text="Add"');
+    await page.waitForSelector('[aria-label="Remove abort of libc.so.6"]');
+    assert.equal(await page.inputValue('[name=function]'), '');
+    await page.click('[aria-label="Remove abort of libc.so.6"]');
+    await page.waitForSelector('[aria-label="Remove abort of libc.so.6"]', { state: 'detached' });
+    await page.waitForSelector('text=Grouping anew');
+    await page.waitForSelector('text=Grouped anew: no record came to another group.');
+    await page.click('text="Close"');
+    await page.waitForSelector('.regroup', { state: 'detached' });
+    await page.click('.trail a');
+    await page.click('text="Frames that are never guilty"');
+    await page.waitForSelector('h1:has-text("Frames that are never guilty")');
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_edit/hidden`);
+    await page.waitForURL('**/telemetryui/crashes?hidden=true');
+  },
+
+  async 'groups are made one and split again'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/9`);
+    await page.waitForSelector('#groups option[label^="g_type_check_instance_cast,"]', { state: 'attached' });
+    await page.fill('#into', 'nothing like it');
+    await page.click('text="Merge"');
+    await page.waitForSelector('text=Write the number of a group');
+    await page.fill('#into', '9');
+    await page.press('#into', 'Enter');
+    await page.waitForSelector('text=That is this group itself.');
+    await page.fill('#into', 'g_type_check_instance_cast');
+    await page.press('#into', 'Enter');
+    await page.waitForSelector('text=Make this group a part of group 2, g_type_check_instance_cast?');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/crashes/guilty_details/2');
+    await page.waitForSelector('text="Part of this group"');
+    await page.waitForSelector('text=Grouping anew');
+    await page.waitForSelector('text=/Grouped anew: \\d+ records? came/');
+    await page.click('[aria-label="Split off QQuickItemPrivate::addToDirtyList"]');
+    await page.waitForSelector('text="Part of this group"', { state: 'detached' });
+    await page.waitForSelector('text=Grouping anew');
+    await page.waitForSelector('text=/Grouped anew: \\d+ records? came/');
+  },
+
+  async 'a submission leaves the quarantine as a record, or for good'(page) {
+    await page.goto(`${BASE}/telemetryui/quarantine`);
+    const open = async (reason) => {
+      await page.locator('summary', { has: page.locator(`code:text-is("${reason}")`) }).first().click();
+      await page.waitForURL('**open=**');
+      return new URL(page.url()).searchParams.get('open');
+    };
+    await open('kernel_version');
+    await page.click('details[open] >> text="Make it a record"');
+    await page.waitForSelector('text=it is no valid record: kernel version is invalid');
+    await page.goto(`${BASE}/telemetryui/quarantine`);
+    const released = await open('board_name');
+    await page.click('details[open] >> text="Make it a record"');
+    await page.waitForSelector(`text=Submission ${released} is record`);
+    assert.ok(!page.url().includes('open='));
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), 'SUMMARY');
+    const removed = await open('arch');
+    const count = await page.locator('summary').count();
+    await page.click('details[open] >> text="Remove"');
+    await page.click('details[open] .asks >> text="Remove"');
+    await page.waitForSelector(`text=Submission ${removed} is removed.`);
+    assert.equal(await page.locator('summary').count(), count - 1);
+    await page.goto(`${BASE}/telemetryui/quarantine`);
+    await page.waitForSelector('summary');
+    assert.equal(await page.locator('summary').count(), 50);
+  },
+
+  async 'the population says on how many machines nothing crashed'(page) {
+    await page.goto(`${BASE}/telemetryui/population?days=14`);
+    const row = page.locator('table.bars tbody tr').first();
+    assert.match(await row.locator('td').last().textContent(), /^\d+\.\d %$/);
+    assert.match(await row.getAttribute('title'), /\d+ with crashes, [\d.]+ % crash-free$/);
+  },
+
+  async 'crashes of one build are asked of the server'(page) {
+    const asked = page.waitForRequest((request) => new URL(request.url()).searchParams.get('build') === '34920');
+    await page.goto(`${BASE}/telemetryui/crashes/34920?range=90d`);
+    await asked;
+    await page.waitForSelector('td.heat[data-label="34920"]');
+    assert.equal(await page.locator('td.none[data-label="34920"]').count(), 0);
+  },
+
+  async 'what no role allows is said so where a frame is'(page, context) {
+    await mock(context, 'refusing=403');
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/4`);
+    await page.click('[aria-label="main is never guilty"]');
+    await page.click('text="Never guilty"');
+    await page.waitForSelector('text=Could not pass over this frame: no role of yours allows this.');
+    await page.waitForSelector('[aria-label="main is never guilty"]');
+  },
+
   async 'what no role allows is said so, and the comment is kept'(page, context) {
     await mock(context, 'refusing=403');
     await page.goto(`${BASE}/telemetryui/crashes/guilty_details/4`);

@@ -69,7 +69,7 @@ export function makeData({ count = 5_000, seed = 3, now = Date.now() } = {}) {
       created_at: next() < 0.002 ? null : stamp(at - next() * 4_000),
       severity, classification, machine_id: next() < 0.004 ? '' : machine.id, build,
       system_name: isDebian ? 'debian' : 'clear-linux-os', external: machine.external, group: group?.id ?? null,
-      excerpt: payload.slice(0, 120).replace(/\s+/g, ' '), payload,
+      home: group?.id ?? null, excerpt: payload.slice(0, 120).replace(/\s+/g, ' '), payload,
       event_id: next() < 0.15 ? eventOf(at) : hex(32), arch: 'x86_64', kernel_version: isDebian ? '6.1.0-13-amd64' : '5.13.12-1070.native',
       host_type: PLATFORMS[machine.platform], board_name: 'NUC10i7FNB|M38063-307', cpu_model: 'Intel(R) Core(TM) i7-10710U CPU @ 1.10GHz', bios_version: 'FNCML357.0053.2021.1209.1142',
       record_format_version: 4, payload_format_version: 1,
@@ -84,7 +84,9 @@ export function makeData({ count = 5_000, seed = 3, now = Date.now() } = {}) {
     const isNight = new Date(now - age).getUTCDay() % 6 === 0 && next() < 0.3;
     records.unshift(make(81_200 + index, Math.floor(now - age - (isNight ? 0 : next() * 5_000))));
   }
-  return { records, groups, machines, make, quarantine: makeQuarantine(next, hex, now) };
+  const skipped = [['__stack_chk_fail', 'libc.so.6'], ['raise', 'libc.so.6'], ['wl_abort', 'libwayland-server.so.0']].map(([fn, module]) => ({ function: fn, module }));
+  const regroup = { begunAt: 0, moving: [], isDone: true };
+  return { records, groups, machines, make, skipped, regroup, quarantine: makeQuarantine(next, hex, now) };
 }
 
 export const stamp = (at) => new Date(at).toISOString().replace('Z', '000Z');
@@ -97,8 +99,16 @@ function crashPayload({ function: fn, module, signal, classification }, pid) {
   return `Process: /usr/bin/${module.replace(/\.so.*/, '')}\nPID: ${pid}\nSignal: ${signal}\n\nBacktrace (TID ${pid}):\n${frames.map(([name, where], index) => `#${index} ${name}() - [${where}] - ../src/${name.slice(0, 12)}.c:${100 + index * 37}`).join('\n')}\n\nBacktrace (TID ${pid + 1}):\n#0 poll() - [libc.so.6]\n#1 g_main_context_iterate() - [libglib-2.0.so.0]\n`;
 }
 
-export function whyGrouped(group) {
-  const frames = [['raise', 'libc.so.6', false, 'on the list of frames that are never guilty'], [group.function, group.module, true, 'first frame of the crashing thread that is not skipped'], ...FRAMES_BELOW.slice(0, 2).map(([fn, module]) => [fn, module, true, 'among the first three frames']), ...FRAMES_BELOW.slice(2).map(([fn, module]) => [fn, module, false, 'below the frames that count'])];
+export const framesOf = (group) => [['raise', 'libc.so.6'], [group.function, group.module], ...FRAMES_BELOW];
+
+const USED_MOST = 3;
+export function whyGrouped(group, isSkipped) {
+  let used = 0;
+  const frames = framesOf(group).map((frame) => {
+    const isUsed = !isSkipped(frame) && used < USED_MOST;
+    used += isUsed ? 1 : 0;
+    return [...frame, isUsed, isUsed ? 'one of the innermost telling functions' : isSkipped(frame) ? 'on the skip list' : 'further out than the frames that are used'];
+  });
   return {
     version: 2, signal: group.signal ? `SIG${{ 11: 'SEGV', 6: 'ABRT', 7: 'BUS' }[group.signal]}` : null,
     key: `2:${group.signal ?? 'kernel'}:${group.module.replace(/\.so.*/, '')}!${group.function.replace(/<.*>/, '<>')}|libgobject-2.0!g_signal_emit_valist|libglib-2.0!g_main_context_dispatch`,

@@ -41,7 +41,7 @@ function cookieOptions(request) {
 
 export function serve(options = {}) {
   const full = makeData();
-  const none = { ...full, records: [], groups: [], quarantine: [] };
+  const none = { ...full, records: [], groups: [], quarantine: [], skipped: [] };
   const server = createServer((request, response) => {
     const url = new URL(request.url, 'http://mock');
     const asked = { ...options, ...cookieOptions(request) };
@@ -54,15 +54,16 @@ export function serve(options = {}) {
 }
 
 function api(request, response, url, asked, data) {
-  if (asked.refusing && request.method === 'POST') return send(response, Number(asked.refusing), refusal(Number(asked.refusing)));
+  if (asked.refusing && request.method !== 'GET') return send(response, Number(asked.refusing), refusal(Number(asked.refusing)));
   if (asked.failing) return send(response, Number(asked.failing), refusal(Number(asked.failing)));
   if (url.pathname === '/v1/records/tail') return tail(request, response, url, data, asked);
   let body = '';
   request.on('data', (chunk) => (body += chunk));
   request.on('end', () => {
     const given = body === '' ? null : JSON.parse(body);
-    const result = answer(data, url, given);
+    const result = answer(data, url, given, request.method);
     if (result === null) send(response, 404, refusal(404));
+    else if (result.refused) send(response, result.refused, { error: { code: 'refused', message: result.message } });
     else send(response, 200, result);
   });
 }

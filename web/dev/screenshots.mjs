@@ -23,6 +23,10 @@ const PAGES = [
   ['crashes', '/telemetryui/crashes?range=30d&hidden=true'],
   ['crashes-build', '/telemetryui/crashes/34920?range=90d'],
   ['group', '/telemetryui/crashes/guilty_details/2'],
+  ['group-asks', '/telemetryui/crashes/guilty_details/4', { fill: ['#into', '2'], clicks: ['text="Merge"', '[aria-label="main is never guilty"]'], isWhole: true }],
+  ['group-merged', '/telemetryui/crashes/guilty_details/2', { post: ['groups/9/merge', { into: 2 }] }],
+  ['group-empty', '/telemetryui/crashes/guilty_details/16', { post: ['groups/16/merge', { into: 7 }], wait: 4_500 }],
+  ['frames', '/telemetryui/crashes/frames', { post: ['skipped-frames', { add: [{ function: 'abort', module: 'libc.so.6' }] }] }],
   ['builds', '/telemetryui/builds'],
   ['stats', '/telemetryui/stats', { hover: true }],
   ['population', '/telemetryui/population?days=14'],
@@ -30,9 +34,11 @@ const PAGES = [
   ['missing', '/telemetryui/updates'],
   ['keys', '/telemetryui/', { press: '?' }],
   ['custom-range', '/telemetryui/stats?since=2026-11-01T00:00:00Z', { click: 'summary:has-text("Custom")' }],
+  ['quarantine-asks', '/telemetryui/quarantine?open=899', { clicks: ['details[open] >> text="Make it a record"', 'details[open] >> text="Remove"'], mayFail: true }],
   ['empty-records', '/telemetryui/', { mock: 'empty' }],
   ['empty-stats', '/telemetryui/stats', { mock: 'empty' }],
   ['empty-crashes', '/telemetryui/crashes', { mock: 'empty' }],
+  ['empty-frames', '/telemetryui/crashes/frames', { mock: 'empty' }],
   ['empty-quarantine', '/telemetryui/quarantine', { mock: 'empty' }],
   ['failing', '/telemetryui/stats', { mock: 'failing=503', mayFail: true }],
   ['loading', '/telemetryui/crashes', { mock: 'slow=60000', wait: 600 }],
@@ -69,12 +75,16 @@ async function visit(context, name, where, how) {
     if (['error', 'warning'].includes(message.type()) && !isExpected) problems.push(`${name}: ${message.text()}`);
   });
   page.on('pageerror', (error) => problems.push(`${name}: ${error.message}`));
+  if (how.post) await fetch(`${base}/v1/records/${how.post[0]}`, { method: 'POST', body: JSON.stringify(how.post[1]) });
   await page.goto(base + (typeof where === 'string' ? where : await pathOf(base, where)), { waitUntil: 'load' });
   await page.waitForSelector('h1');
   if (!how.wait) await page.waitForLoadState('networkidle');
   await page.waitForTimeout(how.wait ?? 250);
   if (how.press) await page.keyboard.press(how.press);
   if (how.click) await page.click(how.click);
+  if (how.fill) await page.fill(...how.fill);
+  for (const one of how.clicks ?? []) await page.click(one);
+  await page.waitForTimeout(how.clicks ? 100 : 0);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (overflow > 0) problems.push(`${name}: ${overflow} px wider than the window`);
   const headings = await page.locator('h1').count();
@@ -82,7 +92,7 @@ async function visit(context, name, where, how) {
   // A phone's page can be very long; its beginning tells enough.
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   const size = page.viewportSize();
-  await page.setViewportSize({ width: size.width, height: how.press ? size.height : Math.min(height, 1_600) });
+  await page.setViewportSize({ width: size.width, height: how.press ? size.height : Math.min(height, how.isWhole ? 3_000 : 1_600) });
   await page.waitForTimeout(50);
   if (how.hover) await hover(page);
   await page.screenshot({ path: join(folder, `${name}.png`) });

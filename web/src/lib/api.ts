@@ -2,8 +2,8 @@
 // view can compare two questions, and a cache can find an answer, by the address alone.
 
 import type {
-  Choices, CountedBy, Counts, Group, GroupChange, GroupDetails, Population, QuarantinePage,
-  RecordDetails, RecordPage,
+  Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, MergedGroup,
+  Population, QuarantinePage, RecordDetails, RecordPage, SkippedFrames,
 } from './types';
 
 export type Query = Record<string, string | number | boolean | null | undefined>;
@@ -15,6 +15,11 @@ export interface Question<T> {
 }
 
 export class ApiError extends Error {
+  /** What was thrown, when it may also be a fault of ours. */
+  static of(failure: unknown): ApiError {
+    return failure instanceof ApiError ? failure : new ApiError(0, 'broken', String(failure));
+  }
+
   constructor(
     /** 0 when there was no answer at all. */
     readonly status: number,
@@ -46,16 +51,30 @@ export const group = (id: number) => question<GroupDetails>(`/v1/records/groups/
 export const choices = (query: Query) => question<Choices>('/v1/records/choices', query);
 export const quarantine = (query: Query) =>
   question<QuarantinePage>('/v1/records/quarantine', query);
+export const skippedFrames = () => question<SkippedFrames>('/v1/records/skipped-frames');
 
 export function ask<T>(asked: Question<T>, signal?: AbortSignal): Promise<T> {
   return send<T>(asked.url, { signal: signal ?? null });
 }
 
-export function changeGroup(id: number, change: GroupChange): Promise<Group> {
-  return send<Group>(`/v1/records/groups/${id}`, {
+export const changeGroup = (id: number, change: GroupChange) =>
+  post<Group>(`/v1/records/groups/${id}`, change);
+export const mergeGroup = (id: number, into: number) =>
+  post<MergedGroup>(`/v1/records/groups/${id}/merge`, { into });
+export const splitGroup = (id: number) => post<MergedGroup>(`/v1/records/groups/${id}/split`);
+export const changeSkippedFrames = (change: FramesChange) =>
+  post<SkippedFrames>('/v1/records/skipped-frames', change);
+export const releaseSubmission = (id: number) =>
+  post<{ record: number }>(`/v1/records/quarantine/${id}/release`);
+export const removeSubmission = (id: number) =>
+  send<{ removed: number }>(`/v1/records/quarantine/${id}`, { method: 'DELETE' });
+
+function post<T>(url: string, given?: object): Promise<T> {
+  if (given === undefined) return send<T>(url, { method: 'POST' });
+  return send<T>(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(change),
+    body: JSON.stringify(given),
   });
 }
 

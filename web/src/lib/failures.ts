@@ -14,11 +14,13 @@ export function adviceFor(error: ApiError): string {
     case 0:
       return 'Check that you are online and that Landline is running, then try again.';
     case 400:
-      return 'The server does not accept what was asked for. Change the filters or the time range.';
+      return 'The server does not accept what was asked for. Change what was filled in or chosen.';
     case 403:
       return 'Ask whoever administers Landline for a role that includes it.';
     case 404:
       return 'It may have been removed when its time was over.';
+    case 409:
+      return 'Nothing was changed. Something else has to change before this is possible.';
     case 503:
       return 'The server is busy or its store is away. Wait a moment, then try again.';
     default:

@@ -58,7 +58,7 @@ export class Loaded<T> {
         settle();
         // What is still there would look like the answer to this question.
         this.data = undefined;
-        this.error = error instanceof ApiError ? error : new ApiError(0, 'broken', String(error));
+        this.error = ApiError.of(error);
       },
     );
     return () => {

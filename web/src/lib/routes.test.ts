@@ -10,6 +10,7 @@ it('knows the paths of the original', () => {
   check('/telemetryui/records/record_details/86199', { page: 'record', id: 86199 });
   check('/telemetryui/crashes/overall', { page: 'crashes', build: null });
   check('/telemetryui/crashes/page/2', { page: 'crashes', build: null });
+  check('/telemetryui/crashes/frames', { page: 'frames' });
   check('/telemetryui/crashes/34960', { page: 'crashes', build: '34960' });
   check('/telemetryui/crashes/22.04%20rc', { page: 'crashes', build: '22.04 rc' });
   check('/telemetryui/crashes/guilty_details/7/backtraces', { page: 'group', id: 7 });
@@ -24,6 +25,11 @@ it('knows when there is no page', () => {
 
 it('leads pages that are filters now to the list', () => {
   expect(movedTo('/telemetryui/mce')).toContain('mce%2F*');
+  expect(movedTo('/telemetryui/crashes/guilty_edit/hidden')).toBe('/telemetryui/crashes?hidden=true');
+  for (const edit of ['add', 'remove', 'reset/']) {
+    expect(movedTo(`/telemetryui/crashes/guilty_edit/${edit}`)).toBe('/telemetryui/crashes/frames');
+  }
+  expect(movedTo('/telemetryui/crashes/guilty_edit/other')).toBeNull();
   expect(movedTo('/telemetryui/stats')).toBeNull();
 });
 

@@ -4,6 +4,7 @@ export type Route =
   | { page: 'records' }
   | { page: 'record'; id: number }
   | { page: 'crashes'; build: string | null }
+  | { page: 'frames' }
   | { page: 'group'; id: number }
   | { page: 'builds' }
   | { page: 'statistics' }
@@ -18,6 +19,7 @@ const PLAIN = new Map<string, Route>(Object.entries({
   records: { page: 'records' },
   crashes: { page: 'crashes', build: null },
   'crashes/overall': { page: 'crashes', build: null },
+  'crashes/frames': { page: 'frames' },
   builds: { page: 'builds' },
   stats: { page: 'statistics' },
   population: { page: 'population' },
@@ -40,12 +42,14 @@ export function routeOf(path: string): Route {
   return build === undefined ? { page: 'missing' } : { page: 'crashes', build: decode(build) };
 }
 
-/** Where a page of the original went that is a filter now. */
+/** Where a page of the original went that is a filter now, or has another address. */
 export function movedTo(path: string): string | null {
   const rest = below(path);
   if (rest === 'mce') return `${BASE}/records?classification=org.clearlinux%2Fmce%2F*`;
   if (rest === 'thermal') return `${BASE}/records?classification=org.clearlinux%2Fmce%2Fthermal`;
-  return null;
+  const edit = /^crashes\/guilty_edit\/(add|remove|reset|hidden)$/.exec(rest ?? '')?.[1];
+  if (edit === undefined) return null;
+  return edit === 'hidden' ? `${BASE}/crashes?hidden=true` : `${BASE}/crashes/frames`;
 }
 
 /** Whether a link leads to a page of ours, and not to a file or to another part of the product. */

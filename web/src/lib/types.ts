@@ -46,9 +46,13 @@ export interface RecordPage {
   next: number | null;
 }
 
+/** A frame as payloads write it. */
 export interface Frame {
   function: string;
   module: string;
+}
+
+export interface GroupedFrame extends Frame {
   normalised: string;
   is_used: boolean;
   is_guilty: boolean;
@@ -59,7 +63,25 @@ export interface WhyGrouped {
   version: number;
   key: string;
   signal?: string | null;
+  frames: GroupedFrame[];
+}
+
+/** How far records are grouped anew; `reached` and `end` are ids. */
+export interface Regroup {
+  is_running: boolean;
+  reached: number;
+  end: number;
+  moved: number;
+}
+
+export interface SkippedFrames {
   frames: Frame[];
+  regroup: Regroup;
+}
+
+export interface FramesChange {
+  add?: Frame[];
+  remove?: Frame[];
 }
 
 export interface Counts {
@@ -71,6 +93,8 @@ export interface BuildPopulation {
   build: string;
   internal: number;
   external: number;
+  /** Machines on which something crashed, also those that send no heartbeat. */
+  crashed: number;
 }
 
 export interface Population {
@@ -101,7 +125,18 @@ export interface Group {
 export interface GroupDetails extends Group {
   days: { day: string; count: number }[];
   latest: RecordSummary[];
+  /** Groups that are a part of this one. */
+  merged: GroupName[];
   why_grouped?: WhyGrouped | null;
+}
+
+export interface GroupName extends Frame {
+  id: number;
+}
+
+export interface MergedGroup {
+  id: number;
+  merged_into: number | null;
 }
 
 export interface GroupChange {

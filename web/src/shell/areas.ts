@@ -23,7 +23,7 @@ export const AREAS: Area[] = [
     path: `${BASE}/`,
     pages: [
       { name: 'List', path: `${BASE}/records`, key: 'r', routes: ['records', 'record'] },
-      { name: 'Crashes', path: `${BASE}/crashes`, key: 'c', routes: ['crashes', 'group'] },
+      { name: 'Crashes', path: `${BASE}/crashes`, key: 'c', routes: ['crashes', 'group', 'frames'] },
       { name: 'Builds', path: `${BASE}/builds`, key: 'b', routes: ['builds'] },
       { name: 'Statistics', path: `${BASE}/stats`, key: 's', routes: ['statistics'] },
       { name: 'Population', path: `${BASE}/population`, key: 'p', routes: ['population'] },

@@ -30,7 +30,7 @@ impl Tail {
         let (mut sender, driver) = handshake.await.unwrap();
         let connection = tokio::spawn(async move { drop(driver.await) });
         let uri = format!("/v1/records/tail?{query}");
-        let mut request = http::Request::get(uri).header("host", "collector");
+        let mut request = http::Request::get(uri).header("host", "localhost");
         if let Some(last) = last {
             request = request.header("last-event-id", last.to_string());
         }
