@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::exposition::{Format, Limits, Page, Shape, merge};
+use crate::telemetrics::{Strictness, Submission, check, fingerprint};
 
 /// Reads the data as a page in both formats, joins what could be read with itself and with the other
 /// and writes everything in both formats.
@@ -41,6 +42,37 @@ pub fn exposition(data: &[u8]) {
 pub fn json_metrics(data: &[u8]) {
     if let Ok(page) = crate::json_metrics::parse(data) {
         assert_written(&page);
+    }
+}
+
+/// Reads the data as a telemetry record in both forms: the fields of a request with headers stand one a
+/// line before an empty line, the rest is its body. What passes the checks is explained as a crash.
+///
+/// # Panics
+/// When what a check lets through is not what it promises.
+pub fn telemetrics(data: &[u8]) {
+    let end = data.windows(2).position(|pair| pair == b"\n\n");
+    let (head, body) = data.split_at_checked(end.unwrap_or(0)).unwrap_or_default();
+    let head = String::from_utf8_lossy(head);
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let headers = lines.map(|(name, value)| (name, value.as_bytes()));
+    let mut submissions = vec![Submission::from_headers(headers, body)];
+    submissions.extend(Submission::from_json(data, None, None));
+    for submission in submissions {
+        for strictness in [Strictness::Strict, Strictness::Lenient] {
+            let Ok(record) = check(&submission, strictness) else {
+                continue;
+            };
+            assert!((1..=4).contains(&record.severity), "a severity is in range");
+            assert_eq!(record.payload, submission.payload(), "a payload stays");
+            assert_eq!(record.classification.split('/').count(), 3);
+        }
+        let class = "org.clearlinux/crash/clr";
+        let explained = fingerprint::explain(class, submission.payload(), |_, _| false);
+        if let Some(explained) = explained {
+            let is_used = explained.frames.iter().any(|frame| frame.is_used);
+            assert!(is_used, "a name is made of frames");
+        }
     }
 }
 

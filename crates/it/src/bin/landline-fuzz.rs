@@ -24,6 +24,19 @@ const OPEN_METRICS: &str = "# HELP a A.\n# TYPE a counter\na_total{b=\"c\"} 1 # 
 const JSON_METRICS: &str = r#"{"metrics":{"a":{"type":"gauge","help":"A \"b\"","data":[{"labels":
     {"c":"d\n"},"value":1},{"value":"NaN"}]}},"stats":{"e":{"f":{"type":"counter","data":[]}}}}"#;
 
+const HEADERS: &str = "record_format_version: 4\nclassification: org.clearlinux/crash/clr\nseverity: 3\n\
+    machine_id: 0123456789abcdef0123456789abcdef\ncreation_timestamp: 1700000000\narch: x86_64\n\
+    host_type: a|b|c\nbuild: \"12\"\nkernel_version: 6.1.0-13-amd64\npayload_format_version: 1\n\
+    system_name: debian\nboard_name: a|b\ncpu_model: AMD EPYC\nbios_version: 1.0\n\
+    event_id: 0123456789abcdef0123456789abcdef\nX-Telemetry-TID: a\n\n\
+    Process: /usr/bin/app\nPID: 1\nSignal: 11\n\nBacktrace (TID 1):\n\
+    #0 inner() - [/usr/bin/app] - app.c:6\n#1 ??? - [libc.so.6]\n#2 (no symbols)\n";
+const JSON_RECORD: &str = r#"{"record_format_version":"4","classification":"a/b/c","severity":1,
+    "machine_id":null,"creation_timestamp":"0","arch":"i686","host_type":"","build":"\"12\"",
+    "kernel_version":"6.1.0","payload_format_version":"1","system_name":"x","board_name":"",
+    "cpu_model":"Intel(R)","bios_version":"","event_id":"0123456789abcdef0123456789abcdef",
+    "payload":"hello\u0000\n"}"#;
+
 /// Every parser under test: a name, inputs to start from, and a function that asserts.
 fn targets() -> Vec<Target> {
     vec![
@@ -39,6 +52,11 @@ fn targets() -> Vec<Target> {
             name: "json_metrics",
             seeds: vec![JSON_METRICS.as_bytes().to_vec()],
             run: wire::fuzz::json_metrics,
+        },
+        Target {
+            name: "telemetrics",
+            seeds: vec![HEADERS.as_bytes().to_vec(), JSON_RECORD.as_bytes().to_vec()],
+            run: wire::fuzz::telemetrics,
         },
         Target {
             name: "configuration",

@@ -22,7 +22,7 @@ use crate::records::time::{self, DAY_MILLISECONDS};
 use crate::records::{Shared, build};
 
 const COLUMNS: &str = "SELECT id, project, classification, function_name, module, first_seen, \
-     last_seen, first_build, last_build, last_record, records, state, is_hidden, comment \
+     last_seen, first_build, last_build, last_record, records, state, merged_into, is_hidden, comment \
      FROM record_groups";
 const DAYS_DEFAULT: i64 = 7;
 const DAYS_MAX: i64 = 366;
@@ -161,6 +161,7 @@ async fn group(
     let id: i64 = row.try_get("id")?;
     let project: i64 = row.try_get("project")?;
     let is_hidden: i64 = row.try_get("is_hidden")?;
+    let merged_into: i64 = row.try_get("merged_into")?;
     let empty = HashMap::new();
     let builds = builds.get(&id).unwrap_or(&empty);
     let text = |column: &str| row.try_get::<String, _>(column);
@@ -180,6 +181,7 @@ async fn group(
         "machines": machines_of(read, id, first_day).await?,
         "builds": builds,
         "state": text("state")?,
+        "merged_into": (merged_into > 0).then_some(merged_into),
         "is_hidden": is_hidden != 0,
         "comment": text("comment")?,
     });

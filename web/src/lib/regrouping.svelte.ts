@@ -1,0 +1,67 @@
+// Frames that are never guilty, and how far records are grouped anew: looked at again and again while
+// that is running, also when somebody else began it.
+
+import { untrack } from 'svelte';
+import { announcer } from './announcer.svelte';
+import { ApiError, ask, skippedFrames } from './api';
+import { doneWords } from './frames';
+import { Loaded } from './loaded.svelte';
+import type { SkippedFrames } from './types';
+
+/** Each look brings the whole list along. */
+const LOOK_MS = 1_500;
+
+export class Regrouping {
+  readonly answer = new Loaded(() => skippedFrames());
+  /** Why it is not known how far it is. */
+  error = $state.raw<ApiError | undefined>();
+  /** What came out of it, until somebody has read that. */
+  done = $state('');
+  #isAwaited = false;
+  /** Counts looks and changes: what was asked before a change says nothing about it. */
+  #asked = 0;
+
+  /** To be called while a component is set up; `onend` is for what has changed by then. */
+  constructor(onend: () => void) {
+    $effect(() => {
+      const data = this.answer.data;
+      if (!data) return;
+      if (!data.regroup.is_running) {
+        untrack(() => this.#end(data, onend));
+        return;
+      }
+      if (!this.#isAwaited) announcer.say('Grouping records anew');
+      this.#isAwaited = true;
+      const timer = setTimeout(() => void this.look(), LOOK_MS);
+      return () => clearTimeout(timer);
+    });
+  }
+
+  /** After a change that has records grouped anew; with its answer, if that says how far it is. */
+  begin(data?: SkippedFrames): void {
+    this.#isAwaited = true;
+    this.done = '';
+    this.#asked += 1;
+    if (data) this.answer.data = data;
+    else void this.look();
+  }
+
+  async look(): Promise<void> {
+    this.error = undefined;
+    const asked = ++this.#asked;
+    try {
+      const data = await ask(skippedFrames());
+      if (asked === this.#asked) this.answer.data = data;
+    } catch (failure) {
+      if (asked === this.#asked) this.error = ApiError.of(failure);
+    }
+  }
+
+  #end(data: SkippedFrames, onend: () => void): void {
+    if (!this.#isAwaited) return;
+    this.#isAwaited = false;
+    this.done = doneWords(data.regroup);
+    announcer.say(this.done);
+    onend();
+  }
+}
