@@ -24,6 +24,9 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const BATCH_MAX: usize = 256;
 /// Bytes of one transaction: one that is too long keeps all others waiting.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// How long a transaction waits for more entries, when the one before had more than one: pages that
+/// many records change are written once for all of them.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long an entry waits while nothing at all is committed: clients give up after 10 s, and whoever
 /// keeps a spool wants to know soon.
 const STALLED_LIMIT: Duration = Duration::from_millis(900);
@@ -165,13 +168,18 @@ impl Committer {
 
 impl Queue {
     async fn run(&mut self, scope: &Scope) {
+        let mut is_busy = false;
         loop {
             let first = tokio::select! {
                 first = self.receiver.recv() => first,
                 () = scope.stopping() => self.receiver.try_recv().ok(),
             };
             let Some(first) = first else { return };
+            if is_busy {
+                tokio::time::sleep(GATHER).await;
+            }
             let batch = self.gather(first);
+            is_busy = batch.len() > 1;
             self.commit(batch).await;
         }
     }
