@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::Read;
+use state::{Read, StateError};
 
 use super::{Answer, Asked, Named, Policies, asked, find, number, summaries, why_grouped};
 use crate::records::error::ApiError;
@@ -125,14 +125,36 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
     counted.retain(|(count, _)| *count > 0);
     counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     counted.truncate(limit);
-    let mut groups = Vec::new();
-    for (_, row) in counted {
-        groups.push(group(shared, &mut read, row, (&builds, first_day)).await?);
-    }
+    let shown: Vec<i64> = counted
+        .iter()
+        .map(|(_, row)| row.try_get("id"))
+        .collect::<Result<_, _>>()?;
+    let machines = machines_of(&mut read, &shown, first_day).await?;
+    let known = Known { builds, machines };
+    let groups: Vec<Map<String, Value>> = counted
+        .iter()
+        .map(|(_, row)| group(shared, row, &known))
+        .collect::<Result<_, _>>()?;
     Ok(Json(json!({"groups": groups})))
 }
 
 type Builds = HashMap<i64, HashMap<String, i64>>;
+type Counts = HashMap<i64, i64>;
+
+/// What is known of groups in a window.
+struct Known {
+    builds: Builds,
+    machines: Counts,
+}
+
+impl Known {
+    async fn of_one(read: &mut Read, id: i64, first_day: i64) -> Result<Self, ApiError> {
+        Ok(Self {
+            builds: builds_of(read, &[id], first_day).await?,
+            machines: machines_of(read, &[id], first_day).await?,
+        })
+    }
+}
 
 /// Records per group and build since a day.
 async fn builds_of(read: &mut Read, ids: &[i64], first_day: i64) -> Result<Builds, ApiError> {
@@ -152,18 +174,13 @@ async fn builds_of(read: &mut Read, ids: &[i64], first_day: i64) -> Result<Build
 }
 
 /// A group as the API shows it.
-async fn group(
-    shared: &Shared,
-    read: &mut Read,
-    row: &AnyRow,
-    (builds, first_day): (&Builds, i64),
-) -> Result<Map<String, Value>, ApiError> {
+fn group(shared: &Shared, row: &AnyRow, known: &Known) -> Result<Map<String, Value>, StateError> {
     let id: i64 = row.try_get("id")?;
     let project: i64 = row.try_get("project")?;
     let is_hidden: i64 = row.try_get("is_hidden")?;
     let merged_into: i64 = row.try_get("merged_into")?;
     let empty = HashMap::new();
-    let builds = builds.get(&id).unwrap_or(&empty);
+    let builds = known.builds.get(&id).unwrap_or(&empty);
     let text = |column: &str| row.try_get::<String, _>(column);
     let seen = |column: &str| row.try_get::<i64, _>(column).map(time::rfc3339);
     let shown = json!({
@@ -178,7 +195,7 @@ async fn group(
         "last_build": text("last_build")?,
         "total": row.try_get::<i64, _>("records")?,
         "count": builds.values().sum::<i64>(),
-        "machines": machines_of(read, id, first_day).await?,
+        "machines": known.machines.get(&id).copied().unwrap_or(0),
         "builds": builds,
         "state": text("state")?,
         "merged_into": (merged_into > 0).then_some(merged_into),
@@ -191,10 +208,17 @@ async fn group(
     }
 }
 
-async fn machines_of(read: &mut Read, id: i64, first_day: i64) -> Result<i64, ApiError> {
-    let sql = "SELECT COUNT(*) FROM record_group_machines WHERE group_id = $1 AND last_day >= $2";
-    let query = sqlx::query(sql).bind(id).bind(first_day);
-    Ok(query.fetch_one(read).await?.try_get(0)?)
+/// Machines of groups since a day.
+async fn machines_of(read: &mut Read, ids: &[i64], first_day: i64) -> Result<Counts, ApiError> {
+    let mut conditions = Conditions::default();
+    conditions.one_of("group_id", ids);
+    conditions.number("last_day", ">=", first_day);
+    let head = "SELECT group_id, COUNT(*) FROM record_group_machines";
+    let mut machines = Counts::new();
+    for row in conditions.fetch(read, head, "GROUP BY group_id").await? {
+        machines.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(machines)
 }
 
 /// The row of a group that may be seen.
@@ -215,8 +239,8 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     let first_day = today - DAYS_MAX + 1;
     let mut read = shared.state.read().await?;
     let row = row_of(shared, &mut read, (reader, id)).await?;
-    let builds = builds_of(&mut read, &[id], first_day).await?;
-    let mut shown = group(shared, &mut read, &row, (&builds, first_day)).await?;
+    let known = Known::of_one(&mut read, id, first_day).await?;
+    let mut shown = group(shared, &row, &known)?;
     let sql = "SELECT day, CAST(SUM(records) AS BIGINT) FROM record_group_days \
          WHERE group_id = $1 AND day >= $2 GROUP BY day ORDER BY day";
     let rows = sqlx::query(sql)
@@ -298,7 +322,7 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
     reader.note("record_group.changed", target, details).await;
     let mut read = shared.state.read().await?;
     let row = row_of(shared, &mut read, (reader, id)).await?;
-    let builds = builds_of(&mut read, &[id], first_day).await?;
-    let shown = group(shared, &mut read, &row, (&builds, first_day)).await?;
+    let known = Known::of_one(&mut read, id, first_day).await?;
+    let shown = group(shared, &row, &known)?;
     Ok(Json(Value::Object(shown)))
 }

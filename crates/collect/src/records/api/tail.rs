@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use base::clock;
 use base::http::Routes;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
 use sqlx::Row as _;
 
@@ -81,6 +81,12 @@ async fn tail(
         ready: VecDeque::new(),
         begun: clock::now(),
     };
+    // With this a client that is cut off before the first record still knows where it was.
+    let begin = Event::default()
+        .event("begin")
+        .id(last.to_string())
+        .data("");
+    let begin = stream::once(async move { Ok::<_, Infallible>(begin) });
     let events = stream::unfold(tail, |mut tail| async move {
         let summary = tail.next().await?;
         let data = serde_json::to_string(&summary).unwrap_or_default();
@@ -91,6 +97,7 @@ async fn tail(
         Some((Ok::<_, Infallible>(event), tail))
     });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    let events = begin.chain(events);
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }
 

@@ -21,6 +21,10 @@ pub(crate) const ROW_IDS: i64 = BLOCK_IDS * BLOCKS;
 const CHUNK_BITS: usize = 64;
 /// Chunks of all bits.
 pub(crate) const CHUNKS: i64 = (1 << 16) / 64;
+/// Chunks of one transaction.
+const CHUNKS_AT_ONCE: usize = 64;
+/// Between two transactions.
+const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Payloads of one statement.
@@ -103,15 +107,10 @@ fn set(matrix: &mut Matrix, block: Option<i64>, bits: &HashSet<u16>) {
     }
 }
 
-/// Writes a row, unless another process was faster.
+/// Writes a row in small transactions, since intake waits for each. Nobody reads it before the last of
+/// them says that it is there; one that was broken off, or that another process writes as well, is
+/// written over with the same.
 async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError> {
-    let mut write = state.write().await?;
-    let sql =
-        "UPDATE record_index_state SET rows_done = rows_done + 1 WHERE id = 1 AND rows_done = $1";
-    let done = sqlx::query(sql).bind(row).execute(&mut write).await?;
-    if done.rows_affected() == 0 {
-        return Ok(());
-    }
     let chunks: Vec<Vec<u8>> = matrix
         .chunks(CHUNK_BITS)
         .map(|chunk| {
@@ -122,13 +121,24 @@ async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError
         })
         .collect();
     let columns = ["chunk", "blocks_row", "bits"];
-    let mut table = Rows::into("record_index", &columns);
-    for (number, chunk) in (0..).zip(&chunks) {
-        if chunk.iter().any(|byte| *byte != 0) {
-            table.number(number).number(row).bytes(chunk);
+    let conflict = "ON CONFLICT (chunk, blocks_row) DO UPDATE SET bits = excluded.bits";
+    let numbered: Vec<(i64, &Vec<u8>)> = (0..).zip(&chunks).collect();
+    for some in numbered.chunks(CHUNKS_AT_ONCE) {
+        let mut table = Rows::into("record_index", &columns);
+        for (number, chunk) in some {
+            if chunk.iter().any(|byte| *byte != 0) {
+                table.number(*number).number(row).bytes(chunk);
+            }
         }
+        let mut write = state.write().await?;
+        table.insert(&mut write, conflict).await?;
+        write.commit().await?;
+        tokio::time::sleep(PAUSE).await;
     }
-    table.insert(&mut write, "").await?;
+    let sql =
+        "UPDATE record_index_state SET rows_done = rows_done + 1 WHERE id = 1 AND rows_done = $1";
+    let mut write = state.write().await?;
+    sqlx::query(sql).bind(row).execute(&mut write).await?;
     write.commit().await
 }
 
