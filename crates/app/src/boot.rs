@@ -386,6 +386,7 @@ impl Parts<'_> {
         let pages = Pages {
             askers,
             seen,
+            has_records: has(Role::Collector),
             hosts: cluster::app_hosts(Some(&public)),
         };
         routes = routes.merge(pages::routes(&Arc::new(pages)));

@@ -34,6 +34,8 @@ pub(crate) struct Pages {
     pub(crate) askers: Arc<Askers>,
     /// The nodes, when there is a door for them here.
     pub(crate) seen: Option<Arc<Seen>>,
+    /// Whether telemetry records are kept here.
+    pub(crate) has_records: bool,
     /// Hosts below which applications have hosts of their own.
     pub(crate) hosts: Vec<String>,
 }

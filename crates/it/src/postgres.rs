@@ -41,3 +41,15 @@ async fn administer(url: &str, statement: &str) {
         .await
         .unwrap();
 }
+
+/// User and group of Debian's package, when this is root: PostgreSQL refuses to run as that.
+pub fn owner() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let line = users.lines().find(|line| line.starts_with("postgres:"));
+    let mut fields = line.unwrap().split(':').skip(2);
+    let mut number = || fields.next().unwrap().parse().unwrap();
+    Some((number(), number()))
+}

@@ -32,7 +32,7 @@ const COMMANDS: [Command; 11] = [
     Command {
         name: "ci",
         arguments: "",
-        summary: "everything that must be green: fmt, lint, tidy, test, a short fuzz, cargo-deny",
+        summary: "everything that must be green: fmt, tidy, web, lint, test, a short fuzz, cargo-deny",
         run: ci::run,
     },
     Command {

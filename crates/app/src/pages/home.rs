@@ -1,4 +1,5 @@
-//! The first page: who is signed in, the nodes with their state, and the applications.
+//! The first page: who is signed in, where the records are, the nodes with their state, and the
+//! applications.
 
 use std::sync::Arc;
 
@@ -7,12 +8,16 @@ use base::error::Class;
 use base::http::{browser, error_response};
 use http::StatusCode;
 use identity::IdentityError;
+use identity::roles::{Kind, Verb};
 use reach::hub::NodeView;
 
 use super::html::{self, Html};
 use super::{Answer, Pages, problem_page};
 use crate::askers::Asker;
 use crate::seen::AppView;
+
+/// What leads to the pages of the collector.
+const RECORDS: &str = "<p><a href=\"/telemetryui/\">Telemetry records</a>: crashes, heartbeats and errors that machines report.</p>\n";
 
 impl Pages {
     /// `GET /`
@@ -34,6 +39,9 @@ impl Pages {
             None => (Vec::new(), Vec::new()),
         };
         let mut body = head_of(self.identity().cluster(), &asker);
+        if self.has_records && asker.may_somewhere(Kind::Records, Verb::Read) {
+            body = body.raw(RECORDS);
+        }
         body = if apps.is_empty() {
             body.raw("<h2>Applications</h2>\n<div class=\"empty\"><p>No node offers an application that you may use.</p><p>A node offers those that stand under <code>node.apps</code> in its configuration; a role has to allow them.</p></div>\n")
         } else {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use it::need::need;
+use it::postgres::owner;
 use it::program::{Program, send_signal};
 use it::prometheus::free_port;
 use it::{client, proc, relayed, telemetrics, wait};
@@ -122,18 +123,6 @@ impl Drop for Server {
         self.resume();
         self.crash();
     }
-}
-
-/// User and group of Debian's package, when this is root: PostgreSQL refuses to run as that.
-fn owner() -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let line = users.lines().find(|line| line.starts_with("postgres:"));
-    let mut fields = line.expect("a user postgres").split(':').skip(2);
-    let mut number = || fields.next().unwrap().parse().unwrap();
-    Some((number(), number()))
 }
 
 fn command(program: &str, directory: &tempfile::TempDir, owner: Option<(u32, u32)>) -> Command {

@@ -144,7 +144,8 @@ async fn the_first_administrator_comes_by_a_link() {
 #[tokio::test]
 async fn the_first_minute_ends_on_the_first_page() {
     let Some(curl) = need("CURL") else { return };
-    let hub = Launch::new(&cluster::hub(json!({}))).start().await;
+    let roles = json!({"roles": ["auth", "proxy", "collector"]});
+    let hub = Launch::new(&cluster::hub(roles)).start().await;
     let secret = first_link(&hub).await;
     let url = format!("http://{}", hub.main);
     assert!(hub.stderr().contains(&format!("{url}/welcome/{secret}")));
@@ -157,6 +158,11 @@ async fn the_first_minute_ends_on_the_first_page() {
     );
     let home = person.go(&url).await;
     assert!(home.body.contains("No node offers"), "{}", home.body);
+    assert!(
+        home.body.contains("href=\"/telemetryui/\""),
+        "{}",
+        home.body
+    );
     let anonymous = Person::new(&curl, &hub);
     assert_eq!(anonymous.go(&url).await.location(), "/login?to=%2F");
     assert_eq!(anonymous.ask(&url, &[]).await.status, 404);

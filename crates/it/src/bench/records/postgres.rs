@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::postgres::owner;
 use crate::{proc, program, prometheus};
 
 /// How long it may take to start.
@@ -89,16 +90,4 @@ impl Drop for Server {
             eprintln!("cannot wait for PostgreSQL: {error}");
         }
     }
-}
-
-/// User and group of Debian's package, when this is root.
-fn owner() -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let line = users.lines().find(|line| line.starts_with("postgres:"));
-    let mut fields = line.expect("a user postgres").split(':').skip(2);
-    let mut number = || fields.next().unwrap().parse().unwrap();
-    Some((number(), number()))
 }
