@@ -78,6 +78,7 @@ fn build(web: &Path, copy: &Path) -> Result<PathBuf, Failure> {
     {
         return Err(error.into());
     }
+    fs::create_dir_all(copy)?;
     for source in SOURCES {
         copy_all(&web.join(source), &copy.join(source))?;
     }
