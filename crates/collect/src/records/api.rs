@@ -93,9 +93,9 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer
     let limit = filters.limit()?;
     let mut conditions = filters.conditions(shared).await?;
     let projects = reader.projects(&shared.projects, filters.project.as_deref());
-    conditions.one_of("project", &projects);
+    conditions.projects(&projects, shared.projects.count());
     if let Some(words) = filters.words()? {
-        return searched(shared, &words, conditions, (filters.before(), limit)).await;
+        return searched(shared, &words, conditions, limit).await;
     }
     // One more says whether there is a next page.
     let mut records = summaries(shared, &conditions, limit + 1).await?;
@@ -112,9 +112,9 @@ async fn searched(
     shared: &Shared,
     words: &Words,
     conditions: Conditions,
-    (before, limit): (Option<i64>, usize),
+    limit: usize,
 ) -> Answer<Page> {
-    let mut found = search::search(shared, words, &conditions, (before, limit + 1)).await?;
+    let mut found = search::search(shared, words, &conditions, limit + 1).await?;
     let has_next = found.ids.len() > limit;
     found.ids.truncate(limit);
     let mut of_ids = Conditions::default();

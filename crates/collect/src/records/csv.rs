@@ -19,7 +19,7 @@ use super::Shared;
 use super::error::ApiError;
 use super::filter::Conditions;
 use super::reader::Reader;
-use super::search::Words;
+use super::search::{Field, Words};
 use super::stored::Order;
 use super::stream::{self, Render, Wanted};
 use super::time;
@@ -70,7 +70,8 @@ async fn export(
     };
     let project = query.get("project").map(String::as_str);
     let project = project.filter(|project| !project.is_empty());
-    conditions.one_of("project", &reader.projects(&shared.projects, project));
+    let projects = reader.projects(&shared.projects, project);
+    conditions.projects(&projects, shared.projects.count());
     let csv = match Csv::of(query) {
         Ok(csv) => csv,
         Err(error) => return text_response(error.class(), &error.shown(), None),
@@ -120,9 +121,10 @@ async fn conditions(
             .map(String::as_str)
             .filter(|text| !text.is_empty())
     };
-    for name in ["system_name", "build", "machine_id"] {
+    for field in [Field::System, Field::Build, Field::Machine, Field::Event] {
+        let name = field.column();
         if let Some(value) = get(name) {
-            conditions.text(name, "=", &super::query::plain(name, value)?);
+            conditions.field(field, &super::query::plain(name, value)?);
         }
     }
     if let Some(pattern) = get("classification") {
@@ -132,10 +134,7 @@ async fn conditions(
         let severity: i64 = severity
             .parse()
             .map_err(|_| invalid("severity is 1 to 4"))?;
-        conditions.number("severity", "=", severity);
-    }
-    if let Some(event_id) = get("event_id") {
-        super::query::event(&mut conditions, event_id)?;
+        conditions.field_number(Field::Severity, severity);
     }
     if let Some(group) = get("group") {
         let group = group
@@ -144,16 +143,19 @@ async fn conditions(
         conditions.group(group);
     }
     match get("data_source") {
-        Some("internal") => conditions.external(false),
-        Some("external") => conditions.external(true),
+        Some("internal") => conditions.field_number(Field::External, 0),
+        Some("external") => conditions.field_number(Field::External, 1),
         Some("all") | None => {}
         Some(_) => return Err(invalid("data_source is `internal` or `external`")),
     }
-    for (name, operator) in [("since", ">="), ("until", "<")] {
+    for name in ["since", "until"] {
         if let Some(value) = get(name) {
             let wrong = || invalid(&format!("{name} is a time such as 2026-11-21T16:50:00Z"));
             let received = time::parse(value).ok_or_else(wrong)?;
-            conditions.number("received_at", operator, received);
+            match name {
+                "since" => conditions.received_since(received),
+                _ => conditions.received_before(received),
+            }
         }
     }
     for (name, operator, hour) in [

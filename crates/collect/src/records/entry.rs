@@ -18,8 +18,6 @@ pub(crate) struct NewRecord {
     pub(crate) record: Record,
     /// What tells it from others: a client that sends it again sends the same.
     pub(crate) digest: i64,
-    /// [`event_key`] of its event, or the digest when it has none.
-    pub(crate) event_key: i64,
     pub(crate) crash: Option<Crash>,
 }
 
@@ -80,11 +78,6 @@ pub(crate) fn digest(project: i64, texts: &[&str]) -> i64 {
         .copied()
         .unwrap_or_default();
     i64::from_be_bytes(first) & i64::MAX
-}
-
-/// What the records of an event have in common; what a client sends again has it as well.
-pub(crate) fn event_key(event_id: &str) -> i64 {
-    digest(0, &["event", event_id])
 }
 
 /// The digest of a record: everything that its client chose.

@@ -4,6 +4,11 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 use state::{Read, StateError};
 
+use super::search::{Bits, Field, Hints};
+
+/// Values of one field that the index is asked for; more of them help little.
+const INDEXED_VALUES_MAX: usize = 64;
+
 /// A value of a condition.
 #[derive(Debug, Clone)]
 enum Value {
@@ -16,6 +21,9 @@ enum Value {
 pub(crate) struct Conditions {
     texts: Vec<String>,
     values: Vec<Value>,
+    hints: Hints,
+    /// An index of the database finds them, and the other one need not be asked.
+    is_grouped: bool,
 }
 
 impl Conditions {
@@ -33,11 +41,88 @@ impl Conditions {
         self.texts.push(format!("{column} {operator} ${mark}"));
     }
 
-    /// Of one group. The indexes of groups and sources hold only rows that are in one, which the
-    /// database has to see in the text.
+    /// A text as it stands.
+    pub(crate) fn plain(&mut self, text: &str) {
+        self.texts.push(text.to_owned());
+    }
+
+    /// Adds a number that a text names by what this gives.
+    pub(crate) fn value(&mut self, value: i64) -> String {
+        self.values.push(Value::Number(value));
+        format!("${}", self.values.len())
+    }
+
+    /// Records with this text in a field.
+    pub(crate) fn field(&mut self, field: Field, value: &str) {
+        self.text(field.column(), "=", value);
+        self.hints.clauses.push(vec![field.text(value)]);
+    }
+
+    /// Records with one of these texts in a field; nothing fits when there are none.
+    pub(crate) fn field_in(&mut self, field: Field, values: Vec<String>) {
+        let bits = values.iter().map(|value| field.text(value)).collect();
+        self.clause(bits);
+        self.one_of_texts(field.column(), values);
+    }
+
+    /// Records with this number in a field.
+    pub(crate) fn field_number(&mut self, field: Field, value: i64) {
+        self.number(field.column(), "=", value);
+        self.hints.clauses.push(vec![field.number(value)]);
+    }
+
+    /// Records of these projects, of so many that there are: all of them need no index.
+    pub(crate) fn projects(&mut self, projects: &[i64], count: usize) {
+        if projects.len() < count {
+            let bits = projects
+                .iter()
+                .map(|project| Field::Project.number(*project));
+            self.clause(bits.collect());
+        }
+        self.one_of(Field::Project.column(), projects);
+    }
+
+    fn clause(&mut self, bits: Vec<Bits>) {
+        if bits.len() <= INDEXED_VALUES_MAX {
+            self.hints.clauses.push(bits);
+        }
+    }
+
+    /// Records with ids below this one.
+    pub(crate) fn below(&mut self, id: i64) {
+        self.number("id", "<", id);
+        self.hints.ids.end = self.hints.ids.end.min(id);
+    }
+
+    /// Records with ids from this one on.
+    pub(crate) fn from(&mut self, id: i64) {
+        self.number("id", ">=", id);
+        self.hints.ids.start = self.hints.ids.start.max(id);
+    }
+
+    /// Records that were received at this time or later, in Unix milliseconds.
+    pub(crate) fn received_since(&mut self, time: i64) {
+        self.number("received_at", ">=", time);
+        self.hints.received.start = self.hints.received.start.max(time);
+    }
+
+    /// Records that were received before this time, in Unix milliseconds.
+    pub(crate) fn received_before(&mut self, time: i64) {
+        self.number("received_at", "<", time);
+        self.hints.received.end = self.hints.received.end.min(time);
+    }
+
+    /// Of one group. The index of groups holds only records that are in one, which the database has to
+    /// see in the text.
     pub(crate) fn group(&mut self, group: i64) {
         self.number("group_id", "=", group);
-        self.texts.push("group_id > 0".to_owned());
+        self.is_grouped();
+    }
+
+    /// Of any group.
+    pub(crate) fn is_grouped(&mut self) {
+        self.plain("group_id > 0");
+        self.is_grouped = true;
     }
 
     /// A text that begins so, by its characters. No index helps here.
@@ -46,15 +131,14 @@ impl Conditions {
         self.text(&format!("substr({column}, 1, {length})"), "=", prefix);
     }
 
-    /// Of any group.
-    pub(crate) fn is_grouped(&mut self) {
-        self.texts.push("group_id > 0".to_owned());
+    /// What the index can tell of them.
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
-    /// From inside or outside.
-    pub(crate) fn external(&mut self, is_external: bool) {
-        self.texts
-            .push(format!("external = {}", i64::from(is_external)));
+    /// Whether the index finds them sooner than the database does.
+    pub(crate) fn are_helped(&self) -> bool {
+        !self.is_grouped && self.hints.narrow()
     }
 
     /// One of these numbers; nothing fits when there are none.

@@ -142,27 +142,20 @@ async fn known_records(
     write: &mut Write,
     entries: &[Entry],
 ) -> Result<HashMap<Key, Stored>, StateError> {
-    let keys: Vec<[i64; 2]> = entries
+    let digests: Vec<i64> = entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Record(new) => Some([new.event_key, new.digest]),
+            Entry::Record(new) => Some(new.digest),
             Entry::Quarantine(_) => None,
         })
         .collect();
     let columns = "id, received_at, digest, project, machine_id, created_at";
     let mut known = HashMap::new();
-    for chunk in keys.chunks(rows::CHUNK) {
-        // Both, because an event may have any number of records.
-        let pair = |row| {
-            format!(
-                "(event_key = ${} AND digest = ${})",
-                row * 2 + 1,
-                row * 2 + 2
-            )
-        };
-        let pairs: Vec<String> = (0..chunk.len()).map(pair).collect();
-        let sql = format!("SELECT {columns} FROM records WHERE {}", pairs.join(" OR "));
-        for row in rows::fetch(write, sql, chunk.as_flattened()).await? {
+    for chunk in digests.chunks(rows::CHUNK) {
+        let chunk = rows::filled_up(chunk);
+        let marks = placeholders(1, chunk.len());
+        let sql = format!("SELECT {columns} FROM records WHERE digest IN ({marks})");
+        for row in rows::fetch(write, sql, &chunk).await? {
             let key = Key {
                 digest: row.try_get(2)?,
                 project: row.try_get(3)?,
@@ -188,11 +181,12 @@ async fn known_submissions(
         .collect();
     let mut known = HashMap::new();
     for chunk in digests.chunks(rows::CHUNK) {
+        let chunk = rows::filled_up(chunk);
         let marks = placeholders(1, chunk.len());
         let sql = format!(
             "SELECT id, received_at, digest, project FROM record_quarantine WHERE digest IN ({marks})"
         );
-        for row in rows::fetch(write, sql, chunk).await? {
+        for row in rows::fetch(write, sql, &chunk).await? {
             let key = Key {
                 digest: row.try_get(2)?,
                 project: row.try_get(3)?,
@@ -229,8 +223,8 @@ async fn insert_records(
         "record_version",
         "payload_version",
         "group_id",
-        "event_key",
         "digest",
+        "payload_bytes",
         "classification",
         "machine_id",
         "build",
@@ -257,8 +251,8 @@ async fn insert_records(
             .number(record.record_format_version.into())
             .number(record.payload_format_version)
             .number(*group)
-            .number(new.event_key)
             .number(new.digest)
+            .number(i64::try_from(record.payload.len()).unwrap_or(i64::MAX))
             .text(&record.classification)
             .text(&record.machine_id)
             .text(&record.build)

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 
 use base::clock;
 use base::error::Class;
-use wire::telemetrics::{
-    Field, NOT_AVAILABLE, Record, Strictness, Submission, TID_MISMATCH, check,
-};
+use wire::telemetrics::{Field, Record, Strictness, Submission, TID_MISMATCH, check};
 
 use super::Shared;
 use super::committer::NotKept;
@@ -149,17 +147,11 @@ async fn keep_as(
     record: Record,
     digest: i64,
 ) -> Result<Outcome, Refused> {
-    let event_key = if record.event_id == NOT_AVAILABLE {
-        digest
-    } else {
-        entry::event_key(&record.event_id)
-    };
     let crash = crash_of(&record, &shared.skipped.get());
     let new = Box::new(NewRecord {
         project,
         record,
         digest,
-        event_key,
         crash,
     });
     let (entry, stored) = shared.committer.keep(Entry::Record(new)).await?;

@@ -7,14 +7,14 @@ use state::Migration;
 pub const MIGRATIONS: &[Migration] = &[Migration {
     owner: "collect",
     version: 1,
-    name: "telemetry records",
+    name: "telemetry records found by blocks",
     sql: RECORDS,
 }];
 
-/// Payloads have a table of their own, so that filters read short rows. `event_key` is a hash of the
-/// event's id, or the digest of a record without one: one index finds the records of an event and what
-/// a client sent again. What is counted is counted at intake, in the transaction of the record: days
-/// are days since 1970 in UTC.
+/// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
+/// each makes every record dearer: `record_index` finds them by their fields and words, for blocks of
+/// ids, and is made behind intake. What is counted is counted at intake, in the transaction of the
+/// record: days are days since 1970 in UTC.
 const RECORDS: &str = "
 CREATE TABLE record_sequence (
     id BIGINT PRIMARY KEY,
@@ -36,8 +36,8 @@ CREATE TABLE records (
     record_version BIGINT NOT NULL,
     payload_version BIGINT NOT NULL,
     group_id BIGINT NOT NULL,
-    event_key BIGINT NOT NULL,
     digest BIGINT NOT NULL,
+    payload_bytes BIGINT NOT NULL,
     classification TEXT NOT NULL,
     machine_id TEXT NOT NULL,
     build TEXT NOT NULL,
@@ -50,15 +50,8 @@ CREATE TABLE records (
     cpu_model TEXT NOT NULL,
     bios_version TEXT NOT NULL
 );
-CREATE INDEX records_by_received ON records (received_at);
-CREATE INDEX records_by_classification ON records (classification, id);
-CREATE INDEX records_by_severity ON records (severity, id);
-CREATE INDEX records_by_build ON records (build, id);
-CREATE INDEX records_by_system ON records (system_name, id);
-CREATE INDEX records_by_machine ON records (machine_id, id);
-CREATE INDEX records_by_event ON records (event_key, digest);
+CREATE INDEX records_by_digest ON records (digest);
 CREATE INDEX records_by_group ON records (group_id, id) WHERE group_id > 0;
-CREATE INDEX records_by_source ON records (id) WHERE external = 1;
 CREATE TABLE record_payloads (
     id {SERIAL},
     body {BYTES} NOT NULL
@@ -166,5 +159,10 @@ CREATE TABLE record_index (
     blocks_row BIGINT NOT NULL,
     bits {BYTES} NOT NULL,
     PRIMARY KEY (chunk, blocks_row)
+);
+CREATE TABLE record_index_rows (
+    blocks_row BIGINT PRIMARY KEY,
+    oldest BIGINT NOT NULL,
+    newest BIGINT NOT NULL
 );
 ";

@@ -19,6 +19,7 @@ use state::StateError;
 use super::filter::Conditions;
 use super::original::OriginalRecord;
 use super::reader::Reader;
+use super::search::Field;
 use super::stored::{Order, StoredRecord, WHOLE};
 use super::stream::{self, Render, Wanted};
 use super::time::{self, DAY_MILLISECONDS};
@@ -55,7 +56,8 @@ async fn list(
     };
     let limit = wanted.limit;
     let projects = reader.projects(&shared.projects, None);
-    wanted.conditions.one_of("project", &projects);
+    let count = shared.projects.count();
+    wanted.conditions.projects(&projects, count);
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, body) = if accept.is_some_and(|accept| accept.contains(LINES_TYPE)) {
         (LINES_TYPE, stream::body(&shared.state, wanted, Lines).await)
@@ -141,13 +143,13 @@ fn read(query: &HashMap<String, String>, now: i64) -> Result<Wanted, &'static st
         if classification.split('/').count() != 3 {
             return Err("Classification value is invalid");
         }
-        conditions.text("classification", "=", classification);
+        conditions.field(Field::Classification, classification);
     }
     if let Some(severity) = number("severity", "Severity should be a numeric value")? {
         if !(1..=4).contains(&severity) {
             return Err("Severity value is out of range");
         }
-        conditions.number("severity", "=", severity);
+        conditions.field_number(Field::Severity, severity);
     }
     if let Some(build) = get("build") {
         let build = build.replace(['"', '\''], "");
@@ -155,13 +157,13 @@ fn read(query: &HashMap<String, String>, now: i64) -> Result<Wanted, &'static st
         if build.len() >= 200 || !is_printable {
             return Err("Build value is invalid");
         }
-        conditions.text("build", "=", &build);
+        conditions.field(Field::Build, &build);
     }
     if let Some(machine_id) = get("machine_id") {
         if machine_id.chars().count() > 32 {
             return Err("Machine id value is invalid");
         }
-        conditions.text("machine_id", "=", machine_id);
+        conditions.field(Field::Machine, machine_id);
     }
     let days = number("created_in_days", "Created (in days) value is invalid")?;
     let seconds = number("created_in_sec", "Created (in seconds) value is invalid")?;
@@ -171,19 +173,19 @@ fn read(query: &HashMap<String, String>, now: i64) -> Result<Wanted, &'static st
         (None, Some(seconds)) => seconds.saturating_mul(1000),
         (None, None) => window_max,
     };
-    conditions.number("received_at", ">=", now - window.min(window_max));
+    conditions.received_since(now - window.min(window_max));
     if let Some(id) = number("from_id", "From id value is invalid")? {
-        conditions.number("id", ">=", id);
+        conditions.from(id);
     }
     if let Some(captured) = number("ts_capture", "Capture timestamp value is invalid")? {
         conditions.number("created_at", ">", captured);
     }
     if let Some(before) = number("before_id", "Before id value is invalid")? {
-        conditions.number("id", "<", before);
+        conditions.below(before);
     }
     let mut order = Order::NewestFirst;
     if let Some(after) = number("after_id", "After id value is invalid")? {
-        conditions.number("id", ">", after);
+        conditions.from(after.saturating_add(1));
         order = Order::OldestFirst;
     }
     let limit = number("limit", "Record limit value is invalid")?;

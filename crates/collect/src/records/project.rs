@@ -56,6 +56,11 @@ impl Projects {
         self.by_tid.values()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.by_tid.len()
+    }
+
     /// The name of one by its number; those that the configuration no longer names have none.
     pub(crate) fn name(&self, id: i64) -> Option<&str> {
         let project = self.all().find(|project| project.id == id)?;

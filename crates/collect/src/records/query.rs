@@ -4,10 +4,9 @@ use serde::Deserialize;
 
 use super::Shared;
 use super::choices::VALUES_MAX;
-use super::entry;
 use super::error::ApiError;
 use super::filter::Conditions;
-use super::search::Words;
+use super::search::{Field, Words};
 use super::time;
 
 /// The query of `/v1/records` and of what shares its filters.
@@ -68,17 +67,15 @@ impl Filters {
     pub(crate) async fn conditions(&self, shared: &Shared) -> Result<Conditions, ApiError> {
         let mut conditions = Conditions::default();
         let texts = [
-            ("build", &self.build),
-            ("system_name", &self.system_name),
-            ("machine_id", &self.machine_id),
+            (Field::Build, &self.build),
+            (Field::System, &self.system_name),
+            (Field::Machine, &self.machine_id),
+            (Field::Event, &self.event_id),
         ];
-        for (column, value) in texts {
+        for (field, value) in texts {
             if let Some(value) = value {
-                conditions.text(column, "=", &plain(column, value)?);
+                conditions.field(field, &plain(field.column(), value)?);
             }
-        }
-        if let Some(event_id) = &self.event_id {
-            event(&mut conditions, event_id)?;
         }
         if let Some(pattern) = &self.classification {
             classification(shared, &mut conditions, pattern).await?;
@@ -87,7 +84,7 @@ impl Filters {
             if !(1..=4).contains(&severity) {
                 return Err(ApiError::Invalid("severity is 1 to 4".to_owned()));
             }
-            conditions.number("severity", "=", severity);
+            conditions.field_number(Field::Severity, severity);
         }
         if let Some(group) = self.group {
             if group < 1 {
@@ -98,22 +95,29 @@ impl Filters {
             conditions.group(group);
         }
         if let Some(source) = self.source {
-            conditions.external(source == Source::External);
+            let is_external = source == Source::External;
+            conditions.field_number(Field::External, is_external.into());
         }
-        for (name, operator, value) in [("since", ">=", &self.since), ("until", "<", &self.until)] {
-            if let Some(value) = value {
-                let wrong = || format!("{name} is a time such as 2026-11-21T16:50:00Z");
-                let time = time::parse(value).ok_or_else(|| ApiError::Invalid(wrong()))?;
-                conditions.number("received_at", operator, time);
+        let time = |name: &str, value: &str| {
+            let text = format!("{name} is a time such as 2026-11-21T16:50:00Z");
+            time::parse(value).ok_or(ApiError::Invalid(text))
+        };
+        if let Some(since) = &self.since {
+            conditions.received_since(time("since", since)?);
+        }
+        if let Some(until) = &self.until {
+            conditions.received_before(time("until", until)?);
+        }
+        for (name, id) in [("before", self.before), ("after", self.after)] {
+            if id.is_some_and(|id| id < 0) {
+                return Err(ApiError::Invalid(format!("{name} is the id of a record")));
             }
         }
-        for (name, operator, value) in [("before", "<", self.before), ("after", ">", self.after)] {
-            if let Some(id) = value {
-                if id < 0 {
-                    return Err(ApiError::Invalid(format!("{name} is the id of a record")));
-                }
-                conditions.number("id", operator, id);
-            }
+        if let Some(before) = self.before {
+            conditions.below(before);
+        }
+        if let Some(after) = self.after {
+            conditions.from(after.saturating_add(1));
         }
         Ok(conditions)
     }
@@ -121,11 +125,6 @@ impl Filters {
     /// The words that payloads have to have.
     pub(crate) fn words(&self) -> Result<Option<Words>, ApiError> {
         self.text.as_deref().map(words).transpose()
-    }
-
-    /// Below which record.
-    pub(crate) fn before(&self) -> Option<i64> {
-        self.before
     }
 
     /// After which record.
@@ -143,14 +142,6 @@ impl Filters {
     }
 }
 
-/// The records of an event, found by the hash of its id.
-pub(crate) fn event(conditions: &mut Conditions, event_id: &str) -> Result<(), ApiError> {
-    let event_id = plain("event_id", event_id)?;
-    conditions.number("event_key", "=", entry::event_key(&event_id));
-    conditions.text("event_id", "=", &event_id);
-    Ok(())
-}
-
 /// The words of a question.
 pub(crate) fn words(text: &str) -> Result<Words, ApiError> {
     let words = Words::of(&plain("text", text)?);
@@ -158,8 +149,8 @@ pub(crate) fn words(text: &str) -> Result<Words, ApiError> {
     words.ok_or_else(|| ApiError::Invalid(text.to_owned()))
 }
 
-/// One classification, or with `/*` at its end all below. Those that there are, are known, so that
-/// the index serves whatever the order of letters is in the database.
+/// One classification, or with `/*` at its end all below. Those that there are, are known, and the
+/// index finds whole values only.
 pub(crate) async fn classification(
     shared: &Shared,
     conditions: &mut Conditions,
@@ -175,11 +166,11 @@ pub(crate) async fn classification(
                 return Ok(());
             }
             known.retain(|value| value.starts_with(prefix));
-            conditions.one_of_texts("classification", known);
+            conditions.field_in(Field::Classification, known);
             Ok(())
         }
         None if !pattern.contains('*') => {
-            conditions.text("classification", "=", &pattern);
+            conditions.field(Field::Classification, &pattern);
             Ok(())
         }
         _ => {

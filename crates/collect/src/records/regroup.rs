@@ -108,8 +108,8 @@ async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
             progress.end = end;
         }
         let mut conditions = Conditions::default();
-        conditions.number("id", ">", progress.reached);
-        conditions.number("id", "<=", progress.end);
+        conditions.from(progress.reached + 1);
+        conditions.below(progress.end + 1);
         conditions.is_grouped();
         let window = (Order::OldestFirst, BATCH);
         let rows = stored::select_page(&mut read, WHOLE, &conditions, window).await?;

@@ -18,6 +18,8 @@ use super::filter::Conditions;
 use super::insert::rows::placeholders;
 use super::reader::Reader;
 use super::search::index::{CHUNKS, ROW_IDS};
+use super::search::{self, Field};
+use super::stored::Order;
 use super::time;
 
 /// How often it is looked.
@@ -119,27 +121,16 @@ async fn walk(
         return Ok(());
     };
     let before = now.saturating_sub(milliseconds(shortest));
-    // Ids follow the times: what is younger need not be looked at to see that it is.
-    let sql = "SELECT id FROM records WHERE received_at >= $1 ORDER BY received_at LIMIT 1";
-    let mut read = shared.state.read().await?;
-    let young = sqlx::query(sql).bind(before).fetch_optional(&mut read);
-    let young = match young.await? {
-        Some(row) => row.try_get(0)?,
-        None => i64::MAX,
-    };
-    drop(read);
     let mut last = 0;
     while !is_stopping() {
         let mut conditions = Conditions::default();
-        conditions.number("project", "=", project);
-        conditions.number("id", "<", young);
-        conditions.number("received_at", "<", before);
-        conditions.number("id", ">", last);
-        let head =
-            "SELECT id, received_at, severity, classification, build, machine_id FROM records";
-        let tail = format!("ORDER BY id LIMIT {PAGE}");
+        conditions.field_number(Field::Project, project);
+        conditions.received_before(before);
+        conditions.from(last + 1);
+        let columns = "id, received_at, severity, classification, build, machine_id";
+        let window = (Order::OldestFirst, PAGE);
         let mut read = shared.state.read().await?;
-        let rows = conditions.fetch(&mut read, head, &tail).await?;
+        let rows = search::find(&mut read, columns, &conditions, window).await?;
         drop(read);
         let mut ids = Vec::new();
         for row in &rows {
@@ -265,7 +256,7 @@ fn retention_of(shared: &Shared, project: i64) -> Retention {
     found.map_or_else(Retention::default, |found| found.config.retention.clone())
 }
 
-/// Removes the words of ids below the oldest record.
+/// Removes the index of ids below the oldest record.
 async fn remove_index(state: &State) -> Result<(), StateError> {
     let sql = "SELECT COALESCE(MIN(id), 0) FROM records";
     let mut read = state.read().await?;
@@ -273,7 +264,7 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
     drop(read);
     let first_row = oldest / ROW_IDS;
     // By the key's first part, a few at a time: intake waits for each transaction.
-    for chunks in (0..CHUNKS).collect::<Vec<i64>>().chunks(BATCH) {
+    for chunks in (0..i64::from(CHUNKS)).collect::<Vec<i64>>().chunks(BATCH) {
         let mut write = state.write().await?;
         for chunk in chunks {
             let sql = "DELETE FROM record_index WHERE chunk = $1 AND blocks_row < $2";
@@ -283,7 +274,10 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
         write.commit().await?;
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(())
+    let sql = "DELETE FROM record_index_rows WHERE blocks_row < $1";
+    let mut write = state.write().await?;
+    sqlx::query(sql).bind(first_row).execute(&mut write).await?;
+    write.commit().await
 }
 
 #[cfg(test)]

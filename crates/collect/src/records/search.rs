@@ -1,26 +1,38 @@
-//! Search for words in payloads. An index behind intake says which blocks of records may have a word;
-//! the payloads of these, and of those that it has not reached yet, are looked at, newest first.
+//! Finds records without reading all of them. An index behind intake says which blocks of ids may have
+//! a value of a field or a word of the payload; the records of these, and those that it has not reached
+//! yet, are looked at.
 //!
-//! A block is 64 ids. Of each word in it, three bits of 65,536 are set. The bits of 64 blocks in a row
-//! are kept turned: all 64 bits of one number stand together, so that a question for one word reads
-//! three numbers of each row and no more. Some 130 bytes for each record of 2 KB.
+//! A block is 64 ids. Of each word in it three bits of 65,536 are set, of each field three of 16,384.
+//! The bits of 64 blocks in a row are kept turned: all 64 bits of one number stand together, so that a
+//! question for one value reads three numbers of each row and no more. Some 160 bytes for each record
+//! of 2 KB. An ordered index of one field costs every record a page of its own.
 
+mod candidates;
+mod fields;
 pub(crate) mod index;
+#[cfg(test)]
+mod tests;
 mod words;
 
+use std::ops::Range;
+
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use state::{Read, StateError};
 
-use self::index::{BLOCK_IDS, BLOCKS, ROW_IDS};
+use self::candidates::Candidates;
+pub(crate) use self::candidates::Hints;
+pub(crate) use self::fields::{Bits, Field};
 pub(crate) use self::words::Words;
 use super::Shared;
 use super::filter::Conditions;
+use super::stored::{self, Order};
 
-/// Blocks that are looked at in one statement.
-const BLOCKS_AT_ONCE: usize = 4;
-/// Ids that one question looks at: words that the index does not tell apart, or filters that nothing
-/// fits, must not read everything.
-const LOOKED_AT_MAX: usize = 50_000;
+/// Ids that one question looks at for words: those that the index does not tell apart, or filters that
+/// nothing fits, must not read everything.
+const LOOKED_AT_MAX: i64 = 50_000;
+/// More than one statement can find.
+const ROWS_MAX: usize = 1 << 20;
 
 /// What a search found.
 #[derive(Debug)]
@@ -31,69 +43,104 @@ pub(crate) struct Found {
     pub(crate) ended_at: Option<i64>,
 }
 
-/// At most `limit` records with these words that fit, with ids below `before`.
+/// The first `limit` records that fit, with these of their columns. The first is the id; payloads are
+/// elsewhere.
+pub(crate) async fn find(
+    read: &mut Read,
+    columns: &str,
+    conditions: &Conditions,
+    (order, limit): (Order, usize),
+) -> Result<Vec<AnyRow>, StateError> {
+    if !conditions.are_helped() {
+        let head = format!("SELECT {columns} FROM records");
+        let tail = format!("ORDER BY id {} LIMIT {limit}", order.sql());
+        return conditions.fetch(read, &head, &tail).await;
+    }
+    let mut candidates = Candidates::new(read, conditions.hints().clone(), order).await?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(runs) = candidates.next(read).await?
+    {
+        let window = (order, limit - found.len());
+        found.extend(in_runs(read, columns, (conditions, &runs), window).await?);
+    }
+    Ok(found)
+}
+
+/// Those in runs of ids. The runs come first in the statement, so that no database thinks of walking
+/// through all ids until there are enough.
+async fn in_runs(
+    read: &mut Read,
+    columns: &str,
+    (conditions, runs): (&Conditions, &[Range<i64>]),
+    (order, limit): (Order, usize),
+) -> Result<Vec<AnyRow>, StateError> {
+    let mut conditions = conditions.clone();
+    // Few lengths, so that statements are prepared once.
+    let length = runs.len().next_power_of_two();
+    let runs = runs.iter().cloned().chain(std::iter::repeat(0..0));
+    let runs: Vec<String> = runs
+        .take(length)
+        .map(|run| {
+            format!(
+                "({}, {})",
+                conditions.value(run.start),
+                conditions.value(run.end)
+            )
+        })
+        .collect();
+    let head = format!(
+        "SELECT {columns} FROM (VALUES {}) AS runs CROSS JOIN records",
+        runs.join(", ")
+    );
+    conditions.plain("records.id >= runs.column1 AND records.id < runs.column2");
+    let tail = format!("ORDER BY records.id {} LIMIT {limit}", order.sql());
+    conditions.fetch(read, &head, &tail).await
+}
+
+/// At most `limit` records with these words that fit, newest first.
 pub(crate) async fn search(
     shared: &Shared,
     words: &Words,
     conditions: &Conditions,
-    (before, limit): (Option<i64>, usize),
+    limit: usize,
 ) -> Result<Found, StateError> {
     let mut read = shared.state.read().await?;
-    let newest = newest(&mut read).await?;
-    let top = before.map_or(newest, |before| newest.min(before - 1));
-    let indexed = index::reached(&mut read).await?;
+    let mut hints = conditions.hints().clone();
+    hints.clauses.extend(words.bits().map(|bits| vec![bits]));
+    let candidates = Candidates::new(&mut read, hints, Order::NewestFirst).await?;
+    let mut candidates = candidates.few();
     let mut found = Found {
         ids: Vec::new(),
         ended_at: None,
     };
     let mut looked_at = 0;
-    let blocks = candidates(&mut read, words, (indexed, top)).await?;
-    for blocks in blocks.chunks(BLOCKS_AT_ONCE) {
-        let ids = blocks
-            .iter()
-            .flat_map(|block| block * BLOCK_IDS..(block + 1) * BLOCK_IDS);
-        let ids: Vec<i64> = ids.filter(|id| *id <= top).collect();
-        let mut conditions = conditions.clone();
-        // Each id by itself: so no database takes another index and reads half the table.
-        conditions.one_of("id", &ids);
-        let head = "SELECT records.id, body FROM (SELECT id FROM records";
-        let tail = ") AS records JOIN record_payloads ON record_payloads.id = records.id \
-             ORDER BY records.id DESC";
-        looked_at += ids.len();
-        for row in conditions.fetch(&mut read, head, tail).await? {
-            let body: &[u8] = row.try_get(1)?;
-            if words.are_in(body) {
-                found.ids.push(row.try_get(0)?);
-            }
-            if found.ids.len() == limit {
-                return Ok(found);
+    while let Some(runs) = candidates.next(&mut read).await? {
+        let window = (Order::NewestFirst, ROWS_MAX);
+        let rows = in_runs(&mut read, stored::ID_AND_BYTES, (conditions, &runs), window).await?;
+        for ids in stored::pages(&rows)? {
+            for row in
+                stored::of_ids(&mut read, "records.id, body", &ids, Order::NewestFirst).await?
+            {
+                let body: &[u8] = row.try_get(1)?;
+                if words.are_in(body) {
+                    found.ids.push(row.try_get(0)?);
+                }
+                if found.ids.len() == limit {
+                    return Ok(found);
+                }
             }
         }
+        looked_at += runs.iter().map(|run| run.end - run.start).sum::<i64>();
         if looked_at >= LOOKED_AT_MAX {
-            found.ended_at = blocks.last().map(|block| block * BLOCK_IDS);
+            found.ended_at = runs.last().map(|run| run.start);
             return Ok(found);
         }
     }
     Ok(found)
 }
 
-async fn newest(read: &mut Read) -> Result<i64, StateError> {
+pub(crate) async fn newest(read: &mut Read) -> Result<i64, StateError> {
     let sql = "SELECT COALESCE(MAX(id), 0) FROM records";
     Ok(sqlx::query(sql).fetch_one(read).await?.try_get(0)?)
-}
-
-/// The blocks that may have all words, newest first: those that the index names, and all above it.
-async fn candidates(
-    read: &mut Read,
-    words: &Words,
-    (indexed, top): (i64, i64),
-) -> Result<Vec<i64>, StateError> {
-    let mut blocks: Vec<i64> = (indexed / BLOCK_IDS..=top / BLOCK_IDS).rev().collect();
-    let rows = index::rows_with(read, words, (top / ROW_IDS).min(indexed / ROW_IDS - 1)).await?;
-    for (row, bits) in rows.into_iter().rev() {
-        let all = (0..BLOCKS).rev().filter(|block| bits >> block & 1 == 1);
-        let all = all.map(|block| row * BLOCKS + block);
-        blocks.extend(all.filter(|block| block * BLOCK_IDS <= top));
-    }
-    Ok(blocks)
 }

@@ -8,6 +8,7 @@ use wire::telemetrics::Record;
 
 use super::filter::Conditions;
 use super::project::Projects;
+use super::search;
 use super::time;
 
 /// What lists show of a record.
@@ -19,8 +20,10 @@ pub(crate) const WHOLE: &str = "records.id, project, received_at, created_at, se
      classification, machine_id, build, system_name, external, group_id, record_version, \
      payload_version, event_id, arch, host_type, kernel_version, board_name, cpu_model, \
      bios_version, body";
+/// How long a payload is that is not read yet.
+pub(crate) const ID_AND_BYTES: &str = "records.id, records.payload_bytes";
 /// Bytes of the payloads that are read at a time.
-const PAGE_BYTES: usize = 1 << 20;
+const PAGE_BYTES: i64 = 1 << 20;
 /// Characters of a payload in lists.
 const EXCERPT_CHARACTERS: usize = 120;
 
@@ -123,52 +126,26 @@ pub(crate) enum Order {
     OldestFirst,
 }
 
-/// The first `limit` records that fit, each with its payload. Which they are is decided inside, so that
-/// no database thinks of reading payloads first.
+impl Order {
+    /// As a statement says it.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "DESC",
+            Self::OldestFirst => "ASC",
+        }
+    }
+}
+
+/// The first `limit` records that fit, each with its payload.
 pub(crate) async fn select(
     read: &mut Read,
     columns: &str,
     conditions: &Conditions,
     (order, limit): (Order, usize),
 ) -> Result<Vec<AnyRow>, StateError> {
-    let order = match order {
-        Order::NewestFirst => "DESC",
-        Order::OldestFirst => "ASC",
-    };
-    let head = format!("SELECT {columns} FROM (SELECT * FROM records");
-    let tail = format!(
-        "ORDER BY id {order} LIMIT {limit}) AS records \
-         JOIN record_payloads ON record_payloads.id = records.id ORDER BY records.id {order}"
-    );
-    conditions.fetch(read, &head, &tail).await
-}
-
-/// The ids of the first records that fit, as many of `limit` as have some [`PAGE_BYTES`] of payload
-/// together, and one at least.
-pub(crate) async fn ids_of_page(
-    read: &mut Read,
-    conditions: &Conditions,
-    window: (Order, usize),
-) -> Result<Vec<i64>, StateError> {
-    let rows = select(read, "records.id, length(body)", conditions, window).await?;
-    let (mut ids, mut bytes) = (Vec::new(), 0);
-    for row in rows {
-        let length: Option<i64> = length_of(&row)?;
-        bytes += usize::try_from(length.unwrap_or(0)).unwrap_or(PAGE_BYTES);
-        if bytes > PAGE_BYTES && !ids.is_empty() {
-            break;
-        }
-        ids.push(row.try_get(0)?);
-    }
-    Ok(ids)
-}
-
-/// PostgreSQL counts with 32 bits.
-fn length_of(row: &AnyRow) -> Result<Option<i64>, StateError> {
-    match row.try_get::<Option<i64>, _>(1) {
-        Ok(length) => Ok(length),
-        Err(_) => Ok(row.try_get::<Option<i32>, _>(1)?.map(i64::from)),
-    }
+    let rows = search::find(read, "records.id", conditions, (order, limit)).await?;
+    let ids: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    of_ids(read, columns, &ids?, order).await
 }
 
 /// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`].
@@ -178,13 +155,48 @@ pub(crate) async fn select_page(
     conditions: &Conditions,
     (order, limit): (Order, usize),
 ) -> Result<Vec<AnyRow>, StateError> {
-    let ids = ids_of_page(read, conditions, (order, limit)).await?;
+    let rows = search::find(read, ID_AND_BYTES, conditions, (order, limit)).await?;
+    let pages = pages(&rows)?;
+    let ids = pages.first().map(Vec::as_slice).unwrap_or_default();
+    of_ids(read, columns, ids, order).await
+}
+
+/// Rows of [`ID_AND_BYTES`] as pages of ids whose payloads have some [`PAGE_BYTES`] together.
+pub(crate) fn pages(rows: &[AnyRow]) -> Result<Vec<Vec<i64>>, StateError> {
+    let mut pages: Vec<Vec<i64>> = Vec::new();
+    let mut left = 0;
+    for row in rows {
+        let (id, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        match pages.last_mut() {
+            Some(page) if bytes <= left => page.push(id),
+            _ => {
+                pages.push(vec![id]);
+                left = PAGE_BYTES;
+            }
+        }
+        left -= bytes;
+    }
+    Ok(pages)
+}
+
+/// These records, each with its payload. They are found first and read afterwards, so that no database
+/// thinks of reading payloads to find them.
+pub(crate) async fn of_ids(
+    read: &mut Read,
+    columns: &str,
+    ids: &[i64],
+    order: Order,
+) -> Result<Vec<AnyRow>, StateError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut of_ids = Conditions::default();
-    of_ids.one_of("id", &ids);
-    select(read, columns, &of_ids, (order, limit)).await
+    let mut conditions = Conditions::default();
+    conditions.one_of("records.id", ids);
+    let head = format!(
+        "SELECT {columns} FROM records JOIN record_payloads ON record_payloads.id = records.id"
+    );
+    let tail = format!("ORDER BY records.id {}", order.sql());
+    conditions.fetch(read, &head, &tail).await
 }
 
 /// The beginning of a payload on one line.

@@ -118,12 +118,10 @@ impl<R: Render> Sending<R> {
         }
         let mut conditions = self.wanted.conditions.clone();
         let order = self.wanted.order;
-        let operator = match order {
-            Order::NewestFirst => "<",
-            Order::OldestFirst => ">",
-        };
-        if let Some(last) = self.last {
-            conditions.number("id", operator, last);
+        match (order, self.last) {
+            (Order::NewestFirst, Some(last)) => conditions.below(last),
+            (Order::OldestFirst, Some(last)) => conditions.from(last + 1),
+            (_, None) => {}
         }
         let mut read = self.state.read().await?;
         stored::select_page(&mut read, R::COLUMNS, &conditions, (order, rows)).await

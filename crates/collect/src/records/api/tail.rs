@@ -12,7 +12,6 @@ use base::clock;
 use base::http::Routes;
 use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
-use sqlx::Row as _;
 
 use super::{Asked, Policies, asked};
 use crate::records::Shared;
@@ -21,6 +20,7 @@ use crate::records::filter::Conditions;
 use crate::records::insert::TOPIC;
 use crate::records::query::Filters;
 use crate::records::reader::Reader;
+use crate::records::search;
 use crate::records::stored::{self, Order, SUMMARY, Summary};
 
 /// Records that are read at a time.
@@ -66,7 +66,7 @@ async fn tail(
     }
     let mut conditions = filters.conditions_ahead(shared).await?;
     let projects = reader.projects(&shared.projects, filters.project.as_deref());
-    conditions.one_of("project", &projects);
+    conditions.projects(&projects, shared.projects.count());
     let seen = headers.get("last-event-id");
     let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());
     let last = match seen.or(filters.after()) {
@@ -102,9 +102,8 @@ async fn tail(
 }
 
 async fn newest(shared: &Shared) -> Result<i64, ApiError> {
-    let sql = "SELECT COALESCE(MAX(id), 0) FROM records";
     let mut read = shared.state.read().await?;
-    Ok(sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?)
+    Ok(search::newest(&mut read).await?)
 }
 
 impl Tail {
@@ -130,11 +129,10 @@ impl Tail {
     /// Reads what came; says whether something did.
     async fn look(&mut self) -> Result<bool, ApiError> {
         let mut conditions = self.conditions.clone();
-        conditions.number("id", ">", self.last);
+        conditions.from(self.last + 1);
         let mut read = self.shared.state.read().await?;
-        let sql = "SELECT COALESCE(MAX(id), 0) FROM records";
-        let newest: i64 = sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?;
-        conditions.number("id", "<=", newest);
+        let newest = search::newest(&mut read).await?;
+        conditions.below(newest + 1);
         let window = (Order::OldestFirst, PAGE);
         let rows = stored::select(&mut read, SUMMARY, &conditions, window).await?;
         for row in &rows {

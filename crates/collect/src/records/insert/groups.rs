@@ -1,11 +1,11 @@
 //! To which group of crashes a record belongs, and what is known of the group after it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sqlx::Row as _;
+use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{StateError, Write};
 
-use super::rows::Rows;
+use super::rows::{CHUNK, Rows, filled_up, placeholders};
 use super::{Moment, Numbered};
 use crate::records::build;
 use crate::records::entry::Crash;
@@ -17,13 +17,22 @@ struct Members<'a> {
     records: Vec<&'a Numbered<'a>>,
 }
 
-/// Notes the crashes of a batch; gives the group of each record, 0 for none.
+/// What is known of a group before a batch.
+struct Known {
+    id: i64,
+    state: String,
+    resolved_in: String,
+}
+
+/// Notes the crashes of a batch; gives the group of each record, 0 for none. No other transaction of
+/// intake runs beside, so reading before writing is safe; what people change of a group are other
+/// columns, or `state`, which is compared.
 pub(crate) async fn note(
     write: &mut Write,
     records: &[Numbered<'_>],
     moment: Moment,
 ) -> Result<Vec<i64>, StateError> {
-    let mut members: HashMap<(i64, &str), Members<'_>> = HashMap::new();
+    let mut members: BTreeMap<(i64, &str), Members<'_>> = BTreeMap::new();
     for record in records {
         let Some(crash) = &record.new.crash else {
             continue;
@@ -36,66 +45,106 @@ pub(crate) async fn note(
         });
         group.records.push(record);
     }
+    if members.is_empty() {
+        return Ok(vec![0; records.len()]);
+    }
+    let keys: Vec<(i64, &str)> = members.keys().copied().collect();
+    let known = known(write, &keys).await?;
     let mut ids: HashMap<i64, i64> = HashMap::new();
-    for group in members.values() {
-        let id = note_group(write, group, moment).await?;
-        note_days(write, id, &group.records, moment).await?;
+    for (key, group) in &members {
+        let id = match known.get(&(key.0, key.1.to_owned())) {
+            Some(known) => {
+                update_group(write, known, &group.records, moment).await?;
+                known.id
+            }
+            None => make_group(write, group, moment).await?,
+        };
         ids.extend(group.records.iter().map(|record| (record.id, id)));
     }
+    let grouped: Vec<(i64, &Numbered<'_>)> = records
+        .iter()
+        .filter_map(|record| Some((*ids.get(&record.id)?, record)))
+        .collect();
+    note_days(write, &grouped, moment).await?;
+    note_machines(write, &grouped, moment).await?;
     let group_of = |record: &Numbered<'_>| ids.get(&record.id).copied().unwrap_or(0);
     Ok(records.iter().map(group_of).collect())
 }
 
-/// Makes or updates the group. No other transaction of intake runs beside, so reading before
-/// writing is safe; what people change of a group are other columns, or `state`, which is compared.
-async fn note_group(
+/// The groups of these projects and fingerprints, and some that were not asked for: what they were
+/// merged into counts.
+async fn known(
     write: &mut Write,
-    group: &Members<'_>,
+    keys: &[(i64, &str)],
+) -> Result<HashMap<(i64, String), Known>, StateError> {
+    let mut known = HashMap::new();
+    for chunk in keys.chunks(CHUNK) {
+        let chunk = filled_up(chunk);
+        let projects = placeholders(1, chunk.len());
+        let fingerprints = placeholders(1 + chunk.len(), chunk.len());
+        let sql = format!(
+            "SELECT own.project, own.fingerprint, target.id, target.state, target.resolved_in \
+             FROM record_groups AS own JOIN record_groups AS target ON target.id = \
+             CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END \
+             WHERE own.project IN ({projects}) AND own.fingerprint IN ({fingerprints})"
+        );
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
+        for (project, _) in &chunk {
+            query = query.bind(*project);
+        }
+        for (_, fingerprint) in &chunk {
+            query = query.bind(*fingerprint);
+        }
+        for row in query.fetch_all(&mut *write).await? {
+            let group = Known {
+                id: row.try_get(2)?,
+                state: row.try_get(3)?,
+                resolved_in: row.try_get(4)?,
+            };
+            known.insert((row.try_get(0)?, row.try_get(1)?), group);
+        }
+    }
+    Ok(known)
+}
+
+async fn update_group(
+    write: &mut Write,
+    known: &Known,
+    records: &[&Numbered<'_>],
     moment: Moment,
-) -> Result<i64, StateError> {
-    let count = i64::try_from(group.records.len()).unwrap_or(i64::MAX);
-    let Some(last) = group.records.last() else {
-        return Ok(0);
+) -> Result<(), StateError> {
+    let Some(last) = records.last() else {
+        return Ok(());
     };
-    let record = &last.new.record;
-    let sql = "SELECT own.id, target.id, target.state, target.resolved_in FROM record_groups AS own \
-         JOIN record_groups AS target ON target.id = \
-         CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END \
-         WHERE own.project = $1 AND own.fingerprint = $2";
-    let found = sqlx::query(sql)
-        .bind(group.project)
-        .bind(group.crash.fingerprint.as_str())
-        .fetch_optional(&mut *write)
-        .await?;
-    let Some(row) = found else {
-        return make_group(write, group, (count, last), moment).await;
-    };
-    let id: i64 = row.try_get(1)?;
-    let (state, resolved_in): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-    let is_newer = |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &resolved_in);
-    let comes_back = state == "resolved" && group.records.iter().any(is_newer);
+    let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+    let is_newer =
+        |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &known.resolved_in);
+    let comes_back = known.state == "resolved" && records.iter().any(is_newer);
     let sql = "UPDATE record_groups SET last_seen = $2, last_build = $3, last_record = $4, \
          records = records + $5, \
          state = CASE WHEN $6 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END \
          WHERE id = $1";
     sqlx::query(sql)
-        .bind(id)
+        .bind(known.id)
         .bind(moment.now)
-        .bind(record.build.as_str())
+        .bind(last.new.record.build.as_str())
         .bind(last.id)
         .bind(count)
         .bind(i64::from(comes_back))
         .execute(&mut *write)
         .await?;
-    Ok(id)
+    Ok(())
 }
 
 async fn make_group(
     write: &mut Write,
     group: &Members<'_>,
-    (count, last): (i64, &Numbered<'_>),
     moment: Moment,
 ) -> Result<i64, StateError> {
+    let Some(last) = group.records.last() else {
+        return Ok(0);
+    };
+    let count = i64::try_from(group.records.len()).unwrap_or(i64::MAX);
     let record = &last.new.record;
     let sql = "INSERT INTO record_groups (project, fingerprint, classification, function_name, \
          module, first_seen, last_seen, first_build, last_build, last_record, records, state, \
@@ -116,39 +165,45 @@ async fn make_group(
     Ok(row.try_get(0)?)
 }
 
-/// Counts per day and build, and the machines.
+/// Counts records per group, day and build.
 async fn note_days(
     write: &mut Write,
-    id: i64,
-    records: &[&Numbered<'_>],
+    grouped: &[(i64, &Numbered<'_>)],
     moment: Moment,
 ) -> Result<(), StateError> {
-    let mut builds: HashMap<&str, i64> = HashMap::new();
-    let mut machines: Vec<&str> = Vec::new();
-    for record in records {
-        *builds.entry(&record.new.record.build).or_default() += 1;
-        machines.push(&record.new.record.machine_id);
+    let mut counts: BTreeMap<(i64, &str), i64> = BTreeMap::new();
+    for (group, record) in grouped {
+        *counts
+            .entry((*group, &record.new.record.build))
+            .or_default() += 1;
     }
-    let mut table = Rows::into(
-        "record_group_days",
-        &["group_id", "day", "build", "records"],
-    );
-    for (build, count) in builds {
+    let columns = ["group_id", "day", "build", "records"];
+    let mut table = Rows::into("record_group_days", &columns);
+    for ((group, build), count) in counts {
         table
-            .number(id)
+            .number(group)
             .number(moment.day)
             .text(build)
             .number(count);
     }
     let conflict = "ON CONFLICT (group_id, day, build) \
          DO UPDATE SET records = record_group_days.records + excluded.records";
-    table.insert(write, conflict).await?;
-    machines.sort_unstable();
-    machines.dedup();
+    table.insert(write, conflict).await
+}
+
+/// Notes on which day a machine had a crash of a group last.
+async fn note_machines(
+    write: &mut Write,
+    grouped: &[(i64, &Numbered<'_>)],
+    moment: Moment,
+) -> Result<(), StateError> {
+    let machine =
+        |(group, record): &(i64, &Numbered<'_>)| (*group, record.new.record.machine_id.clone());
+    let machines: BTreeSet<(i64, String)> = grouped.iter().map(machine).collect();
     let columns = ["group_id", "machine_id", "last_day"];
     let mut table = Rows::into("record_group_machines", &columns);
-    for machine in machines {
-        table.number(id).text(machine).number(moment.day);
+    for (group, machine) in &machines {
+        table.number(*group).text(machine).number(moment.day);
     }
     let conflict = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = excluded.last_day";
     table.insert(write, conflict).await

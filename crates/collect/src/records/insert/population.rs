@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{StateError, Write};
 
-use super::rows::{CHUNK, Rows};
+use super::rows::{CHUNK, Rows, filled_up};
 use super::{Moment, Numbered};
 use crate::records::entry;
 
@@ -161,13 +161,14 @@ async fn last_days(
         let all: Vec<String> = columns.iter().enumerate().map(equal).collect();
         format!("({})", all.join(" AND "))
     };
-    let conditions: Vec<String> = (0..machines.len()).map(condition).collect();
+    let asked = filled_up(machines);
+    let conditions: Vec<String> = (0..asked.len()).map(condition).collect();
     let sql = format!(
         "SELECT project, kind, build, external, machine_id, last_day FROM record_machines WHERE {}",
         conditions.join(" OR ")
     );
     let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-    for machine in machines {
+    for machine in &asked {
         query = query
             .bind(machine.project)
             .bind(machine.kind)

@@ -4,9 +4,11 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 use state::{StateError, Write};
 
-/// Rows of one statement at most. Statements are prepared once for each number of rows, so there are
-/// few such numbers: this one and the powers of two below it.
+/// Rows of one statement at most.
 pub(crate) const CHUNK: usize = 64;
+/// Statements are prepared once for each number of rows, so there are few such numbers; what is
+/// missing to the next one is filled up with rows that count for nothing.
+const LENGTHS: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, CHUNK];
 
 /// A value of a row.
 #[derive(Debug)]
@@ -47,38 +49,59 @@ impl<'a> Rows<'a> {
         self
     }
 
-    /// Inserts all of them; `conflict` is what follows the values, such as `ON CONFLICT …`.
+    /// Inserts all of them; the first column is a number that is not negative. `conflict` is what
+    /// follows the values, such as `ON CONFLICT …`.
     pub(crate) async fn insert(&self, write: &mut Write, conflict: &str) -> Result<(), StateError> {
         let width = self.columns.len();
-        let mut rest = self.values.as_slice();
-        while !rest.is_empty() {
-            let rows = chunk_of(rest.len() / width);
-            let (now, later) = rest.split_at_checked(rows * width).unwrap_or((rest, &[]));
+        for values in self.values.chunks(CHUNK * width) {
+            let rows = length_of(values.len() / width);
             let names = self.columns.join(", ");
             let tuples: Vec<String> = (0..rows)
                 .map(|row| format!("({})", placeholders(row * width + 1, width)))
                 .collect();
             let (table, tuples) = (self.table, tuples.join(", "));
-            let sql = format!("INSERT INTO {table} ({names}) VALUES {tuples} {conflict}");
+            let sql = format!(
+                "INSERT INTO {table} ({names}) SELECT * FROM (VALUES {tuples}) AS given \
+                 WHERE column1 >= 0 {conflict}"
+            );
             let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-            for value in now {
+            for value in values {
                 query = match value {
                     Value::Number(number) => query.bind(*number),
                     Value::Text(text) => query.bind(*text),
                     Value::Bytes(bytes) => query.bind(*bytes),
                 };
             }
+            // Rows that count for nothing, of the same types.
+            let like = values.iter().take(width).cycle();
+            for value in like.take((rows * width) - values.len()) {
+                query = match value {
+                    Value::Number(_) => query.bind(-1_i64),
+                    Value::Text(_) => query.bind(""),
+                    Value::Bytes(_) => query.bind(b"".as_slice()),
+                };
+            }
             query.execute(&mut *write).await?;
-            rest = later;
         }
         Ok(())
     }
 }
 
-/// The largest power of two that is at most `rows`, and at most [`CHUNK`].
-fn chunk_of(rows: usize) -> usize {
-    let power = rows.checked_ilog2().map_or(1, |power| 1 << power);
-    power.min(CHUNK)
+/// The length of the statement for so many rows, [`CHUNK`] at most.
+fn length_of(rows: usize) -> usize {
+    let lengths = LENGTHS.iter().copied();
+    lengths
+        .filter(|length| *length >= rows)
+        .min()
+        .unwrap_or(CHUNK)
+}
+
+/// Some values, repeated to a length for which there is a statement: for questions that don't change
+/// by it.
+pub(crate) fn filled_up<T: Clone>(values: &[T]) -> Vec<T> {
+    let more = length_of(values.len()).saturating_sub(values.len());
+    let last = values.last().into_iter().cycle().take(more);
+    values.iter().chain(last).cloned().collect()
 }
 
 /// `$3, $4, $5` for three from 3 on.

@@ -1,26 +1,32 @@
-//! The index of words: built behind intake, one row of blocks at a time, in a transaction of its own.
+//! Builds the index behind intake, one row of blocks at a time.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base::client::chain;
 use base::supervise::{BoxError, Criticality, Scope, Service};
-use sqlx::{Any, AssertSqlSafe, Row as _};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use state::{Read, State, StateError};
 
-use super::words::{self, Words};
-use crate::records::insert::rows::{Rows, placeholders};
+use super::fields::{FIELD_BITS, Field};
+use super::words;
+use crate::records::insert::rows::Rows;
 
 /// Ids of a block.
-pub(super) const BLOCK_IDS: i64 = 64;
+pub(crate) const BLOCK_IDS: i64 = 64;
 /// Blocks whose bits stand together: as many as a number has bits.
 pub(super) const BLOCKS: i64 = 64;
 /// Ids of a row.
 pub(crate) const ROW_IDS: i64 = BLOCK_IDS * BLOCKS;
 /// Numbers of bits that are kept together in one value.
-const CHUNK_BITS: usize = 64;
+pub(super) const CHUNK_BITS: u32 = 64;
+/// Numbers of bits for words; those for fields come behind.
+pub(super) const WORD_BITS: u32 = 1 << 16;
+/// All of them.
+const ALL_BITS: u32 = WORD_BITS + FIELD_BITS;
 /// Chunks of all bits.
-pub(crate) const CHUNKS: i64 = (1 << 16) / 64;
+pub(crate) const CHUNKS: u32 = ALL_BITS / CHUNK_BITS;
 /// Chunks of one transaction.
 const CHUNKS_AT_ONCE: usize = 64;
 /// Between two transactions.
@@ -28,7 +34,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Payloads of one statement.
-const PAGE_IDS: i64 = 64;
+const PAYLOADS_AT_ONCE: i64 = 64;
+/// Records without their payloads of one statement.
+const RECORDS_AT_ONCE: i64 = 1_024;
 
 /// Builds what is missing, for ever.
 pub(crate) fn service(state: &State) -> Service {
@@ -39,29 +47,36 @@ pub(crate) fn service(state: &State) -> Service {
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = scope.stopping() => return Ok::<(), BoxError>(()),
             }
-            // A state that is down comes back; what is missing meanwhile is looked at one by one.
-            if let Err(error) = catch_up(&state, &scope).await {
-                tracing::warn!(error = chain(&error), "the index of words waits");
+            while !scope.is_stopping() {
+                match build_next(&state).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // A state that is down comes back; what is missing meanwhile is looked at one by
+                    // one.
+                    Err(error) => {
+                        tracing::warn!(error = chain(&error), "the index of records waits");
+                        break;
+                    }
+                }
             }
         }
     };
     Service::new("records.index", Criticality::Plain, body)
 }
 
-async fn catch_up(state: &State, scope: &Scope) -> Result<(), StateError> {
-    while !scope.is_stopping() {
-        let mut read = state.read().await?;
-        let row = reached(&mut read).await? / ROW_IDS;
-        // Ids come in their order, so one beyond the row says that the row is complete.
-        let newest = super::newest(&mut read).await?;
-        if newest < (row + 1) * ROW_IDS {
-            return Ok(());
-        }
-        let matrix = matrix(&mut read, row).await?;
-        drop(read);
-        keep(state, row, &matrix).await?;
+/// Builds the next row, if it is complete.
+pub(super) async fn build_next(state: &State) -> Result<bool, StateError> {
+    let mut read = state.read().await?;
+    let row = reached(&mut read).await? / ROW_IDS;
+    // Ids come in their order, so one beyond the row says that the row is complete.
+    let newest = super::newest(&mut read).await?;
+    if newest < (row + 1) * ROW_IDS {
+        return Ok(false);
     }
-    Ok(())
+    let content = read_row(&mut read, row).await?;
+    drop(read);
+    keep(state, row, &content).await?;
+    Ok(true)
 }
 
 /// Below which id everything is in the index.
@@ -71,38 +86,91 @@ pub(super) async fn reached(read: &mut Read) -> Result<i64, StateError> {
     Ok(rows * ROW_IDS)
 }
 
-/// For each number of a bit, the blocks that have it.
-type Matrix = Vec<u64>;
+/// What is known of a row.
+struct Content {
+    /// For each number of a bit, the blocks that have it.
+    matrix: Vec<u64>,
+    /// The first and the last time at which one of its records was received, in Unix milliseconds.
+    oldest: i64,
+    newest: i64,
+}
 
-async fn matrix(read: &mut Read, row: i64) -> Result<Matrix, StateError> {
-    let mut matrix = vec![0; 1 << 16];
-    let mut bits: HashSet<u16> = HashSet::new();
-    let mut block_of_bits = None;
+async fn read_row(read: &mut Read, row: i64) -> Result<Content, StateError> {
     let first = row * ROW_IDS;
-    for page in 0..ROW_IDS / PAGE_IDS {
-        let from = first + page * PAGE_IDS;
+    let mut content = Content {
+        matrix: vec![0; usize::try_from(ALL_BITS).unwrap_or(0)],
+        oldest: i64::MAX,
+        newest: i64::MIN,
+    };
+    for from in (first..first + ROW_IDS).step_by(step(RECORDS_AT_ONCE)) {
+        let sql = "SELECT id, received_at, project, severity, external, classification, build, \
+             system_name, machine_id, event_id FROM records WHERE id >= $1 AND id < $2";
+        let query = sqlx::query(sql).bind(from).bind(from + RECORDS_AT_ONCE);
+        for found in query.fetch_all(&mut *read).await? {
+            content.add_fields(first, &found)?;
+        }
+    }
+    let mut bits: HashSet<u32> = HashSet::new();
+    let mut block_of_bits = None;
+    for from in (first..first + ROW_IDS).step_by(step(PAYLOADS_AT_ONCE)) {
         let sql = "SELECT id, body FROM record_payloads WHERE id >= $1 AND id < $2 ORDER BY id";
-        let query = sqlx::query(sql).bind(from).bind(from + PAGE_IDS);
+        let query = sqlx::query(sql).bind(from).bind(from + PAYLOADS_AT_ONCE);
         for found in query.fetch_all(&mut *read).await? {
             let (id, body): (i64, &[u8]) = (found.try_get(0)?, found.try_get(1)?);
             let block = (id - first) / BLOCK_IDS;
             if block_of_bits != Some(block) {
-                set(&mut matrix, block_of_bits, &bits);
+                content.set_all(block_of_bits, &bits);
                 bits.clear();
                 block_of_bits = Some(block);
             }
             words::add_bits(body, &mut bits);
         }
     }
-    set(&mut matrix, block_of_bits, &bits);
-    Ok(matrix)
+    content.set_all(block_of_bits, &bits);
+    Ok(content)
 }
 
-fn set(matrix: &mut Matrix, block: Option<i64>, bits: &HashSet<u16>) {
-    let Some(block) = block else { return };
-    for bit in bits {
-        if let Some(blocks) = matrix.get_mut(usize::from(*bit)) {
-            *blocks |= 1 << block;
+fn step(ids: i64) -> usize {
+    usize::try_from(ids).unwrap_or(1)
+}
+
+impl Content {
+    fn add_fields(&mut self, first: i64, row: &AnyRow) -> Result<(), StateError> {
+        let (id, received): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        self.oldest = self.oldest.min(received);
+        self.newest = self.newest.max(received);
+        let block = (id - first) / BLOCK_IDS;
+        for (column, field) in [
+            (2, Field::Project),
+            (3, Field::Severity),
+            (4, Field::External),
+        ] {
+            self.set(block, &field.number(row.try_get(column)?));
+        }
+        for (column, field) in [
+            (5, Field::Classification),
+            (6, Field::Build),
+            (7, Field::System),
+            (8, Field::Machine),
+            (9, Field::Event),
+        ] {
+            self.set(block, &field.text(row.try_get(column)?));
+        }
+        Ok(())
+    }
+
+    fn set_all(&mut self, block: Option<i64>, bits: &HashSet<u32>) {
+        if let Some(block) = block {
+            self.set(block, bits);
+        }
+    }
+
+    fn set<'a>(&mut self, block: i64, bits: impl IntoIterator<Item = &'a u32>) {
+        for bit in bits {
+            let index = usize::try_from(*bit).unwrap_or(usize::MAX);
+            if let Some(blocks) = self.matrix.get_mut(index) {
+                *blocks |= 1 << block;
+            }
         }
     }
 }
@@ -110,9 +178,10 @@ fn set(matrix: &mut Matrix, block: Option<i64>, bits: &HashSet<u16>) {
 /// Writes a row in small transactions, since intake waits for each. Nobody reads it before the last of
 /// them says that it is there; one that was broken off, or that another process writes as well, is
 /// written over with the same.
-async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError> {
-    let chunks: Vec<Vec<u8>> = matrix
-        .chunks(CHUNK_BITS)
+async fn keep(state: &State, row: i64, content: &Content) -> Result<(), StateError> {
+    let chunks: Vec<Vec<u8>> = content
+        .matrix
+        .chunks(usize::try_from(CHUNK_BITS).unwrap_or(1))
         .map(|chunk| {
             chunk
                 .iter()
@@ -135,46 +204,18 @@ async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError
         write.commit().await?;
         tokio::time::sleep(PAUSE).await;
     }
+    let mut write = state.write().await?;
+    let columns = ["blocks_row", "oldest", "newest"];
+    let mut table = Rows::into("record_index_rows", &columns);
+    table
+        .number(row)
+        .number(content.oldest)
+        .number(content.newest);
+    let conflict = "ON CONFLICT (blocks_row) DO UPDATE \
+         SET oldest = excluded.oldest, newest = excluded.newest";
+    table.insert(&mut write, conflict).await?;
     let sql =
         "UPDATE record_index_state SET rows_done = rows_done + 1 WHERE id = 1 AND rows_done = $1";
-    let mut write = state.write().await?;
     sqlx::query(sql).bind(row).execute(&mut write).await?;
     write.commit().await
-}
-
-/// The rows up to `last` in which some block may have all words, with these blocks.
-pub(super) async fn rows_with(
-    read: &mut Read,
-    words: &Words,
-    last: i64,
-) -> Result<Vec<(i64, u64)>, StateError> {
-    let bits: Vec<u16> = words.bits().flatten().collect();
-    let chunk_of = |bit: u16| i64::from(bit) / i64::try_from(CHUNK_BITS).unwrap_or(1);
-    let mut chunks: Vec<i64> = bits.iter().map(|bit| chunk_of(*bit)).collect();
-    chunks.sort_unstable();
-    chunks.dedup();
-    let marks = placeholders(2, chunks.len());
-    let sql = format!(
-        "SELECT chunk, blocks_row, bits FROM record_index WHERE blocks_row <= $1 AND chunk IN ({marks})"
-    );
-    let mut query = sqlx::query::<Any>(AssertSqlSafe(sql)).bind(last);
-    for chunk in &chunks {
-        query = query.bind(*chunk);
-    }
-    // How many bits were seen in a row, and the blocks that have them all.
-    let mut rows: BTreeMap<i64, (usize, u64)> = BTreeMap::new();
-    for found in query.fetch_all(read).await? {
-        let (chunk, row): (i64, i64) = (found.try_get(0)?, found.try_get(1)?);
-        let values: &[u8] = found.try_get(2)?;
-        let (seen, blocks) = rows.entry(row).or_insert((0, u64::MAX));
-        for bit in bits.iter().filter(|bit| chunk_of(**bit) == chunk) {
-            let at = usize::from(*bit) % CHUNK_BITS * 8;
-            let value = values.get(at..).and_then(|rest| rest.first_chunk::<8>());
-            *blocks &= value.map_or(0, |value| u64::from_le_bytes(*value));
-            *seen += 1;
-        }
-    }
-    let complete = |(_, (seen, blocks)): &(i64, (usize, u64))| *seen == bits.len() && *blocks != 0;
-    let rows = rows.into_iter().filter(complete);
-    Ok(rows.map(|(row, (_, blocks))| (row, blocks)).collect())
 }

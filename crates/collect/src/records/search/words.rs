@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use super::fields::Bits;
+
 /// Words of one question.
 const WORDS_MAX: usize = 16;
 /// The longest word that is told from others, in bytes; longer ones by their beginning.
@@ -37,13 +39,13 @@ impl Words {
     }
 
     /// The bits of each word.
-    pub(crate) fn bits(&self) -> impl Iterator<Item = [u16; 3]> {
+    pub(crate) fn bits(&self) -> impl Iterator<Item = Bits> {
         self.0.iter().map(|word| bits(word))
     }
 }
 
 /// The bits of all words of a payload, added to `all`.
-pub(crate) fn add_bits(payload: &[u8], all: &mut HashSet<u16>) {
+pub(crate) fn add_bits(payload: &[u8], all: &mut HashSet<u32>) {
     for word in split(payload) {
         all.extend(bits(&folded(word)));
     }
@@ -63,17 +65,24 @@ fn folded(word: &[u8]) -> Vec<u8> {
     cut(word).to_ascii_lowercase()
 }
 
-/// Three numbers out of a hash that never changes (FNV-1a, and a last mix of its bits): the index is
-/// kept on disk.
-fn bits(word: &[u8]) -> [u16; 3] {
+/// Three numbers below 65,536.
+fn bits(word: &[u8]) -> Bits {
+    let hash = hash(word.iter().copied());
+    [0, 16, 32].map(|shift| {
+        #[expect(clippy::cast_possible_truncation, reason = "16 bits are wanted")]
+        let part = (hash >> shift) as u16;
+        u32::from(part)
+    })
+}
+
+/// A hash that never changes (FNV-1a, and a last mix of its bits): the index is kept on disk.
+pub(super) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in word {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    for byte in bytes {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits are wanted")]
-    [hash as u16, (hash >> 16) as u16, (hash >> 32) as u16]
+    hash ^ hash >> 33
 }
 
 #[cfg(test)]
