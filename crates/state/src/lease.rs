@@ -115,6 +115,7 @@ impl Lease {
         }
         committed?;
         self.is_open = false;
+        self.pool.note_commit();
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! `EXISTS` are at hand on both; `FOR UPDATE` is not, see [`Write::lock`]. Columns are named, never
 //! `*`: a newer program may add some while an older one runs.
 
+mod checkpoint;
 mod connect;
 mod error;
 mod lease;

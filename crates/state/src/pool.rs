@@ -3,6 +3,7 @@
 //! through the supervisor.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,7 @@ struct Inner {
     connecting: Semaphore,
     /// The last attempt to connect that failed.
     failure: Mutex<Option<(Instant, StateError)>>,
+    commits: AtomicU64,
     supervisor: Supervisor,
 }
 
@@ -73,6 +75,7 @@ impl Pool {
             idle: Mutex::default(),
             connecting: Semaphore::new(CONNECTING_MAX),
             failure: Mutex::default(),
+            commits: AtomicU64::new(0),
             supervisor: supervisor.clone(),
         };
         Self {
@@ -92,6 +95,16 @@ impl Pool {
         }
         let held = self.connect().await?;
         Ok(Lease::new(self.clone(), permit, held))
+    }
+
+    /// How many transactions were committed.
+    pub(crate) fn commits(&self) -> u64 {
+        self.inner.commits.load(Ordering::Relaxed)
+    }
+
+    /// Counts one.
+    pub(crate) fn note_commit(&self) {
+        self.inner.commits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes back a connection that is between two statements.

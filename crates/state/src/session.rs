@@ -81,6 +81,18 @@ impl Write {
         Ok(())
     }
 
+    /// The marks of so many values: `$3, $4` from the `first` on. SQLite looks each mark that has a
+    /// name up among all of them, so that many take the square of their number; there they are `?`,
+    /// and a statement has no others.
+    pub fn marks(&self, first: usize, count: usize) -> String {
+        let mark = |number| match self.lease.backend() {
+            Backend::Sqlite => "?".to_owned(),
+            Backend::Postgres => format!("${number}"),
+        };
+        let marks: Vec<String> = (first..first + count).map(mark).collect();
+        marks.join(", ")
+    }
+
     /// Makes the transaction last and wakes the watchers. After an error nothing has happened,
     /// except that a connection which broke in the middle leaves open whether it has.
     pub async fn commit(mut self) -> Result<(), StateError> {

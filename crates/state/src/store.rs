@@ -8,7 +8,7 @@ use crate::connect::{Backend, Purpose, Target};
 use crate::lease::Lease;
 use crate::pool::Pool;
 use crate::watch::Hub;
-use crate::{Location, Migration, Read, StateError, Watch, Write, migrate, watch};
+use crate::{Location, Migration, Read, StateError, Watch, Write, checkpoint, migrate, watch};
 
 /// Connections for reading from SQLite: about as many as can use a disk at once.
 const SQLITE_READERS_MAX: usize = 4;
@@ -62,6 +62,7 @@ impl State {
             hub,
         };
         watch::register(&state.readers, &state.hub, supervisor);
+        checkpoint::register(&state.writers, supervisor);
         let (readers, writers) = (state.readers.clone(), state.writers.clone());
         supervisor.on_exit(Phase::Close, "state", move |_| async move {
             readers.close().await;

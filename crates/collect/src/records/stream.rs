@@ -2,16 +2,19 @@
 //! memory than a few hundred.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use axum::body::Body;
+use base::supervise::BoxError;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::{State, StateError};
+use state::{Read, State, StateError};
 
 use super::filter::Conditions;
-use super::stored::{self, Order};
+use super::search;
+use super::stored::{self, ID_AND_BYTES, Order};
 
 /// Rows that are read at a time at most.
 const PAGE_ROWS_MAX: usize = 1_000;
@@ -47,11 +50,19 @@ pub(crate) trait Render: Send + Sync + 'static {
     }
 }
 
+/// What is being sent. One page is rendered while the next is read.
 struct Sending<R> {
     state: State,
     wanted: Wanted,
-    render: R,
-    ready: VecDeque<Bytes>,
+    render: Arc<R>,
+    /// Ids that were found and whose records were not read yet.
+    pages: VecDeque<Vec<i64>>,
+    /// How many were found, and the last.
+    found: usize,
+    reached: Option<i64>,
+    /// Records that were read and not rendered yet.
+    rows: Vec<AnyRow>,
+    /// How many were rendered, and the last.
     count: usize,
     last: Option<i64>,
     is_done: bool,
@@ -64,66 +75,119 @@ pub(crate) async fn body<R: Render>(
     wanted: Wanted,
     render: R,
 ) -> Result<Body, StateError> {
+    let begin = Bytes::from(render.begin());
     let mut sending = Sending {
         state: state.clone(),
         wanted,
-        ready: [render.begin().into()].into(),
-        render,
+        render: Arc::new(render),
+        pages: VecDeque::new(),
+        found: 0,
+        reached: None,
+        rows: Vec::new(),
         count: 0,
         last: None,
         is_done: false,
     };
-    sending.read().await?;
-    let stream = stream::try_unfold(sending, |mut sending| async move {
-        if sending.ready.is_empty() && !sending.is_done {
-            sending.read().await?;
-        }
-        let next = sending.ready.pop_front();
-        Ok::<_, StateError>(next.map(|bytes| (bytes, sending)))
+    sending.rows = sending.page().await?;
+    let rest = stream::try_unfold(sending, |mut sending| async move {
+        let next = sending.next().await?;
+        Ok::<_, BoxError>(next.map(|bytes| (bytes, sending)))
     });
-    Ok(Body::from_stream(stream))
+    let begin = stream::once(async { Ok::<_, BoxError>(begin) });
+    Ok(Body::from_stream(begin.chain(rest)))
+}
+
+/// A page as bytes.
+struct Rendered {
+    text: String,
+    count: usize,
+    last: Option<i64>,
+}
+
+fn render_page<R: Render>(
+    render: &R,
+    rows: &[AnyRow],
+    (before, limit): (usize, usize),
+) -> Result<Rendered, StateError> {
+    let mut page = Rendered {
+        text: String::new(),
+        count: before,
+        last: None,
+    };
+    for row in rows {
+        if page.count == limit {
+            break;
+        }
+        page.last = Some(row.try_get(0)?);
+        if render.record(page.count, row, &mut page.text)? {
+            page.count += 1;
+        }
+    }
+    Ok(page)
 }
 
 impl<R: Render> Sending<R> {
-    /// Reads and renders the next page, and the end after the last.
-    async fn read(&mut self) -> Result<(), StateError> {
+    /// The next page as bytes, and the end after the last.
+    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let rows = std::mem::take(&mut self.rows);
+        if rows.is_empty() || self.count == self.wanted.limit {
+            self.is_done = true;
+            let end = self.render.end(self.count, self.last);
+            return Ok(Some(end.into()));
+        }
+        let render = Arc::clone(&self.render);
+        let place = (self.count, self.wanted.limit);
+        let rendering = tokio::task::spawn_blocking(move || render_page(&*render, &rows, place));
+        let (rendered, rows) = tokio::join!(rendering, self.page());
+        let Rendered { text, count, last } = rendered??;
+        self.rows = rows?;
+        self.count = count;
+        self.last = last.or(self.last);
+        Ok(Some(text.into()))
+    }
+
+    /// The records of the next page; none at the end.
+    async fn page(&mut self) -> Result<Vec<AnyRow>, StateError> {
+        let mut read = self.state.read().await?;
+        let order = self.wanted.order;
+        loop {
+            if self.pages.is_empty() {
+                self.find(&mut read).await?;
+            }
+            let Some(ids) = self.pages.pop_front() else {
+                return Ok(Vec::new());
+            };
+            let found = stored::of_ids(&mut read, R::COLUMNS, &ids, order).await?;
+            // Those that were found may be removed before they are read.
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn find(&mut self, read: &mut Read) -> Result<(), StateError> {
         let rows = if R::LEAVES_OUT {
             PAGE_ROWS_MAX
         } else {
-            PAGE_ROWS_MAX.min(self.wanted.limit - self.count)
+            PAGE_ROWS_MAX.min(self.wanted.limit.saturating_sub(self.found))
         };
-        let mut text = String::new();
-        let found = self.page(rows).await?;
-        for row in &found {
-            self.last = Some(row.try_get(0)?);
-            if self.render.record(self.count, row, &mut text)? {
-                self.count += 1;
-            }
-            if self.count == self.wanted.limit {
-                break;
-            }
-        }
-        // Fewer may mean that they are long.
-        if found.is_empty() || self.count == self.wanted.limit {
-            self.is_done = true;
-            text.push_str(&self.render.end(self.count, self.last));
-        }
-        self.ready.push_back(text.into());
-        Ok(())
-    }
-
-    async fn page(&self, rows: usize) -> Result<Vec<AnyRow>, StateError> {
         if rows == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut conditions = self.wanted.conditions.clone();
         let order = self.wanted.order;
-        match (order, self.last) {
-            (Order::NewestFirst, Some(last)) => conditions.below(last),
-            (Order::OldestFirst, Some(last)) => conditions.from(last + 1),
+        let mut conditions = self.wanted.conditions.clone();
+        match (order, self.reached) {
+            (Order::NewestFirst, Some(reached)) => conditions.below(reached),
+            (Order::OldestFirst, Some(reached)) => conditions.from(reached.saturating_add(1)),
             (_, None) => {}
         }
-        let mut read = self.state.read().await?;
-        stored::select_page(&mut read, R::COLUMNS, &conditions, (order, rows)).await
+        let found = search::find(read, ID_AND_BYTES, &conditions, (order, rows)).await?;
+        self.pages = stored::pages(&found)?.into();
+        self.found += found.len();
+        self.reached = self.pages.back().and_then(|page| page.last().copied());
+        Ok(())
     }
 }

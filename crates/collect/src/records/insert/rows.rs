@@ -57,7 +57,7 @@ impl<'a> Rows<'a> {
             let rows = length_of(values.len() / width);
             let names = self.columns.join(", ");
             let tuples: Vec<String> = (0..rows)
-                .map(|row| format!("({})", placeholders(row * width + 1, width)))
+                .map(|row| format!("({})", write.marks(row * width + 1, width)))
                 .collect();
             let (table, tuples) = (self.table, tuples.join(", "));
             let sql = format!(

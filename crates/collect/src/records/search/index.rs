@@ -1,6 +1,5 @@
 //! Builds the index behind intake, one row of blocks at a time.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use base::client::chain;
@@ -110,23 +109,15 @@ async fn read_row(read: &mut Read, row: i64) -> Result<Content, StateError> {
             content.add_fields(first, &found)?;
         }
     }
-    let mut bits: HashSet<u32> = HashSet::new();
-    let mut block_of_bits = None;
     for from in (first..first + ROW_IDS).step_by(step(PAYLOADS_AT_ONCE)) {
-        let sql = "SELECT id, body FROM record_payloads WHERE id >= $1 AND id < $2 ORDER BY id";
+        let sql = "SELECT id, body FROM record_payloads WHERE id >= $1 AND id < $2";
         let query = sqlx::query(sql).bind(from).bind(from + PAYLOADS_AT_ONCE);
         for found in query.fetch_all(&mut *read).await? {
             let (id, body): (i64, &[u8]) = (found.try_get(0)?, found.try_get(1)?);
             let block = (id - first) / BLOCK_IDS;
-            if block_of_bits != Some(block) {
-                content.set_all(block_of_bits, &bits);
-                bits.clear();
-                block_of_bits = Some(block);
-            }
-            words::add_bits(body, &mut bits);
+            words::for_each_bit(body, |bit| content.set(block, bit));
         }
     }
-    content.set_all(block_of_bits, &bits);
     Ok(content)
 }
 
@@ -145,7 +136,9 @@ impl Content {
             (3, Field::Severity),
             (4, Field::External),
         ] {
-            self.set(block, &field.number(row.try_get(column)?));
+            for bit in field.number(row.try_get(column)?) {
+                self.set(block, bit);
+            }
         }
         for (column, field) in [
             (5, Field::Classification),
@@ -154,23 +147,17 @@ impl Content {
             (8, Field::Machine),
             (9, Field::Event),
         ] {
-            self.set(block, &field.text(row.try_get(column)?));
+            for bit in field.text(row.try_get(column)?) {
+                self.set(block, bit);
+            }
         }
         Ok(())
     }
 
-    fn set_all(&mut self, block: Option<i64>, bits: &HashSet<u32>) {
-        if let Some(block) = block {
-            self.set(block, bits);
-        }
-    }
-
-    fn set<'a>(&mut self, block: i64, bits: impl IntoIterator<Item = &'a u32>) {
-        for bit in bits {
-            let index = usize::try_from(*bit).unwrap_or(usize::MAX);
-            if let Some(blocks) = self.matrix.get_mut(index) {
-                *blocks |= 1 << block;
-            }
+    fn set(&mut self, block: i64, bit: u32) {
+        let index = usize::try_from(bit).unwrap_or(usize::MAX);
+        if let Some(blocks) = self.matrix.get_mut(index) {
+            *blocks |= 1 << block;
         }
     }
 }

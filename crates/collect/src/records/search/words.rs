@@ -1,8 +1,6 @@
 //! Words: runs of letters, digits and `_`, of two characters at least, without regard to case. What is
 //! not ASCII counts as letters and keeps its case.
 
-use std::collections::HashSet;
-
 use super::fields::Bits;
 
 /// Words of one question.
@@ -44,10 +42,10 @@ impl Words {
     }
 }
 
-/// The bits of all words of a payload, added to `all`.
-pub(crate) fn add_bits(payload: &[u8], all: &mut HashSet<u32>) {
+/// Gives the bits of all words of a payload, some of them many times.
+pub(super) fn for_each_bit(payload: &[u8], mut give: impl FnMut(u32)) {
     for word in split(payload) {
-        all.extend(bits(&folded(word)));
+        bits(cut(word)).into_iter().for_each(&mut give);
     }
 }
 
@@ -65,9 +63,9 @@ fn folded(word: &[u8]) -> Vec<u8> {
     cut(word).to_ascii_lowercase()
 }
 
-/// Three numbers below 65,536.
+/// Three numbers below 65,536, the same whatever the case.
 fn bits(word: &[u8]) -> Bits {
-    let hash = hash(word.iter().copied());
+    let hash = hash(word.iter().map(u8::to_ascii_lowercase));
     [0, 16, 32].map(|shift| {
         #[expect(clippy::cast_possible_truncation, reason = "16 bits are wanted")]
         let part = (hash >> shift) as u16;
@@ -87,6 +85,8 @@ pub(super) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -105,7 +105,9 @@ mod tests {
             assert_eq!(words.are_in(payload), is_there, "{question}");
             if is_there {
                 let mut all = HashSet::new();
-                add_bits(payload, &mut all);
+                for_each_bit(payload, |bit| {
+                    all.insert(bit);
+                });
                 assert!(words.bits().flatten().all(|bit| all.contains(&bit)));
             }
         }
