@@ -1,15 +1,20 @@
 //! Answers that are read from the state while they are sent, so that a million records take no more
 //! memory than a few hundred.
 
+mod found;
+
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::{State, StateError};
+use state::StateError;
 
+pub(crate) use self::found::Found;
+use super::Shared;
 use super::filter::Conditions;
 use super::stored::{self, Order};
 
@@ -20,6 +25,8 @@ const PAGE_ROWS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) conditions: Conditions,
+    /// Only those with these words; the order is then that of a search.
+    pub(crate) found: Option<Found>,
     pub(crate) order: Order,
     pub(crate) limit: usize,
 }
@@ -48,7 +55,7 @@ pub(crate) trait Render: Send + Sync + 'static {
 }
 
 struct Sending<R> {
-    state: State,
+    shared: Arc<Shared>,
     wanted: Wanted,
     render: R,
     ready: VecDeque<Bytes>,
@@ -60,12 +67,12 @@ struct Sending<R> {
 /// A body of all of them. The first page is read before this returns, so a state that is down is an
 /// error and not half an answer; one that goes down later cuts the connection.
 pub(crate) async fn body<R: Render>(
-    state: &State,
+    shared: &Arc<Shared>,
     wanted: Wanted,
     render: R,
 ) -> Result<Body, StateError> {
     let mut sending = Sending {
-        state: state.clone(),
+        shared: Arc::clone(shared),
         wanted,
         ready: [render.begin().into()].into(),
         render,
@@ -75,7 +82,7 @@ pub(crate) async fn body<R: Render>(
     };
     sending.read().await?;
     let stream = stream::try_unfold(sending, |mut sending| async move {
-        if sending.ready.is_empty() && !sending.is_done {
+        while sending.ready.is_empty() && !sending.is_done {
             sending.read().await?;
         }
         let next = sending.ready.pop_front();
@@ -93,7 +100,7 @@ impl<R: Render> Sending<R> {
             PAGE_ROWS_MAX.min(self.wanted.limit - self.count)
         };
         let mut text = String::new();
-        let found = self.page(rows).await?;
+        let (found, is_over) = self.page(rows).await?;
         for row in &found {
             self.last = Some(row.try_get(0)?);
             if self.render.record(self.count, row, &mut text)? {
@@ -103,18 +110,25 @@ impl<R: Render> Sending<R> {
                 break;
             }
         }
-        // Fewer may mean that they are long.
-        if found.is_empty() || self.count == self.wanted.limit {
+        if is_over || self.count == self.wanted.limit {
             self.is_done = true;
             text.push_str(&self.render.end(self.count, self.last));
         }
-        self.ready.push_back(text.into());
+        if !text.is_empty() {
+            self.ready.push_back(text.into());
+        }
         Ok(())
     }
 
-    async fn page(&self, rows: usize) -> Result<Vec<AnyRow>, StateError> {
+    /// The next rows, and whether there are none behind them.
+    async fn page(&mut self, rows: usize) -> Result<(Vec<AnyRow>, bool), StateError> {
         if rows == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), true));
+        }
+        if let Some(found) = &mut self.wanted.found {
+            let of = (R::COLUMNS, &self.wanted.conditions);
+            let page = found.page(&self.shared, of, rows).await?;
+            return Ok((page, found.is_over()));
         }
         let mut conditions = self.wanted.conditions.clone();
         let order = self.wanted.order;
@@ -123,7 +137,10 @@ impl<R: Render> Sending<R> {
             (Order::OldestFirst, Some(last)) => conditions.from(last + 1),
             (_, None) => {}
         }
-        let mut read = self.state.read().await?;
-        stored::select_page(&mut read, R::COLUMNS, &conditions, (order, rows)).await
+        let mut read = self.shared.state.read().await?;
+        let page = stored::select_page(&mut read, R::COLUMNS, &conditions, (order, rows)).await?;
+        // Fewer than were asked for may mean that they are long.
+        let is_over = page.is_empty();
+        Ok((page, is_over))
     }
 }
