@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// The stream of new records has no end of its own within a test.
 const STREAM: &str = "/v1/records/tail";
 /// Requests that are made up for each operation, beyond those that cover its description.
-const EXAMPLES: &str = "30";
+const EXAMPLES: &str = "20";
 /// With it the same is made up each time.
 const SEED: &str = "7";
 /// Submissions in quarantine, which are used up by being released and removed.
