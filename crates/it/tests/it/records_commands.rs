@@ -15,9 +15,8 @@ const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
 
 fn crash(functions: &[&str]) -> Record {
     let frames = functions.iter().enumerate();
-    let frames: String = frames
-        .map(|(n, function)| format!("#{n} {function}() - [/usr/bin/app] - app.c:{n}\n"))
-        .collect();
+    let frames = frames.map(|(n, function)| format!("#{n} {function}() - [/usr/bin/app]\n"));
+    let frames: String = frames.collect();
     let payload = format!("Process: /usr/bin/app\nPID: 7\nSignal: 11\n\n{frames}");
     let record = Record::new().set("classification", "org.clearlinux/crash/clr");
     record.set("severity", "3").payload(payload)
