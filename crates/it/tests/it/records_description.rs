@@ -102,7 +102,8 @@ async fn try_all(python: &str, (hub, token): &(Program, String), words: &[&str])
 }
 
 /// Every operation but the stream, right and wrong, alone and one after another by the links of the
-/// description.
+/// description. Of an export it judges all but the lines, since no JSON Schema is about lines; that
+/// each is what the operation for one record gives is tried in `records_export.rs`.
 #[tokio::test]
 async fn requests_of_the_description_are_answered_as_it_says() {
     let Some(python) = need("SCHEMATHESIS") else {
