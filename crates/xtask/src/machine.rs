@@ -71,17 +71,20 @@ pub(crate) fn root() -> Result<PathBuf, Failure> {
 /// checkouts, so that dependencies are compiled once; otherwise it is where xtask itself was built.
 pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
     if variable("CI").is_some() && variable("CARGO_TARGET_DIR").is_none() {
-        let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-        return Ok(cache
-            .unwrap_or_else(std::env::temp_dir)
-            .join("landline/target"));
+        return Ok(cache_folder().join("target"));
     }
     let program = std::env::current_exe().attempt(|| "find the path of xtask".to_owned())?;
     let folder = program.parent().and_then(Path::parent);
     folder
         .map(Path::to_owned)
         .ok_or_else(|| Failure::new("xtask does not run from a target folder"))
+}
+
+/// Where what is brought to this machine stays for later runs, of any checkout.
+pub(crate) fn cache_folder() -> PathBuf {
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("landline")
 }
 
 /// A program by name: on PATH first, then where Debian keeps daemons.

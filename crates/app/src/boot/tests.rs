@@ -11,7 +11,7 @@ use super::*;
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 98] = [
+const ROUTES: [RouteRow; 99] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -119,6 +119,12 @@ const ROUTES: [RouteRow; 98] = [
         "main.listener",
         "GET",
         "/v1/records/counts",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/export",
         "local, records:read",
     ],
     [

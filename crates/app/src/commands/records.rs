@@ -1,16 +1,19 @@
 //! `landline records …`: what the collector has, for people and for scripts.
 
 mod chart;
-mod details;
 mod export;
 mod form;
+mod frames;
 mod groups;
 mod hub;
 mod incoming;
 mod list;
 mod output;
 mod pages;
+mod population;
+mod quarantine;
 mod query;
+mod retention;
 mod show;
 mod sink;
 mod sse;
@@ -27,9 +30,11 @@ use clap::Subcommand;
 
 use super::{NO, Question};
 use crate::environment::Environment;
+use frames::FramesCommand;
 use groups::GroupsCommand;
 use hub::Hub;
 use output::Output;
+use quarantine::QuarantineCommand;
 use query::{Filters, Search};
 
 /// `landline records …`
@@ -57,9 +62,22 @@ pub(crate) enum RecordsCommand {
         #[command(subcommand)]
         command: GroupsCommand,
     },
-    /// List what clients sent that is no valid record, and why
-    #[command(after_help = "Example: landline records quarantine --limit 10")]
-    Quarantine(QuarantineArguments),
+    /// What clients sent that is no valid record, and what becomes of it
+    Quarantine {
+        #[command(subcommand)]
+        command: QuarantineCommand,
+    },
+    /// Frames of crashes that are never guilty
+    Frames {
+        #[command(subcommand)]
+        command: FramesCommand,
+    },
+    /// Count machines per build by their heartbeats
+    #[command(after_help = "Example: landline records population --days 14")]
+    Population(PopulationArguments),
+    /// Say what the next look of retention would remove
+    #[command(after_help = "Example: landline records retention")]
+    Retention(RetentionArguments),
 }
 
 /// Which records, and how many.
@@ -113,6 +131,9 @@ pub(crate) struct ExportArguments {
     /// One JSON object a line, lines of comma-separated values, or one JSON array
     #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv", "json"])]
     format: String,
+    /// With `--format csv`: put a ' before what a spreadsheet would take for a formula
+    #[arg(long)]
+    safe_cells: bool,
     /// The file; it appears once it is whole [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -161,14 +182,22 @@ pub(crate) struct TailArguments {
     question: Question,
 }
 
-/// Which submissions.
+/// Which machines are counted.
 #[derive(Debug, clap::Args)]
-pub(crate) struct QuarantineArguments {
+pub(crate) struct PopulationArguments {
     /// Only of this project
     #[arg(long)]
     project: Option<String>,
+    /// Machines that sent a heartbeat on one of the last so many days
+    #[arg(long, value_name = "N", default_value = "7", value_parser = ["1", "3", "7", "14", "all"])]
+    days: String,
     #[command(flatten)]
-    amount: Amount,
+    question: Question,
+}
+
+/// Where it is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RetentionArguments {
     #[command(flatten)]
     question: Question,
 }
@@ -254,8 +283,17 @@ async fn answer(command: &RecordsCommand, environment: &Environment) -> Outcome 
         RecordsCommand::Groups { command } => {
             groups::groups(&hub(command.question())?, command, output).await
         }
-        RecordsCommand::Quarantine(arguments) => {
-            list::quarantine(&hub(&arguments.question)?, arguments, output).await
+        RecordsCommand::Quarantine { command } => {
+            quarantine::quarantine(&hub(command.question())?, command, output).await
+        }
+        RecordsCommand::Frames { command } => {
+            frames::frames(&hub(command.question())?, command, output).await
+        }
+        RecordsCommand::Population(arguments) => {
+            population::population(&hub(&arguments.question)?, arguments, output).await
+        }
+        RecordsCommand::Retention(arguments) => {
+            retention::retention(&hub(&arguments.question)?, arguments, output).await
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `/v1/records…`: records for programs and for our own pages. `docs/api/openapi.yaml` describes it.
 
 mod counts;
+mod export;
 mod groups;
 mod population;
 mod quarantine;
 mod skipped;
 mod tail;
+mod whole;
 
 use std::sync::Arc;
 
@@ -17,7 +19,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wire::telemetrics::{backtrace, fingerprint};
 
+use self::whole::Whole;
 use super::Shared;
+use super::config::NAME_CHARACTERS_MAX;
 use super::error::ApiError;
 use super::filter::Conditions;
 use super::query::Filters;
@@ -25,7 +29,6 @@ use super::reader::Reader;
 use super::retention;
 use super::search::{self, Words};
 use super::stored::{self, Order, SUMMARY, StoredRecord, Summary, WHOLE, excerpt};
-use super::time;
 
 /// What a handler gives.
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -53,6 +56,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .get("/v1/records/{id}", (policies.read)(), show)
         .get("/v1/records/retention", (policies.read)(), passed)
         .merge(counts::routes(shared, policies))
+        .merge(export::routes(shared, policies))
         .merge(population::routes(shared, policies))
         .merge(groups::routes(shared, policies))
         .merge(quarantine::routes(shared, policies))
@@ -68,6 +72,15 @@ type Named = Result<Path<i64>, PathRejection>;
 fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
     let query = query.map_err(|rejection| ApiError::Invalid(rejection.body_text()))?;
     Ok(query.0)
+}
+
+/// The numbers of the projects that may be seen: all, or the one of this name.
+fn seen(shared: &Shared, reader: &Reader, wanted: Option<&str>) -> Result<Vec<i64>, ApiError> {
+    if wanted.is_some_and(|name| name.chars().count() > NAME_CHARACTERS_MAX) {
+        let text = format!("the name of a project has at most {NAME_CHARACTERS_MAX} characters");
+        return Err(ApiError::Invalid(text));
+    }
+    Ok(reader.projects(&shared.projects, wanted))
 }
 
 fn number(path: &Named) -> Result<i64, ApiError> {
@@ -92,7 +105,7 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer
     let filters = asked(query)?;
     let limit = filters.limit()?;
     let mut conditions = filters.conditions(shared).await?;
-    let projects = reader.projects(&shared.projects, filters.project.as_deref());
+    let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());
     if let Some(words) = filters.words()? {
         return searched(shared, &words, conditions, limit).await;
@@ -138,41 +151,25 @@ async fn summaries(
     Ok(records.collect::<Result<_, _>>()?)
 }
 
+/// A record as it is shown alone.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    whole: Whole<'a>,
+    excerpt: String,
+    why_grouped: Option<Value>,
+}
+
 async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     let stored = find(shared, reader, id).await?;
-    let StoredRecord {
-        project,
-        received_at,
-        group,
-        record,
-        ..
-    } = stored;
-    let why = why_grouped(shared, &record);
-    Ok(Json(json!({
-        "id": id,
-        "project": shared.projects.name(project),
-        "received_at": time::rfc3339(received_at),
-        "created_at": record.created.checked_mul(1000).and_then(time::rfc3339),
-        "severity": record.severity,
-        "classification": record.classification,
-        "machine_id": record.machine_id,
-        "build": record.build,
-        "system_name": record.system_name,
-        "external": record.external,
-        "group": group,
-        "excerpt": excerpt(record.payload.as_bytes()),
-        "payload": record.payload,
-        "event_id": record.event_id,
-        "arch": record.arch,
-        "kernel_version": record.kernel_version,
-        "host_type": record.host_type,
-        "board_name": record.board_name,
-        "cpu_model": record.cpu_model,
-        "bios_version": record.bios_version,
-        "record_format_version": record.record_format_version,
-        "payload_format_version": record.payload_format_version,
-        "why_grouped": group.and(why),
-    })))
+    let shown = Shown {
+        whole: Whole::of(&stored, &shared.projects),
+        excerpt: excerpt(stored.record.payload.as_bytes()),
+        why_grouped: stored
+            .group
+            .and_then(|_| why_grouped(shared, &stored.record)),
+    };
+    Ok(Json(json!(shown)))
 }
 
 /// A record that may be seen.

@@ -19,7 +19,7 @@ const BODY_LIMIT_MAX: u64 = 64 << 20;
 const PROJECTS_MAX: usize = 1_000;
 /// Rules of one project.
 const RULES_MAX: usize = 100;
-const NAME_CHARACTERS_MAX: usize = 64;
+pub(super) const NAME_CHARACTERS_MAX: usize = 64;
 
 /// The section `collector`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

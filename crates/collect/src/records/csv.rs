@@ -43,7 +43,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policy: impl Fn() -> Policy) -> Route
 }
 
 async fn export(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     reader: &Reader,
     file: &str,
     query: &HashMap<String, String>,
@@ -72,8 +72,8 @@ async fn export(
     let project = project.filter(|project| !project.is_empty());
     let projects = reader.projects(&shared.projects, project);
     conditions.projects(&projects, shared.projects.count());
-    let csv = match Csv::of(query) {
-        Ok(csv) => csv,
+    let (csv, words) = match Csv::of(query).and_then(|csv| Ok((csv, words(query)?))) {
+        Ok(both) => both,
         Err(error) => return text_response(error.class(), &error.shown(), None),
     };
     let limit = if is_inline {
@@ -83,10 +83,11 @@ async fn export(
     };
     let wanted = Wanted {
         conditions,
+        words,
         order: Order::NewestFirst,
         limit,
     };
-    let body = match stream::body(&shared.state, wanted, csv).await {
+    let body = match stream::body(shared, wanted, csv).await {
         Ok(body) => body,
         Err(error) => {
             tracing::warn!(error = base::client::chain(&error), "records can't be read");
@@ -172,15 +173,21 @@ async fn conditions(
     Ok(conditions)
 }
 
+/// The search that `text` asks for.
+fn words(query: &HashMap<String, String>) -> Result<Option<Words>, ApiError> {
+    let text = query.get("text").filter(|text| !text.is_empty());
+    let words = text.map(|text| super::query::words(text)).transpose()?;
+    Ok(words)
+}
+
 /// The rows whose payloads fit.
 struct Csv {
-    words: Option<Words>,
     fits: Option<Regex>,
     fits_not: Option<Regex>,
 }
 
 impl Csv {
-    /// `payload` and `not_payload` are regular expressions, as the original's; `text` are words.
+    /// `payload` and `not_payload` are regular expressions, as the original's.
     fn of(query: &HashMap<String, String>) -> Result<Self, ApiError> {
         let get = |name: &str| {
             let text = query.get(name).map(String::as_str);
@@ -195,20 +202,14 @@ impl Csv {
                 |error| ApiError::Invalid(format!("{name} is no regular expression: {error}"));
             built.map(Some).map_err(wrong)
         };
-        let words = match get("text") {
-            Some(text) => Some(super::query::words(text)?),
-            None => None,
-        };
         Ok(Self {
-            words,
             fits: regex("payload")?,
             fits_not: regex("not_payload")?,
         })
     }
 
     fn is_wanted(&self, body: &[u8]) -> bool {
-        self.words.as_ref().is_none_or(|words| words.are_in(body))
-            && self.fits.as_ref().is_none_or(|regex| regex.is_match(body))
+        self.fits.as_ref().is_none_or(|regex| regex.is_match(body))
             && !self
                 .fits_not
                 .as_ref()

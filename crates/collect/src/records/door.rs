@@ -13,9 +13,11 @@ use flate2::read::GzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
+use tokio::sync::SemaphorePermit;
 use wire::telemetrics::{Field, Submission};
 
 use super::Shared;
+use super::aside;
 use super::committer::NotKept;
 use super::intake::{self, Outcome, Refused};
 use super::original::OriginalRecord;
@@ -71,10 +73,16 @@ async fn take(shared: &Shared, form: Form, request: Request) -> Response {
         Err(Class::TooLarge) => return too_large(shared),
         Err(class) => return refuse(shared, "body", class, "the body did not arrive whole"),
     };
-    let body = match unpacked(&head.headers, body, limit) {
-        Ok(body) => body,
-        Err(Class::TooLarge) => return too_large(shared),
-        Err(class) => return refuse(shared, "encoding", class, "the body is not valid gzip"),
+    let (body, _more_room) = match unpacked(shared, &head.headers, body).await {
+        Ok(unpacked) => unpacked,
+        Err(Packed::NotKept(not_kept)) => {
+            shared.metrics.count_refused("full");
+            return refusal(&Refused::NotKept(not_kept));
+        }
+        Err(Packed::Wrong(Class::TooLarge)) => return too_large(shared),
+        Err(Packed::Wrong(class)) => {
+            return refuse(shared, "encoding", class, "the body is not valid gzip");
+        }
     };
     let submission = match form {
         Form::Headers => {
@@ -107,26 +115,67 @@ fn header(headers: &HeaderMap, field: Field) -> Option<&[u8]> {
     fitting.last().map(|(_, value)| value.as_bytes())
 }
 
-/// The body without its compression.
-#[expect(clippy::disallowed_methods, reason = "bounded by `take`")]
-fn unpacked(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Class> {
+/// Why a body stays packed.
+enum Packed {
+    /// It is not what it says it is, or too much.
+    Wrong(Class),
+    /// It may be sent again.
+    NotKept(NotKept),
+}
+
+/// The body without its compression, and the room that it takes when it is large.
+async fn unpacked<'a>(
+    shared: &'a Shared,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Packed> {
     let Some(encoding) = headers.get(CONTENT_ENCODING) else {
-        return Ok(body);
+        return Ok((body, None));
     };
     match encoding.to_str() {
-        Ok("identity" | "") => Ok(body),
-        Ok("gzip" | "x-gzip") => {
-            let mut plain = Vec::new();
-            let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-            let mut reader = GzDecoder::new(&*body).take(bound);
-            reader.read_to_end(&mut plain).map_err(|_| Class::Invalid)?;
-            if plain.len() > limit {
-                return Err(Class::TooLarge);
-            }
-            Ok(plain.into())
-        }
-        _ => Err(Class::Invalid),
+        Ok("identity" | "") => return Ok((body, None)),
+        Ok("gzip" | "x-gzip") => {}
+        _ => return Err(Packed::Wrong(Class::Invalid)),
     }
+    let limit = usize::try_from(shared.config.body_limit).unwrap_or(usize::MAX);
+    // Most are small.
+    match unzipped(&body, aside::SMALL.min(limit)) {
+        Err(Class::TooLarge) if limit > aside::SMALL => {}
+        unzipped => {
+            let plain = unzipped.map_err(Packed::Wrong)?;
+            return Ok((plain.into(), None));
+        }
+    }
+    let bytes = unzipped_bytes(&body);
+    if bytes > limit {
+        return Err(Packed::Wrong(Class::TooLarge));
+    }
+    let room = shared.bodies.take(bytes);
+    let room = room.ok_or(Packed::NotKept(NotKept::Full))?;
+    // What turns out to be more than it says is not valid.
+    let work = move || unzipped(&body, bytes).map_err(|_| Packed::Wrong(Class::Invalid));
+    let plain = shared.aside.run(aside::SMALL.max(bytes) + 1, work).await;
+    let plain = plain.map_err(Packed::NotKept)??;
+    Ok((plain.into(), Some(room)))
+}
+
+/// How long a body says that it is without compression, in its last four bytes (RFC 1952 2.3.1).
+fn unzipped_bytes(body: &[u8]) -> usize {
+    let last = body.last_chunk::<4>().copied().unwrap_or_default();
+    usize::try_from(u32::from_le_bytes(last)).unwrap_or(usize::MAX)
+}
+
+/// At most so many bytes without compression.
+#[expect(clippy::disallowed_methods, reason = "bounded by `take`")]
+fn unzipped(body: &[u8], limit: usize) -> Result<Vec<u8>, Class> {
+    let mut plain = Vec::new();
+    let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut reader = GzDecoder::new(body).take(bound);
+    reader.read_to_end(&mut plain).map_err(|_| Class::Invalid)?;
+    if plain.len() > limit {
+        return Err(Class::TooLarge);
+    }
+    Ok(plain)
 }
 
 fn answer(outcome: Outcome) -> Response {

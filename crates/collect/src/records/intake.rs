@@ -2,6 +2,7 @@
 //! kept as a record, put into quarantine, or answered only.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base::clock;
 use base::error::Class;
@@ -81,7 +82,7 @@ pub(crate) async fn take(shared: &Shared, submission: Submission) -> Result<Outc
 
 async fn take_for(
     shared: &Shared,
-    project: &Project,
+    project: &Arc<Project>,
     submission: Submission,
 ) -> Result<Outcome, Refused> {
     let strictness = if shared.config.strict {
@@ -127,8 +128,12 @@ async fn take_for(
             return quarantine(shared, project, &submission, reason).await;
         }
     }
-    scrub(project, &mut record);
-    keep(shared, project.id, record).await
+    let (bytes, of) = (record.payload.len(), Arc::clone(project));
+    let scrubbing = shared.aside.run(bytes, move || {
+        scrub(&of, &mut record);
+        record
+    });
+    keep(shared, project.id, scrubbing.await?).await
 }
 
 /// Keeps a valid record.
@@ -180,10 +185,9 @@ pub(crate) async fn release(
         let text = format!("{} has more than {TEXT_BYTES_MAX} bytes", field.name());
         return Err(ApiError::Conflict(text));
     }
-    if let Some(project) = shared.projects.all().find(|one| one.id == project)
-        && let Cow::Owned(scrubbed) = scrub::scrubbed(&project.config.scrub, &record.payload)
-    {
-        record.payload = scrubbed;
+    if let Some(project) = shared.projects.all().find(|one| one.id == project) {
+        let payload = scrubbed(shared, project, record.payload).await;
+        record.payload = payload.map_err(|_| ApiError::Unavailable)?;
     }
     // Whoever asks twice gets the same record.
     let digest = entry::record_digest(project, &record);
@@ -210,7 +214,7 @@ fn is_throttled(shared: &Shared, project: &Project, submission: &Submission) -> 
 
 async fn quarantine(
     shared: &Shared,
-    project: &Project,
+    project: &Arc<Project>,
     submission: &Submission,
     (reason, message): (&'static str, String),
 ) -> Result<Outcome, Refused> {
@@ -228,7 +232,8 @@ async fn quarantine(
         })
         .collect();
     let fields = serde_json::Value::Object(fields).to_string();
-    let payload = scrub::scrubbed(&config.scrub, submission.payload()).into_owned();
+    let payload = submission.payload().to_owned();
+    let payload = scrubbed(shared, project, payload).await?;
     let digest = if shared.config.drop_repeated {
         entry::digest(project.id, &[reason, &fields, &payload])
     } else {
@@ -284,6 +289,17 @@ impl Filter {
 /// A machine is in the sample with all it sends, or with nothing.
 fn is_sampled(record: &Record, one_of: u32) -> bool {
     entry::digest(0, &[&record.machine_id]).rem_euclid(i64::from(one_of.max(1))) == 0
+}
+
+/// A payload without what the project wants out.
+async fn scrubbed(
+    shared: &Shared,
+    project: &Arc<Project>,
+    payload: String,
+) -> Result<String, NotKept> {
+    let (bytes, project) = (payload.len(), Arc::clone(project));
+    let work = move || scrub::scrubbed(&project.config.scrub, &payload).into_owned();
+    shared.aside.run(bytes, work).await
 }
 
 /// Takes out what the project wants out. From then on nobody knows it.

@@ -2,6 +2,7 @@
 //! and the ways to read them.
 
 mod api;
+mod aside;
 mod bodies;
 mod build;
 mod choices;
@@ -40,6 +41,7 @@ use base::telemetry::Metrics;
 use state::{State, StateError};
 
 use self::api::Policies;
+use self::aside::Aside;
 use self::bodies::Bodies;
 use self::choices::Choices;
 use self::committer::Committer;
@@ -60,6 +62,7 @@ struct Shared {
     skipped: SkippedFrames,
     choices: Choices,
     bodies: Bodies,
+    aside: Aside,
     committer: Committer,
     metrics: RecordMetrics,
 }
@@ -90,6 +93,7 @@ impl Records {
             skipped,
             choices: Choices::default(),
             bodies: Bodies::default(),
+            aside: Aside::default(),
             committer,
             metrics,
             config,

@@ -45,7 +45,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policy: impl Fn() -> Policy) -> Route
 }
 
 async fn list(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     reader: &Reader,
     query: &HashMap<String, String>,
     headers: &HeaderMap,
@@ -60,11 +60,11 @@ async fn list(
     wanted.conditions.projects(&projects, count);
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, body) = if accept.is_some_and(|accept| accept.contains(LINES_TYPE)) {
-        (LINES_TYPE, stream::body(&shared.state, wanted, Lines).await)
+        (LINES_TYPE, stream::body(shared, wanted, Lines).await)
     } else {
         (
             "application/json",
-            stream::body(&shared.state, wanted, List { limit }).await,
+            stream::body(shared, wanted, List { limit }).await,
         )
     };
     match body {
@@ -193,6 +193,7 @@ fn read(query: &HashMap<String, String>, now: i64) -> Result<Wanted, &'static st
     let limit = limit.ok().filter(|limit| *limit <= LIMIT_MAX);
     Ok(Wanted {
         conditions,
+        words: None,
         order,
         limit: limit.ok_or("Record limit value is invalid")?,
     })

@@ -1,6 +1,7 @@
 //! The projects of this collector, with their numbers in the state.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::Row as _;
 use state::{State, StateError};
@@ -19,7 +20,7 @@ pub(crate) struct Project {
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Projects {
-    by_tid: HashMap<String, Project>,
+    by_tid: HashMap<String, Arc<Project>>,
 }
 
 impl Projects {
@@ -40,19 +41,19 @@ impl Projects {
                 throttle: config.rate.map(Throttle::new),
                 config: config.clone(),
             };
-            by_tid.insert(config.tid.clone(), project);
+            by_tid.insert(config.tid.clone(), Arc::new(project));
         }
         write.commit().await?;
         Ok(Self { by_tid })
     }
 
     /// The one whose clients send this id, exactly.
-    pub(crate) fn by_tid(&self, tid: &str) -> Option<&Project> {
+    pub(crate) fn by_tid(&self, tid: &str) -> Option<&Arc<Project>> {
         self.by_tid.get(tid)
     }
 
     /// All of them, in no order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Project> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Project>> {
         self.by_tid.values()
     }
 

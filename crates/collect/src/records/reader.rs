@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::error::ApiError;
 use super::project::Projects;
 
 /// What somebody wants to do with what belongs to a project.
@@ -87,6 +88,19 @@ impl Reader {
         (self.may)(project, act)
     }
 
+    /// Refuses when what belongs to the project of this number may not be changed.
+    pub(crate) fn allow_update(&self, projects: &Projects, project: i64) -> Result<(), ApiError> {
+        // One that the configuration no longer names is called nothing: only who may change all may.
+        let name = projects.name(project).unwrap_or_default();
+        allowed(self.may(name, Act::Update))
+    }
+
+    /// Refuses when anything of any project may not be changed.
+    pub(crate) fn allow_update_of_all(&self, projects: &Projects) -> Result<(), ApiError> {
+        let mut all = projects.all();
+        allowed(all.all(|project| self.may(&project.config.name, Act::Update)))
+    }
+
     /// The numbers of the projects that may be seen: all, or the one of this name.
     pub(crate) fn projects(&self, projects: &Projects, wanted: Option<&str>) -> Vec<i64> {
         let name = |id| projects.name(id).unwrap_or_default().to_owned();
@@ -97,5 +111,13 @@ impl Reader {
             .collect();
         numbers.sort_unstable();
         numbers
+    }
+}
+
+fn allowed(is_allowed: bool) -> Result<(), ApiError> {
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(ApiError::Forbidden)
     }
 }

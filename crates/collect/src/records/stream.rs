@@ -10,10 +10,11 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::{Read, State, StateError};
+use state::StateError;
 
+use super::Shared;
 use super::filter::Conditions;
-use super::search;
+use super::search::{self, Words};
 use super::stored::{self, ID_AND_BYTES, Order};
 
 /// Rows that are read at a time at most.
@@ -23,6 +24,8 @@ const PAGE_ROWS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) conditions: Conditions,
+    /// Only those with these words, the newest first.
+    pub(crate) words: Option<Words>,
     pub(crate) order: Order,
     pub(crate) limit: usize,
 }
@@ -52,14 +55,15 @@ pub(crate) trait Render: Send + Sync + 'static {
 
 /// What is being sent. One page is rendered while the next is read.
 struct Sending<R> {
-    state: State,
+    shared: Arc<Shared>,
     wanted: Wanted,
     render: Arc<R>,
     /// Ids that were found and whose records were not read yet.
     pages: VecDeque<Vec<i64>>,
-    /// How many were found, and the last.
+    /// How many were found, up to which id was looked, and whether nothing is left.
     found: usize,
     reached: Option<i64>,
+    is_searched: bool,
     /// Records that were read and not rendered yet.
     rows: Vec<AnyRow>,
     /// How many were rendered, and the last.
@@ -71,18 +75,19 @@ struct Sending<R> {
 /// A body of all of them. The first page is read before this returns, so a state that is down is an
 /// error and not half an answer; one that goes down later cuts the connection.
 pub(crate) async fn body<R: Render>(
-    state: &State,
+    shared: &Arc<Shared>,
     wanted: Wanted,
     render: R,
 ) -> Result<Body, StateError> {
     let begin = Bytes::from(render.begin());
     let mut sending = Sending {
-        state: state.clone(),
+        shared: Arc::clone(shared),
         wanted,
         render: Arc::new(render),
         pages: VecDeque::new(),
         found: 0,
         reached: None,
+        is_searched: false,
         rows: Vec::new(),
         count: 0,
         last: None,
@@ -151,16 +156,15 @@ impl<R: Render> Sending<R> {
 
     /// The records of the next page; none at the end.
     async fn page(&mut self) -> Result<Vec<AnyRow>, StateError> {
-        let mut read = self.state.read().await?;
-        let order = self.wanted.order;
         loop {
-            if self.pages.is_empty() {
-                self.find(&mut read).await?;
+            while self.pages.is_empty() && !self.is_searched {
+                self.find().await?;
             }
             let Some(ids) = self.pages.pop_front() else {
                 return Ok(Vec::new());
             };
-            let found = stored::of_ids(&mut read, R::COLUMNS, &ids, order).await?;
+            let mut read = self.shared.state.read().await?;
+            let found = stored::of_ids(&mut read, R::COLUMNS, &ids, self.wanted.order).await?;
             // Those that were found may be removed before they are read.
             if !found.is_empty() {
                 return Ok(found);
@@ -168,13 +172,16 @@ impl<R: Render> Sending<R> {
         }
     }
 
-    async fn find(&mut self, read: &mut Read) -> Result<(), StateError> {
+    /// Finds the next pages. There may be none, and more behind: a search looks at so many payloads at
+    /// a time.
+    async fn find(&mut self) -> Result<(), StateError> {
         let rows = if R::LEAVES_OUT {
             PAGE_ROWS_MAX
         } else {
             PAGE_ROWS_MAX.min(self.wanted.limit.saturating_sub(self.found))
         };
         if rows == 0 {
+            self.is_searched = true;
             return Ok(());
         }
         let order = self.wanted.order;
@@ -184,10 +191,20 @@ impl<R: Render> Sending<R> {
             (Order::OldestFirst, Some(reached)) => conditions.from(reached.saturating_add(1)),
             (_, None) => {}
         }
-        let found = search::find(read, ID_AND_BYTES, &conditions, (order, rows)).await?;
+        let mut ended_at = None;
+        if let Some(words) = &self.wanted.words {
+            let found = search::search(&self.shared, words, &conditions, rows).await?;
+            conditions = Conditions::default();
+            conditions.one_of("id", &found.ids);
+            ended_at = found.ended_at.or(found.ids.last().copied());
+        }
+        let mut read = self.shared.state.read().await?;
+        let found = search::find(&mut read, ID_AND_BYTES, &conditions, (order, rows)).await?;
         self.pages = stored::pages(&found)?.into();
         self.found += found.len();
-        self.reached = self.pages.back().and_then(|page| page.last().copied());
+        let last = self.pages.back().and_then(|page| page.last().copied());
+        self.reached = ended_at.or(last);
+        self.is_searched = self.reached.is_none();
         Ok(())
     }
 }

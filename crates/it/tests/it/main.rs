@@ -33,6 +33,8 @@ mod proxy_peering;
 mod proxy_several;
 mod proxy_several_apps;
 mod records_api;
+mod records_commands;
+mod records_description;
 mod records_durability;
 mod records_export;
 mod records_fleet;

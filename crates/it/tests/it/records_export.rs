@@ -1,8 +1,8 @@
-//! Records as the original exports them: its address, columns and escapes.
+//! Records as the original exports them: its address, columns and escapes; and whole records, one a line.
 
 use it::client::Reply;
 use it::telemetrics::{Collector, EXTERNAL_HEADER, Form, Record, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::records_api::fill;
 
@@ -156,4 +156,81 @@ async fn all_rows_come() {
     fill(&collector, 1_700).await;
     let ids = exported(&collector, "format_type=attach").await;
     assert_eq!((ids.len(), ids.is_sorted_by(|a, b| a > b)), (1_700, true));
+}
+
+/// The whole records that this asks for.
+pub(crate) async fn whole(collector: &Collector, query: &str) -> Vec<Value> {
+    let reply = collector.get(&format!("/v1/records/export?{query}")).await;
+    assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+    assert_eq!(reply.header("content-type"), "application/x-ndjson");
+    let text = reply.text();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Many whole records come on one answer, also those that a search finds, which is made in parts; and an
+/// export goes on where another one ended.
+async fn many(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
+    let odd = "a \"line\"\n\u{2028} with \u{e9} and \u{1}, and a rareword\n";
+    let mut odd_ids = Vec::new();
+    for size in [0, 100_000, 600_000, 300_000] {
+        let record = Record::new().payload(odd.to_owned() + &"x".repeat(size));
+        odd_ids.insert(0, collector.keep(Form::Headers, &record).await);
+        fill(&collector, 400).await;
+    }
+    let all = whole(&collector, "").await;
+    let ids = |records: &[Value]| {
+        let ids = records.iter().map(|record| record["id"].as_i64().unwrap());
+        ids.collect::<Vec<i64>>()
+    };
+    let is_sorted = ids(&all).is_sorted_by(|one, other| one > other);
+    assert_eq!((all.len(), is_sorted), (1_604, true));
+    for text in ["text=rareword", "text=RareWord+line"] {
+        let found = whole(&collector, text).await;
+        assert_eq!(ids(&found), odd_ids, "{text}");
+    }
+    assert_eq!(whole(&collector, "text=hello").await.len(), 1_600);
+    assert!(whole(&collector, "text=nowhere").await.is_empty());
+    let found = whole(&collector, "text=rareword").await;
+    for record in &found {
+        let path = format!("/v1/records/{}", record["id"]);
+        let mut one = collector.json(&path).await;
+        let one = one.as_object_mut().unwrap();
+        assert!(one.remove("excerpt").is_some() && one.remove("why_grouped").is_some());
+        assert!(record.as_object().unwrap() == one, "{path}");
+        assert!(record["payload"].as_str().unwrap().starts_with(odd));
+    }
+    for query in ["limit=700", "limit=700&text=hello", "limit=1"] {
+        let first = whole(&collector, query).await;
+        let last = ids(&first).pop().unwrap();
+        let rest = query.split_once('&').map_or("", |(_, text)| text);
+        let rest = whole(&collector, &format!("before={last}&{rest}")).await;
+        let both = [ids(&first), ids(&rest)].concat();
+        let expected = whole(
+            &collector,
+            query.split_once('&').map_or("", |(_, text)| text),
+        )
+        .await;
+        assert_eq!(both, ids(&expected), "{query}");
+    }
+    for wrong in ["limit=0", "limit=10000001", "text=a", "order=1"] {
+        let path = format!("/v1/records/export?{wrong}");
+        assert_eq!(collector.get(&path).await.status, 400, "{wrong}");
+    }
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn whole_records_come_on_one_answer_on_sqlite() {
+    many(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn whole_records_come_on_one_answer_on_postgresql() {
+    many(Store::Postgres).await;
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use it::client::Reply;
-use it::telemetrics::{Collector, Form, Record, parse};
+use it::telemetrics::{Collector, Form, Record, TID, parse};
 use it::{proc, wait};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -228,6 +228,41 @@ async fn packed_bodies_are_unpacked_within_the_limit() {
         assert_eq!(reply.status, 400, "{encoding} {}", reply.text());
     }
     assert_small(&collector);
+}
+
+/// What is large is unpacked and scrubbed on other threads; it is the same work with the same end.
+#[tokio::test]
+async fn large_bodies_are_unpacked_and_scrubbed() {
+    let projects = json!([{"name": "ours", "tid": TID, "scrub": ["email"]}]);
+    let collector = Collector::start_small(json!({"projects": projects})).await;
+    let filler = "#0 inner() - [/usr/bin/app] - app.c:7\n".repeat(20_000);
+    let sent = format!("anna@mail.example.org\n{filler}ben@mail.example.org\n");
+    let kept = format!("<e-mail>\n{filler}<e-mail>\n");
+    assert!((700_000..MEBIBYTE).contains(&sent.len()));
+    let record = Record::new().payload(&sent);
+    let id = collector.keep(Form::Headers, &record).await;
+    assert!(collector.original(id).await["payload"] == kept.as_str());
+    for form in Form::ALL {
+        let body = gzip(&Record::new().payload(&sent).body(form));
+        assert!(body.len() < 64 << 10);
+        let reply = send_encoded(&collector, (form, "gzip"), &body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        assert!(reply.json()["payload"] == kept.as_str(), "{form:?}");
+    }
+    let invalid = Record::new().payload(&sent).set("severity", "9");
+    let reply = collector.post(Form::Headers, &invalid).await;
+    let quarantined = reply.json()["id"].as_i64().unwrap();
+    let payload = collector.quarantined(quarantined).await["payload"].take();
+    let payload = payload.as_str().unwrap();
+    assert!(payload.starts_with("<e-mail>\n#0 inner"), "{payload}");
+    // The last four bytes say how long it is: more and less than that is not valid, and never read.
+    let mut lies = gzip(sent.as_bytes());
+    let end = lies.len() - 4;
+    for length in [0_u32, 70_000, 900_000] {
+        lies[end..].copy_from_slice(&length.to_le_bytes());
+        let reply = send_encoded(&collector, (Form::Headers, "gzip"), &lies).await;
+        assert_eq!(reply.status, 400, "{length}: {}", reply.text());
+    }
 }
 
 /// A head that is longer than any client's, or has more lines, is refused.

@@ -4,6 +4,8 @@ use it::telemetrics::{Collector, EXTERNAL_HEADER, Form, Record, Store, TID, TID_
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
+use crate::records_export::whole as exported;
+
 const OTHER_TID: &str = "11111111-2222-3333-4444-555555555555";
 const CRASH: &str = "Process: /usr/bin/app\nPID: 1\nSignal: 11\n\nBacktrace (TID 1):\n\
      #0 inner() - [/usr/bin/app]\n#1 main() - [/usr/bin/app]\n";
@@ -88,6 +90,9 @@ async fn filters(store: Store) {
     ] {
         let page = collector.json(&format!("/v1/records?{query}")).await;
         assert_eq!(ids(&page), expected, "{query}");
+        let lines = exported(&collector, query).await;
+        let lines: Vec<&Value> = lines.iter().map(|record| &record["id"]).collect();
+        assert_eq!(lines, expected, "export?{query}");
     }
     for query in [
         "severity=0",
@@ -105,7 +110,13 @@ async fn filters(store: Store) {
         "classification=a*",
         "classification=*/x",
         &format!("build={}", "x".repeat(257)),
+        &format!("project={}", "x".repeat(65)),
     ] {
+        // An export has no pages.
+        if query != "limit=1001" {
+            let reply = collector.get(&format!("/v1/records/export?{query}")).await;
+            assert_eq!(reply.status, 400, "export?{query}");
+        }
         let reply = collector.get(&format!("/v1/records?{query}")).await;
         assert_eq!(reply.status, 400, "{query}");
         assert!(

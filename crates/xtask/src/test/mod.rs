@@ -1,5 +1,6 @@
 //! `test`: everything between a bare machine and passing tests. It finds or installs the peers that
-//! the tests talk to, starts private instances, runs the tests, and leaves nothing behind.
+//! the tests talk to, starts private instances, runs the tests, and leaves nothing behind but what it
+//! installed.
 //!
 //! What a test may rely on is in the environment; [`needs`] lists the variables.
 
@@ -7,6 +8,7 @@ mod install;
 mod mariadb;
 pub(crate) mod needs;
 mod postgres;
+mod schemathesis;
 mod summary;
 
 use std::collections::BTreeSet;

@@ -4,12 +4,13 @@
 //! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
 //! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
 //! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights), and
-//! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS).
+//! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS),
+//! and LANDLINE_TEST_SCHEMATHESIS (the Python that has schemathesis).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Variables, install, postgres};
+use super::{Variables, install, postgres, schemathesis};
 use crate::failure::Failure;
 use crate::machine;
 
@@ -27,7 +28,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -94,6 +95,12 @@ const NEEDS: [Need; 11] = [
         package: "python3-botocore",
         purpose: "botocore, an independent SigV4 signer",
     },
+    Need {
+        program: "python3 -m venv",
+        variable: "LANDLINE_TEST_VENV",
+        package: "python3-venv",
+        purpose: "holds schemathesis, which tries the API by its description",
+    },
 ];
 
 /// Finds everything, installs what is missing when that is allowed, and says what stays missing.
@@ -102,7 +109,7 @@ pub(crate) fn gather() -> Result<(Variables, bool), Failure> {
     if !missing.is_empty() {
         install::install(&missing)?;
     }
-    let variables: Variables = NEEDS
+    let mut variables: Variables = NEEDS
         .iter()
         .map(|need| (need.variable, find(need)))
         .collect();
@@ -120,7 +127,11 @@ pub(crate) fn gather() -> Result<(Variables, bool), Failure> {
     if !absent.is_empty() {
         machine::say(&format!("SKIPPED: tests that need {absent}: not installed"));
     }
-    Ok((variables, !absent.is_empty()))
+    let venv = value(&variables, "LANDLINE_TEST_VENV");
+    let schemathesis = schemathesis::python(venv.as_deref())?;
+    let is_missing = !absent.is_empty() || schemathesis.is_none();
+    variables.push(("LANDLINE_TEST_SCHEMATHESIS", schemathesis));
+    Ok((variables, is_missing))
 }
 
 /// One program of the table, installed when that is allowed.
@@ -143,20 +154,25 @@ pub(crate) fn value(variables: &Variables, name: &str) -> Option<PathBuf> {
         .clone()
 }
 
-/// Where a need is met. Debian keeps PostgreSQL's programs in folders of their own. Python counts only with botocore, and Debian's own is asked first, because
-/// that is the one the package serves.
+/// Where a need is met. Debian keeps PostgreSQL's programs in folders of their own. Python counts only
+/// with the modules that are needed, and Debian's own is asked first, because that is the one the
+/// packages serve.
 fn find(need: &Need) -> Option<PathBuf> {
     if need.package == "postgresql" {
         return postgres::find(need.program);
     }
-    if need.program != "python3" {
-        return machine::find_program(need.program);
-    }
-    let debian = Some(PathBuf::from("/usr/bin/python3")).filter(|path| has_botocore(path));
-    debian.or_else(|| machine::find_program("python3").filter(|path| has_botocore(path)))
+    let code = match need.package {
+        "python3-botocore" => "import botocore.auth",
+        // What schemathesis needs, too.
+        "python3-venv" => "import venv, ensurepip, sys; assert sys.version_info >= (3, 10)",
+        _ => return machine::find_program(need.program),
+    };
+    let can = |python: &PathBuf| runs(python, code);
+    let debian = Some(PathBuf::from("/usr/bin/python3")).filter(can);
+    debian.or_else(|| machine::find_program("python3").filter(can))
 }
 
-/// Whether this interpreter can import botocore.
-fn has_botocore(python: &Path) -> bool {
-    machine::succeeds(Command::new(python).args(["-c", "import botocore.auth"]))
+/// Whether this interpreter runs this to its end.
+fn runs(python: &Path, code: &str) -> bool {
+    machine::succeeds(Command::new(python).args(["-c", code]))
 }

@@ -1,20 +1,23 @@
-//! `landline records export`: whole records, as many as there are, of which one page is held at a time.
+//! `landline records export`: whole records, as many as there are, of which one is held at a time.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use base::clock;
 use base::retry::Backoff;
+use serde::Deserialize;
 
-use super::details::Details;
 use super::form::Form;
-use super::hub::Hub;
-use super::pages::{Cursor, PAGE, Pages};
+use super::hub::{Hub, Wanted};
 use super::query::{self, Query};
 use super::sink::Sink;
 use super::{CommandError, ExportArguments, Outcome, text};
 use crate::environment::Environment;
 
+/// One record a line.
+const LINES_TYPE: &str = "application/x-ndjson";
+/// Records that are asked for at once: rights are judged at the beginning of each answer.
+const ANSWER_RECORDS: u64 = 1_000_000;
 /// Failures in a row without a record in between, after which the export ends.
 const FAILURES_MAX: u32 = 6;
 /// The pauses between them.
@@ -35,6 +38,9 @@ pub(super) async fn export(
     arguments: &ExportArguments,
     environment: &Environment,
 ) -> Outcome {
+    if arguments.safe_cells && arguments.format != "csv" {
+        return Err(CommandError::wrong("--safe-cells is for --format csv"));
+    }
     let query = arguments.filters.query();
     let query = query.with_some("after", arguments.after.as_ref());
     let query = arguments.search.add_to(query, query::now())?;
@@ -52,8 +58,7 @@ pub(super) async fn export(
     let mut export = Export {
         hub,
         query,
-        original_query: arguments.filters.original_query(),
-        form: Form::of(&arguments.format),
+        form: Form::of(&arguments.format, arguments.safe_cells),
         sink,
         before: arguments.before,
         progress: Progress::new(is_shown),
@@ -77,8 +82,6 @@ pub(super) async fn export(
 struct Export<'a> {
     hub: &'a Hub,
     query: Query,
-    /// As much of it as the original's path knows.
-    original_query: Query,
     form: Form,
     sink: Sink,
     /// What is left is before this record.
@@ -116,27 +119,26 @@ impl Export<'_> {
 
     /// Writes what is left, from the newest on.
     async fn write_all(&mut self) -> Outcome {
-        let mut pages = Pages {
-            hub: self.hub,
-            path: "/v1/records",
-            key: "records",
-            query: self.query.clone(),
-            cursor: Cursor::all(PAGE, self.before),
-        };
-        while let Some(page) = pages.next().await? {
-            let query = self.original_query.clone();
-            let mut details = Details::of(self.hub, query, &page).await?;
-            for summary in page {
-                let id = summary.get("id").and_then(serde_json::Value::as_i64);
-                if let Some(record) = details.whole(summary).await? {
-                    self.form
-                        .record(self.progress.count, record, &mut self.sink)?;
-                    self.progress.add();
-                }
-                self.before = id.or(self.before);
+        loop {
+            let query = self.query.clone().with("limit", &ANSWER_RECORDS);
+            let query = query.with_some("before", self.before.as_ref());
+            let path = query.at("/v1/records/export");
+            let answer = self.hub.open(&path, Wanted::of(LINES_TYPE)).await?;
+            let mut lines = answer.lines();
+            let mut count = 0;
+            while let Some(line) = lines.next().await? {
+                let record: Numbered = serde_json::from_slice(&line)
+                    .map_err(|_| CommandError::wrong("the hub sends a line that is no record"))?;
+                self.form
+                    .record(self.progress.count, &line, &mut self.sink)?;
+                self.progress.add();
+                self.before = Some(record.id);
+                count += 1;
+            }
+            if count < ANSWER_RECORDS {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// An error, and how to go on after it.
@@ -158,6 +160,12 @@ impl Export<'_> {
             None => why,
         })
     }
+}
+
+/// What has to be known of a record to go on behind it.
+#[derive(Deserialize)]
+struct Numbered {
+    id: i64,
 }
 
 /// What people see while they wait.

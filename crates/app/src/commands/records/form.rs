@@ -1,4 +1,4 @@
-//! The forms in which whole records are exported.
+//! The forms in which whole records are exported. The hub gives them as lines of JSON.
 
 use std::io::{self, Write};
 
@@ -35,16 +35,19 @@ pub(super) enum Form {
     /// A JSON object a line.
     Lines,
     /// RFC 4180, with a line of heads.
-    Csv,
+    Csv {
+        /// Nothing in it is a formula to a spreadsheet.
+        is_safe: bool,
+    },
     /// One JSON array.
     Array,
 }
 
 impl Form {
     /// Of this name; lines for names that there are not.
-    pub(super) fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str, is_safe: bool) -> Self {
         match name {
-            "csv" => Self::Csv,
+            "csv" => Self::Csv { is_safe },
             "json" => Self::Array,
             _ => Self::Lines,
         }
@@ -54,24 +57,23 @@ impl Form {
     pub(super) fn begin(self, out: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Lines => Ok(()),
-            Self::Csv => write!(out, "{}\r\n", COLUMNS.join(",")),
+            Self::Csv { .. } => write!(out, "{}\r\n", COLUMNS.join(",")),
             Self::Array => write!(out, "["),
         }
     }
 
-    /// A record; `index` counts from 0.
-    pub(super) fn record(
-        self,
-        index: u64,
-        record: Map<String, Value>,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
+    /// A record, which is a JSON object on one line; `index` counts from 0.
+    pub(super) fn record(self, index: u64, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Lines => writeln!(out, "{}", Value::Object(record)),
-            Self::Csv => row(&record, out),
+            Self::Lines => {
+                out.write_all(line)?;
+                out.write_all(b"\n")
+            }
+            Self::Csv { is_safe } => row(&serde_json::from_slice(line)?, is_safe, out),
             Self::Array => {
-                let before = if index == 0 { "\n" } else { ",\n" };
-                write!(out, "{before}{}", Value::Object(record))
+                let before: &[u8] = if index == 0 { b"\n" } else { b",\n" };
+                out.write_all(before)?;
+                out.write_all(line)
             }
         }
     }
@@ -79,19 +81,31 @@ impl Form {
     /// What stands behind the last.
     pub(super) fn end(self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Lines | Self::Csv => Ok(()),
+            Self::Lines | Self::Csv { .. } => Ok(()),
             Self::Array => writeln!(out, "\n]"),
         }
     }
 }
 
-fn row(record: &Map<String, Value>, out: &mut dyn Write) -> io::Result<()> {
+fn row(record: &Map<String, Value>, is_safe: bool, out: &mut dyn Write) -> io::Result<()> {
     for (index, name) in COLUMNS.iter().enumerate() {
         let before = if index == 0 { "" } else { "," };
         let value = record.get(*name).unwrap_or(&Value::Null);
-        write!(out, "{before}{}", cell(&crate::commands::plain(value)))?;
+        let text = crate::commands::plain(value);
+        // Numbers of ours are none of anybody's formulas.
+        let guard = if is_safe && value.is_string() && is_formula(&text) {
+            "'"
+        } else {
+            ""
+        };
+        write!(out, "{before}{}", cell(&format!("{guard}{text}")))?;
     }
     write!(out, "\r\n")
+}
+
+/// Whether spreadsheets would compute what begins so.
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// A value; quoted where it has to be.
@@ -112,7 +126,7 @@ mod tests {
         let mut out = Vec::new();
         form.begin(&mut out).unwrap();
         for (index, record) in (0..).zip(records) {
-            form.record(index, record.as_object().unwrap().clone(), &mut out)
+            form.record(index, record.to_string().as_bytes(), &mut out)
                 .unwrap();
         }
         form.end(&mut out).unwrap();
@@ -132,9 +146,29 @@ mod tests {
     #[test]
     fn spreadsheets_get_what_was_sent() {
         let record = json!({"id": 7, "external": false, "group": null, "payload": "a \"b\",\nc"});
-        let found = written(Form::Csv, &[record]);
+        let found = written(Form::of("csv", false), &[record]);
         let (head, row) = found.split_once("\r\n").unwrap();
         assert_eq!(head.split(',').count(), 21);
         assert_eq!(row, "7,,,,,,,,,false,,,,,,,,,,,\"a \"\"b\"\",\nc\"\r\n");
+    }
+
+    #[test]
+    fn spreadsheets_need_not_compute() {
+        let cells = |is_safe: bool, payload: &str| {
+            let record = json!({"id": -7, "payload": payload});
+            let found = written(Form::of("csv", is_safe), &[record]);
+            let row = found.split("\r\n").nth(1).unwrap().to_owned();
+            row.replace(&",".repeat(20), " ")
+        };
+        assert_eq!(cells(false, "=1+1"), "-7 =1+1");
+        for (payload, expected) in [
+            ("=1+1", "-7 '=1+1"),
+            ("@x", "-7 '@x"),
+            ("-x, y", "-7 \"'-x, y\""),
+            ("a=1", "-7 a=1"),
+            ("", "-7 "),
+        ] {
+            assert_eq!(cells(true, payload), expected, "{payload}");
+        }
     }
 }

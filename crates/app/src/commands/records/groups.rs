@@ -28,6 +28,10 @@ const DAY_COLUMNS: usize = 60;
 /// Builds with bars of their own.
 const BUILDS_MAX: usize = 20;
 
+/// What is said when groups have changed.
+const FOLLOWS: &str =
+    "its records follow in the background, `landline records frames ls` says how far they are";
+
 /// `landline records groups …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupsCommand {
@@ -52,6 +56,12 @@ pub(crate) enum GroupsCommand {
     /// Say that a group is not over
     #[command(after_help = "Example: landline records groups reopen 7")]
     Reopen(GroupArguments),
+    /// Make a group a part of another: its records follow in the background
+    #[command(after_help = "Example: landline records groups merge 7 --into 3")]
+    Merge(MergeArguments),
+    /// Make a group that is a part of another one of its own again
+    #[command(after_help = "Example: landline records groups split 7")]
+    Split(GroupArguments),
 }
 
 /// Which groups.
@@ -97,17 +107,32 @@ pub(crate) struct CommentArguments {
     question: Question,
 }
 
+/// Which groups become one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArguments {
+    /// The number of the one that becomes a part, as `ls` shows it
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    id: i64,
+    /// The number of the one that stays
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    into: i64,
+    #[command(flatten)]
+    question: Question,
+}
+
 impl GroupsCommand {
     /// Which hub is asked.
     pub(super) fn question(&self) -> &Question {
         match self {
             Self::Ls(arguments) => &arguments.question,
             Self::Comment(arguments) => &arguments.question,
+            Self::Merge(arguments) => &arguments.question,
             Self::Show(arguments)
             | Self::Hide(arguments)
             | Self::Unhide(arguments)
             | Self::Resolve(arguments)
-            | Self::Reopen(arguments) => &arguments.question,
+            | Self::Reopen(arguments)
+            | Self::Split(arguments) => &arguments.question,
         }
     }
 }
@@ -117,13 +142,15 @@ pub(super) async fn groups(hub: &Hub, command: &GroupsCommand, output: &mut Outp
     let (id, change) = match command {
         GroupsCommand::Ls(arguments) => return list(hub, arguments, output).await,
         GroupsCommand::Show(arguments) => return show(hub, arguments, output).await,
+        GroupsCommand::Merge(arguments) => return merge(hub, arguments, output).await,
+        GroupsCommand::Split(arguments) => return split(hub, arguments, output).await,
         GroupsCommand::Comment(arguments) => (arguments.id, json!({"comment": arguments.text})),
         GroupsCommand::Hide(arguments) => (arguments.id, json!({"is_hidden": true})),
         GroupsCommand::Unhide(arguments) => (arguments.id, json!({"is_hidden": false})),
         GroupsCommand::Resolve(arguments) => (arguments.id, json!({"state": "resolved"})),
         GroupsCommand::Reopen(arguments) => (arguments.id, json!({"state": "open"})),
     };
-    let group = hub.post(&path(id), &change).await?;
+    let group = hub.post(&path(id), Some(&change)).await?;
     if command.question().json {
         return output.json(&group);
     }
@@ -139,6 +166,31 @@ pub(super) async fn groups(hub: &Hub, command: &GroupsCommand, output: &mut Outp
 
 fn path(id: i64) -> String {
     format!("/v1/records/groups/{id}")
+}
+
+async fn merge(hub: &Hub, arguments: &MergeArguments, output: &mut Output) -> Outcome {
+    let (id, into) = (arguments.id, arguments.into);
+    let path = format!("{}/merge", path(id));
+    let answer = hub.post(&path, Some(&json!({"into": into}))).await?;
+    if arguments.question.json {
+        return output.json(&answer);
+    }
+    // Another one than was named, when that is a part itself.
+    let target = text::field(&answer, "merged_into");
+    output.line(&format!(
+        "group {id} is a part of group {target}; {FOLLOWS}"
+    ))?;
+    output.flush()
+}
+
+async fn split(hub: &Hub, arguments: &GroupArguments, output: &mut Output) -> Outcome {
+    let id = arguments.id;
+    let answer = hub.post(&format!("{}/split", path(id)), None).await?;
+    if arguments.question.json {
+        return output.json(&answer);
+    }
+    output.line(&format!("group {id} is one of its own; {FOLLOWS}"))?;
+    output.flush()
 }
 
 async fn list(hub: &Hub, arguments: &ListGroupsArguments, output: &mut Output) -> Outcome {

@@ -46,22 +46,32 @@ pub(super) struct Hub {
 }
 
 /// What is asked for beyond the path.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Wanted<'a> {
     /// The type of the answer.
     pub(super) accept: &'static str,
     /// The last record that was seen, for a stream that goes on.
     pub(super) seen: Option<i64>,
+    /// What is done.
+    pub(super) method: Method,
     /// What is sent.
     pub(super) body: Option<&'a Value>,
 }
 
-/// The usual.
-const JSON: Wanted<'_> = Wanted {
-    accept: "application/json",
-    seen: None,
-    body: None,
-};
+impl Wanted<'_> {
+    /// What is there, in this type.
+    pub(super) const fn of(accept: &'static str) -> Self {
+        Self {
+            accept,
+            seen: None,
+            method: Method::GET,
+            body: None,
+        }
+    }
+}
+
+/// The usual type.
+const JSON: &str = "application/json";
 
 impl Hub {
     /// As other commands find it, but without asking for a token where none is needed.
@@ -88,14 +98,24 @@ impl Hub {
 
     /// Asks, and gives the answer as a whole.
     pub(super) async fn get(&self, path: &str) -> Outcome<Value> {
-        self.whole(self.send(path, JSON).await?).await
+        self.whole(self.send(path, Wanted::of(JSON)).await?).await
     }
 
-    /// Changes something.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
+    /// Changes something. Some paths say all by themselves.
+    pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> Outcome<Value> {
         let wanted = Wanted {
-            body: Some(body),
-            ..JSON
+            method: Method::POST,
+            body,
+            ..Wanted::of(JSON)
+        };
+        self.whole(self.send(path, wanted).await?).await
+    }
+
+    /// Removes something.
+    pub(super) async fn delete(&self, path: &str) -> Outcome<Value> {
+        let wanted = Wanted {
+            method: Method::DELETE,
+            ..Wanted::of(JSON)
         };
         self.whole(self.send(path, wanted).await?).await
     }
@@ -118,7 +138,7 @@ impl Hub {
     /// Gives the answer if it is a good one.
     async fn send(&self, path: &str, wanted: Wanted<'_>) -> Outcome<Response<Body>> {
         let mut token = self.token();
-        let mut answer = self.exchange(path, wanted, token.as_ref()).await?;
+        let mut answer = self.exchange(path, wanted.clone(), token.as_ref()).await?;
         if answer.status() == StatusCode::UNAUTHORIZED && self.token() != token {
             // A start between: it listens before it writes the token, and answers afterwards.
             token = self.token();
@@ -137,13 +157,9 @@ impl Hub {
         token: Option<&Secret>,
     ) -> Outcome<Response<Body>> {
         let name = &self.way.name;
-        let method = match wanted.body {
-            Some(_) => Method::POST,
-            None => Method::GET,
-        };
         // The door does TLS itself, so that to the client it is a plain connection.
         let mut request = Request::builder()
-            .method(method)
+            .method(wanted.method)
             .uri(format!("http://{name}{path}"))
             .header(ACCEPT, wanted.accept)
             .header(USER_AGENT, concat!("landline/", env!("CARGO_PKG_VERSION")));

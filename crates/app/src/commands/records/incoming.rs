@@ -10,8 +10,9 @@ use super::{CommandError, Outcome};
 
 /// The longest line of a stream: a payload as JSON takes up to six times its length.
 const LINE_BYTES_MAX: usize = 64 << 20;
-/// The longest wait for more of a line.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest wait for more of a line: a search for rare words looks at many payloads before it finds
+/// the next.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// An answer that comes bit by bit.
 pub(super) struct Incoming {

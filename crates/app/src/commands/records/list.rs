@@ -1,14 +1,14 @@
-//! `landline records ls` and `landline records quarantine`.
+//! `landline records ls`, and how lists are printed page by page.
 
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::hub::Hub;
 use super::output::Output;
-use super::pages::{Cursor, PAGE, PAGE_WITH_PAYLOADS, Pages};
-use super::query::{self, Query};
+use super::pages::{Cursor, PAGE, Pages};
+use super::query;
 use super::table::{Column, Layout, flexible, whole};
-use super::{ListArguments, Outcome, QuarantineArguments, text};
+use super::{ListArguments, Outcome, text};
 
 /// What lists show of a record.
 pub(super) const RECORD: [Column; 7] = [
@@ -20,17 +20,6 @@ pub(super) const RECORD: [Column; 7] = [
     flexible("SYSTEM", 10),
     flexible("EXCERPT", 24),
 ];
-/// What the list shows of a submission.
-const SUBMISSION: [Column; 7] = [
-    whole("ID"),
-    whole("AGE"),
-    flexible("PROJECT", 6),
-    flexible("REASON", 10),
-    flexible("CLASSIFICATION", 14),
-    flexible("MACHINE", 6),
-    flexible("MESSAGE", 24),
-];
-
 /// `landline records ls`
 pub(super) async fn list(hub: &Hub, arguments: &ListArguments, output: &mut Output) -> Outcome {
     let now = query::now();
@@ -51,39 +40,17 @@ pub(super) async fn list(hub: &Hub, arguments: &ListArguments, output: &mut Outp
     print(pages, &shown, output).await
 }
 
-/// `landline records quarantine`
-pub(super) async fn quarantine(
-    hub: &Hub,
-    arguments: &QuarantineArguments,
-    output: &mut Output,
-) -> Outcome {
-    let now = query::now();
-    let pages = Pages {
-        hub,
-        path: "/v1/records/quarantine",
-        key: "submissions",
-        query: Query::default().with_some("project", arguments.project.as_ref()),
-        cursor: Cursor::new(&arguments.amount, PAGE_WITH_PAYLOADS),
-    };
-    let shown = Shown {
-        columns: &SUBMISSION,
-        row: &|submission| submission_row(submission, now),
-        is_json: arguments.question.json,
-        none: "nothing is in quarantine",
-    };
-    print(pages, &shown, output).await
-}
-
 /// How a list is shown.
-struct Shown<'a> {
-    columns: &'a [Column],
-    row: &'a dyn Fn(&Value) -> Vec<String>,
-    is_json: bool,
+pub(super) struct Shown<'a> {
+    pub(super) columns: &'a [Column],
+    pub(super) row: &'a dyn Fn(&Value) -> Vec<String>,
+    pub(super) is_json: bool,
     /// What is said of an empty one.
-    none: &'static str,
+    pub(super) none: &'static str,
 }
 
-async fn print(mut pages: Pages<'_>, shown: &Shown<'_>, output: &mut Output) -> Outcome {
+/// Prints all pages.
+pub(super) async fn print(mut pages: Pages<'_>, shown: &Shown<'_>, output: &mut Output) -> Outcome {
     let mut layout: Option<Layout> = None;
     while let Some(rows) = pages.next().await? {
         if shown.is_json {
@@ -121,20 +88,6 @@ pub(super) fn record_row(record: &Value, now: OffsetDateTime) -> Vec<String> {
         text::machine(&field("machine_id")),
         format!("{} {}", field("system_name"), field("build")),
         field("excerpt"),
-    ]
-}
-
-fn submission_row(submission: &Value, now: OffsetDateTime) -> Vec<String> {
-    let field = |name: &str| text::field(submission, name);
-    let sent = submission.get("fields").unwrap_or(&Value::Null);
-    vec![
-        field("id"),
-        text::age(&field("received_at"), now),
-        field("project"),
-        field("reason"),
-        text::classification(&text::field(sent, "classification")),
-        text::machine(&text::field(sent, "machine_id")),
-        field("message"),
     ]
 }
 

@@ -31,16 +31,6 @@ impl Cursor {
         }
     }
 
-    /// Everything, from before a record on.
-    pub(super) fn all(page: u64, before: Option<i64>) -> Self {
-        Self {
-            left: None,
-            page,
-            before,
-            is_at_end: false,
-        }
-    }
-
     /// What to ask for: how many, and before which; nothing when all is there.
     fn wanted(&self) -> Option<(u64, Option<i64>)> {
         let limit = self.left.map_or(self.page, |left| left.min(self.page));

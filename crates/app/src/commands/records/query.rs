@@ -102,26 +102,6 @@ impl Filters {
             .with_some("source", self.source.as_ref())
     }
 
-    /// Those that `/api/records` has too, with the same meaning: at least what fits the others fits
-    /// these.
-    pub(super) fn original_query(&self) -> Query {
-        let classification = self.whole_classification();
-        let classification =
-            classification.filter(|text| text.matches('/').count() == 2 && !text.contains('*'));
-        let is_plain = |text: &&String| {
-            text.len() < 200
-                && text
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        };
-        let machine = self.machine_id.as_ref();
-        Query::default()
-            .with_some("classification", classification.as_ref())
-            .with_some("severity", self.severity.as_ref())
-            .with_some("build", self.build.as_ref().filter(is_plain))
-            .with_some("machine_id", machine.filter(|id| id.chars().count() <= 32))
-    }
-
     /// With the domain that lists leave out. Domains have a dot, what follows them hardly ever.
     fn whole_classification(&self) -> Option<String> {
         let text = self.classification.clone()?;
@@ -228,26 +208,6 @@ mod tests {
         check("com.example/a/b", "com.example/a/b");
         check("a/b/c", "a/b/c");
         check("crash", "crash");
-    }
-
-    #[test]
-    fn only_what_both_paths_understand_alike_goes_to_the_original_one() {
-        let filters = |classification: &str, build: &str| Filters {
-            classification: Some(classification.to_owned()),
-            build: Some(build.to_owned()),
-            source: Some("external".to_owned()),
-            severity: Some(4),
-            ..Filters::default()
-        };
-        let check = |filters: &Filters, expected: &str| {
-            assert_eq!(filters.original_query().at("/"), expected);
-        };
-        check(
-            &filters("crash/clr", "34960"),
-            "/?classification=org.clearlinux%2Fcrash%2Fclr&severity=4&build=34960",
-        );
-        check(&filters("crash/*", "\"12\""), "/?severity=4");
-        check(&Filters::default(), "/");
     }
 
     #[test]

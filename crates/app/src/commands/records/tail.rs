@@ -90,9 +90,8 @@ impl Tail<'_> {
     /// Prints what comes over one connection.
     async fn follow(&mut self) -> Outcome {
         let wanted = Wanted {
-            accept: "text/event-stream",
             seen: Some(self.seen),
-            body: None,
+            ..Wanted::of("text/event-stream")
         };
         let path = self.query.at("/v1/records/tail");
         let mut stream = self.hub.open(&path, wanted).await?;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use super::{Answer, Asked, Policies, asked};
+use super::{Answer, Asked, Policies, asked, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
@@ -84,7 +84,7 @@ async fn count(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer
     let window = asked(query)?;
     let (word, table, column) = window.by.parts();
     let mut conditions = Conditions::default();
-    let projects = reader.projects(&shared.projects, window.project.as_deref());
+    let projects = seen(shared, reader, window.project.as_deref())?;
     conditions.one_of("project", &projects);
     for (name, value, operator) in [
         ("since", &window.since, ">="),
@@ -117,7 +117,7 @@ async fn count(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer
 
 async fn choose(shared: &Shared, reader: &Reader, query: Asked<OfProject>) -> Answer<Value> {
     let wanted = asked(query)?.project;
-    let numbers = reader.projects(&shared.projects, wanted.as_deref());
+    let numbers = seen(shared, reader, wanted.as_deref())?;
     let all = shared.choices.get(&shared.state).await?;
     let (mut classifications, mut systems, mut builds) = (Vec::new(), Vec::new(), Vec::new());
     for values in numbers.iter().filter_map(|number| all.get(number)) {

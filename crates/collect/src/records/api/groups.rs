@@ -8,16 +8,17 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::{Extension, Json};
 use base::http::{Routes, read_body};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use state::{Read, StateError};
 
-use super::{Answer, Asked, Named, Policies, asked, find, number, summaries, why_grouped};
+use super::{Answer, Asked, Named, Policies, asked, find, number, seen, summaries, why_grouped};
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
-use crate::records::reader::{Act, Reader};
+use crate::records::query::plain;
+use crate::records::reader::Reader;
 use crate::records::time::{self, DAY_MILLISECONDS};
 use crate::records::{Shared, build};
 
@@ -70,9 +71,17 @@ struct Window {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
+    #[serde(default, deserialize_with = "given")]
     comment: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     is_hidden: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     state: Option<State>,
+}
+
+/// A value: `null` is none, and does not mean that the field was left out.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +97,15 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
     if !(1..=DAYS_MAX).contains(&days) {
         return Err(ApiError::Invalid(format!("days is 1 to {DAYS_MAX}")));
     }
+    let build = window.build.as_deref();
+    let build = build.map(|build| plain("build", build)).transpose()?;
     let limit = window.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::Invalid(format!("limit is 1 to {LIMIT_MAX}")));
     }
     let first_day = time::now().div_euclid(DAY_MILLISECONDS) - days + 1;
     let mut conditions = Conditions::default();
-    let projects = reader.projects(&shared.projects, window.project.as_deref());
+    let projects = seen(shared, reader, window.project.as_deref())?;
     conditions.one_of("project", &projects);
     conditions.number("last_seen", ">=", first_day * DAY_MILLISECONDS);
     conditions.number("merged_into", "=", 0);
@@ -109,8 +120,8 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
         .map(|row| row.try_get("id"))
         .collect::<Result<_, _>>()?;
     let mut builds = builds_of(&mut read, &ids, first_day).await?;
-    if let Some(build) = &window.build {
-        builds.retain(|_, builds| builds.contains_key(build));
+    if let Some(build) = build {
+        builds.retain(|_, builds| builds.contains_key(&build));
     }
     let mut counted: Vec<(i64, &AnyRow)> = rows
         .iter()
@@ -285,12 +296,7 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
     let mut read = shared.state.read().await?;
     let row = row_of(shared, &mut read, (reader, id)).await?;
     let project: i64 = row.try_get("project")?;
-    if !reader.may(
-        shared.projects.name(project).unwrap_or_default(),
-        Act::Update,
-    ) {
-        return Err(ApiError::Forbidden);
-    }
+    reader.allow_update(&shared.projects, project)?;
     // The newest build that has it, and not the one that was heard of last.
     let builds = builds_of(&mut read, &[id], 0).await?;
     let newest = builds.get(&id).into_iter().flat_map(HashMap::keys);

@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::counts::OfProject;
-use super::{Answer, Asked, Policies, asked};
+use super::{Answer, Asked, Policies, asked, seen};
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
 use crate::records::insert::population::ALIVE;
@@ -33,10 +33,8 @@ async fn count(shared: &Shared, reader: &Reader, query: Asked<OfProject>) -> Ans
     let wanted = asked(query)?.project;
     let today = time::now().div_euclid(DAY_MILLISECONDS);
     let mut conditions = Conditions::default();
-    conditions.one_of(
-        "project",
-        &reader.projects(&shared.projects, wanted.as_deref()),
-    );
+    let projects = seen(shared, reader, wanted.as_deref())?;
+    conditions.one_of("project", &projects);
     let head = "SELECT kind, last_day, build, external, CAST(SUM(machines) AS BIGINT) \
          FROM record_population";
     let mut read = shared.state.read().await?;

@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use sqlx::Row as _;
 use wire::telemetrics::Submission;
 
-use super::{Answer, Asked, Named, Policies, asked, number};
+use super::{Answer, Asked, Named, Policies, asked, number, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
 use crate::records::intake;
-use crate::records::reader::{Act, Reader};
+use crate::records::reader::Reader;
 use crate::records::time;
 
 const ONE: &str = "/v1/records/quarantine/{id}";
@@ -56,9 +56,13 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
         return Err(ApiError::Invalid(format!("limit is 1 to {LIMIT_MAX}")));
     }
     let mut conditions = Conditions::default();
-    let projects = reader.projects(&shared.projects, page.project.as_deref());
+    let projects = seen(shared, reader, page.project.as_deref())?;
     conditions.one_of("project", &projects);
     if let Some(before) = page.before {
+        if before < 0 {
+            let text = "before is the id of a submission";
+            return Err(ApiError::Invalid(text.to_owned()));
+        }
         conditions.number("id", "<", before);
     }
     let head = "SELECT id, project, received_at, reason, message, fields, substr(body, 1, 4096) \
@@ -101,12 +105,7 @@ async fn find(shared: &Shared, reader: &Reader, id: i64) -> Result<(i64, Submiss
     let rows = conditions.fetch(&mut read, head, "").await?;
     let row = rows.first().ok_or(ApiError::NotFound(NOT_THERE))?;
     let project: i64 = row.try_get(0)?;
-    if !reader.may(
-        shared.projects.name(project).unwrap_or_default(),
-        Act::Update,
-    ) {
-        return Err(ApiError::Forbidden);
-    }
+    reader.allow_update(&shared.projects, project)?;
     let fields: String = row.try_get(1)?;
     let fields: Map<String, Value> = serde_json::from_str(&fields).unwrap_or_default();
     let body: &[u8] = row.try_get(2)?;

@@ -11,13 +11,13 @@ use sqlx::Row as _;
 
 use super::{Answer, Policies};
 use crate::records::error::ApiError;
-use crate::records::reader::{Act, Reader};
+use crate::records::reader::Reader;
 use crate::records::skipped::{ALL, SKIPPED_MAX};
 use crate::records::{Shared, insert, regroup};
 
 const CHANGE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a function's or module's name.
-const NAME_BYTES_MAX: usize = 1 << 10;
+/// The longest name of a function or module.
+const NAME_CHARACTERS_MAX: usize = 1 << 10;
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
@@ -65,22 +65,20 @@ async fn list(shared: &Shared) -> Answer<Value> {
 
 /// Frames are for all projects, so whoever changes them may change the groups of all.
 async fn change(shared: &Shared, reader: &Reader, body: Body) -> Answer<Value> {
-    let mut projects = shared.projects.all();
-    if !projects.all(|project| reader.may(&project.config.name, Act::Update)) {
-        return Err(ApiError::Forbidden);
-    }
+    reader.allow_update_of_all(&shared.projects)?;
     let invalid = |text: &str| ApiError::Invalid(text.to_owned());
     let body = read_body(body, CHANGE_BYTES_MAX).await;
     let body = body.map_err(|_| invalid("the body is a JSON object of at most 64 KiB"))?;
     let change: Change =
         serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(error.to_string()))?;
     let frames = change.add.iter().chain(&change.remove);
-    let is_wrong =
-        |name: &str| name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0');
+    let is_wrong = |name: &str| {
+        name.is_empty() || name.contains('\0') || name.chars().count() > NAME_CHARACTERS_MAX
+    };
     let mut names = frames.flat_map(|frame| [&frame.function, &frame.module]);
     if names.any(|name| is_wrong(name)) {
         return Err(invalid(
-            "function and module are as the payload writes them",
+            "function and module are as the payload writes them, of at most 1,024 characters",
         ));
     }
     if change.add.is_empty() && change.remove.is_empty() {

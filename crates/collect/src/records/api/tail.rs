@@ -13,7 +13,7 @@ use base::http::Routes;
 use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
 
-use super::{Asked, Policies, asked};
+use super::{Asked, Policies, asked, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
@@ -65,7 +65,7 @@ async fn tail(
         return Err(ApiError::Invalid(text.to_owned()));
     }
     let mut conditions = filters.conditions_ahead(shared).await?;
-    let projects = reader.projects(&shared.projects, filters.project.as_deref());
+    let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());
     let seen = headers.get("last-event-id");
     let seen = seen.and_then(|id| id.to_str().ok()?.parse().ok());

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::{Extension, Json};
 use base::http::{Routes, read_body};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value, json};
 use sqlx::Row as _;
 use state::Read;
 
 use super::{CHANGE_BYTES_MAX, row_of};
 use crate::records::api::{Answer, Named, Policies, number};
 use crate::records::error::ApiError;
-use crate::records::reader::{Act, Reader};
+use crate::records::reader::Reader;
 use crate::records::{Shared, insert, regroup};
 
 /// Groups that one group is shown to have taken in.
@@ -36,7 +37,17 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Merge {
+    #[serde(deserialize_with = "whole_number")]
     into: i64,
+}
+
+/// A number without a fraction, however it is written: to JSON, `7.0` is 7.
+fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let number = Number::deserialize(from)?;
+    let written = number.to_string();
+    let digits = written.strip_suffix(".0").unwrap_or(&written);
+    let wrong = || D::Error::custom(format!("{written} is not the id of a group"));
+    digits.parse().map_err(|_| wrong())
 }
 
 /// A group that is a part of another.
@@ -72,17 +83,13 @@ async fn project_of(
 ) -> Result<i64, ApiError> {
     let row = row_of(shared, read, (reader, id)).await?;
     let project: i64 = row.try_get("project")?;
-    if reader.may(
-        shared.projects.name(project).unwrap_or_default(),
-        Act::Update,
-    ) {
-        return Ok(project);
-    }
-    Err(ApiError::Forbidden)
+    reader.allow_update(&shared.projects, project)?;
+    Ok(project)
 }
 
 async fn merge(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer<Value> {
     let invalid = |text: &str| ApiError::Invalid(text.to_owned());
+    let conflict = |text: &str| ApiError::Conflict(text.to_owned());
     let body = read_body(body, CHANGE_BYTES_MAX).await;
     let body = body.map_err(|_| invalid("the body is a JSON object of at most 4 KiB"))?;
     let Merge { into } =
@@ -90,7 +97,7 @@ async fn merge(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer<
     let mut read = shared.state.read().await?;
     let project = project_of(shared, &mut read, (reader, id)).await?;
     if project != project_of(shared, &mut read, (reader, into)).await? {
-        return Err(invalid("groups of two projects can't be one"));
+        return Err(conflict("groups of two projects can't be one"));
     }
     drop(read);
     let mut write = shared.state.write().await?;
@@ -101,7 +108,7 @@ async fn merge(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer<
     let target = sqlx::query(sql).bind(into).fetch_one(&mut write).await?;
     let target: i64 = target.try_get(0)?;
     if target == id {
-        return Err(invalid("a group can't be a part of itself"));
+        return Err(conflict("a group can't be a part of itself"));
     }
     let sql = "UPDATE record_groups SET merged_into = $1 WHERE id = $2 OR merged_into = $2";
     let query = sqlx::query(sql).bind(target).bind(id);
