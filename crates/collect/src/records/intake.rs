@@ -21,9 +21,9 @@ use super::skipped::Skipped;
 /// The longest machine id that a rate is kept for, in characters; more is sent by nobody real.
 const MACHINE_ID_CHARACTERS_MAX: usize = 64;
 /// The longest classification, build, system, kernel or host: three of them are in one index.
-const TEXT_BYTES_MAX: usize = 512;
+pub(super) const TEXT_BYTES_MAX: usize = 512;
 /// The reason of those that are longer.
-const TOO_LONG: &str = "too_long";
+pub(super) const TOO_LONG: &str = "too_long";
 /// What a rule put aside.
 const DEFERRED: &str = "deferred";
 
@@ -149,19 +149,7 @@ async fn keep_as(
     record: Record,
     digest: i64,
 ) -> Result<Outcome, Refused> {
-    let event_key = if record.event_id == NOT_AVAILABLE {
-        digest
-    } else {
-        entry::event_key(&record.event_id)
-    };
-    let crash = crash_of(&record, &shared.skipped.get());
-    let new = Box::new(NewRecord {
-        project,
-        record,
-        digest,
-        event_key,
-        crash,
-    });
+    let new = Box::new(new_record(project, record, digest, &shared.skipped.get()));
     let (entry, stored) = shared.committer.keep(Entry::Record(new)).await?;
     match entry {
         Entry::Record(new) => {
@@ -170,6 +158,27 @@ async fn keep_as(
         }
         // What comes back is what was given.
         Entry::Quarantine(_) => Err(Refused::NotKept(NotKept::Refused)),
+    }
+}
+
+/// A record as it is kept.
+pub(crate) fn new_record(
+    project: i64,
+    record: Record,
+    digest: i64,
+    skipped: &Skipped,
+) -> NewRecord {
+    let event_key = match record.event_id.as_str() {
+        NOT_AVAILABLE | "" => digest,
+        event_id => entry::event_key(event_id),
+    };
+    let crash = crash_of(&record, skipped);
+    NewRecord {
+        project,
+        record,
+        digest,
+        event_key,
+        crash,
     }
 }
 
@@ -295,7 +304,7 @@ fn is_sampled(record: &Record, one_of: u32) -> bool {
 }
 
 /// Takes out what the project wants out. From then on nobody knows it.
-fn scrub(project: &Project, record: &mut Record) {
+pub(super) fn scrub(project: &Project, record: &mut Record) {
     let config = &project.config;
     if let Cow::Owned(scrubbed) = scrub::scrubbed(&config.scrub, &record.payload) {
         record.payload = scrubbed;
@@ -307,7 +316,7 @@ fn scrub(project: &Project, record: &mut Record) {
 
 /// A field that neither the original nor the protocol bounds, and that is too long to be counted by:
 /// no database has an index for it.
-fn too_long(record: &Record) -> Option<Field> {
+pub(super) fn too_long(record: &Record) -> Option<Field> {
     let texts = [
         (Field::Classification, &record.classification),
         (Field::Build, &record.build),
@@ -323,7 +332,7 @@ fn too_long(record: &Record) -> Option<Field> {
 
 /// PostgreSQL keeps no NUL in a text, and none of these fields has a use for one. Payloads are kept as
 /// bytes.
-fn without_nul(record: &mut Record) {
+pub(super) fn without_nul(record: &mut Record) {
     let texts = [
         &mut record.classification,
         &mut record.machine_id,

@@ -9,6 +9,7 @@ use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, State, StateError};
 
 use super::words::{self, Words};
+use crate::records::import;
 use crate::records::insert::rows::{Rows, placeholders};
 
 /// Ids of a block.
@@ -52,14 +53,17 @@ async fn catch_up(state: &State, scope: &Scope) -> Result<(), StateError> {
     while !scope.is_stopping() {
         let mut read = state.read().await?;
         let row = reached(&mut read).await? / ROW_IDS;
-        // Ids come in their order, so one beyond the row says that the row is complete.
+        // Ids come in their order, so one beyond the row says that the row is complete; where an import
+        // adds below, as far as it is.
         let newest = super::newest(&mut read).await?;
-        if newest < (row + 1) * ROW_IDS {
+        let complete = newest.min(import::complete_below(&mut read).await?);
+        if complete < (row + 1) * ROW_IDS {
             return Ok(());
         }
+        let changes = import::changes_of_index(&mut read).await?;
         let matrix = matrix(&mut read, row).await?;
         drop(read);
-        keep(state, row, &matrix).await?;
+        keep(state, (row, changes), &matrix).await?;
     }
     Ok(())
 }
@@ -109,8 +113,12 @@ fn set(matrix: &mut Matrix, block: Option<i64>, bits: &HashSet<u16>) {
 
 /// Writes a row in small transactions, since intake waits for each. Nobody reads it before the last of
 /// them says that it is there; one that was broken off, or that another process writes as well, is
-/// written over with the same.
-async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError> {
+/// written over with the same. One to which an import added meanwhile is made again.
+async fn keep(
+    state: &State,
+    (row, changes): (i64, i64),
+    matrix: &Matrix,
+) -> Result<(), StateError> {
     let chunks: Vec<Vec<u8>> = matrix
         .chunks(CHUNK_BITS)
         .map(|chunk| {
@@ -135,10 +143,11 @@ async fn keep(state: &State, row: i64, matrix: &Matrix) -> Result<(), StateError
         write.commit().await?;
         tokio::time::sleep(PAUSE).await;
     }
-    let sql =
-        "UPDATE record_index_state SET rows_done = rows_done + 1 WHERE id = 1 AND rows_done = $1";
+    let sql = "UPDATE record_index_state SET rows_done = rows_done + 1 \
+         WHERE id = 1 AND rows_done = $1 AND changes = $2";
     let mut write = state.write().await?;
-    sqlx::query(sql).bind(row).execute(&mut write).await?;
+    let query = sqlx::query(sql).bind(row).bind(changes);
+    query.execute(&mut write).await?;
     write.commit().await
 }
 
