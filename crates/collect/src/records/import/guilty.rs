@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 use state::{StateError, Write};
 
-use super::table::{Import, find_in};
+use super::table::{DONE, Import, find_in};
 use crate::records::error::ApiError;
 use crate::records::imported::GuiltyNote;
 use crate::records::{Shared, insert, time};
@@ -39,7 +39,7 @@ pub(crate) async fn note(shared: &Shared, id: i64, notes: &[GuiltyNote]) -> Resu
     Ok(write.commit().await?)
 }
 
-/// Ends an import that has everything. Says also whether it ended only now.
+/// Ends an import that has everything, and writes its notes on groups. Says also whether it ended only now.
 pub(crate) async fn finish(shared: &Shared, id: i64) -> Result<(Import, bool), ApiError> {
     let mut write = shared.state.write().await?;
     insert::lock(&mut write).await?;
@@ -48,9 +48,6 @@ pub(crate) async fn finish(shared: &Shared, id: i64) -> Result<(Import, bool), A
         let (reached, last) = (import.reached, import.last);
         let text = format!("the import is at id {reached} of {last}: it goes on before it ends");
         return Err(ApiError::Conflict(text));
-    }
-    if !import.is_running() {
-        return Ok((import, false));
     }
     let best = best_of_groups(&mut write, id).await?;
     let sql = "SELECT guilty, function_name, module, comment, is_hidden FROM record_import_guilty \
@@ -76,13 +73,13 @@ pub(crate) async fn finish(shared: &Shared, id: i64) -> Result<(Import, bool), A
             query.execute(&mut write).await?;
         }
     }
-    let sql = "UPDATE record_imports SET state = 'done', changed_at = $2 WHERE id = $1";
-    let query = sqlx::query(sql).bind(id).bind(time::now());
-    query.execute(&mut write).await?;
+    let sql = "UPDATE record_imports SET state = $3, changed_at = $2 WHERE id = $1 AND state <> $3";
+    let query = sqlx::query(sql).bind(id).bind(time::now()).bind(DONE);
+    let has_ended = query.execute(&mut write).await?.rows_affected() > 0;
     let import = find_in(&mut write, id).await?;
     write.touch(insert::TOPIC);
     write.commit().await?;
-    Ok((import, true))
+    Ok((import, has_ended))
 }
 
 /// For each guilty frame the groups that have most of their imported records from it.

@@ -17,6 +17,7 @@ const LIST_MAX: i64 = 1_000;
 /// Notes that are told one by one.
 const NOTES_TOLD_MAX: i64 = 1_000;
 const RUNNING: &str = "running";
+pub(super) const DONE: &str = "done";
 const NOT_THERE: ApiError = ApiError::NotFound("there is no such import");
 
 /// An import.
@@ -60,6 +61,10 @@ impl Import {
 
     pub(crate) fn is_running(&self) -> bool {
         self.state == RUNNING
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == DONE
     }
 
     /// As the API shows it.
@@ -208,7 +213,7 @@ async fn go_on(
         return Err(ApiError::Conflict(text));
     }
     let last = wanted.last.max(import.last);
-    if last == import.reached {
+    if last == import.reached && import.is_done() {
         return Ok(import);
     }
     let new_ids = import.has_new_ids || wanted.new_ids;
