@@ -17,8 +17,8 @@ pub const BATCH_BYTES_MAX: usize = 64 << 20;
 pub const TEXT_CHARACTERS_MAX: usize = 4_096;
 /// Notes on guilty frames that are sent at once.
 pub const NOTES_MAX: usize = 500;
-/// The highest id that a source may have: far above those that a database counts up to.
-pub const ID_MAX: i64 = 1 << 52;
+/// The highest id that is kept: what the original's column can have.
+pub const ID_MAX: i64 = 2_147_483_647;
 
 /// A row of the table of records of the original collector, in the names of ours. Nothing stands for
 /// NULL, and times are decimal texts of Unix seconds, as they are kept there.

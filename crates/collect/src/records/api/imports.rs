@@ -137,10 +137,13 @@ async fn begin(shared: &Shared, reader: &Reader, body: Body) -> Answer<Map<Strin
         let text = format!("source is a text of 1 to {SOURCE_BYTES_MAX} bytes on one line");
         return Err(ApiError::Invalid(text));
     }
-    let is_span = (0..=wanted.last).contains(&wanted.first) && wanted.last <= ID_MAX;
-    if !is_span || wanted.records < 0 {
-        let text = format!("first and last are ids of 0 to {ID_MAX}, records is their count");
-        return Err(ApiError::Invalid(text));
+    if !(0..=wanted.last).contains(&wanted.first) || wanted.records < 0 {
+        let text = "first and last are ids from 0 on, records is their count";
+        return Err(ApiError::Invalid(text.to_owned()));
+    }
+    if wanted.last > ID_MAX && !wanted.new_ids {
+        let text = format!("ids above {ID_MAX} can't be kept: import with new ids (`--new-ids`)");
+        return Err(ApiError::Conflict(text));
     }
     let import = import::begin(shared, project, &wanted).await?;
     if !wanted.dry_run {
@@ -182,7 +185,7 @@ fn check(batch: &Batch) -> Result<(), ApiError> {
         is_in_order &= record.id > last;
         last = record.id;
     }
-    if !is_in_order || last > batch.through || batch.through > ID_MAX {
+    if !is_in_order || last > batch.through {
         let text = "the ids of a batch go up, from behind `after` to `through`";
         return Err(ApiError::Invalid(text.to_owned()));
     }

@@ -185,7 +185,7 @@ async fn make(write: &mut Write, project: &Project, wanted: &Begin) -> Result<Im
     }
     let sql = "INSERT INTO record_imports (source, project, state, new_ids, last_id, records, \
          reached, kept, quarantined, begun_at, changed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $7) RETURNING id";
+         VALUES ($1, $2, $3, $4, $5, $6, $8, 0, 0, $7, $7) RETURNING id";
     let row = sqlx::query(sql)
         .bind(wanted.source.as_str())
         .bind(project.id)
@@ -194,6 +194,7 @@ async fn make(write: &mut Write, project: &Project, wanted: &Begin) -> Result<Im
         .bind(wanted.last)
         .bind(wanted.records)
         .bind(time::now())
+        .bind((wanted.first - 1).max(0))
         .fetch_one(&mut *write)
         .await?;
     find_in(write, row.try_get(0)?).await

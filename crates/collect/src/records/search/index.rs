@@ -61,6 +61,12 @@ async fn catch_up(state: &State, scope: &Scope) -> Result<(), StateError> {
             return Ok(());
         }
         let changes = import::changes_of_index(&mut read).await?;
+        let next = next_row(&mut read, row).await?.min(complete / ROW_IDS);
+        if next > row {
+            drop(read);
+            note_done(state, (row, changes), next).await?;
+            continue;
+        }
         let matrix = matrix(&mut read, row).await?;
         drop(read);
         keep(state, (row, changes), &matrix).await?;
@@ -73,6 +79,30 @@ pub(super) async fn reached(read: &mut Read) -> Result<i64, StateError> {
     let sql = "SELECT rows_done FROM record_index_state WHERE id = 1";
     let rows: i64 = sqlx::query(sql).fetch_one(read).await?.try_get(0)?;
     Ok(rows * ROW_IDS)
+}
+
+/// The first row from this one on that has a payload: where ids were imported there may be none for
+/// millions.
+async fn next_row(read: &mut Read, row: i64) -> Result<i64, StateError> {
+    let sql = "SELECT COALESCE(MIN(id), $1) FROM record_payloads WHERE id >= $1";
+    let query = sqlx::query(sql).bind(row * ROW_IDS);
+    let id: i64 = query.fetch_one(read).await?.try_get(0)?;
+    Ok(id / ROW_IDS)
+}
+
+/// Notes up to which row all are made, if they were up to the one before and nothing was added there
+/// since.
+async fn note_done(
+    state: &State,
+    (row, changes): (i64, i64),
+    rows_done: i64,
+) -> Result<(), StateError> {
+    let sql = "UPDATE record_index_state SET rows_done = $3 \
+         WHERE id = 1 AND rows_done = $1 AND changes = $2";
+    let mut write = state.write().await?;
+    let query = sqlx::query(sql).bind(row).bind(changes).bind(rows_done);
+    query.execute(&mut write).await?;
+    write.commit().await
 }
 
 /// For each number of a bit, the blocks that have it.
@@ -143,12 +173,7 @@ async fn keep(
         write.commit().await?;
         tokio::time::sleep(PAUSE).await;
     }
-    let sql = "UPDATE record_index_state SET rows_done = rows_done + 1 \
-         WHERE id = 1 AND rows_done = $1 AND changes = $2";
-    let mut write = state.write().await?;
-    let query = sqlx::query(sql).bind(row).bind(changes);
-    query.execute(&mut write).await?;
-    write.commit().await
+    note_done(state, (row, changes), row + 1).await
 }
 
 /// The rows up to `last` in which some block may have all words, with these blocks.
