@@ -11,7 +11,7 @@ use super::*;
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 98] = [
+const ROUTES: [RouteRow; 105] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -136,6 +136,18 @@ const ROUTES: [RouteRow; 98] = [
     [
         "main.listener",
         "GET",
+        "/v1/records/imports",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/imports/{id}",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
         "/v1/records/population",
         "local, records:read",
     ],
@@ -212,6 +224,36 @@ const ROUTES: [RouteRow; 98] = [
         "main.listener",
         "POST",
         "/v1/records/groups/{id}/split",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/abandon",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/batches",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/finish",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/notes",
         "records:update",
     ],
     [
