@@ -99,7 +99,12 @@ pub struct Original {
 impl Original {
     /// Makes it with these tables and nothing in them.
     pub async fn create(admin: &str, form: Form) -> Self {
-        let database = Database::create(admin).await;
+        Self::create_with(admin, form, "").await
+    }
+
+    /// The same with options of `CREATE DATABASE`.
+    pub async fn create_with(admin: &str, form: Form, options: &str) -> Self {
+        let database = Database::create_with(admin, options).await;
         let connection = PgConnection::connect(&database.url).await.unwrap();
         let mut original = Self {
             database,

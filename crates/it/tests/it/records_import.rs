@@ -190,6 +190,13 @@ async fn newer(store: Store) {
     };
     original.fill(Form::Newer, many).await;
     fill_odd(&mut original, begun).await;
+    if store == Store::Postgres {
+        // One that was made in the older form has columns and tables left of it.
+        let left = "ALTER TABLE records ADD backtrace varchar DEFAULT 'left', ADD build_id integer, \
+             ADD classification_id integer; ALTER TABLE guilty DROP CONSTRAINT pairs; \
+             CREATE TABLE build (id serial PRIMARY KEY, build varchar)";
+        original.run(left).await;
+    }
     let url = original.url().to_owned();
     // A look changes nothing.
     let look = imported(&collector.program, &[&url, "--dry-run"]);
@@ -345,6 +352,8 @@ async fn an_older_database_is_imported() {
              (405, 1, 1, 1, {begun}, NULL)"
     );
     original.run(&sql).await;
+    // It came only in March 2018.
+    original.run("ALTER TABLE records DROP event_id").await;
     let answer = imported(&collector.program, &[original.url()]);
     let import = &answer["import"];
     assert_eq!(
@@ -386,6 +395,35 @@ async fn an_older_database_is_imported() {
         collector.quarantined(404).await["reason"],
         "server_timestamp"
     );
+    original.remove().await;
+    collector.remove().await;
+}
+
+/// A database that knows no encoding may have any bytes.
+#[tokio::test]
+async fn texts_in_no_encoding_are_imported() {
+    let Some(admin) = need("POSTGRES_URL") else {
+        return;
+    };
+    let collector = Collector::start_small(json!({})).await;
+    let options = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    let mut original = Original::create_with(&admin, Form::Newer, options).await;
+    let sql = format!(
+        "INSERT INTO records (id, build, classification, payload, severity, timestamp_server,
+             board_name) SELECT n, '1', 'a/b/c', convert_from(body, 'SQL_ASCII'), 1, {begun},
+             convert_from(body, 'SQL_ASCII')
+         FROM (VALUES (1, '\\xe9ff'::bytea), (2, '\\xc3a9'::bytea)) AS texts (n, body)",
+        begun = ago(60)
+    );
+    original.run(&sql).await;
+    imported(&collector.program, &[original.url()]);
+    for (id, text) in [(1, "éÿ"), (2, "é")] {
+        let one = collector.json(&format!("/v1/records/{id}")).await;
+        assert_eq!(
+            (&one["payload"], &one["board_name"]),
+            (&json!(text), &json!(text))
+        );
+    }
     original.remove().await;
     collector.remove().await;
 }
