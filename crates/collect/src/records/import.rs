@@ -22,7 +22,8 @@ pub(crate) async fn complete_below(read: &mut Read) -> Result<i64, StateError> {
     Ok(row.try_get(0)?)
 }
 
-/// How often imports have added records below the end of the index of words.
+/// A number that is another one whenever an import has begun, or has added records below the end of the
+/// index of words.
 pub(crate) async fn changes_of_index(read: &mut Read) -> Result<i64, StateError> {
     let sql = "SELECT changes FROM record_index_state WHERE id = 1";
     Ok(sqlx::query(sql).fetch_one(read).await?.try_get(0)?)

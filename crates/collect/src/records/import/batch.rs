@@ -279,10 +279,11 @@ async fn count_reasons(
     table.insert(write, conflict).await
 }
 
-/// Has the index of words made again from the row of an id on.
+/// Has the index of words made again from the row of an id on. Nothing changes where it is not there
+/// yet, so that an import does not keep it from following.
 async fn index_again(write: &mut Write, id: i64) -> Result<(), StateError> {
-    let sql = "UPDATE record_index_state SET changes = changes + 1, \
-         rows_done = CASE WHEN rows_done > $1 THEN $1 ELSE rows_done END WHERE id = 1";
+    let sql = "UPDATE record_index_state SET changes = changes + 1, rows_done = $1 \
+         WHERE id = 1 AND rows_done >= $1";
     let query = sqlx::query(sql).bind(id / ROW_IDS);
     query.execute(write).await?;
     Ok(())

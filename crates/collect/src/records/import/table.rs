@@ -197,6 +197,7 @@ async fn make(write: &mut Write, project: &Project, wanted: &Begin) -> Result<Im
         .bind((wanted.first - 1).max(0))
         .fetch_one(&mut *write)
         .await?;
+    hold_index(write).await?;
     find_in(write, row.try_get(0)?).await
 }
 
@@ -243,7 +244,15 @@ async fn go_on(
         .bind(time::now())
         .execute(&mut *write)
         .await?;
+    hold_index(write).await?;
     find_in(write, import.id).await
+}
+
+/// What is being added to the index of words was read before the import: it has to be looked at again.
+async fn hold_index(write: &mut Write) -> Result<(), StateError> {
+    let sql = "UPDATE record_index_state SET changes = changes + 1 WHERE id = 1";
+    sqlx::query(sql).execute(write).await?;
+    Ok(())
 }
 
 /// Sees that ids are free from `first` to `last`, and that intake does not take them. Needs the lock of

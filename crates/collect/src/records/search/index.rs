@@ -52,6 +52,8 @@ pub(crate) fn service(state: &State) -> Service {
 async fn catch_up(state: &State, scope: &Scope) -> Result<(), StateError> {
     while !scope.is_stopping() {
         let mut read = state.read().await?;
+        // Before all else: an import that begins later is seen by it.
+        let changes = import::changes_of_index(&mut read).await?;
         let row = reached(&mut read).await? / ROW_IDS;
         // Ids come in their order, so one beyond the row says that the row is complete; where an import
         // adds below, as far as it is.
@@ -60,7 +62,6 @@ async fn catch_up(state: &State, scope: &Scope) -> Result<(), StateError> {
         if complete < (row + 1) * ROW_IDS {
             return Ok(());
         }
-        let changes = import::changes_of_index(&mut read).await?;
         let next = next_row(&mut read, row).await?.min(complete / ROW_IDS);
         if next > row {
             drop(read);
@@ -143,7 +144,7 @@ fn set(matrix: &mut Matrix, block: Option<i64>, bits: &HashSet<u16>) {
 
 /// Writes a row in small transactions, since intake waits for each. Nobody reads it before the last of
 /// them says that it is there; one that was broken off, or that another process writes as well, is
-/// written over with the same. One to which an import added meanwhile is made again.
+/// written over with the same. One to which an import may have added meanwhile is made again.
 async fn keep(
     state: &State,
     (row, changes): (i64, i64),

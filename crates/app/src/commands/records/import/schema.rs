@@ -217,10 +217,10 @@ impl Payload {
     }
 }
 
-/// The length of a text, as far as it is read.
+/// The length of a text, as far as it is read. `LEAST` passes over NULL, so that it must not see one.
 fn length_of(column: &str) -> String {
     let most = TEXT_CHARACTERS_MAX * 4;
-    format!("COALESCE(LEAST(octet_length({column}::text), {most}), 0)")
+    format!("LEAST(COALESCE(octet_length({column}::text), 0), {most})")
 }
 
 /// The bytes of a text, of which one character more is read than a record may have.
