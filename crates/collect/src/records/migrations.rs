@@ -178,8 +178,8 @@ CREATE TABLE record_index (
 ";
 
 /// Imports from other collectors, by source; `reached` is the last id there that was looked at, in the
-/// transaction that kept it. `changes` of the index counts imports that
-/// began, and what they added below its end.
+/// transaction that kept it. `changes` of the index counts the imports that began, and what they added
+/// below its end.
 const IMPORTS: &str = "
 CREATE TABLE record_imports (
     id {SERIAL},

@@ -9,7 +9,7 @@ use it::client::{self, Reply};
 use it::need::need;
 use it::original::{Form, Many, Original};
 use it::program::{Program, program_path, send_signal};
-use it::telemetrics::{Collector, Form as Way, Record, Store};
+use it::telemetrics::{Collector, Form as Way, Record, Store, TID};
 use it::wait;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -645,5 +645,67 @@ async fn an_import_can_be_given_up_and_taken_up() {
         let found = collector.json(&format!("/v1/records?text={word}")).await;
         assert_eq!(found["records"][0]["id"], id, "{word}");
     }
+    collector.remove().await;
+}
+
+/// What a project takes out at intake it takes out here; its rules are not asked. A comment that a group
+/// has here stays.
+#[tokio::test]
+async fn a_project_hides_what_it_hides() {
+    let tid = "11111111-2222-3333-4444-555555555555";
+    let projects = json!([
+        {"name": "first", "tid": TID},
+        {"name": "second", "tid": tid, "scrub": ["email"], "hide_machines": true,
+            "rules": [{"classification": "*", "action": "drop"}]},
+    ]);
+    let collector = Collector::start_small(json!({"projects": projects})).await;
+    let program = &collector.program;
+    let mut begin = json!({"source": "test", "first": 1, "last": 3, "records": 3});
+    let reply = post(program, "/v1/records/imports", &begin).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("first, second"), "{}", reply.text());
+    begin["project"] = json!("second");
+    let begun = post(program, "/v1/records/imports", &begin).await.json();
+    let path = format!("/v1/records/imports/{}", begun["id"]);
+    let crash = "Process: x\n\n#0 broken() - [x]\n#1 main() - [x]\n";
+    let one = |id: i64, class: &str, payload: &str| {
+        json!({"id": id, "received_at": ago(60).to_string(), "severity": 1, "guilty": 7,
+            "classification": class, "machine_id": "host7", "payload": payload})
+    };
+    let rows = [
+        one(1, "a/b/c", "from me@example.org"),
+        one(2, "a/b", "by me@example.org"),
+    ];
+    let batch = json!({"after": 0, "through": 2, "records": rows});
+    let kept = post(program, &format!("{path}/batches"), &batch).await;
+    assert_eq!(kept.json()["kept"], 1, "{}", kept.text());
+    let record = collector.json("/v1/records/1").await;
+    assert_eq!(
+        (&record["project"], &record["payload"]),
+        (&json!("second"), &json!("from <e-mail>"))
+    );
+    let refused = collector.quarantined(2).await;
+    assert_eq!(refused["payload"], "by <e-mail>");
+    for text in [record.to_string(), refused.to_string()] {
+        assert!(!text.contains("host7"), "{text}");
+    }
+    let rows = [one(3, "org.clearlinux/crash/clr", crash)];
+    let batch = json!({"after": 2, "through": 3, "records": rows});
+    post(program, &format!("{path}/batches"), &batch).await;
+    let group = collector.json("/v1/records/3").await["group"].clone();
+    let group = format!("/v1/records/groups/{group}");
+    post(program, &group, &json!({"comment": "ours"})).await;
+    let note = json!({"id": 7, "function": "broken()", "module": "x", "comment": "theirs",
+        "is_hidden": true});
+    post(program, &format!("{path}/notes"), &json!({"notes": [note]})).await;
+    let done = post(program, &format!("{path}/finish"), &json!({}))
+        .await
+        .json();
+    assert_eq!(done["notes"]["left"][0], note);
+    let group = collector.json(&group).await;
+    assert_eq!(
+        (&group["comment"], &group["is_hidden"]),
+        (&json!("ours"), &json!(true))
+    );
     collector.remove().await;
 }
