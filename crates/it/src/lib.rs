@@ -23,6 +23,7 @@ pub mod gate;
 pub mod load;
 pub mod mysql;
 pub mod need;
+pub mod original;
 pub mod person;
 pub mod postgres;
 pub mod proc;

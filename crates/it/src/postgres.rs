@@ -15,10 +15,15 @@ pub struct Database {
 impl Database {
     /// Makes it with the server whose database `postgres` is at `admin`.
     pub async fn create(admin: &str) -> Self {
+        Self::create_with(admin, "").await
+    }
+
+    /// The same with options of `CREATE DATABASE`.
+    pub async fn create_with(admin: &str, options: &str) -> Self {
         let folder = tempfile::Builder::new().rand_bytes(12).tempdir().unwrap();
         let name = folder.path().file_name().unwrap().to_string_lossy();
         let name = format!("it{}", name.to_lowercase().replace('.', "_"));
-        administer(admin, &format!("CREATE DATABASE {name}")).await;
+        administer(admin, &format!("CREATE DATABASE {name} {options}")).await;
         let (server, _) = admin.rsplit_once('/').unwrap();
         Self {
             url: format!("{server}/{name}"),

@@ -11,7 +11,7 @@ use super::*;
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 99] = [
+const ROUTES: [RouteRow; 106] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -142,6 +142,18 @@ const ROUTES: [RouteRow; 99] = [
     [
         "main.listener",
         "GET",
+        "/v1/records/imports",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/imports/{id}",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
         "/v1/records/population",
         "local, records:read",
     ],
@@ -218,6 +230,36 @@ const ROUTES: [RouteRow; 99] = [
         "main.listener",
         "POST",
         "/v1/records/groups/{id}/split",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/abandon",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/batches",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/finish",
+        "records:update",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/v1/records/imports/{id}/notes",
         "records:update",
     ],
     [

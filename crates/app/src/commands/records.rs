@@ -6,6 +6,7 @@ mod form;
 mod frames;
 mod groups;
 mod hub;
+mod import;
 mod incoming;
 mod list;
 mod output;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use base::process::exit_code;
+use base::secret::Secret;
 use clap::Subcommand;
 
 use super::{NO, Question};
@@ -78,6 +80,15 @@ pub(crate) enum RecordsCommand {
     /// Say what the next look of retention would remove
     #[command(after_help = "Example: landline records retention")]
     Retention(RetentionArguments),
+    /// Import all records of the original collector from its PostgreSQL, with their ids
+    ///
+    /// They go to the running collector, in batches. After an interruption the same command goes on
+    /// where it was. Comments, hidden crashes and frames that are never guilty come along. The other
+    /// database is only read; stop its collector before.
+    #[command(
+        after_help = "Example: PGPASSWORD=… landline records import postgres://postgres@db.example.net/telemetry"
+    )]
+    Import(ImportArguments),
 }
 
 /// Which records, and how many.
@@ -178,6 +189,32 @@ pub(crate) struct TailArguments {
     #[arg(long, value_name = "N", default_value_t = 0,
         value_parser = clap::value_parser!(u64).range(..=1000))]
     last: u64,
+    #[command(flatten)]
+    question: Question,
+}
+
+/// From where, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArguments {
+    /// The database, `postgres://user@host:port/database`; the variable PGPASSWORD may have the password
+    #[arg(value_name = "URL", required_unless_present_any = ["list", "abandon"])]
+    url: Option<Secret>,
+    /// The project that the records come to [default: the only one]
+    #[arg(long)]
+    project: Option<String>,
+    /// Give records the next numbers here; without this they keep theirs, which have to be free
+    #[arg(long)]
+    new_ids: bool,
+    /// Only say what would come where
+    #[arg(long)]
+    dry_run: bool,
+    /// List the imports that there were, and how far they are
+    #[arg(long, conflicts_with_all = ["url", "project", "new_ids", "dry_run", "abandon"])]
+    list: bool,
+    /// Give the import of this number up; what came in stays
+    #[arg(long, value_name = "ID", conflicts_with_all = ["url", "project", "new_ids", "dry_run"],
+        value_parser = clap::value_parser!(i64).range(1..))]
+    abandon: Option<i64>,
     #[command(flatten)]
     question: Question,
 }
@@ -294,6 +331,9 @@ async fn answer(command: &RecordsCommand, environment: &Environment) -> Outcome 
         }
         RecordsCommand::Retention(arguments) => {
             retention::retention(&hub(&arguments.question)?, arguments, output).await
+        }
+        RecordsCommand::Import(arguments) => {
+            import::import(&hub(&arguments.question)?, arguments, output).await
         }
     }
 }

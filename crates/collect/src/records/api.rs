@@ -3,6 +3,7 @@
 mod counts;
 mod export;
 mod groups;
+mod imports;
 mod population;
 mod quarantine;
 mod skipped;
@@ -59,6 +60,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .merge(export::routes(shared, policies))
         .merge(population::routes(shared, policies))
         .merge(groups::routes(shared, policies))
+        .merge(imports::routes(shared, policies))
         .merge(quarantine::routes(shared, policies))
         .merge(skipped::routes(shared, policies))
         .merge(tail::routes(shared, policies))

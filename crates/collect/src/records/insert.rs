@@ -24,16 +24,16 @@ pub(crate) const TOPIC: &str = "records";
 /// A record that is new, with its number.
 pub(crate) struct Numbered<'a> {
     pub(crate) id: i64,
+    /// Unix milliseconds: those of the transaction, or when another collector took it.
+    pub(crate) received_at: i64,
     pub(crate) new: &'a NewRecord,
 }
 
-/// When a transaction happens.
-#[derive(Clone, Copy)]
-pub(crate) struct Moment {
-    /// Unix milliseconds.
-    pub(crate) now: i64,
-    /// Days since 1970, in UTC.
-    pub(crate) day: i64,
+impl Numbered<'_> {
+    /// Days since 1970, in UTC: it is counted there.
+    pub(crate) fn day(&self) -> i64 {
+        self.received_at.div_euclid(DAY_MILLISECONDS)
+    }
 }
 
 /// Keeps intake and all that changes groups apart, from here to the end of the transaction. It comes
@@ -60,10 +60,6 @@ pub(crate) async fn write(
         .try_get(0)?;
     // Only now: whoever was before us has an earlier time and smaller ids.
     let now = time::now();
-    let moment = Moment {
-        now,
-        day: now.div_euclid(DAY_MILLISECONDS),
-    };
     let mut known = known_records(&mut write, entries).await?;
     let mut quarantined = known_submissions(&mut write, entries).await?;
     let (mut stored, mut records, mut submissions) = (Vec::new(), Vec::new(), Vec::new());
@@ -85,7 +81,11 @@ pub(crate) async fn write(
         let is_repeated = !is_new;
         match entry {
             _ if is_repeated => {}
-            Entry::Record(new) => records.push(Numbered { id, new }),
+            Entry::Record(new) => records.push(Numbered {
+                id,
+                received_at: now,
+                new,
+            }),
             Entry::Quarantine(new) => submissions.push((id, &**new)),
         }
         stored.push(Stored {
@@ -93,18 +93,29 @@ pub(crate) async fn write(
             ..found
         });
     }
-    insert_submissions(&mut write, &submissions, moment).await?;
-    let mut machines = Vec::new();
-    if !records.is_empty() {
-        let groups = groups::note(&mut write, &records, moment).await?;
-        insert_records(&mut write, &records, &groups, moment).await?;
-        counts::add(&mut write, &records, moment).await?;
-        machines = population::note(&mut write, &records, moment, noted).await?;
-        write.touch(TOPIC);
-    }
+    insert_submissions(&mut write, &submissions, now).await?;
+    let (_, machines) = keep(&mut write, &records, noted).await?;
     write.commit().await?;
-    noted.add(moment.day, machines);
+    noted.add(now.div_euclid(DAY_MILLISECONDS), machines);
     Ok(stored)
+}
+
+/// Keeps new records with all that is counted of them; needs the lock of intake. Gives the group of
+/// each, 0 for none, and the machines that are to be [`Noted`] once it is committed.
+pub(crate) async fn keep(
+    write: &mut Write,
+    records: &[Numbered<'_>],
+    noted: &Noted,
+) -> Result<(Vec<i64>, Vec<i64>), StateError> {
+    if records.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let groups = groups::note(write, records).await?;
+    insert_records(write, records, &groups).await?;
+    counts::add(write, records).await?;
+    let machines = population::note(write, records, noted).await?;
+    write.touch(TOPIC);
+    Ok((groups, machines))
 }
 
 /// What makes two submissions the same: the digest, and what it could be confused by.
@@ -211,7 +222,6 @@ async fn insert_records(
     write: &mut Write,
     records: &[Numbered<'_>],
     groups: &[i64],
-    moment: Moment,
 ) -> Result<(), StateError> {
     const COLUMNS: [&str; 22] = [
         "id",
@@ -239,12 +249,13 @@ async fn insert_records(
     ];
     let mut table = Rows::into("records", &COLUMNS);
     let mut payloads = Rows::into("record_payloads", &["id", "body"]);
-    for (Numbered { id, new }, group) in records.iter().zip(groups) {
+    for (numbered, group) in records.iter().zip(groups) {
+        let (id, new) = (&numbered.id, numbered.new);
         let record = &new.record;
         table
             .number(*id)
             .number(new.project)
-            .number(moment.now)
+            .number(numbered.received_at)
             .number(record.created)
             .number(record.severity.into())
             .number(record.external.into())
@@ -270,10 +281,11 @@ async fn insert_records(
     payloads.insert(write, "").await
 }
 
-async fn insert_submissions(
+/// Puts submissions into quarantine, each under its number.
+pub(crate) async fn insert_submissions(
     write: &mut Write,
     submissions: &[(i64, &NewSubmission)],
-    moment: Moment,
+    now: i64,
 ) -> Result<(), StateError> {
     const COLUMNS: [&str; 8] = [
         "id",
@@ -290,7 +302,7 @@ async fn insert_submissions(
         table
             .number(*id)
             .number(new.project)
-            .number(moment.now)
+            .number(now)
             .text(new.reason)
             .text(&new.message)
             .text(&new.fields)

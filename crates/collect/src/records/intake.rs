@@ -20,9 +20,9 @@ use super::skipped::Skipped;
 /// The longest machine id that a rate is kept for, in characters; more is sent by nobody real.
 const MACHINE_ID_CHARACTERS_MAX: usize = 64;
 /// The longest classification, build, system, kernel or host: three of them are in one index.
-const TEXT_BYTES_MAX: usize = 512;
+pub(super) const TEXT_BYTES_MAX: usize = 512;
 /// The reason of those that are longer.
-const TOO_LONG: &str = "too_long";
+pub(super) const TOO_LONG: &str = "too_long";
 /// What a rule put aside.
 const DEFERRED: &str = "deferred";
 
@@ -152,13 +152,7 @@ async fn keep_as(
     record: Record,
     digest: i64,
 ) -> Result<Outcome, Refused> {
-    let crash = crash_of(&record, &shared.skipped.get());
-    let new = Box::new(NewRecord {
-        project,
-        record,
-        digest,
-        crash,
-    });
+    let new = Box::new(new_record(project, record, digest, &shared.skipped.get()));
     let (entry, stored) = shared.committer.keep(Entry::Record(new)).await?;
     match entry {
         Entry::Record(new) => {
@@ -167,6 +161,22 @@ async fn keep_as(
         }
         // What comes back is what was given.
         Entry::Quarantine(_) => Err(Refused::NotKept(NotKept::Refused)),
+    }
+}
+
+/// A record as it is kept.
+pub(crate) fn new_record(
+    project: i64,
+    record: Record,
+    digest: i64,
+    skipped: &Skipped,
+) -> NewRecord {
+    let crash = crash_of(&record, skipped);
+    NewRecord {
+        project,
+        record,
+        digest,
+        crash,
     }
 }
 
@@ -303,7 +313,7 @@ async fn scrubbed(
 }
 
 /// Takes out what the project wants out. From then on nobody knows it.
-fn scrub(project: &Project, record: &mut Record) {
+pub(super) fn scrub(project: &Project, record: &mut Record) {
     let config = &project.config;
     if let Cow::Owned(scrubbed) = scrub::scrubbed(&config.scrub, &record.payload) {
         record.payload = scrubbed;
@@ -315,7 +325,7 @@ fn scrub(project: &Project, record: &mut Record) {
 
 /// A field that neither the original nor the protocol bounds, and that is too long to be counted by:
 /// no database has an index for it.
-fn too_long(record: &Record) -> Option<Field> {
+pub(super) fn too_long(record: &Record) -> Option<Field> {
     let texts = [
         (Field::Classification, &record.classification),
         (Field::Build, &record.build),
@@ -331,7 +341,7 @@ fn too_long(record: &Record) -> Option<Field> {
 
 /// PostgreSQL keeps no NUL in a text, and none of these fields has a use for one. Payloads are kept as
 /// bytes.
-fn without_nul(record: &mut Record) {
+pub(super) fn without_nul(record: &mut Record) {
     let texts = [
         &mut record.classification,
         &mut record.machine_id,

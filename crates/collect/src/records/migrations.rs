@@ -4,12 +4,20 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    owner: "collect",
-    version: 1,
-    name: "telemetry records found by blocks",
-    sql: RECORDS,
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        owner: "collect",
+        version: 1,
+        name: "telemetry records found by blocks",
+        sql: RECORDS,
+    },
+    Migration {
+        owner: "collect",
+        version: 2,
+        name: "imports of records",
+        sql: IMPORTS,
+    },
+];
 
 /// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
 /// each makes every record dearer: `record_index` finds them by their fields and words, for blocks of
@@ -165,4 +173,48 @@ CREATE TABLE record_index_rows (
     oldest BIGINT NOT NULL,
     newest BIGINT NOT NULL
 );
+";
+
+/// Imports from other collectors, by source; `reached` is the last id there that was looked at, in the
+/// transaction that kept it. `changes` of the index counts the imports that began, and what they added
+/// below its end.
+const IMPORTS: &str = "
+CREATE TABLE record_imports (
+    id {SERIAL},
+    source TEXT NOT NULL UNIQUE,
+    project BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    new_ids BIGINT NOT NULL,
+    last_id BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    reached BIGINT NOT NULL,
+    kept BIGINT NOT NULL,
+    quarantined BIGINT NOT NULL,
+    begun_at BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+CREATE TABLE record_import_reasons (
+    import_id BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    records BIGINT NOT NULL,
+    PRIMARY KEY (import_id, reason)
+);
+CREATE TABLE record_import_guilty (
+    import_id BIGINT NOT NULL,
+    guilty BIGINT NOT NULL,
+    function_name TEXT NOT NULL,
+    module TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    is_hidden BIGINT NOT NULL,
+    placed BIGINT NOT NULL,
+    PRIMARY KEY (import_id, guilty)
+);
+CREATE TABLE record_import_groups (
+    import_id BIGINT NOT NULL,
+    group_id BIGINT NOT NULL,
+    guilty BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    PRIMARY KEY (import_id, group_id, guilty)
+);
+ALTER TABLE record_index_state ADD COLUMN changes BIGINT NOT NULL DEFAULT 0;
 ";

@@ -13,6 +13,8 @@ mod door;
 mod entry;
 mod error;
 mod filter;
+mod import;
+pub mod imported;
 mod insert;
 mod intake;
 mod metrics;
@@ -39,6 +41,7 @@ use base::http::{Policy, Routes};
 use base::supervise::Service;
 use base::telemetry::Metrics;
 use state::{State, StateError};
+use tokio::sync::Semaphore;
 
 use self::api::Policies;
 use self::aside::Aside;
@@ -65,6 +68,8 @@ struct Shared {
     aside: Aside,
     committer: Committer,
     metrics: RecordMetrics,
+    /// For the batches of imports: one at a time, so that intake waits for one at most.
+    import: Semaphore,
 }
 
 /// The collector of records.
@@ -97,6 +102,7 @@ impl Records {
             committer,
             metrics,
             config,
+            import: Semaphore::new(1),
         };
         let shared = Arc::new(shared);
         let index = search::index::service(state);

@@ -15,6 +15,7 @@ use state::{State, StateError};
 use super::Shared;
 use super::config::{Filter, Retention};
 use super::filter::Conditions;
+use super::import;
 use super::insert::rows::placeholders;
 use super::reader::Reader;
 use super::search::index::{CHUNKS, ROW_IDS};
@@ -261,8 +262,9 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
     let sql = "SELECT COALESCE(MIN(id), 0) FROM records";
     let mut read = state.read().await?;
     let oldest: i64 = sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?;
+    // An import adds older ones.
+    let first_row = oldest.min(import::complete_below(&mut read).await?) / ROW_IDS;
     drop(read);
-    let first_row = oldest / ROW_IDS;
     // By the key's first part, a few at a time: intake waits for each transaction.
     for chunks in (0..i64::from(CHUNKS)).collect::<Vec<i64>>().chunks(BATCH) {
         let mut write = state.write().await?;

@@ -40,6 +40,7 @@ mod records_export;
 mod records_fleet;
 mod records_groups;
 mod records_http;
+mod records_import;
 mod records_limits;
 mod records_list;
 mod records_odd;

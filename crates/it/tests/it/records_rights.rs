@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const OTHER_TID: &str = "11111111-2222-3333-4444-555555555555";
 /// Everything that shows records.
-const READING: [&str; 11] = [
+const READING: [&str; 13] = [
     "/api/records",
     "/v1/records",
     "/v1/records/1",
@@ -21,6 +21,8 @@ const READING: [&str; 11] = [
     "/v1/records/groups",
     "/v1/records/groups/1",
     "/v1/records/quarantine",
+    "/v1/records/imports",
+    "/v1/records/imports/1",
     "/v1/records/tail",
     "/telemetryui/records/export/records-1.csv",
 ];
@@ -228,6 +230,24 @@ async fn a_role_changes_one_project() {
         let reply = ask(&hub, &token, ("POST", &path), resolved).await;
         assert_eq!(reply.status, status, "{path}: {}", reply.text());
     }
+    // Ids are those of all projects: an import needs the right for each, and is seen in its own.
+    let imports = "/v1/records/imports";
+    let begin =
+        json!({"source": "test", "project": "ours", "first": 1_000, "last": 2_000, "records": 5});
+    for path in ["", "/1/batches", "/1/notes", "/1/finish", "/1/abandon"] {
+        let path = format!("{imports}{path}");
+        let reply = ask(&hub, &token, ("POST", &path), &begin.to_string()).await;
+        assert_eq!(reply.status, 403, "{path}: {}", reply.text());
+    }
+    let begun = cluster::admin(&hub, "POST", imports, &begin.to_string()).await;
+    assert_eq!((begun.status, &begun.json()["id"]), (200, &json!(1)));
+    let listed = ask(&hub, &token, ("GET", imports), "").await;
+    assert_eq!(listed.json()["imports"], json!([]));
+    let shown = ask(&hub, &token, ("GET", "/v1/records/imports/1"), "").await;
+    assert_eq!(shown.status, 404, "{}", shown.text());
+    let audit = hub.command(&["audit", "--json"]);
+    let audit = String::from_utf8(audit.stdout).unwrap();
+    assert!(audit.contains("record_import.begun"), "{audit}");
     let other = cluster::admin(&hub, "GET", "/v1/records/groups/1", "").await;
     assert_eq!(other.json()["state"], "new");
     // No right to records at all.

@@ -4,24 +4,16 @@ use std::collections::HashMap;
 
 use state::{StateError, Write};
 
+use super::Numbered;
 use super::rows::Rows;
-use super::{Moment, Numbered};
 
-/// Adds a batch to the counts of its day.
-pub(crate) async fn add(
-    write: &mut Write,
-    records: &[Numbered<'_>],
-    moment: Moment,
-) -> Result<(), StateError> {
-    add_days(write, records, moment).await?;
-    add_hosts(write, records, moment).await
+/// Adds a batch to the counts of its days.
+pub(crate) async fn add(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
+    add_days(write, records).await?;
+    add_hosts(write, records).await
 }
 
-async fn add_days(
-    write: &mut Write,
-    records: &[Numbered<'_>],
-    moment: Moment,
-) -> Result<(), StateError> {
+async fn add_days(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
     const COLUMNS: [&str; 8] = [
         "project",
         "day",
@@ -33,17 +25,19 @@ async fn add_days(
         "records",
     ];
     let mut counts: HashMap<_, i64> = HashMap::new();
-    for Numbered { new, .. } in records {
-        let record = &new.record;
+    for numbered in records {
+        let (project, record) = (numbered.new.project, &numbered.new.record);
         let texts = [&record.classification, &record.system_name, &record.build];
-        let key = (new.project, texts, record.severity, record.external);
+        let counted = (record.severity, record.external);
+        let key = (project, numbered.day(), texts, counted);
         *counts.entry(key).or_default() += 1;
     }
     let mut table = Rows::into("record_counts", &COLUMNS);
-    for ((project, [classification, system, build], severity, external), count) in counts {
+    for ((project, day, [classification, system, build], counted), count) in counts {
+        let (severity, external) = counted;
         table
             .number(project)
-            .number(moment.day)
+            .number(day)
             .text(classification)
             .number(severity.into())
             .text(system)
@@ -56,22 +50,19 @@ async fn add_days(
     table.insert(write, conflict).await
 }
 
-async fn add_hosts(
-    write: &mut Write,
-    records: &[Numbered<'_>],
-    moment: Moment,
-) -> Result<(), StateError> {
+async fn add_hosts(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
     const COLUMNS: [&str; 4] = ["project", "day", "host_type", "records"];
     let mut counts: HashMap<_, i64> = HashMap::new();
-    for Numbered { new, .. } in records {
-        let key = (new.project, new.record.host_type.as_str());
+    for numbered in records {
+        let host_type = numbered.new.record.host_type.as_str();
+        let key = (numbered.new.project, numbered.day(), host_type);
         *counts.entry(key).or_default() += 1;
     }
     let mut table = Rows::into("record_host_counts", &COLUMNS);
-    for ((project, host_type), count) in counts {
+    for ((project, day, host_type), count) in counts {
         table
             .number(project)
-            .number(moment.day)
+            .number(day)
             .text(host_type)
             .number(count);
     }

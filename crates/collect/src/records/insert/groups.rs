@@ -1,12 +1,12 @@
 //! To which group of crashes a record belongs, and what is known of the group after it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{StateError, Write};
 
+use super::Numbered;
 use super::rows::{CHUNK, Rows, filled_up, placeholders};
-use super::{Moment, Numbered};
 use crate::records::build;
 use crate::records::entry::Crash;
 
@@ -30,7 +30,6 @@ struct Known {
 pub(crate) async fn note(
     write: &mut Write,
     records: &[Numbered<'_>],
-    moment: Moment,
 ) -> Result<Vec<i64>, StateError> {
     let mut members: BTreeMap<(i64, &str), Members<'_>> = BTreeMap::new();
     for record in records {
@@ -54,10 +53,10 @@ pub(crate) async fn note(
     for (key, group) in &members {
         let id = match known.get(&(key.0, key.1.to_owned())) {
             Some(known) => {
-                update_group(write, known, &group.records, moment).await?;
+                update_group(write, known, &group.records).await?;
                 known.id
             }
-            None => make_group(write, group, moment).await?,
+            None => make_group(write, group).await?,
         };
         ids.extend(group.records.iter().map(|record| (record.id, id)));
     }
@@ -65,8 +64,8 @@ pub(crate) async fn note(
         .iter()
         .filter_map(|record| Some((*ids.get(&record.id)?, record)))
         .collect();
-    note_days(write, &grouped, moment).await?;
-    note_machines(write, &grouped, moment).await?;
+    note_days(write, &grouped).await?;
+    note_machines(write, &grouped).await?;
     let group_of = |record: &Numbered<'_>| ids.get(&record.id).copied().unwrap_or(0);
     Ok(records.iter().map(group_of).collect())
 }
@@ -107,57 +106,68 @@ async fn known(
     Ok(known)
 }
 
+/// The records of a group that were received first and last.
+fn first_and_last<'a>(records: &[&'a Numbered<'a>]) -> Option<[&'a Numbered<'a>; 2]> {
+    let by_time = |record: &&&Numbered<'_>| (record.received_at, record.id);
+    let first = records.iter().min_by_key(by_time)?;
+    let last = records.iter().max_by_key(by_time)?;
+    Some([first, last])
+}
+
 async fn update_group(
     write: &mut Write,
     known: &Known,
     records: &[&Numbered<'_>],
-    moment: Moment,
 ) -> Result<(), StateError> {
-    let Some(last) = records.last() else {
+    let Some([first, last]) = first_and_last(records) else {
         return Ok(());
     };
     let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
     let is_newer =
         |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &known.resolved_in);
     let comes_back = known.state == "resolved" && records.iter().any(is_newer);
-    let sql = "UPDATE record_groups SET last_seen = $2, last_build = $3, last_record = $4, \
-         records = records + $5, \
-         state = CASE WHEN $6 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END \
+    // What another collector took before may come later.
+    let sql = "UPDATE record_groups SET records = records + $8, \
+         first_build = CASE WHEN first_seen > $2 THEN $3 ELSE first_build END, \
+         last_build = CASE WHEN last_seen <= $4 THEN $5 ELSE last_build END, \
+         last_record = CASE WHEN last_seen <= $4 THEN $6 ELSE last_record END, \
+         first_seen = CASE WHEN first_seen > $2 THEN $2 ELSE first_seen END, \
+         last_seen = CASE WHEN last_seen <= $4 THEN $4 ELSE last_seen END, \
+         state = CASE WHEN $7 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END \
          WHERE id = $1";
     sqlx::query(sql)
         .bind(known.id)
-        .bind(moment.now)
+        .bind(first.received_at)
+        .bind(first.new.record.build.as_str())
+        .bind(last.received_at)
         .bind(last.new.record.build.as_str())
         .bind(last.id)
-        .bind(count)
         .bind(i64::from(comes_back))
+        .bind(count)
         .execute(&mut *write)
         .await?;
     Ok(())
 }
 
-async fn make_group(
-    write: &mut Write,
-    group: &Members<'_>,
-    moment: Moment,
-) -> Result<i64, StateError> {
-    let Some(last) = group.records.last() else {
+async fn make_group(write: &mut Write, group: &Members<'_>) -> Result<i64, StateError> {
+    let Some([first, last]) = first_and_last(&group.records) else {
         return Ok(0);
     };
     let count = i64::try_from(group.records.len()).unwrap_or(i64::MAX);
-    let record = &last.new.record;
     let sql = "INSERT INTO record_groups (project, fingerprint, classification, function_name, \
          module, first_seen, last_seen, first_build, last_build, last_record, records, state, \
          resolved_in, merged_into, is_hidden, comment) \
-         VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $7, $8, $9, 'new', '', 0, 0, '') RETURNING id";
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'new', '', 0, 0, '') RETURNING id";
     let row = sqlx::query(sql)
         .bind(group.project)
         .bind(group.crash.fingerprint.as_str())
-        .bind(record.classification.as_str())
+        .bind(last.new.record.classification.as_str())
         .bind(group.crash.function.as_str())
         .bind(group.crash.module.as_str())
-        .bind(moment.now)
-        .bind(record.build.as_str())
+        .bind(first.received_at)
+        .bind(last.received_at)
+        .bind(first.new.record.build.as_str())
+        .bind(last.new.record.build.as_str())
         .bind(last.id)
         .bind(count)
         .fetch_one(&mut *write)
@@ -166,25 +176,16 @@ async fn make_group(
 }
 
 /// Counts records per group, day and build.
-async fn note_days(
-    write: &mut Write,
-    grouped: &[(i64, &Numbered<'_>)],
-    moment: Moment,
-) -> Result<(), StateError> {
-    let mut counts: BTreeMap<(i64, &str), i64> = BTreeMap::new();
+async fn note_days(write: &mut Write, grouped: &[(i64, &Numbered<'_>)]) -> Result<(), StateError> {
+    let mut counts: BTreeMap<(i64, i64, &str), i64> = BTreeMap::new();
     for (group, record) in grouped {
-        *counts
-            .entry((*group, &record.new.record.build))
-            .or_default() += 1;
+        let key = (*group, record.day(), record.new.record.build.as_str());
+        *counts.entry(key).or_default() += 1;
     }
     let columns = ["group_id", "day", "build", "records"];
     let mut table = Rows::into("record_group_days", &columns);
-    for ((group, build), count) in counts {
-        table
-            .number(group)
-            .number(moment.day)
-            .text(build)
-            .number(count);
+    for ((group, day, build), count) in counts {
+        table.number(group).number(day).text(build).number(count);
     }
     let conflict = "ON CONFLICT (group_id, day, build) \
          DO UPDATE SET records = record_group_days.records + excluded.records";
@@ -195,16 +196,20 @@ async fn note_days(
 async fn note_machines(
     write: &mut Write,
     grouped: &[(i64, &Numbered<'_>)],
-    moment: Moment,
 ) -> Result<(), StateError> {
-    let machine =
-        |(group, record): &(i64, &Numbered<'_>)| (*group, record.new.record.machine_id.clone());
-    let machines: BTreeSet<(i64, String)> = grouped.iter().map(machine).collect();
+    let mut machines: BTreeMap<(i64, &str), i64> = BTreeMap::new();
+    for (group, record) in grouped {
+        let key = (*group, record.new.record.machine_id.as_str());
+        let last = machines.entry(key).or_insert(record.day());
+        *last = record.day().max(*last);
+    }
     let columns = ["group_id", "machine_id", "last_day"];
     let mut table = Rows::into("record_group_machines", &columns);
-    for (group, machine) in &machines {
-        table.number(*group).text(machine).number(moment.day);
+    for ((group, machine), day) in machines {
+        table.number(group).text(machine).number(day);
     }
-    let conflict = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = excluded.last_day";
+    let conflict = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
+         CASE WHEN excluded.last_day > record_group_machines.last_day \
+         THEN excluded.last_day ELSE record_group_machines.last_day END";
     table.insert(write, conflict).await
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{StateError, Write};
 
+use super::Numbered;
 use super::rows::{CHUNK, Rows, filled_up};
-use super::{Moment, Numbered};
 use crate::records::entry;
 
 /// The end of the classification of heartbeats.
@@ -56,12 +56,12 @@ impl Noted {
 pub(crate) async fn note(
     write: &mut Write,
     records: &[Numbered<'_>],
-    moment: Moment,
     noted: &Noted,
 ) -> Result<Vec<i64>, StateError> {
     let mut keys = Vec::new();
     let mut machines = Vec::new();
-    for Numbered { new, .. } in records {
+    for numbered in records {
+        let (new, day) = (numbered.new, numbered.day());
         let kind = match &new.crash {
             Some(_) => CRASHED,
             None if new.record.classification.ends_with(HEARTBEAT) => ALIVE,
@@ -80,24 +80,22 @@ pub(crate) async fn note(
             "external"
         };
         let key = entry::digest(machine.project, &[kind, machine.build, source, machine.id]);
-        if !noted.contains(moment.day, key) {
+        if !noted.contains(day, key) {
             keys.push(key);
-            machines.push(machine);
+            machines.push((machine, day));
         }
     }
-    machines.sort_unstable();
-    machines.dedup();
+    // Of each machine its last day.
+    machines.sort_unstable_by(|one, other| other.cmp(one));
+    machines.dedup_by_key(|(machine, _)| *machine);
+    machines.reverse();
     for chunk in machines.chunks(CHUNK) {
-        note_chunk(write, chunk, moment).await?;
+        note_chunk(write, chunk).await?;
     }
     Ok(keys)
 }
 
-async fn note_chunk(
-    write: &mut Write,
-    machines: &[Machine<'_>],
-    moment: Moment,
-) -> Result<(), StateError> {
+async fn note_chunk(write: &mut Write, machines: &[(Machine<'_>, i64)]) -> Result<(), StateError> {
     const MACHINES: [&str; 6] = [
         "project",
         "kind",
@@ -112,8 +110,8 @@ async fn note_chunk(
     let seen = last_days(write, machines).await?;
     let mut table = Rows::into("record_machines", &MACHINES);
     let mut changes: BTreeMap<(i64, &str, i64, &str, i64), i64> = BTreeMap::new();
-    for (machine, before) in machines.iter().zip(seen) {
-        if before.is_some_and(|day| day >= moment.day) {
+    for ((machine, today), before) in machines.iter().zip(seen) {
+        if before.is_some_and(|day| day >= *today) {
             continue;
         }
         let (project, kind) = (machine.project, machine.kind);
@@ -122,7 +120,7 @@ async fn note_chunk(
             let key = (project, kind, day, build, external);
             *changes.entry(key).or_default() -= 1;
         }
-        let key = (project, kind, moment.day, build, external);
+        let key = (project, kind, *today, build, external);
         *changes.entry(key).or_default() += 1;
         table
             .number(project)
@@ -130,7 +128,7 @@ async fn note_chunk(
             .text(build)
             .number(external)
             .text(machine.id)
-            .number(moment.day);
+            .number(*today);
     }
     let conflict = "ON CONFLICT (project, kind, build, external, machine_id) \
          DO UPDATE SET last_day = excluded.last_day";
@@ -153,7 +151,7 @@ async fn note_chunk(
 /// On which day each of these machines was seen last, as far as it was.
 async fn last_days(
     write: &mut Write,
-    machines: &[Machine<'_>],
+    machines: &[(Machine<'_>, i64)],
 ) -> Result<Vec<Option<i64>>, StateError> {
     let condition = |row: usize| {
         let columns = ["project", "kind", "build", "external", "machine_id"];
@@ -168,7 +166,7 @@ async fn last_days(
         conditions.join(" OR ")
     );
     let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-    for machine in &asked {
+    for (machine, _) in &asked {
         query = query
             .bind(machine.project)
             .bind(machine.kind)
@@ -182,7 +180,7 @@ async fn last_days(
         let key = (who.0, who.1, who.2, row.try_get(3)?, row.try_get(4)?);
         days.insert(key, row.try_get(5)?);
     }
-    let day_of = |machine: &Machine<'_>| {
+    let day_of = |(machine, _): &(Machine<'_>, i64)| {
         let (kind, build) = (machine.kind.to_owned(), machine.build.to_owned());
         let id = machine.id.to_owned();
         let key = (machine.project, kind, build, machine.external, id);

@@ -6,10 +6,11 @@ use base::client::chain;
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::{Read, State, StateError};
+use state::{Read, State, StateError, Write};
 
 use super::fields::{FIELD_BITS, Field};
 use super::words;
+use crate::records::import;
 use crate::records::insert::rows::Rows;
 
 /// Ids of a block.
@@ -63,18 +64,30 @@ pub(crate) fn service(state: &State) -> Service {
     Service::new("records.index", Criticality::Plain, body)
 }
 
-/// Builds the next row, if it is complete.
+/// Builds the next row, if it is complete; says whether there may be more to do.
 pub(super) async fn build_next(state: &State) -> Result<bool, StateError> {
     let mut read = state.read().await?;
+    // Before all else: an import that begins later is seen by it.
+    let changes = import::changes_of_index(&mut read).await?;
     let row = reached(&mut read).await? / ROW_IDS;
-    // Ids come in their order, so one beyond the row says that the row is complete.
+    // Ids come in their order, so one beyond the row says that the row is complete; where an import
+    // adds below, as far as it is.
     let newest = super::newest(&mut read).await?;
-    if newest < (row + 1) * ROW_IDS {
+    let complete = newest.min(import::complete_below(&mut read).await?);
+    if complete < (row + 1) * ROW_IDS {
         return Ok(false);
+    }
+    let next = next_row(&mut read, row).await?.min(complete / ROW_IDS);
+    if next > row {
+        drop(read);
+        let mut write = state.write().await?;
+        note_done(&mut write, (row, changes), next).await?;
+        write.commit().await?;
+        return Ok(true);
     }
     let content = read_row(&mut read, row).await?;
     drop(read);
-    keep(state, row, &content).await?;
+    keep(state, (row, changes), &content).await?;
     Ok(true)
 }
 
@@ -83,6 +96,29 @@ pub(super) async fn reached(read: &mut Read) -> Result<i64, StateError> {
     let sql = "SELECT rows_done FROM record_index_state WHERE id = 1";
     let rows: i64 = sqlx::query(sql).fetch_one(read).await?.try_get(0)?;
     Ok(rows * ROW_IDS)
+}
+
+/// The first row from this one on that has a payload: where ids were imported there may be none for
+/// millions.
+async fn next_row(read: &mut Read, row: i64) -> Result<i64, StateError> {
+    let sql = "SELECT COALESCE(MIN(id), $1) FROM record_payloads WHERE id >= $1";
+    let query = sqlx::query(sql).bind(row * ROW_IDS);
+    let id: i64 = query.fetch_one(read).await?.try_get(0)?;
+    Ok(id / ROW_IDS)
+}
+
+/// Notes up to which row all are made, if they were up to the one before and nothing was added there
+/// since.
+async fn note_done(
+    write: &mut Write,
+    (row, changes): (i64, i64),
+    rows_done: i64,
+) -> Result<(), StateError> {
+    let sql = "UPDATE record_index_state SET rows_done = $3 \
+         WHERE id = 1 AND rows_done = $1 AND changes = $2";
+    let query = sqlx::query(sql).bind(row).bind(changes).bind(rows_done);
+    query.execute(write).await?;
+    Ok(())
 }
 
 /// What is known of a row.
@@ -164,8 +200,12 @@ impl Content {
 
 /// Writes a row in small transactions, since intake waits for each. Nobody reads it before the last of
 /// them says that it is there; one that was broken off, or that another process writes as well, is
-/// written over with the same.
-async fn keep(state: &State, row: i64, content: &Content) -> Result<(), StateError> {
+/// written over with the same. One to which an import may have added meanwhile is made again.
+async fn keep(
+    state: &State,
+    (row, changes): (i64, i64),
+    content: &Content,
+) -> Result<(), StateError> {
     let chunks: Vec<Vec<u8>> = content
         .matrix
         .chunks(usize::try_from(CHUNK_BITS).unwrap_or(1))
@@ -201,8 +241,6 @@ async fn keep(state: &State, row: i64, content: &Content) -> Result<(), StateErr
     let conflict = "ON CONFLICT (blocks_row) DO UPDATE \
          SET oldest = excluded.oldest, newest = excluded.newest";
     table.insert(&mut write, conflict).await?;
-    let sql =
-        "UPDATE record_index_state SET rows_done = rows_done + 1 WHERE id = 1 AND rows_done = $1";
-    sqlx::query(sql).bind(row).execute(&mut write).await?;
+    note_done(&mut write, (row, changes), row + 1).await?;
     write.commit().await
 }

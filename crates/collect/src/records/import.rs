@@ -1,0 +1,30 @@
+//! Records of another collector with its ids and times: how far each import is, and what its rows become
+//! here. `landline records import` reads the other database and sends its rows in batches; a batch
+//! and how far the import is with it are one transaction, so that nothing is lost or there twice,
+//! whoever is killed.
+
+mod batch;
+mod guilty;
+mod table;
+
+use sqlx::Row as _;
+use state::{Read, StateError};
+
+pub(crate) use self::batch::keep;
+pub(crate) use self::guilty::{finish, note};
+pub(crate) use self::table::{Import, abandon, begin, details, find, list};
+
+/// Below which id no import that runs adds anything.
+pub(crate) async fn complete_below(read: &mut Read) -> Result<i64, StateError> {
+    let sql = "SELECT COALESCE(MIN(reached) + 1, $1) FROM record_imports \
+         WHERE state = 'running' AND new_ids = 0";
+    let row = sqlx::query(sql).bind(i64::MAX).fetch_one(read).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// A number that is another one whenever an import has begun, or has added records below the end of the
+/// index of words.
+pub(crate) async fn changes_of_index(read: &mut Read) -> Result<i64, StateError> {
+    let sql = "SELECT changes FROM record_index_state WHERE id = 1";
+    Ok(sqlx::query(sql).fetch_one(read).await?.try_get(0)?)
+}
