@@ -2,6 +2,7 @@
 
 mod counts;
 mod groups;
+mod machines;
 mod population;
 mod quarantine;
 mod skipped;
@@ -55,6 +56,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .merge(counts::routes(shared, policies))
         .merge(population::routes(shared, policies))
         .merge(groups::routes(shared, policies))
+        .merge(machines::routes(shared, policies))
         .merge(quarantine::routes(shared, policies))
         .merge(skipped::routes(shared, policies))
         .merge(tail::routes(shared, policies))

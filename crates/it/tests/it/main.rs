@@ -40,6 +40,7 @@ mod records_groups;
 mod records_http;
 mod records_limits;
 mod records_list;
+mod records_machines;
 mod records_odd;
 mod records_postgres;
 mod records_refused;
