@@ -297,8 +297,8 @@ const checks = {
   },
 
   async 'an old bookmark leads to what it meant'(page) {
-    await page.goto(`${BASE}/telemetryui/mce`);
-    await page.waitForURL('**/records?classification=org.clearlinux%2Fmce%2F*');
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_edit/hidden`);
+    await page.waitForURL('**/crashes?hidden=true');
     await page.waitForSelector('tbody tr');
   },
 };
