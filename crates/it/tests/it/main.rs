@@ -9,6 +9,7 @@
 
 mod auth;
 mod bench;
+mod browser;
 mod cli;
 mod collector_clients;
 mod gateway_hostile;

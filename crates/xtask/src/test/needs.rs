@@ -3,8 +3,10 @@
 //!
 //! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
 //! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
-//! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights), and
-//! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS).
+//! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights),
+//! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS),
+//! LANDLINE_TEST_WEB (the folder `web` with its modules, whose pages the program has), and
+//! LANDLINE_TEST_PICTURES (where pictures of pages are left to be looked at).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +29,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 14] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -93,6 +95,24 @@ const NEEDS: [Need; 11] = [
         variable: "LANDLINE_TEST_PYTHON",
         package: "python3-botocore",
         purpose: "botocore, an independent SigV4 signer",
+    },
+    Need {
+        program: "chromium",
+        variable: "LANDLINE_TEST_CHROMIUM",
+        package: "chromium",
+        purpose: "the browser that uses the pages",
+    },
+    Need {
+        program: "node",
+        variable: "LANDLINE_TEST_NODE",
+        package: "nodejs",
+        purpose: "drives that browser",
+    },
+    Need {
+        program: "npm",
+        variable: "LANDLINE_TEST_NPM",
+        package: "npm",
+        purpose: "builds the pages",
     },
 ];
 
