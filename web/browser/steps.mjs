@@ -110,6 +110,25 @@ export const STEPS = {
     await page.waitForSelector('text=/Grouped anew: \\d+ records? came to another group/');
   },
 
+  async 'groups are made one and split again'(watched) {
+    const { page } = watched;
+    const [part, whole] = [`talked_about_${nameOf(watched)}`, `noise_${nameOf(watched)}`];
+    await watched.go('/telemetryui/crashes?range=30d&hidden=true');
+    const target = await page.getAttribute(`table.crashes a[data-row]:has-text("${whole}")`, 'href');
+    await page.click(`table.crashes a[data-row]:has-text("${part}")`);
+    await page.fill('#into', target.split('/').at(-1));
+    await page.press('#into', 'Enter');
+    await page.waitForSelector('text=Make this group a part of');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`**${target}`);
+    await page.waitForSelector('text=/Grouped anew: 2 records came to another group/');
+    await page.waitForSelector('text="Part of this group"');
+    await watched.look('group-merged');
+    await page.click(`[aria-label^="Split off ${part}"]`);
+    await page.waitForSelector('text="Part of this group"', { state: 'detached' });
+    await page.waitForSelector('text=/Grouped anew: 2 records came to another group/');
+  },
+
   async 'a submission leaves the quarantine'(watched) {
     const { page, task } = watched;
     await watched.go('/telemetryui/quarantine');

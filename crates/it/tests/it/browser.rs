@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use it::client::{self, Reply};
 use it::need::need;
 use it::program::Program;
-use it::telemetrics::{self, Form, Record, TID, TID_HEADER, exchange};
+use it::telemetrics::{self, Collector, Form, Record, TID, TID_HEADER, exchange};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -21,11 +22,11 @@ const LONG: usize = 20_000;
 /// A crash with these functions, the innermost first.
 fn crash(functions: &[&str]) -> Record {
     let frames = functions.iter().enumerate();
-    let frames: String = frames
-        .map(|(n, function)| format!("#{n} {function}() - [/usr/bin/editor] - editor.c:{n}\n"))
-        .collect();
+    let frames =
+        frames.map(|(n, name)| format!("#{n} {name}() - [/usr/bin/editor] - editor.c:{n}"));
+    let frames = frames.collect::<Vec<_>>().join("\n");
     let payload = format!(
-        "Process: /usr/bin/editor\nPID: 4711\nSignal: 11\n\nBacktrace (TID 4711):\n{frames}"
+        "Process: /usr/bin/editor\nPID: 4711\nSignal: 11\n\nBacktrace (TID 4711):\n{frames}\n"
     );
     Record::new()
         .set("classification", "org.clearlinux/crash/clr")
@@ -192,8 +193,55 @@ async fn the_pages_do_what_people_want_in_a_browser() {
         .unwrap();
     let told = [output.stdout, output.stderr].concat();
     let told = String::from_utf8_lossy(&told);
-    println!("{told}");
     assert!(output.status.success(), "{told}");
     let done = told.lines().filter(|line| line.starts_with("ok ")).count();
     assert!(done >= VIEWS.len() * 5, "it did little: {told}");
+}
+
+/// The page and all that it loads come compressed when the browser can read that, and not again while
+/// it has them.
+#[tokio::test]
+async fn the_pages_are_sent_compressed_and_once() {
+    if need("WEB").is_none() {
+        return;
+    }
+    let collector = Collector::start_small(json!({})).await;
+    let get = async |path: &str, headers: &[(&str, &str)]| -> Reply {
+        let url = format!("http://{}{path}", collector.program.main);
+        client::get(&url, headers).await.unwrap()
+    };
+    let page = get("/telemetryui/", &[]).await;
+    let text = page.text();
+    let names = text.split('"').filter(|word| word.starts_with("/ui/"));
+    let mut paths = vec!["/telemetryui/stats"];
+    // One is so short that it is not worth while.
+    paths.extend(names.filter(|name| !name.contains("first-paint")));
+    assert!(paths.len() >= 3, "{text}");
+    for path in paths {
+        let plain = get(path, &[]).await;
+        assert_eq!(plain.header("content-encoding"), "", "{path}");
+        let mut tags = vec![plain.header("etag")];
+        let mut size = plain.body.len();
+        for (accepted, coding) in [("gzip, deflate", "gzip"), ("gzip, deflate, br", "br")] {
+            let accepted = ("accept-encoding", accepted);
+            let reply = get(path, &[accepted]).await;
+            assert_eq!(reply.header("content-encoding"), coding, "{path}");
+            assert_eq!(reply.header("vary"), "accept-encoding", "{path}");
+            assert_eq!(reply.header("content-type"), plain.header("content-type"));
+            assert!(reply.body.len() < size, "{path} as {coding}");
+            size = reply.body.len();
+            let tag = reply.header("etag");
+            let again = get(path, &[accepted, ("if-none-match", &tag)]).await;
+            assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+            assert_eq!(again.header("etag"), tag);
+            assert_eq!(again.header("cache-control"), reply.header("cache-control"));
+            let other = get(path, &[("if-none-match", &tag)]).await;
+            assert_eq!(
+                other.status, 200,
+                "{path}: what is not compressed is another answer"
+            );
+            assert!(!tags.contains(&tag), "{path}");
+            tags.push(tag);
+        }
+    }
 }

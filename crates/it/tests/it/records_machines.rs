@@ -96,7 +96,7 @@ async fn whole(store: Store) {
         (&empty["payload"], &empty["payload_bytes"]),
         (&json!(""), &json!(0))
     );
-    assert_eq!(long["payload"], payload[..BEGINNING]);
+    assert_eq!(long["payload"], "x".repeat(BEGINNING));
     assert_eq!(long["payload_bytes"], payload.len());
     for listed in [empty, long] {
         let path = format!("/v1/records/quarantine/{}", listed["id"]);

@@ -76,7 +76,8 @@ impl Newest {
 /// A machine and its records.
 #[derive(Debug, Default, Serialize)]
 struct Machine {
-    machine_id: String,
+    #[serde(rename = "machine_id")]
+    id: String,
     records: i64,
     builds: BTreeMap<String, i64>,
 }
@@ -91,13 +92,13 @@ async fn machines(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> An
     }
     let count = machines.len();
     let named = machines.into_iter().map(|(id, machine)| Machine {
-        machine_id: id.to_owned(),
+        id: id.to_owned(),
         ..machine
     });
     let mut machines: Vec<Machine> = named.collect();
     machines.sort_by(|one, two| {
         let by_records = two.records.cmp(&one.records);
-        by_records.then_with(|| one.machine_id.cmp(&two.machine_id))
+        by_records.then_with(|| one.id.cmp(&two.id))
     });
     machines.truncate(MACHINES_MAX);
     let mut told = newest.told();
