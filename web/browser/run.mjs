@@ -22,6 +22,7 @@ const browser = await launch({
 let failures = 0;
 
 async function attempt(name, watched, act) {
+  const begun = performance.now();
   let problem = '';
   try {
     await act();
@@ -31,7 +32,7 @@ async function attempt(name, watched, act) {
   }
   const faults = watched.takeFaults();
   if (problem === '' && faults.length === 0) {
-    console.log(`ok ${watched.view} ${name}`);
+    console.log(`ok ${watched.view} ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
     return;
   }
   failures += 1;
