@@ -127,7 +127,8 @@ const payloadOf = (index) => {
 function makeQuarantine(next, hex, now) {
   const reasons = [['kernel_version', 'kernel version is invalid', 'unknown'], ['arch', 'architecture is invalid', 'mips64'], ['board_name', 'board name is invalid', 'Übersee-Board'], ['classification', 'Classification value is invalid', 'crash/unknown'], ['event_id', 'Event id is invalid', 'DEADBEEF'], ['build', 'Clear Linux OS build version has invalid characters', '34960.1']];
   return Array.from({ length: 130 }, (_, index) => {
-    const [reason, message, value] = reasons[Math.floor(next() ** 1.8 * reasons.length)];
+    // The second one is what its pictures are about.
+    const [reason, message, value] = reasons[index === 1 ? 0 : Math.floor(next() ** 1.8 * reasons.length)];
     const fields = { record_format_version: '4', severity: '2', classification: 'org.clearlinux/journal/error', machine_id: hex(32), creation_timestamp: String(Math.floor(now / 1000) - index * 4000), arch: 'x86_64', host_type: 'QEMU|Standard PC|pc', kernel_version: '5.13.12-1070.native', board_name: '', event_id: hex(32), build: '34960', system_name: 'clear-linux-os', payload_format_version: '1', [reason]: value };
     return { id: 900 - index, project: 'clear', received_at: stamp(now - index ** 1.4 * 900_000), reason, message, fields, ...payloadOf(index) };
   });
