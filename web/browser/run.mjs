@@ -4,6 +4,7 @@
 // Prints a line for each thing that was done, and fails when one could not be done or anything broke
 // meanwhile.
 
+import { rmSync } from 'node:fs';
 import { launch } from '../dev/browser.mjs';
 import { acceptInvitation, signIn } from './signing.mjs';
 import { VISITS } from './visits.mjs';
@@ -14,6 +15,8 @@ const PASSWORD = 'correct horse battery';
 const task = JSON.parse(process.argv[2]);
 task.password = PASSWORD;
 
+// Pictures of an earlier run would tell of failures that are mended.
+rmSync(task.pictures, { recursive: true, force: true });
 const browser = await launch({
   program: task.chromium,
   // The host has no address of its own; by its name the browser is nobody of this machine.
