@@ -9,6 +9,7 @@
 )]
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
@@ -49,15 +50,44 @@ fn main() -> Result<(), Failure> {
         println!("cargo::warning=the pages are left out: `cargo xtask web` builds them, with npm");
     }
     files.sort();
+    fs::write(out.join("pages.rs"), table(&dist, &files)?)?;
+    Ok(())
+}
+
+/// The files as a table in Rust: each with its tag and with what it is when compressed, which stands
+/// beside it in a file with another ending.
+fn table(dist: &Path, files: &[PathBuf]) -> Result<String, Failure> {
     let mut text = String::from("&[\n");
-    for file in &files {
-        let name = file.strip_prefix(&dist)?.display().to_string();
-        let path = file.canonicalize()?.display().to_string();
-        writeln!(text, "    ({name:?}, include_bytes!({path:?}) as &[u8]),")?;
+    let is_compressed = |file: &&PathBuf| {
+        file.extension()
+            .is_some_and(|end| end == "gz" || end == "br")
+    };
+    for file in files.iter().filter(|file| !is_compressed(file)) {
+        let name = file.strip_prefix(dist)?.display().to_string();
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&fs::read(file)?);
+        let tag = format!("{:016x}", hasher.finish());
+        let plain = included(file)?;
+        let [gzip, brotli] = ["gz", "br"].map(|ending| {
+            let path = PathBuf::from(format!("{}.{ending}", file.display()));
+            if !path.is_file() {
+                return Ok("None".to_owned());
+            }
+            Ok::<_, Failure>(format!("Some({})", included(&path)?))
+        });
+        let (gzip, brotli) = (gzip?, brotli?);
+        writeln!(
+            text,
+            "    File {{ name: {name:?}, tag: {tag:?}, plain: {plain}, gzip: {gzip}, brotli: {brotli} }},"
+        )?;
     }
     text.push_str("]\n");
-    fs::write(out.join("pages.rs"), text)?;
-    Ok(())
+    Ok(text)
+}
+
+fn included(file: &Path) -> Result<String, Failure> {
+    let path = file.canonicalize()?.display().to_string();
+    Ok(format!("include_bytes!({path:?})"))
 }
 
 fn find_or_build(web: &Path, out: &Path) -> PathBuf {

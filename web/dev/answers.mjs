@@ -26,9 +26,12 @@ export function answer(data, url, given, method) {
   const query = url.searchParams;
   const path = url.pathname.replace('/v1/records', '');
   progress(data);
+  if (path === '/regroup') return progress(data);
+  if (path === '/machines') return machines(data, query);
+  if (path === '/machine-checks') return machineChecks(data, query);
   if (path === '/skipped-frames') return given ? changeFrames(data, given) : skippedFrames(data);
   if (path === '') return page(data.records.filter((one) => fits(one, query)), query, 'records', summary);
-  if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => one);
+  if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
   if (path === '/counts') return counts(data, query);
   if (path === '/population') return population(data);
   if (path === '/choices') return choices(data);
@@ -37,6 +40,7 @@ export function answer(data, url, given, method) {
   const changed = data.groups.find((one) => path.startsWith(`/groups/${one.id}/`));
   if (changed) return path.endsWith('/merge') ? merge(data, changed, given) : split(data, changed);
   const submission = data.quarantine.find((one) => path.split('/')[2] === String(one.id));
+  if (submission && method === 'GET') return submission;
   if (submission) return leave(data, submission, method);
   if (group) return given ? change(data, group, given) : groupDetails(data, group);
   const record = data.records.find((one) => path === `/${one.id}`);
@@ -68,6 +72,32 @@ function counts(data, query) {
     byDay.set(day, [...(byDay.get(day) ?? []), one]);
   }
   return { by, days: [...byDay].sort().map(([day, list]) => ({ day, counts: tally(list, key) })) };
+}
+
+function newest(data, query) {
+  const fitting = data.records.filter((record) => fits(record, query));
+  const looked = fitting.slice(0, Number(query.get('limit') ?? 1_000));
+  return [looked, { looked_at: looked.length, has_more: fitting.length > looked.length, since: looked.at(-1)?.received_at ?? null }];
+}
+
+function machines(data, query) {
+  const [looked, told] = newest(data, query);
+  const all = new Map();
+  for (const { machine_id, build } of looked) {
+    const one = all.get(machine_id) ?? { machine_id, records: 0, builds: {} };
+    one.records += 1;
+    one.builds[build] = (one.builds[build] ?? 0) + 1;
+    all.set(machine_id, one);
+  }
+  const sorted = [...all.values()].sort((one, other) => other.records - one.records);
+  return { ...told, count: sorted.length, machines: sorted.slice(0, 200) };
+}
+
+function machineChecks(data, query) {
+  const [looked, told] = newest(data, query);
+  const codes = looked.map(({ payload }) => /STATUS [0-9a-f]*?([0-9a-f]{1,8}) MCGSTATUS/.exec(payload)?.[1]);
+  const named = codes.filter((code) => code !== undefined);
+  return { ...told, codes: tally(named, (code) => code), without_code: codes.length - named.length };
 }
 
 function population(data) {

@@ -100,6 +100,21 @@ const checks = {
     await page.waitForFunction((before) => document.querySelectorAll('tbody tr').length > before && scrollY < 100, rows);
   },
 
+  async 'a live list that breaks before its first record goes on from where it began'(page, context) {
+    const asked = [];
+    await context.route('**/v1/records/tail*', (route) => {
+      asked.push(new URL(route.request().url()).searchParams.get('after'));
+      const begin = { contentType: 'text/event-stream', body: 'retry: 50\nevent: begin\nid: 4242\ndata:\n\n' };
+      return route.fulfill(asked.length === 1 ? begin : { status: 503 });
+    });
+    await page.goto(`${BASE}/telemetryui/records?machine_id=nobody`);
+    await page.click('button:has-text("Live")');
+    await page.waitForSelector('text="Connection lost, trying again …"');
+    while (asked.length < 3) await page.waitForTimeout(100);
+    assert.equal(asked[0], null);
+    assert.equal(asked[2], '4242');
+  },
+
   async 'a plot can be read by keyboard, as a table, and in parts'(page) {
     await page.goto(`${BASE}/telemetryui/stats?range=7d`);
     await page.waitForSelector('.u-over');
@@ -171,10 +186,14 @@ const checks = {
     await page.click('text="Add"');
     await page.waitForSelector('[aria-label="Remove abort of libc.so.6"]');
     assert.equal(await page.inputValue('[name=function]'), '');
+    const asked = [];
+    page.on('request', (request) => request.method() === 'GET' && asked.push(new URL(request.url()).pathname));
     await page.click('[aria-label="Remove abort of libc.so.6"]');
     await page.waitForSelector('[aria-label="Remove abort of libc.so.6"]', { state: 'detached' });
     await page.waitForSelector('text=Grouping anew');
     await page.waitForSelector('text=Grouped anew: no record came to another group.');
+    assert.ok(asked.includes('/v1/records/regroup'));
+    assert.ok(asked.filter((path) => path.endsWith('/skipped-frames')).length <= 1, 'the list is asked for at the end');
     await page.click('text="Close"');
     await page.waitForSelector('.regroup', { state: 'detached' });
     await page.click('.trail a');
@@ -296,9 +315,35 @@ const checks = {
     await page.waitForURL('**/builds?since=**');
   },
 
-  async 'an old bookmark leads to what it meant'(page) {
+  async 'a class of records has a view'(page) {
     await page.goto(`${BASE}/telemetryui/mce`);
-    await page.waitForURL('**/records?classification=org.clearlinux%2Fmce%2F*');
+    await page.waitForSelector('table.machines');
+    await page.waitForSelector('text="Records per week"');
+    await page.waitForSelector('th:text-is("00010091")');
+    await page.click('text="By day"');
+    await page.waitForSelector('text="Records per day"');
+    await page.click('table.bars a:text-is("mce/thermal")');
+    await page.waitForSelector('h1:text-is("Thermal events")');
+    assert.equal(await page.locator('text="Status codes"').count(), 0);
+    const machine = page.locator('table.machines a[data-row]').first();
+    const id = await machine.textContent();
+    await machine.click();
+    await page.waitForURL('**/records?classification=org.clearlinux%2Fmce%2Fthermal&machine_id=**');
+    await page.waitForFunction((wanted) => [...document.querySelectorAll('td.machine')].every((one) => one.textContent.trim() === wanted) && document.querySelector('td.machine'), id);
+  },
+
+  async 'crash groups are drawn over builds'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes?range=30d`);
+    await page.waitForSelector('.u-over');
+    const plot = page.locator('[role=slider]');
+    await plot.focus();
+    await page.keyboard.press('End');
+    assert.match(await plot.getAttribute('aria-valuetext'), /^Build \d+: \w+ \d+, .*other groups \d+$/);
+  },
+
+  async 'an old bookmark leads to what it meant'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_edit/hidden`);
+    await page.waitForURL('**/crashes?hidden=true');
     await page.waitForSelector('tbody tr');
   },
 };

@@ -1,4 +1,4 @@
-// The real browser that the checks below dev/ drive.
+// The real browser that checks drive: these below dev/, and those of the end-to-end tests.
 
 import { chromium } from 'playwright-core';
 
@@ -6,5 +6,5 @@ const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 // It talks to nobody but the page.
 const QUIET = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-export const launch = () =>
-  chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', ...QUIET] });
+export const launch = ({ program = CHROMIUM, more = [] } = {}) =>
+  chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-gpu', ...QUIET, ...more] });

@@ -22,6 +22,9 @@ const CLASSES = [
   ['org.clearlinux/kernel/bug', 4, 2, ''],
   ['org.clearlinux/kernel/panic', 4, 0.5, 'Kernel panic - not syncing: Fatal exception in interrupt\nCPU: 3 PID: 0 Comm: swapper/3 Tainted: G        W'],
   ['org.clearlinux/mce/corrected', 2, 5, 'Hardware event. This is not a software error.\nMCE 0\nCPU 2 BANK 4\nSTATUS 942000460001010b MCGSTATUS 0\nMCGCAP c09'],
+  ['org.clearlinux/mce/corrected', 2, 2, 'Hardware event. This is not a software error.\nMCE 0\nCPU 6 BANK 8\nSTATUS 8c00004000010091 MCGSTATUS 0\nMCGCAP 1c09'],
+  ['org.clearlinux/mce/UCNA', 3, 1, 'Hardware event. This is not a software error.\nMCE 0\nCPU 0 BANK 4\nSTATUS ac00000000110134 MCGSTATUS 0\nMCGCAP c09'],
+  ['org.clearlinux/mce/SRAO', 4, 0.6, 'Hardware event. This is not a software error.\nMCE 0\nCPU 0 BANK 7\nSTATUS bd80000000100134 MCGSTATUS 5\nMCGCAP c09'],
   ['org.clearlinux/mce/thermal', 1, 3, 'Processor 5 heated above trip temperature. Throttling enabled.'],
   ['org.clearlinux/swupd-client/update', 1, 8, 'swupd-client v3.24.1: update from 34940 to 34960, 132 files, 41 s'],
   ['org.clearlinux/journal/error', 2, 6, 'systemd[1]: Failed to start Network Time Service.\nUnit systemd-timesyncd.service entered failed state.'],
@@ -116,11 +119,17 @@ export function whyGrouped(group, isSkipped) {
   };
 }
 
+const payloadOf = (index) => {
+  const payload = index % 9 === 4 ? '' : 'systemd[1]: Failed to start Network Time Service.\n'.repeat(index % 9 === 3 ? 200 : 1);
+  return { payload, payload_bytes: payload.length };
+};
+
 function makeQuarantine(next, hex, now) {
   const reasons = [['kernel_version', 'kernel version is invalid', 'unknown'], ['arch', 'architecture is invalid', 'mips64'], ['board_name', 'board name is invalid', 'Übersee-Board'], ['classification', 'Classification value is invalid', 'crash/unknown'], ['event_id', 'Event id is invalid', 'DEADBEEF'], ['build', 'Clear Linux OS build version has invalid characters', '34960.1']];
   return Array.from({ length: 130 }, (_, index) => {
-    const [reason, message, value] = reasons[Math.floor(next() ** 1.8 * reasons.length)];
+    // The second one is what its pictures are about.
+    const [reason, message, value] = reasons[index === 1 ? 0 : Math.floor(next() ** 1.8 * reasons.length)];
     const fields = { record_format_version: '4', severity: '2', classification: 'org.clearlinux/journal/error', machine_id: hex(32), creation_timestamp: String(Math.floor(now / 1000) - index * 4000), arch: 'x86_64', host_type: 'QEMU|Standard PC|pc', kernel_version: '5.13.12-1070.native', board_name: '', event_id: hex(32), build: '34960', system_name: 'clear-linux-os', payload_format_version: '1', [reason]: value };
-    return { id: 900 - index, project: 'clear', received_at: stamp(now - index ** 1.4 * 900_000), reason, message, fields, payload: index % 9 === 4 ? '' : 'systemd[1]: Failed to start Network Time Service.\n' };
+    return { id: 900 - index, project: 'clear', received_at: stamp(now - index ** 1.4 * 900_000), reason, message, fields, ...payloadOf(index) };
   });
 }

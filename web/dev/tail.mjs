@@ -8,7 +8,7 @@ let latest = 0;
 
 export function tail(request, response, url, data, asked) {
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  response.write(': here\n\n');
+  response.write(`event: begin\nid: ${data.records[0]?.id ?? 0}\ndata:\n\n`);
   if (asked.still === 'true') return;
   const timer = setInterval(() => {
     latest = Math.max(latest, data.records[0]?.id ?? 0) + 1;

@@ -2,7 +2,8 @@
 //! the metadata as headers to `/v2/collector`, client 2.4.0 and newer one JSON object to
 //! `/v3/collector`. A [`Submission`] is what came, unchecked; [`check`] makes a [`Record`] of it by
 //! the rules of the original collector (clearlinux/telemetrics-backend, of February 2020) or says
-//! what is wrong in that collector's words. `backtrace` and `fingerprint` read what crashes tell.
+//! what is wrong in that collector's words. `backtrace` and `fingerprint` read what crashes tell, `machine_check`
+//! what processors do.
 //!
 //! It bounds neither body nor header block: callers do, and everything here takes memory in
 //! proportion to them, a JSON body up to 16 times its size while it is read. It does not know which
@@ -13,6 +14,7 @@ pub mod backtrace;
 mod field;
 pub mod fingerprint;
 mod invalid;
+pub mod machine_check;
 mod record;
 mod submission;
 #[cfg(test)]

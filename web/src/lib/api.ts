@@ -2,8 +2,9 @@
 // view can compare two questions, and a cache can find an answer, by the address alone.
 
 import type {
-  Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, MergedGroup,
-  Population, QuarantinePage, RecordDetails, RecordPage, SkippedFrames,
+  Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, MachineChecks, Machines,
+  MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
+  Submission,
 } from './types';
 
 export type Query = Record<string, string | number | boolean | null | undefined>;
@@ -45,12 +46,17 @@ export const records = (query: Query) => question<RecordPage>('/v1/records', que
 export const record = (id: number) => question<RecordDetails>(`/v1/records/${id}`);
 export const counts = (by: CountedBy, query: Query) =>
   question<Counts>('/v1/records/counts', { by, ...query });
+export const machines = (query: Query) => question<Machines>('/v1/records/machines', query);
+export const machineChecks = (query: Query) =>
+  question<MachineChecks>('/v1/records/machine-checks', query);
 export const population = (query: Query) => question<Population>('/v1/records/population', query);
 export const groups = (query: Query) => question<{ groups: Group[] }>('/v1/records/groups', query);
 export const group = (id: number) => question<GroupDetails>(`/v1/records/groups/${id}`);
 export const choices = (query: Query) => question<Choices>('/v1/records/choices', query);
 export const quarantine = (query: Query) =>
   question<QuarantinePage>('/v1/records/quarantine', query);
+export const submission = (id: number) => question<Submission>(`/v1/records/quarantine/${id}`);
+export const regroup = () => question<Regroup>('/v1/records/regroup');
 export const skippedFrames = () => question<SkippedFrames>('/v1/records/skipped-frames');
 
 export function ask<T>(asked: Question<T>, signal?: AbortSignal): Promise<T> {

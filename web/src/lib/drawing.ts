@@ -1,13 +1,14 @@
-// Draws a chart of days as stacked bars, with uPlot. Legend, tooltip and keys are not its business.
+// Draws a chart as stacked bars, with uPlot. Legend, tooltip and keys are not its business.
 
 import uPlot from 'uplot';
 import { compact } from './numbers';
-import { stacked, type Chart } from './series';
-import { shortDay, dayOf } from './times';
+import { shortPoint, stacked, type Chart } from './series';
 
-const DAY_SECONDS = 86_400;
 const FONT = '12px system-ui, sans-serif';
 const BAR_WIDTH_MOST = 56;
+/** Between two names on the axis, in columns; of days, weeks are natural steps. */
+const STEPS = [1, 2, 7, 14, 28, 91, 182];
+const LETTER_WIDTH = 7;
 /** 1, 2, 5, 10, 20, 50 and so on: there are no half records. */
 const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => 10 ** power)
   .flatMap((power) => [power, 2 * power, 5 * power]);
@@ -23,23 +24,26 @@ export function draw(
   const soft = colour(element, '--soft');
   const line = colour(element, '--line');
   const bars = uPlot.paths.bars?.({ size: [0.82, BAR_WIDTH_MOST] });
+  const count = chart.points.length;
+  const names = chart.points.map((point) => shortPoint(chart.unit, point));
+  const widest = Math.max(...names.map((name) => name.length)) * LETTER_WIDTH;
   const options: uPlot.Options = {
     width: element.clientWidth,
     height,
     legend: { show: false },
-    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'UTC'),
     padding: [8, 4, 0, 0],
     cursor: { x: false, y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: {
-      x: { range: (_plot, first, last) => [first - DAY_SECONDS / 2, last + DAY_SECONDS / 2] },
+      // Columns are numbered: what the library makes of times breaks with a single one.
+      x: { time: false, range: () => [-0.5, count - 0.5] },
       y: { range: (_plot, _least, most) => [0, Math.max(most * 1.05, 1)] },
     },
     axes: [
       {
         font: FONT, stroke: soft, grid: { show: false }, ticks: { stroke: line, size: 4 }, size: 32,
-        incrs: [1, 2, 7, 14, 28, 91].map((days) => days * DAY_SECONDS),
-        space: 56,
-        values: (_plot, splits) => splits.map((at) => shortDay(dayOf(at * 1000))),
+        incrs: STEPS,
+        space: Math.max(widest + 2 * LETTER_WIDTH, 48),
+        values: (_plot, splits) => splits.map((at) => names[at] ?? ''),
       },
       {
         font: FONT, stroke: soft, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 44,
@@ -63,8 +67,9 @@ export function draw(
 }
 
 function dataOf(chart: Chart, hidden: ReadonlySet<string>): uPlot.AlignedData {
-  const seconds = chart.days.map((day) => Date.parse(day) / 1000);
-  return [seconds, ...stacked(chart, hidden).reverse()];
+  // A bar without height would still leave its border on the axis.
+  const drawn = stacked(chart, hidden).map((values) => values.map((value) => value || null));
+  return [chart.points.map((_point, index) => index), ...drawn.reverse()];
 }
 
 /** A canvas knows no custom properties, so an element has to say what one is worth. */

@@ -17,5 +17,8 @@ export const recordsLink = (filters: Filters, query: Query = {}): string =>
   pageLink('records', { ...filters, ...query });
 export const recordLink = (id: number): string => pageLink(`records/record_details/${id}`);
 export const groupLink = (id: number): string => pageLink(`crashes/guilty_details/${id}`);
+/** The view of a class of records. */
+export const classLink = (classification: string, query: Query = {}): string =>
+  pageLink('class', { classification, ...query });
 export const crashesLink = (build: string | null, query: Query = {}): string =>
   pageLink(build === null ? 'crashes' : `crashes/${encodeURIComponent(build)}`, query);

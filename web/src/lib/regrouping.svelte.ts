@@ -3,12 +3,11 @@
 
 import { untrack } from 'svelte';
 import { announcer } from './announcer.svelte';
-import { ApiError, ask, skippedFrames } from './api';
+import { ApiError, ask, regroup, skippedFrames } from './api';
 import { doneWords } from './frames';
 import { Loaded } from './loaded.svelte';
 import type { SkippedFrames } from './types';
 
-/** Each look brings the whole list along. */
 const LOOK_MS = 1_500;
 
 export class Regrouping {
@@ -50,8 +49,11 @@ export class Regrouping {
     this.error = undefined;
     const asked = ++this.#asked;
     try {
-      const data = await ask(skippedFrames());
-      if (asked === this.#asked) this.answer.data = data;
+      const progress = await ask(regroup());
+      const { data } = this.answer;
+      if (asked !== this.#asked) return;
+      if (data) this.answer.data = { ...data, regroup: progress };
+      else this.answer.retry();
     } catch (failure) {
       if (asked === this.#asked) this.error = ApiError.of(failure);
     }
@@ -62,6 +64,8 @@ export class Regrouping {
     this.#isAwaited = false;
     this.done = doneWords(data.regroup);
     announcer.say(this.done);
+    // Somebody else may have changed the frames.
+    this.answer.retry();
     onend();
   }
 }

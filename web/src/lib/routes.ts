@@ -10,6 +10,9 @@ export type Route =
   | { page: 'statistics' }
   | { page: 'population' }
   | { page: 'quarantine' }
+  | { page: 'machine-checks' }
+  | { page: 'thermal' }
+  | { page: 'class' }
   | { page: 'missing' };
 
 export const BASE = '/telemetryui';
@@ -24,6 +27,9 @@ const PLAIN = new Map<string, Route>(Object.entries({
   stats: { page: 'statistics' },
   population: { page: 'population' },
   quarantine: { page: 'quarantine' },
+  mce: { page: 'machine-checks' },
+  thermal: { page: 'thermal' },
+  class: { page: 'class' },
 }));
 
 export function routeOf(path: string): Route {
@@ -42,11 +48,9 @@ export function routeOf(path: string): Route {
   return build === undefined ? { page: 'missing' } : { page: 'crashes', build: decode(build) };
 }
 
-/** Where a page of the original went that is a filter now, or has another address. */
+/** Where a page of the original went that has another address. */
 export function movedTo(path: string): string | null {
   const rest = below(path);
-  if (rest === 'mce') return `${BASE}/records?classification=org.clearlinux%2Fmce%2F*`;
-  if (rest === 'thermal') return `${BASE}/records?classification=org.clearlinux%2Fmce%2Fthermal`;
   const edit = /^crashes\/guilty_edit\/(add|remove|reset|hidden)$/.exec(rest ?? '')?.[1];
   if (edit === undefined) return null;
   return edit === 'hidden' ? `${BASE}/crashes?hidden=true` : `${BASE}/crashes/frames`;

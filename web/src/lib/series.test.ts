@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chartOf, OTHER, stacked, totalsOf } from './series';
+import { chartOf, OTHER, pointName, stacked, totalsOf } from './series';
 import type { Counts } from './types';
 
 const COUNTS: Counts = {
@@ -13,8 +13,9 @@ const COUNTS: Counts = {
 
 describe('a chart', () => {
   it('has zero on days without records, and nothing from outside its days', () => {
-    const { days, series } = chartOf(COUNTS, '2026-11-01', '2026-11-04');
-    expect(days).toEqual(['2026-11-01', '2026-11-02', '2026-11-03', '2026-11-04']);
+    const { unit, points, series } = chartOf(COUNTS, '2026-11-01', '2026-11-04');
+    expect(unit).toBe('day');
+    expect(points).toEqual(['2026-11-01', '2026-11-02', '2026-11-03', '2026-11-04']);
     expect(series.map(({ key, values, total }) => [key, values, total])).toEqual([
       ['b', [7, 0, 1, 0], 8],
       ['a', [1, 0, 5, 0], 6],
@@ -26,6 +27,12 @@ describe('a chart', () => {
     expect(series).toHaveLength(9);
     expect(series[7]).toMatchObject({ key: 'h', colour: '--series-8' });
     expect(series[8]).toMatchObject({ key: OTHER, total: 2 + 1 });
+  });
+  it('sums up weeks, from Mondays on', () => {
+    const chart = chartOf(COUNTS, '2026-10-31', '2026-11-10', { unit: 'week' });
+    expect(chart.points).toEqual(['2026-10-26', '2026-11-02', '2026-11-09']);
+    expect(chart.series.map(({ key, values }) => [key, values])).toEqual([['b', [7, 1, 0]], ['a', [1, 5, 0]]]);
+    expect(pointName(chart, 1)).toBe('Week from 2 Nov');
   });
   it('keeps an order that is given, without what never came', () => {
     const fixed = ['c', 'b', 'a'].map((key) => ({ key, colour: `--${key}` }));

@@ -43,13 +43,17 @@ export class Tail {
 
   #connect(query: Query): void {
     this.state = this.state === 'waiting' ? 'waiting' : 'connecting';
-    // Without a record to begin behind, the stream begins now.
+    // Without a record to begin behind, the stream begins now, and says where that is.
     const after = this.#last || null;
     const source = new EventSource(address('/v1/records/tail', { ...query, after }));
     this.#source = source;
     source.addEventListener('open', () => {
       this.#wait = WAIT_MS_FIRST;
       this.state = 'live';
+    });
+    // Where it begins: should it break before the first record, it goes on from there.
+    source.addEventListener('begin', (event) => {
+      this.#last = Math.max(this.#last, Number(event.lastEventId) || 0);
     });
     source.addEventListener('record', (event) => this.#take(event));
     source.addEventListener('error', () => {

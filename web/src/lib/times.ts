@@ -4,6 +4,7 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
+export const WEEK = 7 * DAY;
 
 /** `2026-11-21 17:05:33 UTC` */
 export function absolute(time: string | null): string {
@@ -42,9 +43,15 @@ export function shortDay(day: string): string {
   return `${date} ${MONTHS[(month ?? 1) - 1]}`;
 }
 
-/** All days from one to another, both included. */
-export function daysBetween(first: string, last: string): string[] {
+/** All days from one to another, both included, or every so many. */
+export function daysBetween(first: string, last: string, step = DAY): string[] {
   const days: string[] = [];
-  for (let at = Date.parse(first); at <= Date.parse(last); at += DAY) days.push(dayOf(at));
+  for (let at = Date.parse(first); at <= Date.parse(last); at += step) days.push(dayOf(at));
   return days;
+}
+
+/** The Monday of the week that a day is in. */
+export function weekOf(day: string): string {
+  const at = Date.parse(day);
+  return dayOf(at - ((new Date(at).getUTCDay() + 6) % 7) * DAY);
 }

@@ -89,6 +89,31 @@ export interface Counts {
   days: { day: string; counts: Record<string, number> }[];
 }
 
+/** What was looked at for an answer that is not counted at intake. */
+export interface Looked {
+  looked_at: number;
+  /** Whether older records fit, too. */
+  has_more: boolean;
+  since: string | null;
+}
+
+export interface Machine {
+  machine_id: string;
+  records: number;
+  builds: Record<string, number>;
+}
+
+export interface Machines extends Looked {
+  /** Distinct machines, also those that are not shown. */
+  count: number;
+  machines: Machine[];
+}
+
+export interface MachineChecks extends Looked {
+  codes: Record<string, number>;
+  without_code: number;
+}
+
 export interface BuildPopulation {
   build: string;
   internal: number;
@@ -159,7 +184,9 @@ export interface Submission {
   reason: string;
   message: string;
   fields: Record<string, string>;
+  /** In a list only the beginning. */
   payload: string;
+  payload_bytes: number;
 }
 
 export interface QuarantinePage {

@@ -11,7 +11,7 @@ use super::*;
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 106] = [
+const ROUTES: [RouteRow; 110] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -154,6 +154,18 @@ const ROUTES: [RouteRow; 106] = [
     [
         "main.listener",
         "GET",
+        "/v1/records/machine-checks",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/machines",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
         "/v1/records/population",
         "local, records:read",
     ],
@@ -161,6 +173,18 @@ const ROUTES: [RouteRow; 106] = [
         "main.listener",
         "GET",
         "/v1/records/quarantine",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/quarantine/{id}",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/regroup",
         "local, records:read",
     ],
     [

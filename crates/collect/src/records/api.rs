@@ -4,6 +4,7 @@ mod counts;
 mod export;
 mod groups;
 mod imports;
+mod machines;
 mod population;
 mod quarantine;
 mod skipped;
@@ -61,6 +62,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .merge(population::routes(shared, policies))
         .merge(groups::routes(shared, policies))
         .merge(imports::routes(shared, policies))
+        .merge(machines::routes(shared, policies))
         .merge(quarantine::routes(shared, policies))
         .merge(skipped::routes(shared, policies))
         .merge(tail::routes(shared, policies))

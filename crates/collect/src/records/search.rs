@@ -20,8 +20,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use state::{Read, StateError};
 
-use self::candidates::Candidates;
 pub(crate) use self::candidates::Hints;
+use self::candidates::{Candidates, Place};
 pub(crate) use self::fields::{Bits, Field};
 pub(crate) use self::words::Words;
 use super::Shared;
@@ -31,8 +31,10 @@ use super::stored::{self, Order};
 /// Ids that one question looks at for words: those that the index does not tell apart, or filters that
 /// nothing fits, must not read everything.
 const LOOKED_AT_MAX: i64 = 50_000;
-/// More than one statement can find.
-const ROWS_MAX: usize = 1 << 20;
+/// More than there are in the runs of one statement.
+const RUN_ROWS_MAX: usize = 1 << 20;
+/// Records that are looked at for words at a time, where the index does not say which.
+const ROWS_AT_ONCE: usize = 512;
 
 /// What a search found.
 #[derive(Debug)]
@@ -52,19 +54,36 @@ pub(crate) async fn find(
     (order, limit): (Order, usize),
 ) -> Result<Vec<AnyRow>, StateError> {
     if !conditions.are_helped() {
-        let head = format!("SELECT {columns} FROM records");
-        let tail = format!("ORDER BY id {} LIMIT {limit}", order.sql());
-        return conditions.fetch(read, &head, &tail).await;
+        let all = conditions.hints().ids.clone();
+        return in_all(read, columns, (conditions, all), (order, limit)).await;
     }
     let mut candidates = Candidates::new(read, conditions.hints().clone(), order).await?;
     let mut found = Vec::new();
     while found.len() < limit
-        && let Some(runs) = candidates.next(read).await?
+        && let Some(place) = candidates.next(read).await?
     {
         let window = (order, limit - found.len());
-        found.extend(in_runs(read, columns, (conditions, &runs), window).await?);
+        found.extend(match place {
+            Place::All(ids) => in_all(read, columns, (conditions, ids), window).await?,
+            Place::Runs(runs) => in_runs(read, columns, (conditions, &runs), window).await?,
+        });
     }
     Ok(found)
+}
+
+/// Those in all ids of a range: most of what is wanted is near its beginning.
+async fn in_all(
+    read: &mut Read,
+    columns: &str,
+    (conditions, ids): (&Conditions, Range<i64>),
+    (order, limit): (Order, usize),
+) -> Result<Vec<AnyRow>, StateError> {
+    let mut conditions = conditions.clone();
+    conditions.from(ids.start);
+    conditions.below(ids.end);
+    let head = format!("SELECT {columns} FROM records");
+    let tail = format!("ORDER BY id {} LIMIT {limit}", order.sql());
+    conditions.fetch(read, &head, &tail).await
 }
 
 /// Those in runs of ids. The runs come first in the statement, so that no database thinks of walking
@@ -110,34 +129,82 @@ pub(crate) async fn search(
     hints.clauses.extend(words.bits().map(|bits| vec![bits]));
     let candidates = Candidates::new(&mut read, hints, Order::NewestFirst).await?;
     let mut candidates = candidates.few();
-    let mut found = Found {
+    let mut search = Search {
+        words,
+        limit,
         ids: Vec::new(),
-        ended_at: None,
     };
     let mut looked_at = 0;
-    while let Some(runs) = candidates.next(&mut read).await? {
-        let window = (Order::NewestFirst, ROWS_MAX);
-        let rows = in_runs(&mut read, stored::ID_AND_BYTES, (conditions, &runs), window).await?;
-        for ids in stored::pages(&rows)? {
-            for row in
-                stored::of_ids(&mut read, "records.id, body", &ids, Order::NewestFirst).await?
-            {
-                let body: &[u8] = row.try_get(1)?;
-                if words.are_in(body) {
-                    found.ids.push(row.try_get(0)?);
+    while let Some(place) = candidates.next(&mut read).await? {
+        let mut rest = match place {
+            Place::All(ids) => Some(ids),
+            Place::Runs(runs) => {
+                let given = (conditions, runs.as_slice());
+                let window = (Order::NewestFirst, RUN_ROWS_MAX);
+                let rows = in_runs(&mut read, stored::ID_AND_BYTES, given, window).await?;
+                search.look_at(&mut read, &rows).await?;
+                looked_at += runs.iter().map(|run| run.end - run.start).sum::<i64>();
+                if looked_at >= LOOKED_AT_MAX {
+                    return Ok(search.ended(runs.last().map(|run| run.start)));
                 }
-                if found.ids.len() == limit {
-                    return Ok(found);
+                None
+            }
+        };
+        while let Some(ids) = rest.take() {
+            let start = ids.start;
+            let window = (Order::NewestFirst, ROWS_AT_ONCE);
+            let rows = in_all(&mut read, stored::ID_AND_BYTES, (conditions, ids), window).await?;
+            search.look_at(&mut read, &rows).await?;
+            let last: Option<i64> = rows.last().map(|row| row.try_get(0)).transpose()?;
+            let last = last.filter(|_| rows.len() == ROWS_AT_ONCE && !search.is_over());
+            looked_at += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if last.is_some() && looked_at >= LOOKED_AT_MAX {
+                return Ok(search.ended(last));
+            }
+            rest = last.map(|last| start..last);
+        }
+        if search.is_over() {
+            break;
+        }
+    }
+    Ok(search.ended(None))
+}
+
+/// What a search has found so far.
+struct Search<'a> {
+    words: &'a Words,
+    limit: usize,
+    ids: Vec<i64>,
+}
+
+impl Search<'_> {
+    fn is_over(&self) -> bool {
+        self.ids.len() >= self.limit
+    }
+
+    fn ended(self, at: Option<i64>) -> Found {
+        Found {
+            ended_at: at.filter(|_| !self.is_over()),
+            ids: self.ids,
+        }
+    }
+
+    /// Looks at the payloads of these rows of [`stored::ID_AND_BYTES`].
+    async fn look_at(&mut self, read: &mut Read, rows: &[AnyRow]) -> Result<(), StateError> {
+        for ids in stored::pages(rows)? {
+            let order = Order::NewestFirst;
+            for row in stored::of_ids(read, "records.id, body", &ids, order).await? {
+                if self.is_over() {
+                    return Ok(());
+                }
+                let body: &[u8] = row.try_get(1)?;
+                if self.words.are_in(body) {
+                    self.ids.push(row.try_get(0)?);
                 }
             }
         }
-        looked_at += runs.iter().map(|run| run.end - run.start).sum::<i64>();
-        if looked_at >= LOOKED_AT_MAX {
-            found.ended_at = runs.last().map(|run| run.start);
-            return Ok(found);
-        }
+        Ok(())
     }
-    Ok(found)
 }
 
 pub(crate) async fn newest(read: &mut Read) -> Result<i64, StateError> {

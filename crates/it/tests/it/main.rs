@@ -9,6 +9,7 @@
 
 mod auth;
 mod bench;
+mod browser;
 mod cli;
 mod collector_clients;
 mod gateway_hostile;
@@ -43,6 +44,7 @@ mod records_http;
 mod records_import;
 mod records_limits;
 mod records_list;
+mod records_machines;
 mod records_odd;
 mod records_postgres;
 mod records_refused;

@@ -239,6 +239,16 @@ async fn counted(store: Store) {
         ("?by=host_type", "host_type", json!({host: 3, "a|b|c": 1})),
         ("?by=severity&project=other", "severity", json!({"4": 1})),
         (
+            "?by=build&classification=org.clearlinux/*",
+            "build",
+            json!({"34960": 2}),
+        ),
+        (
+            "?classification=org.clear/x/y",
+            "classification",
+            json!({"org.clear/x/y": 1}),
+        ),
+        (
             "?by=severity&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z",
             "severity",
             json!({"1": 1, "2": 1, "3": 1, "4": 1}),
@@ -252,17 +262,20 @@ async fn counted(store: Store) {
         "until=2020-01-01T00:00:00Z",
         "since=2999-01-01T00:00:00Z",
         "project=nobody",
+        "classification=org.nobody/*",
     ] {
         let found = collector.json(&format!("/v1/records/counts?{query}")).await;
         assert_eq!(found["days"], json!([]), "{query}");
     }
-    for query in ["by=payload", "since=x", "unknown=1"] {
+    for query in ["by=payload", "since=x", "unknown=1", "classification=a*"] {
         let status = collector
             .get(&format!("/v1/records/counts?{query}"))
             .await
             .status;
         assert_eq!(status, 400, "{query}");
     }
+    let both = "/v1/records/counts?by=host_type&classification=a/b/c";
+    assert_eq!(collector.get(both).await.status, 409);
     assert_choices(&collector).await;
     collector.remove().await;
 }

@@ -264,6 +264,7 @@ async fn quarantined(collector: &Collector, form: Form, vector: &Vector) -> Resu
         "message": vector.message,
         "fields": fields,
         "payload": String::from_utf8_lossy(&vector.record.payload),
+        "payload_bytes": vector.record.payload.len(),
         "received_at": found["received_at"],
     });
     if found != expected {

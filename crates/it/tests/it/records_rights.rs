@@ -11,18 +11,23 @@ use serde_json::{Value, json};
 
 const OTHER_TID: &str = "11111111-2222-3333-4444-555555555555";
 /// Everything that shows records.
-const READING: [&str; 13] = [
+const READING: [&str; 18] = [
     "/api/records",
     "/v1/records",
     "/v1/records/1",
     "/v1/records/counts",
     "/v1/records/choices",
+    "/v1/records/export",
+    "/v1/records/machines",
+    "/v1/records/machine-checks",
     "/v1/records/population",
     "/v1/records/groups",
     "/v1/records/groups/1",
     "/v1/records/quarantine",
     "/v1/records/imports",
     "/v1/records/imports/1",
+    "/v1/records/quarantine/1",
+    "/v1/records/regroup",
     "/v1/records/tail",
     "/telemetryui/records/export/records-1.csv",
 ];
@@ -194,6 +199,10 @@ async fn a_role_is_about_one_project() {
             );
         }
     }
+    let machines = get("/v1/records/machines").await.json();
+    assert_eq!(machines["looked_at"], 2, "{machines}");
+    let counted = get("/v1/records/counts?classification=11111111-2222-3333-4444-555555555555/*");
+    assert_eq!(counted.await.json()["days"], json!([]));
     // Of the six ids, the last three are theirs; groups are numbered by themselves.
     for (path, status) in [
         ("/v1/records/1", 200),
@@ -201,6 +210,8 @@ async fn a_role_is_about_one_project() {
         ("/v1/records/5", 404),
         ("/v1/records/groups/1", 200),
         ("/v1/records/groups/2", 404),
+        ("/v1/records/quarantine/3", 200),
+        ("/v1/records/quarantine/6", 404),
     ] {
         assert_eq!(get(path).await.status, status, "{path}");
     }

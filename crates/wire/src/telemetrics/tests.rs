@@ -3,6 +3,7 @@
 mod accepting;
 mod backtraces;
 mod fingerprints;
+mod machine_checks;
 mod properties;
 mod refusing;
 mod submitting;

@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use crate::failure::{Attempt, Failure, Outcome};
 use crate::guardian::Stage;
-use crate::{files, machine, rust};
+use crate::{files, machine, rust, web};
 use summary::{Runner, Summary};
 
 /// Names and values that the tests get; a name without a value is taken out of the environment.
@@ -48,6 +48,10 @@ fn run_on(
 ) -> Result<(bool, Summary), Failure> {
     let skips = stage.folder().join("skips");
     File::create_new(&skips).attempt(|| format!("create {}", skips.display()))?;
+    // Before the program, which takes the pages along.
+    variables.push(("LANDLINE_TEST_WEB", web::prepare()?));
+    let pictures = machine::target_folder()?.join("pictures");
+    variables.push(("LANDLINE_TEST_PICTURES", Some(pictures)));
     let program = build_program(stage.folder())?;
     variables.push(("LANDLINE_TEST_SKIPS", Some(skips)));
     variables.push(("LANDLINE_TEST_PROGRAM", Some(program)));

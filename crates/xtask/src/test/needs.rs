@@ -3,9 +3,11 @@
 //!
 //! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
 //! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
-//! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights), and
+//! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights),
 //! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS),
-//! and LANDLINE_TEST_SCHEMATHESIS (the Python that has schemathesis).
+//! LANDLINE_TEST_SCHEMATHESIS (the Python that has schemathesis), LANDLINE_TEST_WEB (the folder `web`
+//! with its modules, whose pages the program has), and LANDLINE_TEST_PICTURES (where pictures of pages
+//! are left to be looked at).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +30,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 15] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -100,6 +102,24 @@ const NEEDS: [Need; 12] = [
         variable: "LANDLINE_TEST_VENV",
         package: "python3-venv",
         purpose: "holds schemathesis, which tries the API by its description",
+    },
+    Need {
+        program: "chromium",
+        variable: "LANDLINE_TEST_CHROMIUM",
+        package: "chromium",
+        purpose: "the browser that uses the pages",
+    },
+    Need {
+        program: "node",
+        variable: "LANDLINE_TEST_NODE",
+        package: "nodejs",
+        purpose: "drives that browser",
+    },
+    Need {
+        program: "npm",
+        variable: "LANDLINE_TEST_NPM",
+        package: "npm",
+        purpose: "builds the pages",
     },
 ];
 

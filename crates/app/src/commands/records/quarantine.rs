@@ -12,6 +12,9 @@ use super::query::{self, Query};
 use super::table::{Column, flexible, whole};
 use super::{Amount, CommandError, Outcome, Question, show, text};
 
+/// Where submissions are.
+const PATH: &str = "/v1/records/quarantine";
+
 /// What the list shows of a submission.
 const SUBMISSION: [Column; 7] = [
     whole("ID"),
@@ -94,7 +97,7 @@ pub(super) async fn quarantine(
         QuarantineCommand::Show(arguments) => show(hub, arguments, output).await,
         QuarantineCommand::Release(arguments) => {
             for id in &arguments.ids {
-                let path = format!("/v1/records/quarantine/{id}/release");
+                let path = format!("{PATH}/{id}/release");
                 let answer = hub.post(&path, None).await;
                 let answer = answer.map_err(|error| remedied(error, *id))?;
                 let record = text::field(&answer, "record");
@@ -105,7 +108,7 @@ pub(super) async fn quarantine(
         }
         QuarantineCommand::Drop(arguments) => {
             for id in &arguments.ids {
-                let answer = hub.delete(&format!("/v1/records/quarantine/{id}")).await?;
+                let answer = hub.delete(&format!("{PATH}/{id}")).await?;
                 let done = format!("submission {id} is removed");
                 say(&answer, &done, &arguments.question, output)?;
             }
@@ -139,7 +142,7 @@ async fn ls(hub: &Hub, arguments: &ListQuarantineArguments, output: &mut Output)
     let now = query::now();
     let pages = Pages {
         hub,
-        path: "/v1/records/quarantine",
+        path: PATH,
         key: "submissions",
         query: Query::default().with_some("project", arguments.project.as_ref()),
         cursor: Cursor::new(&arguments.amount, PAGE_WITH_PAYLOADS),
@@ -168,7 +171,7 @@ fn row(submission: &Value, now: OffsetDateTime) -> Vec<String> {
 }
 
 async fn show(hub: &Hub, arguments: &SubmissionArguments, output: &mut Output) -> Outcome {
-    let submission = find(hub, arguments.id).await?;
+    let submission = hub.get(&format!("{PATH}/{}", arguments.id)).await?;
     if arguments.question.json {
         return output.json(&submission);
     }
@@ -193,29 +196,6 @@ async fn show(hub: &Hub, arguments: &SubmissionArguments, output: &mut Output) -
     output.line("\nPAYLOAD")?;
     output.lines(&text::harmless_lines(payload.unwrap_or_default()))?;
     output.flush()
-}
-
-/// The submission of this number.
-async fn find(hub: &Hub, id: i64) -> Outcome<Value> {
-    match hub.get(&format!("/v1/records/quarantine/{id}")).await {
-        // A hub that has no path for one has it in the list, with the beginning of its payload.
-        Err(CommandError::Refused { status: 405, .. }) => listed(hub, id).await,
-        answer => answer,
-    }
-}
-
-/// The first below the next number, if it is this one.
-async fn listed(hub: &Hub, id: i64) -> Outcome<Value> {
-    let query = Query::default()
-        .with("limit", &1)
-        .with("before", &id.saturating_add(1));
-    let mut page = hub.get(&query.at("/v1/records/quarantine")).await?;
-    let found = page.pointer_mut("/submissions/0").map(Value::take);
-    let is_it = |found: &Value| found.get("id").and_then(Value::as_i64) == Some(id);
-    found.filter(is_it).ok_or_else(|| CommandError::Refused {
-        status: 404,
-        text: "there is no such submission in quarantine".to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{Answer, Asked, Policies, asked, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
+use crate::records::query;
 use crate::records::reader::Reader;
 use crate::records::time::{self, DAY_MILLISECONDS};
 
@@ -40,6 +41,7 @@ struct Window {
     #[serde(default)]
     by: By,
     project: Option<String>,
+    classification: Option<String>,
     since: Option<String>,
     until: Option<String>,
 }
@@ -80,12 +82,19 @@ impl By {
     }
 }
 
-async fn count(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<Value> {
-    let window = asked(query)?;
+async fn count(shared: &Shared, reader: &Reader, window: Asked<Window>) -> Answer<Value> {
+    let window = asked(window)?;
     let (word, table, column) = window.by.parts();
     let mut conditions = Conditions::default();
     let projects = seen(shared, reader, window.project.as_deref())?;
     conditions.one_of("project", &projects);
+    if let Some(pattern) = &window.classification {
+        if window.by == By::HostType {
+            let text = "platforms are not counted by classification; leave one of the two out";
+            return Err(ApiError::Conflict(text.to_owned()));
+        }
+        query::classification(shared, &mut conditions, pattern).await?;
+    }
     for (name, value, operator) in [
         ("since", &window.since, ">="),
         ("until", &window.until, "<="),

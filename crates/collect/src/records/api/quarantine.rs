@@ -7,6 +7,7 @@ use base::http::Routes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use wire::telemetrics::Submission;
 
 use super::{Answer, Asked, Named, Policies, asked, number, seen};
@@ -21,13 +22,21 @@ const ONE: &str = "/v1/records/quarantine/{id}";
 const RELEASE: &str = "/v1/records/quarantine/{id}/release";
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
+/// Bytes of a payload that the list shows.
+const BEGINNING: usize = 4_096;
+/// All but the payload.
+const FACTS: &str = "SELECT id, project, received_at, reason, message, fields, \
+     CAST(length(body) AS BIGINT) AS size";
 const NOT_THERE: &str = "there is no such submission in quarantine";
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
-    let (listed, released, removed) = (with(), with(), with());
+    let (listed, shown, released, removed) = (with(), with(), with(), with());
     let list = move |reader: Extension<Reader>, query: Asked<Page>| async move {
         list(&listed, &reader, query).await
+    };
+    let show = move |reader: Extension<Reader>, id: Named| async move {
+        show(&shown, &reader, number(&id)?).await
     };
     let release = move |reader: Extension<Reader>, id: Named| async move {
         release(&released, &reader, number(&id)?).await
@@ -37,6 +46,7 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     };
     Routes::default()
         .get("/v1/records/quarantine", (policies.read)(), list)
+        .get(ONE, (policies.read)(), show)
         .post(RELEASE, (policies.update)(), release)
         .delete(ONE, (policies.update)(), remove)
 }
@@ -65,34 +75,48 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
         }
         conditions.number("id", "<", before);
     }
-    let head = "SELECT id, project, received_at, reason, message, fields, substr(body, 1, 4096) \
-         FROM record_quarantine";
+    let head = format!("{FACTS}, substr(body, 1, {BEGINNING}) AS payload FROM record_quarantine");
     // One more says whether there is a next page.
     let tail = format!("ORDER BY id DESC LIMIT {}", limit + 1);
     let mut read = shared.state.read().await?;
-    let rows = conditions.fetch(&mut read, head, &tail).await?;
-    let mut submissions = Vec::new();
-    let mut last = None;
-    for row in rows.iter().take(limit) {
-        let id: i64 = row.try_get(0)?;
-        last = Some(id);
-        let project: i64 = row.try_get(1)?;
-        let fields: String = row.try_get(5)?;
-        let fields: Value = serde_json::from_str(&fields).unwrap_or_default();
-        let body: Option<Vec<u8>> = row.try_get(6)?;
-        let body = body.unwrap_or_default();
-        submissions.push(json!({
-            "id": id,
-            "project": shared.projects.name(project),
-            "received_at": time::rfc3339(row.try_get(2)?),
-            "reason": row.try_get::<String, _>(3)?,
-            "message": row.try_get::<String, _>(4)?,
-            "fields": fields,
-            "payload": String::from_utf8_lossy(&body),
-        }));
-    }
+    let rows = conditions.fetch(&mut read, &head, &tail).await?;
+    let submissions = rows.iter().take(limit).map(|row| shape(shared, row));
+    let submissions: Vec<Value> = submissions.collect::<Result<_, _>>()?;
+    let last = submissions.last().map(|submission| &submission["id"]);
     let next = last.filter(|_| rows.len() > limit);
     Ok(Json(json!({"submissions": submissions, "next": next})))
+}
+
+/// One with its whole payload.
+async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
+    let mut conditions = Conditions::default();
+    conditions.number("id", "=", id);
+    conditions.one_of("project", &reader.projects(&shared.projects, None));
+    let head = format!("{FACTS}, body AS payload FROM record_quarantine");
+    let mut read = shared.state.read().await?;
+    let rows = conditions.fetch(&mut read, &head, "").await?;
+    let row = rows.first().ok_or(ApiError::NotFound(NOT_THERE))?;
+    Ok(Json(shape(shared, row)?))
+}
+
+/// A submission as the API shows it.
+fn shape(shared: &Shared, row: &AnyRow) -> Result<Value, ApiError> {
+    let project: i64 = row.try_get("project")?;
+    let fields: String = row.try_get("fields")?;
+    let fields: Value = serde_json::from_str(&fields).unwrap_or_default();
+    // SQLite says NULL where there is nothing to take a part of.
+    let payload: Option<Vec<u8>> = row.try_get("payload")?;
+    let size: Option<i64> = row.try_get("size")?;
+    Ok(json!({
+        "id": row.try_get::<i64, _>("id")?,
+        "project": shared.projects.name(project),
+        "received_at": time::rfc3339(row.try_get("received_at")?),
+        "reason": row.try_get::<String, _>("reason")?,
+        "message": row.try_get::<String, _>("message")?,
+        "fields": fields,
+        "payload": String::from_utf8_lossy(&payload.unwrap_or_default()),
+        "payload_bytes": size.unwrap_or(0),
+    }))
 }
 
 /// A submission that may be changed, with its project.

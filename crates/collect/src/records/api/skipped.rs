@@ -21,12 +21,18 @@ const NAME_CHARACTERS_MAX: usize = 1 << 10;
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
-    let (listed, changed) = (with(), with());
+    let (listed, changed, watched) = (with(), with(), with());
     let list = move || async move { list(&listed).await };
     let change = move |reader: Extension<Reader>, body: Body| async move {
         change(&changed, &reader, body).await
     };
+    let progress = move || async move {
+        let mut read = watched.state.read().await.map_err(ApiError::from)?;
+        let progress = regroup::progress(&mut read).await;
+        Ok::<_, ApiError>(Json(progress?))
+    };
     Routes::default()
+        .get("/v1/records/regroup", (policies.read)(), progress)
         .get("/v1/records/skipped-frames", (policies.read)(), list)
         .post("/v1/records/skipped-frames", (policies.update)(), change)
 }

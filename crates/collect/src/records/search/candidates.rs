@@ -61,9 +61,17 @@ pub(crate) struct Candidates {
     window: i64,
     /// Blocks that were not given yet.
     blocks: VecDeque<i64>,
-    /// Those that the index has not reached, when they come last.
+    /// Ids that the index has not reached; while an import runs these may be all there are.
     tail: Option<Range<i64>>,
     at_once: usize,
+}
+
+/// Where to look next.
+pub(crate) enum Place {
+    /// In all of these ids, of which there may be very many, and few with a record.
+    All(Range<i64>),
+    /// In these runs of ids.
+    Runs(Vec<Range<i64>>),
 }
 
 impl Candidates {
@@ -76,25 +84,18 @@ impl Candidates {
         hints.ids.end = hints.ids.end.min(end);
         hints.ids.start = hints.ids.start.max(0);
         let indexed = index::reached(read).await?;
-        let after = indexed.max(hints.ids.start)..hints.ids.end;
-        let tail = after.start / BLOCK_IDS..(after.end + BLOCK_IDS - 1) / BLOCK_IDS;
-        let tail = if after.is_empty() { 0..0 } else { tail };
+        let tail = indexed.max(hints.ids.start)..hints.ids.end;
         let end = indexed.min(hints.ids.end);
         let rows = hints.ids.start / ROW_IDS..(end + ROW_IDS - 1) / ROW_IDS;
-        let mut candidates = Self {
+        Ok(Self {
             hints,
             order,
             rows,
             window: ROWS_FIRST,
             blocks: VecDeque::new(),
-            tail: None,
+            tail: Some(tail).filter(|tail| !tail.is_empty()),
             at_once: BLOCKS_FIRST,
-        };
-        match order {
-            Order::NewestFirst => candidates.blocks.extend(tail.rev()),
-            Order::OldestFirst => candidates.tail = Some(tail),
-        }
-        Ok(candidates)
+        })
     }
 
     /// With so few blocks at a time: who reads payloads does not want many in vain.
@@ -104,19 +105,18 @@ impl Candidates {
         self
     }
 
-    /// The next runs; all of their ids come before those of later ones, in the order wanted.
-    pub(crate) async fn next(
-        &mut self,
-        read: &mut Read,
-    ) -> Result<Option<Vec<Range<i64>>>, StateError> {
+    /// The next place; all of its ids come before those of later ones, in the order wanted.
+    pub(crate) async fn next(&mut self, read: &mut Read) -> Result<Option<Place>, StateError> {
+        if self.order == Order::NewestFirst
+            && let Some(tail) = self.tail.take()
+        {
+            return Ok(Some(Place::All(tail)));
+        }
         while self.blocks.is_empty() {
-            if !self.rows.is_empty() {
-                self.read_window(read).await?;
-            } else if let Some(tail) = self.tail.take() {
-                self.blocks.extend(tail);
-            } else {
-                return Ok(None);
+            if self.rows.is_empty() {
+                return Ok(self.tail.take().map(Place::All));
             }
+            self.read_window(read).await?;
         }
         let count = self.at_once.min(self.blocks.len());
         self.at_once = (self.at_once * 4).min(BLOCKS_MAX);
@@ -130,7 +130,7 @@ impl Candidates {
                 _ => runs.push(start..end),
             }
         }
-        Ok(Some(runs))
+        Ok(Some(Place::Runs(runs)))
     }
 
     async fn read_window(&mut self, read: &mut Read) -> Result<(), StateError> {

@@ -164,7 +164,10 @@ async fn a_rare_value_is_looked_for_in_few_blocks() {
         .await
         .unwrap();
     let mut looked_at = 0;
-    while let Some(runs) = candidates.next(&mut read).await.unwrap() {
+    while let Some(place) = candidates.next(&mut read).await.unwrap() {
+        let Place::Runs(runs) = place else {
+            panic!("the index has reached these ids");
+        };
         looked_at += runs.iter().map(|run| run.end - run.start).sum::<i64>();
     }
     let most = i64::try_from(there).unwrap() * index::BLOCK_IDS * 2;
