@@ -25,10 +25,12 @@ const SQLITE_LOG_KEPT_BYTES: u32 = 64 << 20;
 /// transaction for `busy_timeout` milliseconds. Double quotes around a misspelt column and
 /// functions in a foreign schema are refused. What a statement needs to be undone alone stays in
 /// memory, up to 8 MiB of pages are kept (the unit of `cache_size` is -1 KiB). [`crate::checkpoint`]
-/// folds the log into the file; the writer does it itself only when that falls behind by 256 MiB.
+/// folds the log into the file; the writer does it itself only when that falls behind by 256 MiB. No
+/// statement makes an index of its own: it would read a whole table for it.
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; \
-     PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 65536;";
+     PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 65536; \
+     PRAGMA automatic_index = OFF;";
 const SQLITE_READ_ONLY: &str = "PRAGMA query_only = ON";
 /// The server ends what the client has forgotten or lost: limits in milliseconds. From version 14
 /// on it notices in the middle of a statement that the client is gone, and lets go of its locks. Long

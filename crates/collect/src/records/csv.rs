@@ -257,10 +257,10 @@ fn field(text: &str, out: &mut String) {
 /// Quotes are doubled; what is not printable ASCII is written as Python's `unicode-escape` does.
 fn escape(text: &str, out: &mut String) {
     use std::fmt::Write as _;
-    let is_special = |c: char| !matches!(c, ' '..='~') || matches!(c, '"' | '\\');
+    let is_special = |byte: u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
     let mut rest = text;
     // Most of a payload needs nothing and is copied in runs.
-    while let Some(at) = rest.find(is_special) {
+    while let Some(at) = rest.bytes().position(is_special) {
         let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
         out.push_str(plain);
         let mut characters = special.chars();

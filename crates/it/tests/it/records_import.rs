@@ -605,7 +605,7 @@ async fn an_import_can_be_given_up_and_taken_up() {
     let wrong = json!({"after": 50, "through": 200, "records": [one(150, "x")]});
     assert_eq!(post(program, &path, &wrong).await.status, 409);
     let wrong = json!({"after": 100, "through": 200, "records": [one(201, "x")]});
-    assert_eq!(post(program, &path, &wrong).await.status, 400);
+    assert_eq!(post(program, &path, &wrong).await.status, 409);
     let finish = format!("/v1/records/imports/{id}/finish");
     assert_eq!(post(program, &finish, &json!({})).await.status, 409);
     let other = json!({"source": "other", "first": 200, "last": 300, "records": 3});
@@ -621,7 +621,7 @@ async fn an_import_can_be_given_up_and_taken_up() {
     assert_eq!(index_rows(&collector).await, 0);
     let output = import(program, &["--abandon", &id.to_string()]);
     assert!(output.status.success(), "{}", told(&output));
-    assert_eq!(post(program, &path, &wrong).await.status, 400);
+    assert_eq!(post(program, &path, &wrong).await.status, 409);
     let late = json!({"after": 100, "through": 9_000, "records": [one(4_000, "latest")]});
     assert_eq!(post(program, &path, &late).await.status, 409);
     wait::until("the index is made", THERE, async || {
@@ -662,7 +662,7 @@ async fn a_project_hides_what_it_hides() {
     let program = &collector.program;
     let mut begin = json!({"source": "test", "first": 1, "last": 3, "records": 3});
     let reply = post(program, "/v1/records/imports", &begin).await;
-    assert_eq!(reply.status, 400);
+    assert_eq!(reply.status, 409);
     assert!(reply.text().contains("first, second"), "{}", reply.text());
     begin["project"] = json!("second");
     let begun = post(program, "/v1/records/imports", &begin).await.json();

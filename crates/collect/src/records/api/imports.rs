@@ -30,7 +30,7 @@ const BEGIN_BYTES_MAX: usize = 4 << 10;
 /// Bytes of notes that are sent at once.
 const NOTES_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a source's name.
-const SOURCE_BYTES_MAX: usize = 256;
+const SOURCE_CHARACTERS_MAX: usize = 256;
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
@@ -106,8 +106,32 @@ async fn body_of<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Api
             "the body is a JSON object of at most {limit} bytes"
         ))
     };
-    serde_json::from_slice(&body.map_err(wrong)?)
-        .map_err(|error| ApiError::Invalid(error.to_string()))
+    let invalid = |error: serde_json::Error| ApiError::Invalid(error.to_string());
+    let mut value: Value = serde_json::from_slice(&body.map_err(wrong)?).map_err(invalid)?;
+    make_whole(&mut value);
+    serde_json::from_value(value).map_err(invalid)
+}
+
+/// Numbers without a fraction become whole ones, however they are written: to JSON, `7.0` is 7.
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        Value::Number(number) => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "what does not fit stays a fraction"
+            )]
+            let whole = number.as_f64().map(|float| (float, float as i64));
+            if let Some((float, whole)) = whole
+                && number.is_f64()
+                && (whole as f64).to_bits() == float.to_bits()
+            {
+                *value = whole.into();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// The project of this name, or the only one.
@@ -121,7 +145,7 @@ fn project_of<'a>(shared: &'a Shared, name: Option<&str>) -> Result<&'a Project,
         let all = shared.projects.all();
         let mut names: Vec<&str> = all.map(|project| project.config.name.as_str()).collect();
         names.sort_unstable();
-        ApiError::Invalid(format!(
+        ApiError::Conflict(format!(
             "name the project that the records come to (`--project`): {}",
             names.join(", ")
         ))
@@ -133,13 +157,18 @@ async fn begin(shared: &Shared, reader: &Reader, body: Body) -> Answer<Map<Strin
     let wanted: Begin = body_of(body, BEGIN_BYTES_MAX).await?;
     let project = project_of(shared, wanted.project.as_deref())?;
     let is_plain = wanted.source.chars().all(|c| !c.is_control());
-    if !(1..=SOURCE_BYTES_MAX).contains(&wanted.source.len()) || !is_plain {
-        let text = format!("source is a text of 1 to {SOURCE_BYTES_MAX} bytes on one line");
+    if !(1..=SOURCE_CHARACTERS_MAX).contains(&wanted.source.chars().count()) || !is_plain {
+        let text =
+            format!("source is a text of 1 to {SOURCE_CHARACTERS_MAX} characters on one line");
         return Err(ApiError::Invalid(text));
     }
-    if !(0..=wanted.last).contains(&wanted.first) || wanted.records < 0 {
+    if wanted.first < 0 || wanted.last < 0 || wanted.records < 0 {
         let text = "first and last are ids from 0 on, records is their count";
         return Err(ApiError::Invalid(text.to_owned()));
+    }
+    if wanted.first > wanted.last {
+        let text = "the first id comes behind the last";
+        return Err(ApiError::Conflict(text.to_owned()));
     }
     if wanted.last > ID_MAX && !wanted.new_ids {
         let text = format!("ids above {ID_MAX} can't be kept: import with new ids (`--new-ids`)");
@@ -179,15 +208,19 @@ fn check(batch: &Batch) -> Result<(), ApiError> {
         let text = format!("a batch has at most {BATCH_MAX} records");
         return Err(ApiError::Invalid(text));
     }
+    if batch.after < 0 || batch.records.iter().any(|record| record.id < 1) {
+        let text = "after is an id from 0 on, those of records are from 1 on";
+        return Err(ApiError::Invalid(text.to_owned()));
+    }
     let mut last = batch.after;
-    let mut is_in_order = last >= 0;
+    let mut is_in_order = true;
     for record in &batch.records {
         is_in_order &= record.id > last;
         last = record.id;
     }
     if !is_in_order || last > batch.through {
         let text = "the ids of a batch go up, from behind `after` to `through`";
-        return Err(ApiError::Invalid(text.to_owned()));
+        return Err(ApiError::Conflict(text.to_owned()));
     }
     Ok(())
 }
