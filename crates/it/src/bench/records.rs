@@ -43,6 +43,8 @@ impl Size {
 
 /// Connections that post at once.
 const CONNECTIONS: usize = 32;
+/// How often each posts where the machine is to have room: a thousand a second together.
+const PACE: Duration = Duration::from_millis(32);
 /// Seconds before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -103,6 +105,16 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
         "rss_kib": program.rss_kib(),
     });
     eprintln!("{name}: {intake}");
+    let seconds = poster::Until::Passed(Duration::from_secs(size.seconds));
+    let paced = poster::run_paced(address, CONNECTIONS, seconds, PACE);
+    let paced = json!({
+        "records": paced.times.len(),
+        "failed": paced.failed,
+        "p50_ms": paced.quantile(0.5),
+        "p99_ms": paced.quantile(0.99),
+        "max_ms": paced.quantile(1.0),
+    });
+    eprintln!("{name}, a thousand a second: {paced}");
     let alone = poster::run(address, 1, poster::Until::Passed(Duration::from_secs(3)));
     let alone = json!({"p50_ms": alone.quantile(0.5), "p99_ms": alone.quantile(0.99)});
     let left = size.records.saturating_sub(kept(address));
@@ -115,6 +127,7 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
     let questions = questions::ask_all(address, program.pid());
     json!({
         "intake": intake,
+        "a_thousand_a_second": paced,
         "one_connection": alone,
         "kept": kept(address),
         "questions": questions,

@@ -40,11 +40,23 @@ impl Posted {
 /// Seeds differ from run to run of one process, so that nothing is sent twice.
 static SEED: AtomicU64 = AtomicU64::new(1);
 
-/// Posts with so many clients at once.
+/// Posts with so many clients at once, each as fast as it is answered.
 pub(super) fn run(address: SocketAddr, clients: usize, until: Until) -> Posted {
+    run_paced(address, clients, until, Duration::ZERO)
+}
+
+/// The same, where no client begins more often than this.
+pub(super) fn run_paced(
+    address: SocketAddr,
+    clients: usize,
+    until: Until,
+    pace: Duration,
+) -> Posted {
     let sent = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let client = |_| {
+    let client = |client: usize| {
+        // Clients of a fleet do not begin together.
+        let delay = pace * u32::try_from(client).unwrap_or(0) / u32::try_from(clients).unwrap_or(1);
         let sent = Arc::clone(&sent);
         let seed = SEED.fetch_add(1, Ordering::Relaxed);
         std::thread::spawn(move || {
@@ -52,7 +64,8 @@ pub(super) fn run(address: SocketAddr, clients: usize, until: Until) -> Posted {
                 Until::Passed(limit) => begun.elapsed() >= limit,
                 Until::Sent(count) => sent.fetch_add(1, Ordering::Relaxed) >= count,
             };
-            post(address, seed, is_over)
+            std::thread::sleep(delay);
+            post(address, seed, pace, is_over)
         })
     };
     let threads: Vec<_> = (0..clients).map(client).collect();
@@ -66,7 +79,7 @@ pub(super) fn run(address: SocketAddr, clients: usize, until: Until) -> Posted {
     all
 }
 
-fn post(address: SocketAddr, seed: u64, is_over: impl Fn() -> bool) -> Posted {
+fn post(address: SocketAddr, seed: u64, pace: Duration, is_over: impl Fn() -> bool) -> Posted {
     let mut random = Random::new(seed);
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -101,6 +114,7 @@ fn post(address: SocketAddr, seed: u64, is_over: impl Fn() -> bool) -> Posted {
         } else {
             posted.failed += 1;
         }
+        std::thread::sleep(pace.saturating_sub(begun.elapsed()));
     }
     posted
 }
