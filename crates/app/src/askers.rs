@@ -88,7 +88,7 @@ impl Asker {
         };
         let is_labelled = matches!(
             kind,
-            Kind::Nodes | Kind::Apps | Kind::Metrics | Kind::Records
+            Kind::Nodes | Kind::Apps | Kind::Metrics | Kind::Records | Kind::Artefacts
         );
         if !is_labelled {
             return self.may(kind, verb, &Labels::new());
