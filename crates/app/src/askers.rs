@@ -118,6 +118,15 @@ impl Asker {
         Err(error_response(Class::Forbidden, text))
     }
 
+    /// Somebody who proved it in another way than with a cookie.
+    pub(crate) fn of(principal: Principal, peer: &Peer) -> Self {
+        Self {
+            caller: principal.caller(Some(peer.ip())),
+            principal: Some(principal),
+            is_by_cookie: false,
+        }
+    }
+
     /// Whether it may be another site that makes their browser change something.
     fn is_forged(&self, head: &Parts, peer: &Peer) -> bool {
         self.is_by_cookie

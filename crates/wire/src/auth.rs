@@ -22,6 +22,17 @@ pub fn basic(username: &str, password: &str) -> String {
     )
 }
 
+/// User name and password of such a value; nothing when it is of another scheme or broken.
+pub fn parse_basic(value: &str) -> Option<(String, String)> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (username, password) = text.split_once(':')?;
+    Some((username.to_owned(), password.to_owned()))
+}
+
 /// Hash function of [`hmac`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HmacAlgorithm {
