@@ -11,6 +11,7 @@
     reason = "a test harness: it spawns its stubs, reads clocks and environment, and fails by panic"
 )]
 
+pub mod artefacts;
 pub mod bench;
 pub mod certificates;
 pub mod client;

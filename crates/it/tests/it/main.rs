@@ -7,6 +7,10 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod artefacts_durability;
+mod artefacts_rights;
+mod artefacts_s3;
+mod artefacts_vectors;
 mod auth;
 mod bench;
 mod cli;
