@@ -28,6 +28,8 @@ const KEPT: [HeaderName; 5] = [
 ];
 /// What a client says of its file.
 const META: &str = "x-amz-meta-";
+/// Says that a checksum is wanted with a file.
+const CHECKSUM_MODE: &str = "x-amz-checksum-mode";
 /// All of these together, as S3 has it.
 const META_BYTES_MAX: usize = 2 << 10;
 
@@ -113,6 +115,10 @@ pub(crate) fn answer(
     };
     let has_body = status != StatusCode::NOT_MODIFIED;
     let headers = headers_of(&version, &etag, asked);
+    let checksum = version.checksum.split_once(':').and_then(|(name, value)| {
+        let name = Algorithm::of_header(name)?.header();
+        Some((HeaderName::from_static(name), value.to_owned()))
+    });
     let total = version.bytes;
     let body = if asked.is_head || !has_body {
         Body::empty()
@@ -123,6 +129,17 @@ pub(crate) fn answer(
     *response.headers_mut() = headers;
     if has_body {
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    // It is of the whole, and clients compare it with what they get.
+    let wants_checksum = asked
+        .headers
+        .get(CHECKSUM_MODE)
+        .is_some_and(|mode| mode == "ENABLED");
+    if status == StatusCode::OK
+        && wants_checksum
+        && let Some((name, value)) = checksum
+    {
+        set(response.headers_mut(), name, &value);
     }
     if status == StatusCode::PARTIAL_CONTENT {
         let end = start + length - 1;
@@ -162,12 +179,6 @@ fn headers_of(version: &Version, etag: &str, asked: &Asked<'_>) -> HeaderMap {
     set(&mut headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
     let id = HeaderName::from_static("x-amz-version-id");
     set(&mut headers, id, &version.id.to_string());
-    if let Some((name, value)) = version.checksum.split_once(':')
-        && let Some(algorithm) = Algorithm::of_header(name)
-    {
-        let name = HeaderName::from_static(algorithm.header());
-        set(&mut headers, name, value);
-    }
     if !version.sha256.is_empty() {
         let name = HeaderName::from_static("landline-sha256");
         set(&mut headers, name, &version.sha256);
