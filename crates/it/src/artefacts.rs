@@ -45,12 +45,20 @@ impl Store {
 
     /// The same at an address.
     pub async fn start_at(listen: SocketAddr, section: Value) -> Self {
-        let whole = json!({
+        Self::start_with(listen, section, json!({})).await
+    }
+
+    /// The same with more at the top of the configuration.
+    pub async fn start_with(listen: SocketAddr, section: Value, more: Value) -> Self {
+        let mut whole = json!({
             "roles": ["collector"],
             "listen": "127.0.0.1:0",
             "data_dir": "./data",
             "collector": {"listen": listen, "artefacts": section},
         });
+        if let (Value::Object(whole), Value::Object(more)) = (&mut whole, more) {
+            whole.extend(more);
+        }
         let launch =
             Launch::new(&whole.to_string()).file("krkn.password", &format!("{PASSWORD}\n"));
         let program = launch.start().await;

@@ -1,5 +1,5 @@
 //! The section `collector.artefacts` of the configuration. The page for operators is
-//! `docs/operate/collector.md`.
+//! `docs/operate/artefacts.md`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

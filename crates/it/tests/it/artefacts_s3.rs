@@ -1,7 +1,11 @@
 //! The face of S3: lists, parts, removal, checksums, as clients use them.
 
+use std::net::SocketAddr;
+
 use it::artefacts::{PASSWORD, Store, USER, section};
-use it::client;
+use it::client::{self, Reply};
+use it::need::need;
+use it::postgres::Database;
 use serde_json::json;
 
 async fn start() -> Store {
@@ -16,96 +20,135 @@ fn texts(document: &str, element: &str) -> Vec<String> {
     inside.map(str::to_owned).collect()
 }
 
-/// Lists go by pages, by folders, and in the order of bytes.
-#[tokio::test]
-async fn lists_go_by_pages() {
-    let store = start().await;
-    let keys = [
-        "g/r-tag/f",
-        "g/r/a.log",
-        "g/r/deep/1",
-        "g/r/deep/2",
-        "g/r/deeper/1",
-        "g/r/z",
-        "g/x.txt",
-        "h/r/f",
-        "é",
-    ];
-    for key in keys {
+const KEYS: [&str; 9] = [
+    "g/r-tag/f",
+    "g/r/a.log",
+    "g/r/deep/1",
+    "g/r/deep/2",
+    "g/r/deeper/1",
+    "g/r/z",
+    "g/x.txt",
+    "h/r/f",
+    "é",
+];
+
+/// Puts a file of each key.
+async fn put_keys(store: &Store) {
+    for key in KEYS {
         let path = format!("/{}", wire::s3::key::percent_encode(key, true));
         let reply = store.s3("PUT", &path, &[], "x").await;
         assert_eq!(reply.status, 200, "{key}: {}", reply.text());
     }
-    let list = async |parameters: &[(&str, &str)]| {
-        let parameters = [&[("list-type", "2")], parameters].concat();
-        let reply = store.s3("GET", "", &parameters, "").await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        reply.text()
-    };
-    let all = list(&[]).await;
-    assert_eq!(texts(&all, "Key"), keys);
+}
+
+/// One page of a list.
+async fn list(store: &Store, parameters: &[(&str, &str)]) -> String {
+    let parameters = [&[("list-type", "2")], parameters].concat();
+    let reply = store.s3("GET", "", &parameters, "").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.text()
+}
+
+/// All keys and common prefixes of a list, page by page.
+async fn pages(store: &Store, parameters: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+    let (mut keys, mut prefixes) = (Vec::new(), Vec::new());
+    let mut token: Option<String> = None;
+    loop {
+        let mut parameters = parameters.to_vec();
+        parameters.extend(token.as_deref().map(|token| ("continuation-token", token)));
+        let page = list(store, &parameters).await;
+        keys.extend(texts(&page, "Key"));
+        // The first is the one that was asked for.
+        prefixes.extend(texts(&page, "Prefix").into_iter().skip(1));
+        token = texts(&page, "NextContinuationToken").pop();
+        if token.is_none() {
+            return (keys, prefixes);
+        }
+    }
+}
+
+/// Lists are in the order of bytes, by pages of any size.
+#[tokio::test]
+async fn lists_go_by_pages() {
+    let store = start().await;
+    put_keys(&store).await;
+    by_pages(&store).await;
+}
+
+async fn by_pages(store: &Store) {
+    let all = list(store, &[]).await;
+    assert_eq!(texts(&all, "Key"), KEYS);
     assert_eq!(texts(&all, "KeyCount"), ["9"]);
     for size in ["1", "2", "5"] {
-        let mut found = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let mut parameters = vec![("max-keys", size)];
-            parameters.extend(token.as_deref().map(|token| ("continuation-token", token)));
-            let page = list(&parameters).await;
-            found.extend(texts(&page, "Key"));
-            token = texts(&page, "NextContinuationToken").pop();
-            if token.is_none() {
-                break;
-            }
-        }
-        assert_eq!(found, keys, "by {size}");
+        let (keys, _) = pages(store, &[("max-keys", size)]).await;
+        assert_eq!(keys, KEYS, "by {size}");
     }
-    for (prefix, files, folders) in [
-        ("", vec!["é"], vec!["g/", "h/"]),
-        ("g/", vec!["g/x.txt"], vec!["g/r-tag/", "g/r/"]),
-        ("g/r", vec![], vec!["g/r-tag/", "g/r/"]),
+    let after = list(store, &[("start-after", "g/r/deep/2")]).await;
+    assert_eq!(texts(&after, "Key"), KEYS[4..]);
+    let old = [("prefix", "g/r/deep/"), ("max-keys", "1")];
+    let old = store.s3("GET", "", &old, "").await.text();
+    assert_eq!(texts(&old, "Key"), ["g/r/deep/1"]);
+    let none = list(store, &[("prefix", "nothing")]).await;
+    assert!(texts(&none, "Key").is_empty());
+}
+
+/// With a delimiter folders are entries, at every depth.
+#[tokio::test]
+async fn lists_go_by_folders() {
+    let store = start().await;
+    put_keys(&store).await;
+    by_folders(&store).await;
+}
+
+async fn by_folders(store: &Store) {
+    let cases: [(&str, &[&str], &[&str]); 6] = [
+        ("", &["é"], &["g/", "h/"]),
+        ("g/", &["g/x.txt"], &["g/r-tag/", "g/r/"]),
+        ("g/r", &[], &["g/r-tag/", "g/r/"]),
         (
             "g/r/",
-            vec!["g/r/a.log", "g/r/z"],
-            vec!["g/r/deep/", "g/r/deeper/"],
+            &["g/r/a.log", "g/r/z"],
+            &["g/r/deep/", "g/r/deeper/"],
         ),
-        ("g/r/deep", vec![], vec!["g/r/deep/", "g/r/deeper/"]),
-        ("g/r/deep/", vec!["g/r/deep/1", "g/r/deep/2"], vec![]),
-    ] {
+        ("g/r/deep", &[], &["g/r/deep/", "g/r/deeper/"]),
+        ("g/r/deep/", &["g/r/deep/1", "g/r/deep/2"], &[]),
+    ];
+    for (prefix, files, folders) in cases {
         for size in ["1", "1000"] {
-            let (mut found_files, mut found_folders) = (Vec::new(), Vec::new());
-            let mut token: Option<String> = None;
-            loop {
-                let mut parameters =
-                    vec![("prefix", prefix), ("delimiter", "/"), ("max-keys", size)];
-                parameters.extend(token.as_deref().map(|token| ("continuation-token", token)));
-                let page = list(&parameters).await;
-                found_files.extend(texts(&page, "Key"));
-                found_folders.extend(texts(&page, "Prefix").into_iter().skip(1));
-                token = texts(&page, "NextContinuationToken").pop();
-                if token.is_none() {
-                    break;
-                }
-            }
-            assert_eq!(
-                (&found_files, &found_folders),
-                (
-                    &files.iter().map(|s| (*s).to_owned()).collect(),
-                    &folders.iter().map(|s| (*s).to_owned()).collect()
-                ),
-                "{prefix:?} by {size}"
-            );
+            let parameters = [("prefix", prefix), ("delimiter", "/"), ("max-keys", size)];
+            let (found, below) = pages(store, &parameters).await;
+            assert_eq!(found, files, "files below {prefix:?} by {size}");
+            assert_eq!(below, folders, "folders below {prefix:?} by {size}");
         }
     }
-    let after = list(&[("start-after", "g/r/deep/2")]).await;
-    assert_eq!(texts(&after, "Key"), keys[4..]);
-    let old = store
-        .s3("GET", "", &[("prefix", "g/r/deep/"), ("max-keys", "1")], "")
-        .await
-        .text();
-    assert_eq!(texts(&old, "Key"), ["g/r/deep/1"]);
-    let none = list(&[("prefix", "nothing")]).await;
-    assert!(texts(&none, "Key").is_empty());
+}
+
+const LARGE: &str = "/g/r/large.tar";
+
+/// Begins an upload in parts; its id.
+async fn begin(store: &Store) -> String {
+    let begun = store.s3("POST", LARGE, &[("uploads", "")], "").await;
+    texts(&begun.text(), "UploadId").pop().expect("an id")
+}
+
+/// Sends a part; its tag.
+async fn part(store: &Store, id: &str, number: &str, body: &str) -> String {
+    let parameters = [("partNumber", number), ("uploadId", id)];
+    let reply = store.s3("PUT", LARGE, &parameters, body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.header("etag")
+}
+
+async fn complete(store: &Store, id: &str, parts: &[(u32, &str)]) -> Reply {
+    let part = |(number, etag): &(u32, &str)| {
+        format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+    };
+    let parts: Vec<String> = parts.iter().map(part).collect();
+    let body = format!(
+        "<CompleteMultipartUpload>{}</CompleteMultipartUpload>",
+        parts.concat()
+    );
+    store.s3("POST", LARGE, &[("uploadId", id)], &body).await
 }
 
 /// An upload in parts: parts in any order, one sent again, a list, and the whole with ranges over the
@@ -113,42 +156,29 @@ async fn lists_go_by_pages() {
 #[tokio::test]
 async fn parts_become_one_file() {
     let store = start().await;
-    let key = "/g/r/large.tar";
-    let begun = store.s3("POST", key, &[("uploads", "")], "").await;
-    let id = texts(&begun.text(), "UploadId").pop().expect("an id");
-    let part = async |number: &str, body: &str| {
-        let parameters = [("partNumber", number), ("uploadId", id.as_str())];
-        let reply = store.s3("PUT", key, &parameters, body).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        reply.header("etag")
-    };
-    let second = part("2", "world").await;
-    part("1", "wrong").await;
-    let first = part("1", "hello ").await;
-    let left_over = part("9", "left over").await;
-    assert_ne!(first, left_over);
-    let listed = store.s3("GET", key, &[("uploadId", &id)], "").await.text();
+    in_parts(&store).await;
+    assert_eq!(
+        store.files_below("objects"),
+        2,
+        "what was left over is gone"
+    );
+}
+
+async fn in_parts(store: &Store) {
+    let id = begin(store).await;
+    let second = part(store, &id, "2", "world").await;
+    part(store, &id, "1", "wrong").await;
+    let first = part(store, &id, "1", "hello ").await;
+    part(store, &id, "9", "left over").await;
+    let listed = store
+        .s3("GET", LARGE, &[("uploadId", &id)], "")
+        .await
+        .text();
     assert_eq!(texts(&listed, "PartNumber"), ["1", "2", "9"]);
     let uploads = store.s3("GET", "", &[("uploads", "")], "").await.text();
     assert_eq!(texts(&uploads, "UploadId"), [id.as_str()]);
-    assert_eq!(
-        store.s3("GET", key, &[], "").await.status,
-        404,
-        "not before it is whole"
-    );
-    let complete = async |parts: &[(u32, &str)]| {
-        let parts: Vec<String> = parts
-            .iter()
-            .map(|(number, etag)| {
-                format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
-            })
-            .collect();
-        let body = format!(
-            "<CompleteMultipartUpload>{}</CompleteMultipartUpload>",
-            parts.concat()
-        );
-        store.s3("POST", key, &[("uploadId", &id)], &body).await
-    };
+    let early = store.s3("GET", LARGE, &[], "").await;
+    assert_eq!(early.status, 404, "not before it is whole");
     for (parts, code) in [
         (
             vec![(2, second.as_str()), (1, first.as_str())],
@@ -158,43 +188,79 @@ async fn parts_become_one_file() {
         (vec![(3, first.as_str())], "InvalidPart"),
         (vec![], "MalformedXML"),
     ] {
-        let reply = complete(&parts).await;
-        assert_eq!(
-            (reply.status, texts(&reply.text(), "Code")),
-            (400, vec![code.to_owned()])
-        );
+        let reply = complete(store, &id, &parts).await;
+        let said = texts(&reply.text(), "Code");
+        assert_eq!((reply.status, said), (400, vec![code.to_owned()]));
     }
-    let reply = complete(&[(1, &first), (2, &second)]).await;
+    let reply = complete(store, &id, &[(1, &first), (2, &second)]).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let etag = texts(&reply.text(), "ETag").pop().unwrap();
     assert!(etag.ends_with("-2&quot;"), "{etag}");
-    assert_eq!(store.s3("GET", key, &[], "").await.text(), "hello world");
-    let url = store.signed((USER, PASSWORD), ("GET", key), &[], 60);
-    let part = client::get(&url, &[("range", "bytes=4-7")]).await.unwrap();
-    assert_eq!((part.status, part.text().as_str()), (206, "o wo"));
-    assert_eq!(
-        store.files_below("objects"),
-        2,
-        "what was left over is gone"
+    assert_eq!(store.s3("GET", LARGE, &[], "").await.text(), "hello world");
+    let url = store.signed((USER, PASSWORD), ("GET", LARGE), &[], 60);
+    let seam = client::get(&url, &[("range", "bytes=4-7")]).await.unwrap();
+    assert_eq!((seam.status, seam.text().as_str()), (206, "o wo"));
+    let again = complete(store, &id, &[(1, &first)]).await;
+    assert_eq!(again.status, 404, "it is over");
+}
+
+/// The same on PostgreSQL, with two processes that share a folder.
+#[tokio::test]
+async fn several_processes_share_a_store() {
+    let Some(admin) = need("POSTGRES_URL") else {
+        return;
+    };
+    let database = Database::create(&admin).await;
+    let folder = tempfile::tempdir().unwrap();
+    let section = section(json!({"objects": folder.path().join("shared")}));
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let more = json!({"state": database.url, "identity": {"key": key}});
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let one = Store::start_with(listen, section.clone(), more.clone()).await;
+    let other = Store::start_with(listen, section, more).await;
+    put_keys(&one).await;
+    by_pages(&other).await;
+    by_folders(&one).await;
+    in_parts(&other).await;
+    let reply = one.upload("g/r", "f", "by one").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(other.s3("GET", "/g/r/f", &[], "").await.text(), "by one");
+    // A link of one holds at the other, when it was asked by that name.
+    let link = one.link("g/r", "f").await;
+    let path = link.strip_prefix(&one.url("")).unwrap();
+    let host = one.address.to_string();
+    let request = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 8\r\nConnection: close\r\n\r\nby other"
     );
-    assert_eq!(complete(&[(1, &first)]).await.status, 404, "it is over");
-    let begun = store.s3("POST", key, &[("uploads", "")], "").await;
-    let id = texts(&begun.text(), "UploadId").pop().unwrap();
-    store
-        .s3("PUT", key, &[("partNumber", "1"), ("uploadId", &id)], "x")
-        .await;
+    assert_eq!(
+        client::raw_status(other.address, request.as_bytes()).await,
+        200
+    );
+    assert_eq!(one.s3("GET", "/g/r/f", &[], "").await.text(), "by other");
+    drop((one, other));
+    database.remove().await;
+}
+
+/// What was given up leaves nothing.
+#[tokio::test]
+async fn an_upload_is_given_up() {
+    let store = start().await;
+    let id = begin(&store).await;
+    part(&store, &id, "1", "x").await;
+    assert_eq!(store.files_below("objects"), 1);
+    let given_up = store.s3("DELETE", LARGE, &[("uploadId", &id)], "").await;
+    assert_eq!(given_up.status, 204);
+    assert_eq!(store.files_below("objects"), 0);
     assert_eq!(
         store
-            .s3("DELETE", key, &[("uploadId", &id)], "")
+            .s3("GET", LARGE, &[("uploadId", &id)], "")
             .await
             .status,
-        204
-    );
-    assert_eq!(store.files_below("objects"), 2);
-    assert_eq!(
-        store.s3("GET", key, &[("uploadId", &id)], "").await.status,
         404
     );
+    let late = [("partNumber", "1"), ("uploadId", id.as_str())];
+    assert_eq!(store.s3("PUT", LARGE, &late, "x").await.status, 404);
+    assert_eq!(store.files_below("objects"), 0);
 }
 
 /// Removal of one file, of several, and of nothing.

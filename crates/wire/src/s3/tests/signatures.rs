@@ -252,8 +252,8 @@ fn headers_must_be_covered_and_times_near() {
         ..base
     };
     verify(&lifecycle, HOST, NOW + 900).unwrap();
-    for now in [NOW + 901, NOW - 901] {
-        let refused = verify(&lifecycle, HOST, now).unwrap_err();
+    for time in [NOW + 901, NOW - 901] {
+        let refused = verify(&lifecycle, HOST, time).unwrap_err();
         assert_eq!(refused, SignatureError::Skewed);
     }
 }
