@@ -162,6 +162,12 @@ impl Store {
         format!("http://{host}{path}?{query}")
     }
 
+    /// How many files there are of artefacts in the data.
+    pub fn files_below_data(&self) -> usize {
+        let folder = self.program.path("data/artefacts");
+        if folder.exists() { count(&folder) } else { 0 }
+    }
+
     /// How many files there are below a folder of the data.
     pub fn files_below(&self, folder: &str) -> usize {
         count(&self.program.path("data/artefacts").join(folder))

@@ -72,6 +72,7 @@ impl Opening {
             folder: self.folder,
             link_secret: askers.identity.derived_secret(LINKS),
             environment: self.environment.variables,
+            supervisor: supervisor.clone(),
         };
         let (artefacts, service) = Artefacts::open(state, settings, metrics).await?;
         supervisor.register(service);

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use url::Url;
 
+use super::objects::usual_endpoint;
 use super::visitor::Act;
 
 /// The longest life of a link: what Signature Version 4 allows.
@@ -47,8 +48,12 @@ pub(crate) const LINK_NAME: &str = "landline-link";
 /// The section `collector.artefacts`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ArtefactsConfig {
-    /// The folder of the objects; `artefacts` in the data directory without it.
-    pub objects: Option<PathBuf>,
+    /// Where the objects are; the folder `artefacts` in the data directory without it.
+    pub objects: Option<ObjectsConfig>,
+    /// The key of the store that has the bucket; `AWS_ACCESS_KEY_ID` without it.
+    pub access_key: Option<SecretSource>,
+    /// Its secret; `AWS_SECRET_ACCESS_KEY` without it.
+    pub secret_key: Option<SecretSource>,
     /// The bucket that S3 clients name.
     pub bucket: String,
     /// How long a link may be used to begin something.
@@ -68,6 +73,29 @@ pub struct ArtefactsConfig {
     /// The largest telemetry, in bytes.
     #[serde(serialize_with = "as_bytes")]
     pub telemetry_limit: u64,
+}
+
+/// Where the objects are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ObjectsConfig {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In a bucket of an S3 store.
+    Bucket(BucketConfig),
+}
+
+/// A bucket, as `s3://name/prefix?endpoint=…&region=…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BucketConfig {
+    /// The bucket.
+    pub name: String,
+    /// What keys in it begin with; it ends with a slash, or is empty.
+    pub prefix: String,
+    /// The store.
+    pub endpoint: Url,
+    /// Its region.
+    pub region: String,
 }
 
 /// A user of the configuration: name and password are key and secret of S3, too.
@@ -113,6 +141,8 @@ impl Default for ArtefactsConfig {
     fn default() -> Self {
         Self {
             objects: None,
+            access_key: None,
+            secret_key: None,
             bucket: "artefacts".to_owned(),
             link_expiration: Duration::from_mins(20),
             users: Vec::new(),
@@ -137,6 +167,12 @@ impl ArtefactsConfig {
         let objects = section
             .optional("objects")
             .and_then(|field| read_objects(&field));
+        let access_key = section
+            .optional("access_key")
+            .and_then(|field| SecretSource::read_needed(&field));
+        let secret_key = section
+            .optional("secret_key")
+            .and_then(|field| SecretSource::read_needed(&field));
         let bucket = section
             .optional("bucket")
             .and_then(|field| read_bucket(&field));
@@ -180,6 +216,8 @@ impl ArtefactsConfig {
         section.finish();
         Some(Self {
             objects,
+            access_key,
+            secret_key,
             bucket: bucket.unwrap_or(default.bucket),
             link_expiration: link_expiration.unwrap_or(default.link_expiration),
             users: users.unwrap_or_default(),
@@ -192,12 +230,65 @@ impl ArtefactsConfig {
     }
 }
 
-fn read_objects(field: &Field<'_>) -> Option<PathBuf> {
-    if field.text()?.contains("://") {
-        let help = "leave it out for a folder in the data directory";
-        field.error("objects are kept in a folder in this version", Some(help));
+fn read_objects(field: &Field<'_>) -> Option<ObjectsConfig> {
+    let text = field.text()?;
+    if text.starts_with("s3://") {
+        return read_bucket_url(field, &text).map(ObjectsConfig::Bucket);
     }
-    field.path()
+    if text.contains("://") {
+        let help = "write a folder, or s3://bucket/prefix?endpoint=https://…&region=…";
+        field.error("objects are kept in a folder or a bucket", Some(help));
+    }
+    field.path().map(ObjectsConfig::Folder)
+}
+
+fn read_bucket_url(field: &Field<'_>, text: &str) -> Option<BucketConfig> {
+    let help = "write it as s3://bucket/prefix?endpoint=https://…&region=…";
+    let refuse = |message: &str| -> Option<BucketConfig> {
+        field.error(message, Some(help));
+        None
+    };
+    let Some(url) = Url::parse(text).ok() else {
+        return refuse("this is no address of a bucket");
+    };
+    let Some(name) = url.host_str() else {
+        return refuse("the bucket has no name");
+    };
+    let environment = &field.context().environment;
+    let variable = |name: &str| environment.get(name).cloned();
+    let (mut endpoint, mut allows_http) = (variable("AWS_ENDPOINT_URL"), false);
+    let mut region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    for (key, value) in url.query_pairs() {
+        match &*key {
+            "endpoint" => endpoint = Some(value.into_owned()),
+            "region" => region = Some(value.into_owned()),
+            "allow_http" => allows_http = value == "true",
+            _ => return refuse(&format!("`{}` is not known here", key.escape_debug())),
+        }
+    }
+    let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+    let endpoint = match endpoint {
+        Some(endpoint) => Url::parse(&endpoint).ok(),
+        None => usual_endpoint(&region),
+    };
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let Some(endpoint) = endpoint.filter(is_web) else {
+        return refuse("the endpoint is no URL with http or https");
+    };
+    if endpoint.scheme() == "http" && !allows_http {
+        return refuse("plain HTTP shows everything on the way: add allow_http=true to allow it");
+    }
+    let prefix = url.path().trim_matches('/');
+    Some(BucketConfig {
+        name: name.to_owned(),
+        prefix: if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        },
+        endpoint,
+        region,
+    })
 }
 
 fn read_bucket(field: &Field<'_>) -> Option<String> {

@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::http::{Policy, Routes};
-use base::secret::{Secret, SecretError};
-use base::supervise::Service;
+use base::secret::{Secret, SecretError, SecretSource};
+use base::supervise::{Service, Supervisor};
 use base::telemetry::Metrics;
 use http::request::Parts;
 use state::{State, StateError};
@@ -33,17 +33,15 @@ use wire::s3::key::Key;
 use wire::s3::request::{Incoming, Link};
 
 use self::catalogue::Catalogue;
-use self::config::ArtefactsConfig;
+use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
 use self::metrics::ArtefactMetrics;
-use self::objects::{Folder, ObjectError, sweep_service};
+use self::objects::{Bucket, Folder, Keys, ObjectError, Objects, sweep_service};
 use self::places::{Place, Places};
 use self::room::Room;
 use self::users::Users;
 pub use self::visitor::{Act, Visitor};
 
-/// Uploads at once.
-const UPLOADS_MAX: usize = 256;
 /// Telemetry that is read at once: it is held whole.
 const TELEMETRY_MAX: usize = 4;
 /// Where links say they are; ours are nowhere.
@@ -52,11 +50,11 @@ const REGION: &str = "us-east-1";
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder.
-    #[error("the folder of artefacts {}", path.display())]
-    Folder {
+    /// The folder or the bucket.
+    #[error("the objects of artefacts in {place}")]
+    Objects {
         /// Which.
-        path: PathBuf,
+        place: String,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -66,18 +64,21 @@ pub enum OpenError {
     /// A password of a user.
     #[error("collector.artefacts.users")]
     Users(#[from] SecretError),
-    /// The folder is empty, though the tables know of artefacts.
+    /// A key of the bucket.
     #[error(
-        "the folder of artefacts {} has no store.id, but the tables know a store: is the disk mounted? To give up what was in it, empty the table artefact_store",
-        .0.display()
+        "the key of the bucket: collector.artefacts.access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     )]
-    FolderLost(PathBuf),
-    /// The folder has artefacts that the tables do not know.
+    Keys(#[source] SecretError),
+    /// There is no tie, though the tables know of artefacts.
     #[error(
-        "the folder of artefacts {} belongs to other tables: give `state` or `collector.artefacts.objects` of the same collector",
-        .0.display()
+        "{0} has no store.id, but the tables know a store: is the disk mounted? To give up what was in it, empty the table artefact_store"
     )]
-    Foreign(PathBuf),
+    Lost(String),
+    /// There are artefacts that the tables do not know.
+    #[error(
+        "{0} belongs to other tables: give `state` or `collector.artefacts.objects` of the same collector"
+    )]
+    Foreign(String),
 }
 
 /// What the store is opened with.
@@ -91,6 +92,8 @@ pub struct Settings {
     pub link_secret: Secret,
     /// Where secrets may come from.
     pub environment: BTreeMap<String, String>,
+    /// Under whom connections to a bucket are kept.
+    pub supervisor: Supervisor,
 }
 
 /// What all paths share.
@@ -98,7 +101,7 @@ pub struct Settings {
 struct Shared {
     config: ArtefactsConfig,
     catalogue: Catalogue,
-    folder: Folder,
+    objects: Objects,
     users: Users,
     places: Places,
     room: Room,
@@ -121,30 +124,25 @@ impl Artefacts {
         settings: Settings,
         metrics: &Metrics,
     ) -> Result<(Self, Service), OpenError> {
+        let objects = open_objects(&settings)?;
         let Settings {
             config,
-            folder,
             link_secret,
             environment,
+            ..
         } = settings;
-        let path = config.objects.clone().unwrap_or(folder);
         let users = Users::open(&config.users, link_secret, &environment)?;
         let catalogue = Catalogue::new(state);
-        let failed = |source: ObjectError| OpenError::Folder {
-            path: path.clone(),
-            source: Box::new(source),
-        };
-        let folder = Folder::open(&path).map_err(failed)?;
-        tie(&catalogue, &folder).await?;
-        let service = sweep_service(&folder, state);
+        tie(&catalogue, &objects).await?;
+        let service = sweep_service(&objects, state);
         let shared = Shared {
             places: Places::new(config.public_url.as_ref(), &config.trusted_proxies),
             room: Room::new(config.quota),
-            uploads: Semaphore::new(UPLOADS_MAX),
+            uploads: Semaphore::new(objects.uploads_max()),
             telemetry: Semaphore::new(TELEMETRY_MAX),
             metrics: ArtefactMetrics::new(metrics),
             catalogue,
-            folder,
+            objects,
             users,
             config,
         };
@@ -195,24 +193,61 @@ pub fn is_signed(head: &Parts) -> bool {
     incoming.is_signed()
 }
 
-/// Makes sure that folder and tables belong together: what one of them does not know is removed.
-async fn tie(catalogue: &Catalogue, folder: &Folder) -> Result<(), OpenError> {
-    let path = || folder.root().to_owned();
-    let failed = |source: ObjectError| OpenError::Folder {
-        path: folder.root().to_owned(),
+fn open_objects(settings: &Settings) -> Result<Objects, OpenError> {
+    let config = &settings.config;
+    let folder = match &config.objects {
+        Some(ObjectsConfig::Bucket(bucket)) => {
+            let variable = |given: &Option<SecretSource>, name: &str| {
+                let source = given.clone();
+                let source = source.unwrap_or_else(|| SecretSource::Env(name.to_owned()));
+                source
+                    .resolve(&settings.environment)
+                    .map_err(OpenError::Keys)
+            };
+            let session = settings.environment.get("AWS_SESSION_TOKEN");
+            let keys = Keys {
+                id: variable(&config.access_key, "AWS_ACCESS_KEY_ID")?,
+                secret: variable(&config.secret_key, "AWS_SECRET_ACCESS_KEY")?,
+                session: session
+                    .filter(|_| config.access_key.is_none())
+                    .map(|token| Secret::new(token.clone())),
+            };
+            return Ok(Objects::Bucket(Bucket::new(
+                bucket,
+                keys,
+                &settings.supervisor,
+            )));
+        }
+        Some(ObjectsConfig::Folder(folder)) => folder,
+        None => &settings.folder,
+    };
+    let opened = Folder::open(folder);
+    let opened = opened.map_err(|source| OpenError::Objects {
+        place: folder.display().to_string(),
+        source: Box::new(source),
+    });
+    Ok(Objects::Folder(opened?))
+}
+
+/// Makes sure that objects and tables belong together: what one of them does not know is removed.
+async fn tie(catalogue: &Catalogue, objects: &Objects) -> Result<(), OpenError> {
+    let failed = |source: ObjectError| OpenError::Objects {
+        place: objects.place(),
         source: Box::new(source),
     };
-    let found = folder.tie().map_err(failed)?;
+    let found = objects.tie().await.map_err(failed)?;
     match (catalogue.tie().await?, found) {
         (Some(tie), Some(found)) if tie == found => Ok(()),
         // A start that was cut off, or nothing has come yet.
-        (Some(tie), None) if catalogue.is_empty().await? => folder.set_tie(&tie).map_err(failed),
-        (Some(_), None) => Err(OpenError::FolderLost(path())),
-        (Some(_) | None, Some(_)) => Err(OpenError::Foreign(path())),
+        (Some(tie), None) if catalogue.is_empty().await? => {
+            objects.set_tie(&tie).await.map_err(failed)
+        }
+        (Some(_), None) => Err(OpenError::Lost(objects.place())),
+        (Some(_) | None, Some(_)) => Err(OpenError::Foreign(objects.place())),
         (None, None) => {
             let tie = objects::new_id().map_err(failed)?;
             let kept = catalogue.set_tie(&tie).await?.unwrap_or(tie);
-            folder.set_tie(&kept).map_err(failed)
+            objects.set_tie(&kept).await.map_err(failed)
         }
     }
 }

@@ -99,7 +99,7 @@ impl Taken<'_> {
     fn ask_disk(&self, bytes: u64) -> Result<(), Trouble> {
         let keep = self.shared.room.quota.keep_free;
         // A disk that does not say is asked by writing.
-        let free = self.shared.folder.free().unwrap_or(u64::MAX);
+        let free = self.shared.objects.free().unwrap_or(u64::MAX);
         if free.saturating_sub(bytes) < keep {
             return Err(Trouble::Full("the disk"));
         }

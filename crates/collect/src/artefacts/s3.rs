@@ -220,9 +220,9 @@ async fn perform(shared: &Shared, asked: Asked, body: Body) -> Result<Response, 
     }
     let key = Key::decode(key)?;
     if asked.has("uploads") || asked.has("uploadId") || asked.has("partNumber") {
-        return multipart::perform(shared, (asked, key), body).await;
+        return Box::pin(multipart::perform(shared, (asked, key), body)).await;
     }
-    object::perform(shared, (asked, key), body).await
+    Box::pin(object::perform(shared, (asked, key), body)).await
 }
 
 /// An answer with a document.

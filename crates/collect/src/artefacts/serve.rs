@@ -14,7 +14,7 @@ use wire::s3::checksum::Algorithm;
 
 use super::catalogue::Version;
 use super::error::Trouble;
-use super::objects::{Folder, body_of};
+use super::objects::Objects;
 
 /// The type of what nobody named.
 pub(crate) const UNKNOWN_TYPE: &str = "binary/octet-stream";
@@ -79,7 +79,7 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> Result<(String, String), Trou
 
 /// The answer with a version of a file.
 pub(crate) fn answer(
-    folder: &Folder,
+    objects: &Objects,
     version: Version,
     asked: &Asked<'_>,
 ) -> Result<Response, Trouble> {
@@ -123,7 +123,7 @@ pub(crate) fn answer(
     let body = if asked.is_head || !has_body {
         Body::empty()
     } else {
-        body_of(folder, version.segments, (start, length))
+        objects.read(version.segments, (start, length))
     };
     let mut response = (status, body).into_response();
     *response.headers_mut() = headers;

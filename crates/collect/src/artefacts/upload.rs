@@ -100,7 +100,7 @@ impl Shared {
             md5: announced.wants_md5,
             checksum: announced.checksum.as_ref().map(|(algorithm, _)| *algorithm),
         };
-        let mut sink = Sink::begin(&self.folder, hashes).await?;
+        let mut sink = self.objects.begin(hashes).await?;
         let decoder = Decoder::new(&announced.form, announced.chunk_key.clone());
         if decoder.is_none() && !matches!(announced.form, BodyForm::Plain | BodyForm::Hashed(_)) {
             return Err(Trouble::Anonymous);
@@ -115,7 +115,7 @@ impl Shared {
         }
         let finished = sink.finish().await?;
         if let Err(trouble) = compare(&announced, &trailers, &finished) {
-            self.folder.remove(vec![finished.id]).await;
+            self.objects.remove(vec![finished.id]).await;
             return Err(trouble);
         }
         self.metrics.uploads.inc();
@@ -131,7 +131,7 @@ impl Shared {
             md5: true,
             checksum: None,
         };
-        let mut sink = Sink::begin(&self.folder, hashes).await?;
+        let mut sink = self.objects.begin(hashes).await?;
         sink.write(bytes).await?;
         Ok(sink.finish().await?)
     }

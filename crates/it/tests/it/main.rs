@@ -7,6 +7,7 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod artefacts_bucket;
 mod artefacts_clients;
 mod artefacts_durability;
 mod artefacts_rights;

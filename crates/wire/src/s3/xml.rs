@@ -5,7 +5,9 @@ mod read;
 
 use std::fmt::Write as _;
 
-pub use self::read::{CompletedPart, PARTS_MAX, XmlError, read_complete, read_delete};
+pub use self::read::{
+    CompletedPart, PARTS_MAX, XmlError, read_complete, read_delete, read_rows, read_text,
+};
 use super::key::percent_encode;
 use crate::auth::Civil;
 
@@ -243,6 +245,18 @@ pub fn completed(bucket: &str, key: &str, etag: &str, location: &str) -> String 
     writer.text("Key", key);
     writer.text("ETag", &format!("\"{etag}\""));
     writer.finish("CompleteMultipartUploadResult")
+}
+
+/// What `CompleteMultipartUpload` is asked with: numbers and tags, without quotes.
+pub fn complete(parts: &[CompletedPart]) -> String {
+    let mut writer = Writer::new("CompleteMultipartUpload");
+    for part in parts {
+        writer.open("Part");
+        writer.number("PartNumber", part.number);
+        writer.text("ETag", &format!("\"{}\"", part.etag));
+        writer.close("Part");
+    }
+    writer.finish("CompleteMultipartUpload")
 }
 
 /// A part that has come.

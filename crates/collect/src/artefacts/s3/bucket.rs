@@ -194,7 +194,7 @@ async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, T
             Err(trouble) => failed.push((text, trouble.reason(), trouble.to_string())),
         }
     }
-    shared.folder.remove(objects).await;
+    shared.objects.remove(objects).await;
     if is_quiet {
         gone.clear();
     }

@@ -51,7 +51,7 @@ pub(super) async fn perform(
         Method::GET => list(shared, &asked, (&key, &upload)).await,
         Method::DELETE => {
             let left = shared.catalogue.abort(&key, &upload.id).await?;
-            shared.folder.remove(left.ok_or(Trouble::NoUpload)?).await;
+            shared.objects.remove(left.ok_or(Trouble::NoUpload)?).await;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         _ => Err(Trouble::Method),
@@ -98,10 +98,10 @@ async fn part(
         .record_part((&key, &upload.id), object, &new);
     let Some(left) = recorded.await? else {
         // It was completed or given up meanwhile.
-        shared.folder.remove(vec![finished.id]).await;
+        shared.objects.remove(vec![finished.id]).await;
         return Err(Trouble::NoUpload);
     };
-    shared.folder.remove(left).await;
+    shared.objects.remove(left).await;
     let mut response = StatusCode::OK.into_response();
     put_headers(response.headers_mut(), &new);
     Ok(response)
@@ -129,7 +129,7 @@ async fn complete(
     };
     let completed = shared.catalogue.complete((&key, &upload.id), &chosen, &new);
     let (_, left) = completed.await?.ok_or(Trouble::NoUpload)?;
-    shared.folder.remove(left).await;
+    shared.objects.remove(left).await;
     let bucket = &shared.config.bucket;
     let path = format!("/{bucket}/{}", key.encode());
     let place = shared.places.for_links(&asked.head);

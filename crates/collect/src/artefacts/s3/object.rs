@@ -108,12 +108,12 @@ async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trou
         parameters: &asked.parameters,
         is_head: asked.method() == Method::HEAD,
     };
-    serve::answer(&shared.folder, version, &wanted)
+    serve::answer(&shared.objects, version, &wanted)
 }
 
 async fn delete(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Delete)?;
     let objects = shared.catalogue.remove(key, version_of(asked)?).await?;
-    shared.folder.remove(objects).await;
+    shared.objects.remove(objects).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

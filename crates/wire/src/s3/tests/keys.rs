@@ -1,7 +1,10 @@
 //! Keys and lists.
 
 use crate::s3::key::{Key, KeyError, Parts, percent_decode, query_pairs};
-use crate::s3::xml::{Listing, Object, error, timestamp};
+use crate::s3::xml::{
+    CompletedPart, Listing, Object, complete, error, initiated, read_complete, read_rows,
+    read_text, timestamp,
+};
 
 #[test]
 fn keys_that_could_be_paths_elsewhere_are_refused() {
@@ -120,4 +123,39 @@ fn documents_escape_what_they_show() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn what_is_written_can_be_read() {
+    let listing = Listing {
+        objects: ["a&b", "c"]
+            .map(|key| Object {
+                key: key.to_owned(),
+                modified: 0,
+                etag: "e".to_owned(),
+                size: 3,
+                version: None,
+            })
+            .to_vec(),
+        next: Some("token".to_owned()),
+        ..Listing::default()
+    };
+    let text = listing.objects_v2();
+    let rows = read_rows(text.as_bytes(), "Contents", &["Key", "Missing", "Size"]).unwrap();
+    assert_eq!(rows, [["a&b", "", "3"], ["c", "", "3"]]);
+    let next = read_text(text.as_bytes(), "NextContinuationToken").unwrap();
+    assert_eq!(next.as_deref(), Some("token"));
+    assert_eq!(read_text(text.as_bytes(), "Key").unwrap(), None);
+    let part = |number, etag: &str| CompletedPart {
+        number,
+        etag: etag.to_owned(),
+    };
+    let parts = [part(1, "aa"), part(2, "b&b")];
+    assert_eq!(
+        read_complete(complete(&parts).as_bytes()).as_deref(),
+        Ok(&parts[..])
+    );
+    let begun = initiated("b", "k", "id");
+    let id = read_text(begun.as_bytes(), "UploadId").unwrap();
+    assert_eq!(id.as_deref(), Some("id"));
 }

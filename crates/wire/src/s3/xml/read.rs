@@ -215,6 +215,53 @@ pub fn read_complete(bytes: &[u8]) -> Result<Vec<CompletedPart>, XmlError> {
     Ok(parts)
 }
 
+/// Of each element of this name directly below the root, the texts of these elements in it; empty where
+/// there is none. For answers of other stores, such as the `Contents` of a list.
+pub fn read_rows(
+    bytes: &[u8],
+    element: &str,
+    fields: &[&str],
+) -> Result<Vec<Vec<String>>, XmlError> {
+    let mut rows = Vec::new();
+    let mut row = vec![String::new(); fields.len()];
+    walk(bytes, |path, text| {
+        match (path, text) {
+            ([_, row_name, field], Some(text)) if *row_name == element => {
+                let known = fields.iter().position(|known| known == field);
+                if let Some(slot) = known.and_then(|at| row.get_mut(at)) {
+                    *slot = text;
+                }
+            }
+            ([_, row_name], None) if *row_name == element => {
+                if rows.len() >= PARTS_MAX {
+                    return Err(XmlError::TooMany);
+                }
+                rows.push(std::mem::replace(
+                    &mut row,
+                    vec![String::new(); fields.len()],
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// The text of the element of this name directly below the root.
+pub fn read_text(bytes: &[u8], element: &str) -> Result<Option<String>, XmlError> {
+    let mut found = None;
+    walk(bytes, |path, text| {
+        if let ([_, name], Some(text)) = (path, text)
+            && *name == element
+        {
+            found = Some(text);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// The keys that `DeleteObjects` names, and whether only failures are to be told.
 pub fn read_delete(bytes: &[u8]) -> Result<(Vec<String>, bool), XmlError> {
     let mut keys = Vec::new();

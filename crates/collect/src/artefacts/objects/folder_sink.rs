@@ -1,4 +1,4 @@
-//! Writing an object: hashed and written in the pool of blocking threads, one batch while the next one
+//! Writing an object into the folder: hashed and written in the pool of blocking threads, one batch while the next one
 //! comes in, and visible only when it is whole and on disk.
 
 use std::fs::{self, File, OpenOptions};
@@ -6,45 +6,21 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
-use md5::{Digest as _, Md5};
 use tokio::task::JoinHandle;
-use wire::s3::checksum::{Algorithm, Hasher};
 
 use super::ObjectError;
 use super::folder::{Folder, new_id};
+use super::hashing::{Finished, Hashes, Hashing};
 
 /// Bytes of one batch.
 const BATCH_BYTES: usize = 256 << 10;
 /// Bytes after which the disk has to have them: what waits at the end delays the answer.
 const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 
-/// What is computed beside SHA-256.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Hashes {
-    /// MD5, for clients that compare it.
-    pub(crate) md5: bool,
-    /// A checksum that the client sends.
-    pub(crate) checksum: Option<Algorithm>,
-}
-
-/// An object that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finished {
-    pub(crate) id: String,
-    pub(crate) bytes: u64,
-    /// In hexadecimal digits.
-    pub(crate) sha256: String,
-    /// In hexadecimal digits, if it was asked for.
-    pub(crate) md5: Option<String>,
-    /// In base64, if it was asked for.
-    pub(crate) checksum: Option<(Algorithm, String)>,
-}
-
 /// An object that is being written. Dropping it removes what was written.
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct FolderSink {
     state: State,
     batch: Vec<Bytes>,
     batched: usize,
@@ -64,11 +40,9 @@ struct Writer {
     file: File,
     /// What is to be removed when it breaks off.
     incoming: Option<PathBuf>,
-    bytes: u64,
     unsynced: u64,
-    sha256: digest::Context,
-    md5: Option<Md5>,
-    checksum: Option<Hasher>,
+    /// Nothing once it is finished.
+    hashing: Option<Hashing>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -77,7 +51,7 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-impl Sink {
+impl FolderSink {
     /// Begins an object.
     pub(crate) async fn begin(folder: &Folder, hashes: Hashes) -> Result<Self, ObjectError> {
         let folder = folder.clone();
@@ -149,29 +123,20 @@ impl Writer {
             id,
             file,
             incoming: Some(path),
-            bytes: 0,
             unsynced: 0,
-            sha256: digest::Context::new(&digest::SHA256),
-            md5: hashes.md5.then(Md5::new),
-            checksum: hashes.checksum.map(Hasher::new),
+            hashing: Some(Hashing::new(hashes)),
         })
     }
 
     fn write(&mut self, batch: &[Bytes]) -> Result<(), ObjectError> {
         for bytes in batch {
-            self.sha256.update(bytes);
-            if let Some(md5) = &mut self.md5 {
-                md5.update(bytes);
-            }
-            if let Some(checksum) = &mut self.checksum {
-                checksum.update(bytes);
+            if let Some(hashing) = &mut self.hashing {
+                hashing.update(bytes);
             }
             self.file
                 .write_all(bytes)
                 .map_err(ObjectError::at("an object can't be written"))?;
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            self.bytes += length;
-            self.unsynced += length;
+            self.unsynced += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         }
         if self.unsynced >= UNSYNCED_BYTES_MAX {
             self.unsynced = 0;
@@ -196,17 +161,8 @@ impl Writer {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(ObjectError::at("the folder of an object can't be flushed"))?;
-        let empty = digest::Context::new(&digest::SHA256);
-        let sha256 = std::mem::replace(&mut self.sha256, empty).finish();
-        let md5 = self.md5.take().map(|md5| wire::auth::hex(&md5.finalize()));
-        let checksum = self.checksum.take();
-        Ok(Finished {
-            id: std::mem::take(&mut self.id),
-            bytes: self.bytes,
-            sha256: wire::auth::hex(sha256.as_ref()),
-            md5,
-            checksum: checksum.map(|hasher| (hasher.algorithm(), hasher.finish())),
-        })
+        let hashing = self.hashing.take().ok_or(ObjectError::Interrupted)?;
+        Ok(hashing.finish(std::mem::take(&mut self.id)))
     }
 }
 
