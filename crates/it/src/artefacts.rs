@@ -37,6 +37,16 @@ pub fn section(more: Value) -> Value {
     section
 }
 
+/// The section of a collector whose objects are in a bucket of `inner`.
+pub fn in_bucket(inner: &Store, secret: &str) -> Value {
+    let endpoint = format!("http%3A%2F%2F{}", inner.address);
+    section(json!({
+        "objects": format!("s3://artefacts/kept/here?endpoint={endpoint}&allow_http=true&region=eu-central-1"),
+        "access_key": USER,
+        "secret_key": secret,
+    }))
+}
+
 impl Store {
     /// Starts one with this section.
     pub async fn start(section: Value) -> Self {
@@ -160,6 +170,11 @@ impl Store {
         };
         let query = link.sign(credentials, now());
         format!("http://{host}{path}?{query}")
+    }
+
+    /// Whether its objects are in a folder of the data.
+    pub fn has_folder(&self) -> bool {
+        self.program.path("data/artefacts").exists()
     }
 
     /// How many files there are of artefacts in the data.

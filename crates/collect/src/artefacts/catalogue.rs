@@ -185,9 +185,20 @@ impl Catalogue {
         key: &Key,
         version: Option<i64>,
     ) -> Result<Vec<String>, StateError> {
+        let bytes = || key.as_str().as_bytes().to_vec();
+        let mut read = self.state.read().await?;
+        let sql = "SELECT 1 FROM artefact_files WHERE key = $1";
+        let row = sqlx::query(sql).bind(bytes());
+        if row.fetch_optional(&mut read).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        drop(read);
         let mut write = self.state.write().await?;
-        let sql = "SELECT id, run_id FROM artefact_files WHERE key = $1";
-        let row = sqlx::query(sql).bind(key.as_str().as_bytes().to_vec());
+        // In the order in which versions come, and kept from others to the end: a version that came
+        // while the file goes would go with it.
+        ensure_run(&mut write, key).await?;
+        let sql = "UPDATE artefact_files SET version = version WHERE key = $1 RETURNING id, run_id";
+        let row = sqlx::query(sql).bind(bytes());
         let Some(row) = row.fetch_optional(&mut write).await? else {
             return Ok(Vec::new());
         };

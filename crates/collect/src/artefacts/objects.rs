@@ -47,8 +47,12 @@ impl Objects {
     }
 
     /// `length` bytes of all segments together, from `start` on.
-    pub(crate) fn read(&self, segments: Vec<Segment>, range: (u64, u64)) -> Body {
-        reading::body_of(self, segments, range)
+    pub(crate) async fn read(
+        &self,
+        segments: Vec<Segment>,
+        range: (u64, u64),
+    ) -> Result<Body, ObjectError> {
+        reading::body_of(self, segments, range).await
     }
 
     /// Removes objects; one that is gone already is no failure. Those that stay are orphans.

@@ -78,7 +78,7 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> Result<(String, String), Trou
 }
 
 /// The answer with a version of a file.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     objects: &Objects,
     version: Version,
     asked: &Asked<'_>,
@@ -123,7 +123,7 @@ pub(crate) fn answer(
     let body = if asked.is_head || !has_body {
         Body::empty()
     } else {
-        objects.read(version.segments, (start, length))
+        objects.read(version.segments, (start, length)).await?
     };
     let mut response = (status, body).into_response();
     *response.headers_mut() = headers;

@@ -3,23 +3,13 @@
 
 use std::net::SocketAddr;
 
-use it::artefacts::{PASSWORD, Store, USER, section};
+use it::artefacts::{PASSWORD, Store, USER, in_bucket, section};
 use it::client;
 use it::program::Launch;
 use it::prometheus::free_port;
 use it::wait;
 use rustix::process::Signal;
 use serde_json::json;
-
-/// The section of a collector whose objects are in a bucket of `inner`.
-fn in_bucket(inner: &Store, secret: &str) -> serde_json::Value {
-    let endpoint = format!("http%3A%2F%2F{}", inner.address);
-    section(json!({
-        "objects": format!("s3://artefacts/kept/here?endpoint={endpoint}&allow_http=true&region=eu-central-1"),
-        "access_key": USER,
-        "secret_key": secret,
-    }))
-}
 
 /// How many objects are in the bucket.
 async fn objects(inner: &Store) -> usize {

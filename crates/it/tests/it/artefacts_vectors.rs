@@ -15,6 +15,40 @@ async fn start() -> Store {
     Store::start(section(json!({"access": "closed"}))).await
 }
 
+/// Runs each with objects in a folder, and in a bucket of another store.
+macro_rules! on_both_stores {
+    ($($vector:ident),* $(,)?) => {
+        mod folder {
+            $(#[tokio::test]
+            async fn $vector() {
+                super::$vector(&super::start().await).await;
+            })*
+        }
+        mod bucket {
+            $(#[tokio::test]
+            async fn $vector() {
+                let inner = super::start().await;
+                let mut section = in_bucket(&inner, super::PASSWORD);
+                section["access"] = super::json!("closed");
+                super::$vector(&super::Store::start(section).await).await;
+            })*
+
+            use it::artefacts::in_bucket;
+        }
+    };
+}
+
+on_both_stores!(
+    people_come_to_the_pages,
+    a_bare_upload_is_taken,
+    malicious_names_leave_nothing,
+    missing_parameters_are_named,
+    telemetry_is_judged_and_kept,
+    lists_are_whole,
+    files_are_fetched_by_links,
+    what_is_sent_again_is_a_version,
+);
+
 /// The status and the text of an answer.
 fn shown(reply: &Reply) -> (u16, String) {
     (reply.status, reply.text())
@@ -25,9 +59,7 @@ fn minimal() -> Value {
 }
 
 /// Vectors 1 and 11: people come to the pages, also without the slash that krkn leaves out.
-#[tokio::test]
-async fn people_come_to_the_pages() {
-    let store = start().await;
+async fn people_come_to_the_pages(store: &Store) {
     let reply = store.send("GET", "/", &[], "").await;
     assert_eq!(
         (reply.status, reply.header("location").as_str()),
@@ -108,9 +140,7 @@ async fn a_link_is_a_bare_address() {
 }
 
 /// Vectors 3 and 4: a bare `PUT` is 200 without a body; what was changed about a link is 403.
-#[tokio::test]
-async fn a_bare_upload_is_taken() {
-    let store = start().await;
+async fn a_bare_upload_is_taken(store: &Store) {
     let reply = store.upload(RUN, "a.tar", "content").await;
     assert_eq!(shown(&reply), (200, String::new()));
     assert_eq!(reply.header("etag").len(), 66, "{}", reply.header("etag"));
@@ -182,9 +212,7 @@ async fn an_upload_that_began_in_time_may_finish() {
 }
 
 /// Vector 5: names that lead elsewhere leave nothing behind.
-#[tokio::test]
-async fn malicious_names_leave_nothing() {
-    let store = start().await;
+async fn malicious_names_leave_nothing(store: &Store) {
     let long = "a".repeat(1025);
     let bad = [
         "",
@@ -242,17 +270,18 @@ async fn malicious_names_leave_nothing() {
         }
     }
     assert!(store.navigate("").await.is_empty());
-    assert_eq!(store.files_below("objects"), 0);
-    assert_eq!(store.files_below("incoming"), 0);
+    assert_eq!(
+        store.files_below_data(),
+        usize::from(store.has_folder()),
+        "only store.id"
+    );
     // Without a group it is of the default one.
     assert_eq!(store.upload("1700000000-u2", "f", "x").await.status, 200);
     assert_eq!(store.navigate("/default/1700000000-u2").await.len(), 1);
 }
 
 /// Vector 6: a parameter that is missing is named as the original names it.
-#[tokio::test]
-async fn missing_parameters_are_named() {
-    let store = start().await;
+async fn missing_parameters_are_named(store: &Store) {
     for (path, expected) in [
         (
             "/presigned-url?remote_filename=f",
@@ -272,9 +301,7 @@ async fn missing_parameters_are_named() {
 }
 
 /// Vectors 7 and 8: telemetry is judged as the original judges it, and kept whole.
-#[tokio::test]
-async fn telemetry_is_judged_and_kept() {
-    let store = start().await;
+async fn telemetry_is_judged_and_kept(store: &Store) {
     let reply = store.post("1700000000-u1", "g", &minimal()).await;
     let expected = "record g/1700000000-u1/telemetry.json created";
     assert_eq!(shown(&reply), (200, expected.to_owned()));
@@ -346,9 +373,7 @@ async fn telemetry_is_judged_and_kept() {
 }
 
 /// Vector 9: everything is listed, files before folders.
-#[tokio::test]
-async fn lists_are_whole() {
-    let store = start().await;
+async fn lists_are_whole(store: &Store) {
     assert!(store.navigate("").await.is_empty());
     for number in 0..40 {
         let name = format!("prometheus-{number:02}.tar");
@@ -387,9 +412,7 @@ async fn lists_are_whole() {
 }
 
 /// Vector 10: a link to fetch, and what can be asked with it.
-#[tokio::test]
-async fn files_are_fetched_by_links() {
-    let store = start().await;
+async fn files_are_fetched_by_links(store: &Store) {
     let content: String = ('a'..='z').cycle().take(1000).collect();
     assert_eq!(store.upload("g/r", "f.log", &content).await.status, 200);
     let reply = store.get("/download-url/g/r/f.log").await.json();
@@ -434,9 +457,7 @@ async fn files_are_fetched_by_links() {
 }
 
 /// Vector 13: a file that is sent again is another version, and both can be fetched.
-#[tokio::test]
-async fn what_is_sent_again_is_a_version() {
-    let store = start().await;
+async fn what_is_sent_again_is_a_version(store: &Store) {
     for content in ["first", "second"] {
         assert_eq!(
             store

@@ -6,15 +6,15 @@ use std::time::Duration;
 use axum::body::Body;
 use base::client;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 
-use super::Objects;
 use super::bucket::{Bucket, Call};
 use super::folder::Folder;
+use super::{ObjectError, Objects};
 
 /// Bytes that are read at a time.
 const PIECE_BYTES: u64 = 256 << 10;
@@ -49,23 +49,28 @@ enum Source {
     Answer(client::Body),
 }
 
-/// `length` bytes of all segments together, from `start` on.
-pub(super) fn body_of(
+/// `length` bytes of all segments together, from `start` on; an error when they can't even be begun.
+pub(super) async fn body_of(
     objects: &Objects,
     segments: Vec<Segment>,
     (start, length): (u64, u64),
-) -> Body {
-    let reader = Reader {
+) -> Result<Body, ObjectError> {
+    let mut reader = Reader {
         objects: objects.clone(),
         segments: segments.into_iter(),
         skip: start,
         left: length,
         open: None,
     };
-    Body::from_stream(stream::try_unfold(reader, |mut reader| async move {
+    // Before the answer begins: afterwards it could only be cut off.
+    let first = reader.next().await;
+    let first = first.map_err(ObjectError::at("an object can't be read"))?;
+    let rest = stream::try_unfold(reader, |mut reader| async move {
         let piece = reader.next().await?;
         Ok::<_, io::Error>(piece.map(|piece| (piece, reader)))
-    }))
+    });
+    let first = stream::iter(first.map(Ok::<_, io::Error>));
+    Ok(Body::from_stream(first.chain(rest)))
 }
 
 impl Reader {

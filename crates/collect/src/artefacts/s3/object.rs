@@ -108,7 +108,7 @@ async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trou
         parameters: &asked.parameters,
         is_head: asked.method() == Method::HEAD,
     };
-    serve::answer(&shared.objects, version, &wanted)
+    serve::answer(&shared.objects, version, &wanted).await
 }
 
 async fn delete(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
