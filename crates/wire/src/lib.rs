@@ -10,4 +10,5 @@ pub mod http_message;
 pub mod json_metrics;
 pub mod s3;
 pub mod sigv4;
+pub mod tar;
 pub mod telemetrics;

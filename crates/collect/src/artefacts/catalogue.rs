@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _};
 use state::{Read, State, StateError, Write};
 use wire::s3::key::Key;
+use wire::s3::xml::Object;
 
 pub(crate) use self::list::{Page, Shown, Window};
 pub(crate) use self::telemetry::Field;
@@ -61,6 +62,13 @@ pub(crate) struct Version {
 pub(crate) struct Usage {
     pub(crate) group: u64,
     pub(crate) total: u64,
+}
+
+/// A piece of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) object: Object,
+    pub(crate) segment: Segment,
 }
 
 /// A run, with the numbers of its rows.
@@ -223,6 +231,36 @@ impl Catalogue {
         add_bytes(&mut write, run, -freed).await?;
         write.commit().await?;
         Ok(objects)
+    }
+
+    /// The objects of the newest versions of the files whose keys begin so, in their order, with what
+    /// is shown of the files.
+    pub(crate) async fn current_segments(&self, prefix: &str) -> Result<Vec<Part>, StateError> {
+        let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes FROM artefact_files f \
+             JOIN artefact_objects o ON o.version = f.version WHERE f.key >= $1 AND f.key < $2 \
+             ORDER BY f.key, o.position LIMIT $3";
+        let mut read = self.read().await?;
+        let rows = sqlx::query(sql)
+            .bind(prefix.as_bytes().to_vec())
+            .bind(list::end_of(prefix.as_bytes()))
+            .bind(SEGMENTS_MAX);
+        let mut parts = Vec::new();
+        for row in rows.fetch_all(&mut read).await? {
+            parts.push(Part {
+                object: Object {
+                    key: text(&row, 0)?,
+                    modified: row.try_get(1)?,
+                    etag: row.try_get(2)?,
+                    size: size(&row, 3)?,
+                    version: None,
+                },
+                segment: Segment {
+                    object: row.try_get(4)?,
+                    bytes: size(&row, 5)?,
+                },
+            });
+        }
+        Ok(parts)
     }
 
     async fn read(&self) -> Result<Read, StateError> {

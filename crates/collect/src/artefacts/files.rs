@@ -98,6 +98,12 @@ fn document(path: &str, entries: &[Shown]) -> String {
             }
         });
     }
+    let whole = if path.contains('/') && !entries.is_empty() {
+        let address = percent_encode(path, true);
+        format!("<p><a href=\"/download/{address}/\">All of it as one archive</a></p>")
+    } else {
+        String::new()
+    };
     let empty = if entries.is_empty() {
         "<p>There is nothing here yet.</p>"
     } else {
@@ -107,7 +113,7 @@ fn document(path: &str, entries: &[Shown]) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
          <style>{STYLE}</style></head><body><h1>{title}</h1><table><thead><tr><th>Name</th>\
-         <th>Size</th><th>Modified</th></tr></thead><tbody>{rows}</tbody></table>{empty}</body></html>\n"
+         <th>Size</th><th>Modified</th></tr></thead><tbody>{rows}</tbody></table>{empty}{whole}</body></html>\n"
     )
 }
 

@@ -14,17 +14,18 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
 use base::http::{Policy, Routes, read_body};
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use wire::auth::http_date;
-use wire::s3::key::{Key, KeyError, percent_decode, query_pairs};
+use wire::s3::key::{Key, KeyError, percent_decode, percent_encode, query_pairs};
 
 use self::telemetry::Converted;
 use super::Shared;
 use super::catalogue::{Shown, Window};
 use super::error::Trouble;
+use super::joined::archive;
 use super::s3::new_version;
 use super::visitor::{Act, Visitor};
 
@@ -126,11 +127,34 @@ fn fetch(shared: &Shared, request: Request) -> Result<Response, Trouble> {
     Ok(Json(json!({ "download_link": link })).into_response())
 }
 
-fn lead(shared: &Shared, request: Request) -> Result<Response, Trouble> {
+fn lead(shared: &Arc<Shared>, request: Request) -> Result<Response, Trouble> {
     let (head, _) = request.into_parts();
+    if head.uri.path().ends_with('/') {
+        return whole(shared, &head);
+    }
     let link = link_to_fetch(shared, &head, "/download")?;
     let location = HeaderValue::try_from(link).map_err(|_| Trouble::NoFile)?;
     Ok((StatusCode::FOUND, [(LOCATION, location)]).into_response())
+}
+
+/// All files of a run, or of a folder in it, as one archive.
+fn whole(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Trouble> {
+    let key = Key::new(rest_of(head, "/download")?)?;
+    let group = key.as_str().split('/').next().unwrap_or_default();
+    if !visitor(head)?.may(group, Act::Read) {
+        return Err(Trouble::Forbidden(group.to_owned()));
+    }
+    let folder = key.as_str().trim_end_matches('/');
+    let name = folder.rsplit('/').next().unwrap_or_default();
+    let name = percent_encode(name, false);
+    let disposition = format!("attachment; filename*=UTF-8''{name}.tar");
+    let disposition = HeaderValue::try_from(disposition).map_err(|_| Trouble::NoFile)?;
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/x-tar")),
+        (CONTENT_DISPOSITION, disposition),
+    ];
+    let body = archive(shared, &format!("{folder}/"));
+    Ok((StatusCode::OK, headers, body).into_response())
 }
 
 /// A link to a file; whether that is there is not looked at, as in the original.

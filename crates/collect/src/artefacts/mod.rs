@@ -5,6 +5,7 @@ mod catalogue;
 pub mod config;
 mod error;
 mod files;
+mod joined;
 mod krkn;
 mod metrics;
 pub mod migrations;

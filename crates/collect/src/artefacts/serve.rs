@@ -177,8 +177,11 @@ fn headers_of(version: &Version, etag: &str, asked: &Asked<'_>) -> HeaderMap {
         "sandbox; default-src 'none'",
     );
     set(&mut headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    let id = HeaderName::from_static("x-amz-version-id");
-    set(&mut headers, id, &version.id.to_string());
+    // What is joined of several has none.
+    if version.id > 0 {
+        let id = HeaderName::from_static("x-amz-version-id");
+        set(&mut headers, id, &version.id.to_string());
+    }
     if !version.sha256.is_empty() {
         let name = HeaderName::from_static("landline-sha256");
         set(&mut headers, name, &version.sha256);

@@ -47,6 +47,8 @@ on_both_stores!(
     lists_are_whole,
     files_are_fetched_by_links,
     what_is_sent_again_is_a_version,
+    parts_are_one_file,
+    a_run_is_one_archive,
 );
 
 /// The status and the text of an answer.
@@ -485,4 +487,86 @@ async fn what_is_sent_again_is_a_version(store: &Store) {
         contents.push(store.s3("GET", key, &[("versionId", id)], "").await.text());
     }
     assert_eq!(contents, ["second", "first"]);
+}
+
+/// Parts are the file that was split into them, with ranges over their seams.
+async fn parts_are_one_file(store: &Store) {
+    for number in (0..102).rev() {
+        let name = format!("prometheus-{number:02}.tar");
+        assert_eq!(
+            store
+                .upload("g/r", &name, &format!("[{number}]"))
+                .await
+                .status,
+            200
+        );
+    }
+    let pieces: Vec<String> = (0..102).map(|number| format!("[{number}]")).collect();
+    let expected = pieces.concat();
+    let reply = store.get("/download-url/g/r/prometheus.tar").await.json();
+    let link = reply["download_link"].as_str().unwrap();
+    let whole = client::get(link, &[]).await.unwrap();
+    assert_eq!(shown(&whole), (200, expected.clone()));
+    let range = client::get(link, &[("range", "bytes=290-309")])
+        .await
+        .unwrap();
+    assert_eq!(
+        (range.status, range.text().as_str()),
+        (206, expected.get(290..310).unwrap())
+    );
+    // With one missing it is no file.
+    assert_eq!(
+        store
+            .s3("DELETE", "/g/r/prometheus-07.tar", &[], "")
+            .await
+            .status,
+        204
+    );
+    assert_eq!(client::get(link, &[]).await.unwrap().status, 404);
+    assert_eq!(store.s3("GET", "/g/r/none.tar", &[], "").await.status, 404);
+}
+
+/// A run is fetched as an archive that tar takes apart.
+async fn a_run_is_one_archive(store: &Store) {
+    let long = format!("deep/{}/ü.log", "n".repeat(120));
+    let empty = String::new();
+    let large = "large ".repeat(100_000);
+    let files = [
+        ("a.log", "a"),
+        ("empty", &empty),
+        ("large", &large),
+        (&long, "long"),
+    ];
+    for (name, content) in files {
+        let path = format!("/g/r/{}", wire::s3::key::percent_encode(name, true));
+        assert_eq!(store.s3("PUT", &path, &[], content).await.status, 200);
+    }
+    assert_eq!(store.upload("g/r2", "other", "x").await.status, 200);
+    let reply = store.get("/download/g/r/").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.header("content-disposition"),
+        "attachment; filename*=UTF-8''r.tar"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("r.tar");
+    std::fs::write(&archive, &reply.body).unwrap();
+    let mut tar = std::process::Command::new("tar");
+    let tar = tar.arg("-xf").arg(&archive).arg("-C").arg(folder.path());
+    let output = tar.output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    for (name, content) in files {
+        let found = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(found == content, "{name}");
+    }
+    assert!(!folder.path().join("other").exists());
+    let none = store.get("/download/g/none/").await;
+    assert_eq!(
+        (none.status, none.body.len()),
+        (200, 1024),
+        "an empty archive"
+    );
 }

@@ -101,7 +101,11 @@ fn version_of(asked: &Asked) -> Result<Option<i64>, Trouble> {
 
 async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Read)?;
-    let version = shared.catalogue.find(key, version_of(asked)?).await?;
+    let wanted = version_of(asked)?;
+    let version = match shared.catalogue.find(key, wanted).await? {
+        None if wanted.is_none() => shared.find_joined(key).await?,
+        found => found,
+    };
     let version = version.ok_or(Trouble::NoFile)?;
     let wanted = serve::Asked {
         headers: &asked.head.headers,
