@@ -39,10 +39,17 @@ pub fn section(more: Value) -> Value {
 
 /// The section of a collector whose objects are in a bucket of `inner`.
 pub fn in_bucket(inner: &Store, secret: &str) -> Value {
-    let endpoint = format!("http%3A%2F%2F{}", inner.address);
+    in_bucket_of(&inner.url(""), (USER, secret))
+}
+
+/// The same with the bucket `artefacts` of any store.
+pub fn in_bucket_of(endpoint: &str, (key, secret): (&str, &str)) -> Value {
+    let endpoint = wire::s3::key::percent_encode(endpoint, false);
     section(json!({
-        "objects": format!("s3://artefacts/kept/here?endpoint={endpoint}&allow_http=true&region=eu-central-1"),
-        "access_key": USER,
+        "objects": format!(
+            "s3://artefacts/kept/here?endpoint={endpoint}&allow_http=true&region=eu-central-1"
+        ),
+        "access_key": key,
         "secret_key": secret,
     }))
 }

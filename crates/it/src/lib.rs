@@ -31,6 +31,7 @@ pub mod program;
 pub mod prometheus;
 pub mod relay;
 pub mod relayed;
+pub mod s3s;
 pub mod stubs;
 pub mod telemetrics;
 pub mod wait;

@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 
-use it::artefacts::{PASSWORD, Store, USER, in_bucket, section};
+use it::artefacts::{PASSWORD, Store, USER, in_bucket, in_bucket_of, section};
 use it::client;
+use it::need::need;
 use it::program::Launch;
 use it::prometheus::free_port;
+use it::s3s::S3Server;
 use it::wait;
 use rustix::process::Signal;
 use serde_json::json;
@@ -97,4 +99,43 @@ async fn a_bucket_that_is_away_is_told() {
     assert_ne!(refused.wait_exit(wait::SOON).await, 0);
     let log = refused.stderr();
     assert!(log.contains("SignatureDoesNotMatch"), "{log}");
+}
+
+/// A real S3 server takes what we sign: small, large in parts, ranges, removal.
+#[tokio::test]
+async fn a_real_server_takes_our_requests() {
+    let Some(program) = need("S3S_FS") else {
+        return;
+    };
+    let server = S3Server::start(&program, "artefacts").await;
+    let store = Store::start(in_bucket_of(&server.endpoint, S3Server::KEY)).await;
+    let large = "0123456789abcdef".repeat((20 << 20) / 16);
+    assert_eq!(store.upload("g/r", "small", "small").await.status, 200);
+    let reply = store.upload("g/r", "large", &large).await;
+    assert_eq!(reply.status, 200, "{}\n{}", reply.text(), server.log());
+    assert!(
+        store.s3("GET", "/g/r/large", &[], "").await.text() == large,
+        "the same bytes"
+    );
+    let url = store.signed((USER, PASSWORD), ("GET", "/g/r/large"), &[], 60);
+    let range = [("range", "bytes=8388606-8388609")];
+    let part = client::get(&url, &range).await.unwrap();
+    assert_eq!((part.status, part.text().as_str()), (206, "ef01"));
+    assert_eq!(store.s3("DELETE", "/g/r/large", &[], "").await.status, 204);
+    assert_eq!(store.s3("GET", "/g/r/small", &[], "").await.text(), "small");
+    let wrong = in_bucket_of(&server.endpoint, (S3Server::KEY.0, "wrong"));
+    let whole = json!({
+        "roles": ["collector"],
+        "listen": "127.0.0.1:0",
+        "data_dir": "./data",
+        "collector": {"artefacts": wrong},
+    });
+    let launch = Launch::new(&whole.to_string()).file("krkn.password", PASSWORD);
+    let mut refused = launch.spawn();
+    assert_ne!(refused.wait_exit(wait::SOON).await, 0);
+    assert!(
+        refused.stderr().contains("SignatureDoesNotMatch"),
+        "{}",
+        refused.stderr()
+    );
 }

@@ -15,8 +15,8 @@ async fn start() -> Store {
     Store::start(section(json!({"access": "closed"}))).await
 }
 
-/// Runs each with objects in a folder, and in a bucket of another store.
-macro_rules! on_both_stores {
+/// Runs each with objects in a folder, in a bucket of a collector of ours, and in one of a real S3 server.
+macro_rules! on_all_stores {
     ($($vector:ident),* $(,)?) => {
         mod folder {
             $(#[tokio::test]
@@ -35,10 +35,24 @@ macro_rules! on_both_stores {
 
             use it::artefacts::in_bucket;
         }
+        mod server {
+            $(#[tokio::test]
+            async fn $vector() {
+                let Some(program) = need("S3S_FS") else { return };
+                let server = S3Server::start(&program, "artefacts").await;
+                let mut section = in_bucket_of(&server.endpoint, S3Server::KEY);
+                section["access"] = super::json!("closed");
+                super::$vector(&super::Store::start(section).await).await;
+            })*
+
+            use it::artefacts::in_bucket_of;
+            use it::need::need;
+            use it::s3s::S3Server;
+        }
     };
 }
 
-on_both_stores!(
+on_all_stores!(
     people_come_to_the_pages,
     a_bare_upload_is_taken,
     malicious_names_leave_nothing,

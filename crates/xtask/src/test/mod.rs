@@ -8,6 +8,7 @@ mod krkn;
 mod mariadb;
 pub(crate) mod needs;
 mod postgres;
+mod s3s;
 mod summary;
 
 use std::collections::BTreeSet;
@@ -70,6 +71,7 @@ fn run_on(
         .and_then(|server| server.certificate.clone());
     variables.push(("LANDLINE_TEST_POSTGRES_CERTIFICATE", certificate));
     variables.push((krkn::VARIABLE, krkn::python()?));
+    variables.push((s3s::VARIABLE, s3s::program()?));
     // Hundreds of connections at once need no handshakes; what is about TLS says so in its URL.
     variables.push(("PGSSLMODE", Some(PathBuf::from("disable"))));
     let result = run_tests(stage, &variables, filters);

@@ -4,7 +4,8 @@
 //! Beyond this table the tests get LANDLINE_TEST_PROGRAM (the program), LANDLINE_TEST_SKIPS (a file
 //! for `SKIPPED: <test>: <reason>` lines), LANDLINE_TEST_MYSQL_ADMIN_URL and
 //! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights), LANDLINE_TEST_KRKN (the Python of
-//! a virtual environment with krkn's library and boto3), and
+//! a virtual environment with krkn's library and boto3), LANDLINE_TEST_S3S_FS (a real S3
+//! server), and
 //! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS).
 
 use std::path::{Path, PathBuf};
