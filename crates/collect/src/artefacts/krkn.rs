@@ -35,7 +35,7 @@ const JSON: &str = "application/json";
 /// Entries of one answer, which has no pages.
 const ENTRIES_MAX: usize = 100_000;
 /// Entries that are read at a time.
-const PAGE: usize = 1_000;
+const PAGE: usize = 10_000;
 
 pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Routes {
     let with = || Arc::clone(shared);

@@ -88,6 +88,10 @@ async fn by_pages(store: &Store) {
     let old = [("prefix", "g/r/deep/"), ("max-keys", "1")];
     let old = store.s3("GET", "", &old, "").await.text();
     assert_eq!(texts(&old, "Key"), ["g/r/deep/1"]);
+    for beyond in ["g/r0", "z"] {
+        let page = list(store, &[("prefix", "g/r/"), ("start-after", beyond)]).await;
+        assert!(texts(&page, "Key").is_empty(), "{page}");
+    }
     let none = list(store, &[("prefix", "nothing")]).await;
     assert!(texts(&none, "Key").is_empty());
 }

@@ -1,7 +1,7 @@
 //! Lists in the order of keys, by pages. Groups and runs come from rows of their own; below a run,
 //! what has a common prefix is jumped over.
 
-use sqlx::Row as _;
+use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, StateError};
 use wire::s3::xml::Object;
 
@@ -50,6 +50,9 @@ pub(crate) struct Page {
 impl Catalogue {
     /// The entries of a page.
     pub(crate) async fn list(&self, window: Window<'_>) -> Result<Page, StateError> {
+        if window.after.as_bytes() >= end_of(window.prefix.as_bytes()).as_slice() {
+            return Ok(Page::default());
+        }
         let mut read = self.read().await?;
         let depth = window.prefix.matches('/').count();
         // One more, to know whether there are more.
@@ -81,11 +84,11 @@ impl Catalogue {
     ) -> Result<Vec<Object>, StateError> {
         let sql = "SELECT f.key, v.created_at, v.etag, v.bytes, v.id, f.version \
              FROM artefact_files f JOIN artefact_versions v ON v.file_id = f.id \
-             WHERE f.key >= $1 AND f.key < $2 AND (f.key > $3 OR (f.key = $3 AND v.id < $4)) \
+             WHERE f.key >= $1 AND f.key < $2 AND (f.key > $3 OR v.id < $4) \
              ORDER BY f.key, v.id DESC LIMIT $5";
         let mut read = self.read().await?;
         let rows = sqlx::query(sql)
-            .bind(prefix.as_bytes().to_vec())
+            .bind(prefix.max(after).as_bytes().to_vec())
             .bind(end_of(prefix.as_bytes()))
             .bind(after.as_bytes().to_vec())
             .bind(before)
@@ -110,6 +113,16 @@ pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     [prefix, &[u8::MAX]].concat()
 }
 
+/// Where a list begins, as one condition: databases use one lower bound of an index and filter by the
+/// other. Names and keys are never empty but for what has none.
+fn begin_of<'a>(prefix: &'a str, after: &'a str) -> (&'static str, Vec<u8>) {
+    if after >= prefix {
+        (">", after.as_bytes().to_vec())
+    } else {
+        (">=", prefix.as_bytes().to_vec())
+    }
+}
+
 /// The groups, or the runs of a group.
 async fn folders(
     read: &mut Read,
@@ -120,17 +133,21 @@ async fn folders(
         Some((group, begin)) => (format!("{group}/"), begin),
         None => (String::new(), window.prefix),
     };
-    let after = window.after.get(parent.len()..).unwrap_or_default();
+    let after = window.after.strip_prefix(parent.as_str());
+    let (is, first) = begin_of(begin, after.unwrap_or_default());
     let sql = if parent.is_empty() {
-        "SELECT name FROM artefact_groups WHERE name > $1 AND name >= $2 AND name < $3 \
-         ORDER BY name LIMIT $4"
+        format!(
+            "SELECT name FROM artefact_groups WHERE name {is} $1 AND name < $2 \
+             ORDER BY name LIMIT $3"
+        )
     } else {
-        "SELECT name FROM artefact_runs WHERE name > $1 AND name >= $2 AND name < $3 \
-         AND group_id = (SELECT id FROM artefact_groups WHERE name = $5) ORDER BY name LIMIT $4"
+        format!(
+            "SELECT name FROM artefact_runs WHERE name {is} $1 AND name < $2 AND group_id = \
+             (SELECT id FROM artefact_groups WHERE name = $4) ORDER BY name LIMIT $3"
+        )
     };
-    let query = sqlx::query(sql)
-        .bind(after.as_bytes().to_vec())
-        .bind(begin.as_bytes().to_vec())
+    let query = sqlx::query::<Any>(AssertSqlSafe(sql))
+        .bind(first)
         .bind(end_of(begin.as_bytes()))
         .bind(i64::try_from(wanted).unwrap_or(i64::MAX));
     let query = if parent.is_empty() {
@@ -153,16 +170,18 @@ async fn files_beside(
     wanted: usize,
 ) -> Result<Vec<Shown>, StateError> {
     let group = window.prefix.split_once('/').map_or("", |(group, _)| group);
-    let sql = "SELECT key, modified, etag, bytes FROM artefact_files WHERE run_id = \
+    let (is, first) = begin_of(window.prefix, window.after);
+    let sql = format!(
+        "SELECT key, modified, etag, bytes FROM artefact_files WHERE run_id = \
          (SELECT r.id FROM artefact_runs r JOIN artefact_groups g ON g.id = r.group_id \
           WHERE g.name = $1 AND r.name = $2) \
-         AND key >= $3 AND key < $4 AND key > $5 ORDER BY key LIMIT $6";
-    let query = sqlx::query(sql)
+         AND key {is} $3 AND key < $4 ORDER BY key LIMIT $5"
+    );
+    let query = sqlx::query::<Any>(AssertSqlSafe(sql))
         .bind(folder_name(group))
         .bind(Vec::<u8>::new())
-        .bind(window.prefix.as_bytes().to_vec())
+        .bind(first)
         .bind(end_of(window.prefix.as_bytes()))
-        .bind(window.after.as_bytes().to_vec())
         .bind(i64::try_from(wanted).unwrap_or(i64::MAX));
     let rows = query.fetch_all(read).await?;
     let files = rows.iter().map(|row| {
@@ -192,27 +211,29 @@ async fn walk(
 ) -> Result<Vec<Shown>, StateError> {
     let end = end_of(window.prefix.as_bytes());
     let mut entries: Vec<Shown> = Vec::new();
-    let mut after = window.after.as_bytes().to_vec();
+    let (mut is, mut first) = begin_of(window.prefix, window.after);
     // A folder after which it begins is passed over with all that is in it.
     if window.is_by_folder && window.after.ends_with('/') && window.after != window.prefix {
-        after = end_of(&after);
+        first = end_of(window.after.as_bytes());
     }
     loop {
-        let sql = "SELECT key, modified, etag, bytes FROM artefact_files \
-             WHERE key >= $1 AND key < $2 AND key > $3 ORDER BY key LIMIT $4";
+        let sql = format!(
+            "SELECT key, modified, etag, bytes FROM artefact_files \
+             WHERE key {is} $1 AND key < $2 ORDER BY key LIMIT $3"
+        );
         let missing = i64::try_from(wanted - entries.len()).unwrap_or(CHUNK);
         let limit = CHUNK.min(missing.max(1));
-        let query = sqlx::query(sql)
-            .bind(window.prefix.as_bytes().to_vec())
+        let query = sqlx::query::<Any>(AssertSqlSafe(sql))
+            .bind(first)
             .bind(end.clone())
-            .bind(after.clone())
             .bind(limit);
         let rows = query.fetch_all(&mut *read).await?;
         let is_last = i64::try_from(rows.len()).unwrap_or(0) < limit;
+        (is, first) = (">", Vec::new());
         let mut passed = None;
         for row in &rows {
             let shown = file_of(row)?;
-            after = shown.key().as_bytes().to_vec();
+            first = shown.key().as_bytes().to_vec();
             let folder = folder_of(&shown, window);
             match folder {
                 Some(folder) if entries.last().is_some_and(|last| last.key() == folder) => {}
@@ -230,7 +251,7 @@ async fn walk(
             return Ok(entries);
         }
         if let Some(folder) = passed {
-            after = end_of(folder.key().as_bytes());
+            first = end_of(folder.key().as_bytes());
         }
     }
 }
