@@ -2,6 +2,7 @@
 //! operation leaves without an owner it gives back, to be removed after the commit.
 
 mod list;
+mod search;
 mod telemetry;
 mod uploads;
 
@@ -12,6 +13,7 @@ use wire::s3::key::Key;
 use wire::s3::xml::Object;
 
 pub(crate) use self::list::{Page, Shown, Window};
+pub(crate) use self::search::{Run, Search};
 pub(crate) use self::telemetry::Field;
 pub(crate) use self::uploads::{NewPart, Upload};
 use super::objects::Segment;
@@ -336,12 +338,13 @@ async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> 
     let row = sqlx::query(sql).bind(folder_name(parts.group)).bind(now);
     let group: i64 = row.fetch_one(&mut *write).await?.try_get(0)?;
     let sql = "INSERT INTO artefact_runs \
-         (group_id, name, created_at, changed_at, telemetry_at, files, bytes) \
-         VALUES ($1, $2, $3, $3, 0, 0, 0) \
+         (group_id, name, title, created_at, changed_at, telemetry_at, files, bytes) \
+         VALUES ($1, $2, $3, $4, $4, 0, 0, 0) \
          ON CONFLICT (group_id, name) DO UPDATE SET changed_at = excluded.changed_at RETURNING id";
     let row = sqlx::query(sql)
         .bind(group)
         .bind(folder_name(parts.run))
+        .bind(parts.run.to_lowercase())
         .bind(now);
     let run = row.fetch_one(&mut *write).await?.try_get(0)?;
     Ok(RunRow { group, run })

@@ -14,7 +14,8 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
 
 /// `artefact_objects` has a row for each object of the store: of a version, by its position there, or
 /// of an upload in parts, by its number. What is directly below the top or a group belongs to a group
-/// or run whose name is empty. `number` of a field is in thousandths.
+/// or run whose name is empty. `title` is the name of a run in
+/// lower case, for searching. `number` of a field is in thousandths.
 const TABLES: &str = "
 CREATE TABLE artefact_store (
     id BIGINT PRIMARY KEY,
@@ -31,6 +32,7 @@ CREATE TABLE artefact_runs (
     id {SERIAL},
     group_id BIGINT NOT NULL,
     name {BYTES} NOT NULL,
+    title TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     changed_at BIGINT NOT NULL,
     telemetry_at BIGINT NOT NULL,

@@ -1,6 +1,7 @@
 //! Artefacts: files of test runs, uploaded by links of krkn or by S3 clients, and the ways to find and
 //! fetch them. [Decision 14](../../../../docs/decisions/014-artefacts.md) has the shape.
 
+mod api;
 mod catalogue;
 pub mod config;
 mod error;
@@ -155,6 +156,7 @@ impl Artefacts {
     /// which the paths of S3 check themselves; see [`is_signed`].
     pub fn routes(&self, policy: impl Fn() -> Policy) -> Routes {
         krkn::routes(&self.shared, &policy)
+            .merge(api::routes(&self.shared, &policy))
             .merge(files::routes(&self.shared, &policy))
             .merge(s3::routes(&self.shared, &policy))
     }

@@ -12,6 +12,7 @@ mod artefacts_clients;
 mod artefacts_durability;
 mod artefacts_rights;
 mod artefacts_s3;
+mod artefacts_search;
 mod artefacts_vectors;
 mod auth;
 mod bench;
