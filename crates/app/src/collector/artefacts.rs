@@ -16,7 +16,7 @@ use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::artefacts::config::{AccessConfig, ArtefactsConfig};
 use collect::artefacts::{Act, Artefacts, Settings, Visitor, is_signed};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use identity::names::Labels;
 use identity::roles::{Kind, Verb};
@@ -122,7 +122,7 @@ impl Door {
         } else {
             head = self.askers.judge((POLICY, &may_something), head).await?;
             let asker = head.extensions.get::<Asker>().cloned();
-            visitor_of(asker.ok_or_else(Artefacts::refuse_anonymous)?)
+            visitor_of(asker.ok_or_else(|| refuse(&head))?)
         };
         head.extensions.insert(visitor);
         Ok(head)
@@ -132,7 +132,7 @@ impl Door {
     /// token as password.
     async fn known(&self, head: &Parts, name: &str, password: &str) -> Result<Visitor, Response> {
         let peer = head.extensions.get::<Peer>().copied();
-        let peer = peer.ok_or_else(Artefacts::refuse_anonymous)?;
+        let peer = peer.ok_or_else(|| refuse(head))?;
         if self.askers.attempts.wait(peer.ip(), clock::now()).is_some() {
             let text = "too many wrong passwords from this address; try again in a minute";
             return Err(error_response(Class::TooMany, text));
@@ -161,7 +161,7 @@ impl Door {
             return Ok(visitor);
         }
         self.askers.attempts.refused(peer.ip(), clock::now());
-        Err(Artefacts::refuse_anonymous())
+        Err(refuse(head))
     }
 
     /// Somebody who showed nothing.
@@ -170,11 +170,25 @@ impl Door {
             AccessConfig::Local if is_local(head) => "local",
             AccessConfig::Open => "anybody",
             AccessConfig::Local | AccessConfig::Closed => {
-                return Err(Artefacts::refuse_anonymous());
+                return Err(refuse(head));
             }
         };
         Ok(Visitor::new(name, |_, act| act != Act::Delete))
     }
+}
+
+/// The answer to somebody whom nobody knows: our own API has an envelope of its own.
+fn refuse(head: &Parts) -> Response {
+    let mut response = Artefacts::refuse_anonymous();
+    if head.uri.path().starts_with("/v1/") {
+        let asks = response.headers_mut().remove(WWW_AUTHENTICATE);
+        let text = "send an API token as `Authorization: Bearer …`, or a name and a password";
+        response = error_response(Class::Unauthenticated, text);
+        if let Some(asks) = asks {
+            response.headers_mut().insert(WWW_AUTHENTICATE, asks);
+        }
+    }
+    response
 }
 
 fn may_something(asker: &Asker) -> bool {

@@ -160,10 +160,16 @@ fn read_search(query: &str) -> Result<Search, ApiError> {
         ..Search::default()
     };
     for (name, value) in pairs {
+        if value.contains('\0') {
+            return Err(invalid("no name and no value has a NUL"));
+        }
         match name.as_str() {
             "group" => search.group = Some(value),
             "text" => search.text = Some(value),
             // What is asked for most often has a word of its own.
+            "status" if !matches!(value.as_str(), "passed" | "failed") => {
+                return Err(invalid("status is passed or failed"));
+            }
             "tag" | "status" | "scenario" => search.fields.push((name, value)),
             "version" => search.fields.push(("cluster_version".to_owned(), value)),
             "field" => {

@@ -14,6 +14,9 @@ use url::Url;
 use super::objects::usual_endpoint;
 use super::visitor::Act;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest life of a link: what Signature Version 4 allows.
 const LINK_EXPIRATION_MAX: Duration = Duration::from_hours(7 * 24);
 /// Users of one collector.
@@ -271,7 +274,14 @@ fn read_bucket_url(field: &Field<'_>, text: &str) -> Option<BucketConfig> {
         Some(endpoint) => Url::parse(&endpoint).ok(),
         None => usual_endpoint(&region),
     };
-    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let is_plain = |url: &Url| url.username().is_empty() && url.password().is_none();
+    let is_web =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain(url);
+    if !is_plain(&url) {
+        return refuse(
+            "keys don't belong into the address: give them as access_key and secret_key",
+        );
+    }
     let Some(endpoint) = endpoint.filter(is_web) else {
         return refuse("the endpoint is no URL with http or https");
     };

@@ -102,7 +102,11 @@ fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
 fn shown(value: &Value) -> Option<(String, i64)> {
     let text = match value {
         Value::String(text) if text.is_empty() => return None,
-        Value::String(text) => text.chars().take(VALUE_CHARACTERS_MAX).collect(),
+        // PostgreSQL has no texts with NUL.
+        Value::String(text) => {
+            let kept = text.chars().filter(|c| *c != '\0');
+            kept.take(VALUE_CHARACTERS_MAX).collect()
+        }
         Value::Bool(value) => value.to_string(),
         Value::Number(number) => number.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => return None,

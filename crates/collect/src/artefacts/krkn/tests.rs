@@ -109,7 +109,7 @@ fn fields_are_found() {
             "affected_pods": {"recovered": [{"total_recovery_time": 12.345}]},
         }],
         "node_summary_infos": [], "node_taints": [], "job_status": false, "tag": "nightly",
-        "cluster_version": "4.16.3", "major_version": 4.16, "network_plugins": ["OVN"],
+        "cluster_version": "4.16\u{0}.3", "major_version": 4.16, "network_plugins": ["OVN"],
     });
     let fields = convert(body.to_string().as_bytes()).unwrap().fields;
     let find = |name: &str| {
@@ -118,6 +118,7 @@ fn fields_are_found() {
     };
     assert_eq!(find("status"), ("failed", 0));
     assert_eq!(find("tag"), ("nightly", 0));
+    assert_eq!(find("cluster_version"), ("4.16.3", 0));
     assert_eq!(find("major_version"), ("4.16", 4160));
     assert_eq!(find("scenario"), ("pods", 0));
     assert_eq!(find("exit_status"), ("1", 1000));
