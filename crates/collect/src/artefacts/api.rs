@@ -24,7 +24,7 @@ use super::visitor::{Act, Visitor};
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 500;
 /// Fields of one search.
-const FIELDS_MAX: usize = 20;
+const FIELDS_MAX: usize = 24;
 /// How long nothing has come to a run that is over, in milliseconds.
 const IDLE_MILLISECONDS: i64 = 60 * 60 * 1000;
 
@@ -192,7 +192,9 @@ fn read_search(query: &str) -> Result<Search, ApiError> {
         }
     }
     if search.fields.len() > FIELDS_MAX {
-        return Err(invalid("at most 20 fields"));
+        return Err(invalid(
+            "at most 24 fields, tag, status, version and scenario included",
+        ));
     }
     Ok(search)
 }

@@ -2,7 +2,9 @@
 
 use it::artefacts::{PASSWORD, Store, USER, section};
 use it::client;
-use serde_json::json;
+use it::cluster;
+use it::program::Program;
+use serde_json::{Value, json};
 use wire::auth::basic;
 
 const PRESIGN: &str = "/presigned-url?remote_filename=f&request_id=";
@@ -225,4 +227,52 @@ async fn links_lead_through_fronts() {
         "{}",
         reply.text()
     );
+}
+
+/// Users of the cluster show an API token, as bearer or as the password of Basic credentials; their roles
+/// are about groups.
+#[tokio::test]
+async fn roles_of_the_cluster_are_about_groups() {
+    let section = json!({"access": "closed", "quota": {"keep_free": "1B"}});
+    let roles = ["auth", "proxy", "collector"];
+    let hub = cluster::hub(json!({"roles": roles, "collector": {"artefacts": section}}));
+    let hub = Program::start(&hub).await;
+    let rules = json!([
+        {"kinds": ["artefacts"], "verbs": ["read", "create"], "labels": {"group": ["perf"]}},
+    ]);
+    let role = json!({"name": "perf", "allow": rules}).to_string();
+    let reply = cluster::admin(&hub, "POST", "/v1/roles", &role).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    cluster::run(&hub, &["users", "add", "anna", "--role", "perf"]);
+    let words = ["tokens", "add", "--role", "api", "--user", "anna", "--json"];
+    let issued: Value = serde_json::from_str(&cluster::run(&hub, &words)).unwrap();
+    let token = issued["token"].as_str().unwrap();
+    let ask = async |method: &str, path: &str, authorization: &str| {
+        let url = format!("http://{}{path}", hub.main);
+        let headers = [("authorization", authorization)];
+        client::send(method, &url, &headers, "x").await.unwrap()
+    };
+    for proof in [format!("Bearer {token}"), basic("anna", token)] {
+        let status = async |method: &str, path: &str| ask(method, path, &proof).await.status;
+        assert_eq!(
+            status("GET", &format!("{PRESIGN}perf/r")).await,
+            200,
+            "{proof}"
+        );
+        assert_eq!(status("GET", &format!("{PRESIGN}other/r")).await, 403);
+        assert_eq!(status("PUT", "/artefacts/perf/r/f").await, 200);
+        assert_eq!(status("GET", "/artefacts/perf/r/f").await, 200);
+        assert_eq!(status("DELETE", "/artefacts/perf/r/f").await, 403);
+        assert_eq!(status("GET", "/navigate/other").await, 403);
+        assert_eq!(status("GET", "/v1/artefacts/runs").await, 200);
+    }
+    let others = [
+        basic("berta", token),
+        basic("anna", "landline_api_x"),
+        "Bearer x".to_owned(),
+    ];
+    for wrong in others {
+        let status = ask("GET", "/navigate", &wrong).await.status;
+        assert!([400, 401].contains(&status), "{wrong}: {status}");
+    }
 }
