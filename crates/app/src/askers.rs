@@ -88,7 +88,7 @@ impl Asker {
         };
         let is_labelled = matches!(
             kind,
-            Kind::Nodes | Kind::Apps | Kind::Metrics | Kind::Records
+            Kind::Nodes | Kind::Apps | Kind::Metrics | Kind::Records | Kind::Artefacts
         );
         if !is_labelled {
             return self.may(kind, verb, &Labels::new());
@@ -116,6 +116,15 @@ impl Asker {
         let text =
             "only who may change the cluster (`cluster:update`) lets in other machines than nodes";
         Err(error_response(Class::Forbidden, text))
+    }
+
+    /// Somebody who proved it in another way than with a cookie.
+    pub(crate) fn of(principal: Principal, peer: &Peer) -> Self {
+        Self {
+            caller: principal.caller(Some(peer.ip())),
+            principal: Some(principal),
+            is_by_cookie: false,
+        }
     }
 
     /// Whether it may be another site that makes their browser change something.

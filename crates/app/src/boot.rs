@@ -483,12 +483,20 @@ impl Parts<'_> {
             return Err("the collector has no state to keep records in".into());
         };
         let records = collector::open(&config.records, &state, &self.metrics, &self.supervisor);
-        let routes = collector::routes(&records.await?, &askers);
+        let mut routes = collector::routes(&records.await?, &askers);
+        if let Some(opening) = collector::artefacts::Opening::of(self.config, self.environment) {
+            let shared = (&self.metrics, &self.supervisor);
+            let artefacts = opening.open(&state, &askers, shared).await?;
+            routes = routes.merge(artefacts);
+        }
         if let Some(address) = config.listen {
             let listener = self.bind("collector", address, "collector.listen")?;
             let own = own_access(&self.config.metrics, self.environment)?;
             let own = web::routes(&self.health, &self.metrics, Arc::new(own));
-            let all = routes.clone().merge(collector::first_page()).merge(own);
+            let all = routes
+                .clone()
+                .merge(collector::first_page(config))
+                .merge(own);
             self.serve(listener, all, &COLLECTOR_LISTENS, false);
             ready.push(COLLECTOR_LISTENS.name());
         }

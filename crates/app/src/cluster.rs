@@ -43,6 +43,7 @@ pub(crate) async fn open_identity(
         identity::migrations::MIGRATIONS,
         reach::migrations::MIGRATIONS,
         collect::records::migrations::MIGRATIONS,
+        collect::artefacts::migrations::MIGRATIONS,
     ];
     let state = State::open(&location, &migrations, supervisor).await?;
     let own = &config.cluster.identity;

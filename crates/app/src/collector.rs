@@ -1,11 +1,14 @@
-//! The role `collector`: records in the state of this process, and who may read them.
+//! The role `collector`: records in the state of this process, and who may read them. Artefacts are in
+//! the module below.
+
+pub(crate) mod artefacts;
 
 use std::sync::Arc;
 
 use base::http::{Judge, Judging, Peer, Policy, Routes, browser, host_of};
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
-use collect::records::config::RecordsConfig;
+use collect::records::config::{CollectorConfig, RecordsConfig};
 use collect::records::{Act, Change, Reader, Records};
 use futures_util::future::BoxFuture;
 use http::StatusCode;
@@ -26,6 +29,8 @@ const PROJECT: &str = "project";
 const READ: &str = "records:read";
 /// Where the pages of records are.
 const PAGES: &str = "/telemetryui";
+/// Where those of artefacts are.
+const FILES: &str = "/files/";
 
 /// Opens the collector and registers its services.
 pub(crate) async fn open(
@@ -51,10 +56,13 @@ pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
         .merge(interface::routes())
 }
 
-/// On a listener of its own, the first page is that of the records.
-pub(crate) fn first_page() -> Routes {
-    Routes::default().get("/", Policy::Public, || async {
-        (StatusCode::FOUND, [(LOCATION, PAGES)])
+/// On a listener of its own, the first page is that of the records, or that of the artefacts when only
+/// these are configured.
+pub(crate) fn first_page(config: &CollectorConfig) -> Routes {
+    let leads_to_files = config.artefacts.is_some() && !config.names_records;
+    let pages = if leads_to_files { FILES } else { PAGES };
+    Routes::default().get("/", Policy::Public, move || async move {
+        (StatusCode::FOUND, [(LOCATION, pages)])
     })
 }
 
@@ -96,7 +104,7 @@ fn policy(askers: &Arc<Askers>, right: &'static str) -> Policy {
 
 /// Whether a program of this machine asks for itself: not a front on this machine that passes on what
 /// others ask, and not a page whose name was made to lead here.
-fn is_local(head: &Parts) -> bool {
+pub(crate) fn is_local(head: &Parts) -> bool {
     const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
     let is_near = head.extensions.get::<Peer>().is_some_and(Peer::is_loopback);
     let is_passed_on = PASSED_ON

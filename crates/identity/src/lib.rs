@@ -47,6 +47,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base::secret::Secret;
 use state::{State, Write};
 
 use crate::audit::{Audit, Budget, Event};
@@ -167,6 +168,12 @@ impl Identity {
     /// The audit log.
     pub fn audit(&self) -> Audit<'_> {
         Audit { identity: self }
+    }
+
+    /// A secret for one purpose, made of the sealing key: the same in all processes of the cluster, and
+    /// after a restart.
+    pub fn derived_secret(&self, purpose: &str) -> Secret {
+        self.inner.sealer.derive(purpose)
     }
 
     pub(crate) fn state(&self) -> &State {

@@ -24,6 +24,8 @@ pub enum Kind {
     Metrics,
     /// Telemetry records; carry the label `project`.
     Records,
+    /// Files of test runs; carry the label `group`.
+    Artefacts,
     /// The audit log.
     Audit,
     /// Users, their invitations and sessions.
@@ -200,7 +202,13 @@ impl Role {
     /// The built-in role of that name: `admin` may do everything, `operator` works with machines
     /// and lets new ones in, `viewer` looks.
     pub fn built_in(name: &str) -> Option<Self> {
-        let seen = [Kind::Nodes, Kind::Apps, Kind::Metrics, Kind::Records];
+        let seen = [
+            Kind::Nodes,
+            Kind::Apps,
+            Kind::Metrics,
+            Kind::Records,
+            Kind::Artefacts,
+        ];
         let rule = |kinds: &[Kind], verbs: &[Verb]| Rule {
             kinds: kinds.to_vec(),
             verbs: verbs.to_vec(),

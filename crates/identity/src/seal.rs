@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
 use base::files;
 use base::secret::Secret;
 use base64::Engine as _;
@@ -39,6 +40,8 @@ pub(crate) struct Sealer {
     place: String,
     /// Tells keys apart without telling the key: the first digits of its SHA-256.
     name: String,
+    /// Makes other keys of it.
+    root: hmac::Key,
 }
 
 /// Why the sealing key, or what it sealed, is not to be had.
@@ -141,7 +144,16 @@ impl Sealer {
             key,
             place: place.to_owned(),
             name,
+            root: hmac::Key::new(hmac::HMAC_SHA256, bytes),
         })
+    }
+
+    /// A secret for one purpose, the same as long as the key is, from which the key is not to be had:
+    /// 64 hexadecimal digits.
+    pub(crate) fn derive(&self, purpose: &str) -> Secret {
+        let text = format!("landline derived secret: {purpose}");
+        let tag = hmac::sign(&self.root, text.as_bytes());
+        Secret::new(random::hex(tag.as_ref()))
     }
 
     /// Seals `plain` for one `place`, such as `authority/x509/1`: it opens nowhere else.

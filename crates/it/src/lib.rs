@@ -11,6 +11,7 @@
     reason = "a test harness: it spawns its stubs, reads clocks and environment, and fails by panic"
 )]
 
+pub mod artefacts;
 pub mod bench;
 pub mod certificates;
 pub mod client;
@@ -31,6 +32,7 @@ pub mod program;
 pub mod prometheus;
 pub mod relay;
 pub mod relayed;
+pub mod s3s;
 pub mod stubs;
 pub mod telemetrics;
 pub mod wait;

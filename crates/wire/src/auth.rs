@@ -22,6 +22,17 @@ pub fn basic(username: &str, password: &str) -> String {
     )
 }
 
+/// User name and password of such a value; nothing when it is of another scheme or broken.
+pub fn parse_basic(value: &str) -> Option<(String, String)> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (username, password) = text.split_once(':')?;
+    Some((username.to_owned(), password.to_owned()))
+}
+
 /// Hash function of [`hmac`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HmacAlgorithm {
@@ -193,7 +204,7 @@ impl Civil {
 }
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

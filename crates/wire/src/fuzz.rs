@@ -4,6 +4,10 @@
 use bytes::Bytes;
 
 use crate::exposition::{Format, Limits, Page, Shape, merge};
+use crate::s3::chunked::Decoder;
+use crate::s3::key::Key;
+use crate::s3::request::{BodyForm, Incoming};
+use crate::s3::xml;
 use crate::telemetrics::{Strictness, Submission, check, fingerprint};
 
 /// Reads the data as a page in both formats, joins what could be read with itself and with the other
@@ -73,6 +77,60 @@ pub fn telemetrics(data: &[u8]) {
             let is_used = explained.frames.iter().any(|frame| frame.is_used);
             assert!(is_used, "a name is made of frames");
         }
+    }
+}
+
+/// Reads the data as what strangers send to a store of objects: a key, a query with a signature, a body
+/// in chunks, the documents that are taken.
+///
+/// # Panics
+/// When a key could lead elsewhere, or a body is longer than what it came in.
+pub fn s3(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(key) = Key::decode(&text) {
+        assert!(!key.as_str().split('/').any(|segment| segment == ".."));
+        assert_eq!(
+            Key::decode(&key.encode()),
+            Ok(key),
+            "a key survives its encoding"
+        );
+    }
+    let headers: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .collect();
+    for query in ["", &text] {
+        let incoming = Incoming {
+            method: "PUT",
+            path: &text,
+            query,
+            headers: &headers,
+        };
+        if let Ok(Some(claim)) = incoming.claim() {
+            let verified = claim.verify(&incoming, &[("a", "")], ("secret", 1_369_353_600));
+            assert!(verified.is_err(), "nobody guesses a signature");
+        }
+    }
+    let mut decoder = Decoder::new(&BodyForm::UnsignedChunks, None);
+    let mut length = 0;
+    for piece in data.chunks(7) {
+        let mut input = Bytes::copy_from_slice(piece);
+        let Some(reader) = &mut decoder else { break };
+        loop {
+            match reader.next(&mut input) {
+                Ok(Some(data)) => length += data.len(),
+                Ok(None) => break,
+                Err(_) => {
+                    decoder = None;
+                    break;
+                }
+            }
+        }
+    }
+    assert!(length <= data.len(), "a payload is a part of its body");
+    drop(xml::read_delete(data));
+    if let Ok(parts) = xml::read_complete(data) {
+        assert!(parts.iter().all(|part| (1..=10_000).contains(&part.number)));
     }
 }
 

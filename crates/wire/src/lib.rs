@@ -1,5 +1,5 @@
 //! Bytes and values of the foreign protocols Landline speaks: exposition pages, request signing,
-//! HTTP authentication and the records of the telemetrics client. It opens no socket, reads no clock
+//! HTTP authentication, the store S3 and the records of the telemetrics client. It opens no socket, reads no clock
 //! and no environment, and never waits.
 
 pub mod auth;
@@ -8,5 +8,7 @@ pub mod exposition;
 pub mod fuzz;
 pub mod http_message;
 pub mod json_metrics;
+pub mod s3;
 pub mod sigv4;
+pub mod tar;
 pub mod telemetrics;

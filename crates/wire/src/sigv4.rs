@@ -1,12 +1,12 @@
 //! AWS Signature Version 4: the headers that sign one request, and the steps that lead there, so
 //! that signed queries and the checking of foreign signatures can be built of the same parts. It
-//! sends nothing and does not sign chunked bodies.
+//! sends nothing; chunked bodies are signed in `s3`.
 //!
 //! Source: AWS General Reference, "Create a signed AWS API request".
 
 use aws_lc_rs::{digest, hmac};
 
-use crate::auth::{Civil, hex};
+use crate::auth::{Civil, days_from_civil, hex};
 
 #[cfg(test)]
 mod tests;
@@ -127,6 +127,29 @@ pub fn amz_date(unix_seconds: i64) -> String {
         "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
         time.year, time.month, time.day, time.hour, time.minute, time.second
     )
+}
+
+/// The time that [`amz_date`] writes; nothing for anything else.
+pub fn parse_amz_date(text: &str) -> Option<i64> {
+    let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |part: Option<&str>| {
+        let part = part?;
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| part.parse::<i64>().ok()).flatten()
+    };
+    if day.len() != 8 || time.len() != 6 {
+        return None;
+    }
+    let (year, month) = (number(day.get(..4))?, number(day.get(4..6))?);
+    let (of_month, hour) = (number(day.get(6..))?, number(time.get(..2))?);
+    let (minute, second) = (number(time.get(2..4))?, number(time.get(4..))?);
+    let is_valid = (1..=12).contains(&month)
+        && (1..=31).contains(&of_month)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    let days = days_from_civil(year, month, of_month);
+    is_valid.then(|| days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// What a signing key is good for.

@@ -10,8 +10,9 @@ use super::*;
 /// whom the configuration lets in, `own` asks for its proof itself: a token (also in the form of a
 /// proxy's), a session or a link. `tokens:create` and its like is for users whose roles allow that,
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
-/// machine; `anybody` for everyone who is known.
-const ROUTES: [RouteRow; 110] = [
+/// machine; `anybody` for everyone who is known; `artefacts` for these, users of the configuration,
+/// signatures of S3, and programs of this machine.
+const ROUTES: [RouteRow; 127] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -25,6 +26,9 @@ const ROUTES: [RouteRow; 110] = [
     ["gateway.listener", "POST", "/push", "own"],
     ["gateway.listener", "PROXY", "http://<name>/metrics", "own"],
     ["main.listener", "ANY", "/apps/{*path}", "own"],
+    ["main.listener", "ANY", "/artefacts", "artefacts"],
+    ["main.listener", "ANY", "/artefacts/", "artefacts"],
+    ["main.listener", "ANY", "/artefacts/{*key}", "artefacts"],
     [
         "main.listener",
         "DELETE",
@@ -76,6 +80,13 @@ const ROUTES: [RouteRow; 110] = [
         "local, records:read",
     ],
     ["main.listener", "GET", "/clients", "granted"],
+    ["main.listener", "GET", "/download", "artefacts"],
+    ["main.listener", "GET", "/download-url/{*path}", "artefacts"],
+    ["main.listener", "GET", "/download/", "artefacts"],
+    ["main.listener", "GET", "/download/{*path}", "artefacts"],
+    ["main.listener", "GET", "/files", "artefacts"],
+    ["main.listener", "GET", "/files/", "artefacts"],
+    ["main.listener", "GET", "/files/{*path}", "artefacts"],
     ["main.listener", "GET", "/health", "granted"],
     ["main.listener", "GET", "/health/", "granted"],
     ["main.listener", "GET", "/healthz", "public"],
@@ -84,6 +95,10 @@ const ROUTES: [RouteRow; 110] = [
     ["main.listener", "GET", "/login", "own"],
     ["main.listener", "GET", "/metrics", "granted"],
     ["main.listener", "GET", "/metrics/{name}", "granted"],
+    ["main.listener", "GET", "/navigate", "artefacts"],
+    ["main.listener", "GET", "/navigate/", "artefacts"],
+    ["main.listener", "GET", "/navigate/{*path}", "artefacts"],
+    ["main.listener", "GET", "/presigned-url", "artefacts"],
     ["main.listener", "GET", "/readyz", "public"],
     ["main.listener", "GET", "/second-factor", "own"],
     ["main.listener", "GET", "/telemetryui", "public"],
@@ -98,6 +113,8 @@ const ROUTES: [RouteRow; 110] = [
     ["main.listener", "GET", "/ui/{*name}", "public"],
     ["main.listener", "GET", "/v1/api-tokens", "tokens:read"],
     ["main.listener", "GET", "/v1/apps", "apps:read"],
+    ["main.listener", "GET", "/v1/artefacts/groups", "artefacts"],
+    ["main.listener", "GET", "/v1/artefacts/runs", "artefacts"],
     ["main.listener", "GET", "/v1/audit", "audit:read"],
     ["main.listener", "GET", "/v1/authorities", "cluster:read"],
     ["main.listener", "GET", "/v1/ca.pem", "public"],
@@ -226,6 +243,7 @@ const ROUTES: [RouteRow; 110] = [
     ["main.listener", "POST", "/push", "own"],
     ["main.listener", "POST", "/second-factor", "own"],
     ["main.listener", "POST", "/second-factor/confirm", "own"],
+    ["main.listener", "POST", "/telemetry", "artefacts"],
     ["main.listener", "POST", "/v1/api-tokens", "tokens:create"],
     ["main.listener", "POST", "/v1/apps/{app}/connect", "own"],
     [

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::pattern::Pattern;
 use super::scrub::{self, Scrub};
+use crate::artefacts::config::ArtefactsConfig;
 
 /// The id that every client of Clear Linux sends.
 pub const CLEAR_LINUX_TID: &str = "6907c830-eed9-4ce9-81ae-76daf8d88f0f";
@@ -28,6 +29,11 @@ pub struct CollectorConfig {
     pub listen: Option<SocketAddr>,
     /// Telemetry records.
     pub records: RecordsConfig,
+    /// Artefacts of test runs; nothing when the section is not there.
+    pub artefacts: Option<ArtefactsConfig>,
+    /// Whether the section of records is there.
+    #[serde(skip)]
+    pub names_records: bool,
 }
 
 /// The section `collector.records`.
@@ -174,10 +180,16 @@ impl CollectorConfig {
         let records = section
             .optional("records")
             .and_then(|field| RecordsConfig::read(&field));
+        let artefacts = section
+            .optional("artefacts")
+            .and_then(|field| ArtefactsConfig::read(&field));
+        let names_records = records.is_some();
         section.finish();
         Some(Self {
             listen,
             records: records.unwrap_or_default(),
+            artefacts,
+            names_records,
         })
     }
 }

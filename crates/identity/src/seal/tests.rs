@@ -103,3 +103,16 @@ fn a_key_that_is_given_seals_like_the_same_one_in_a_file() {
         "{error}"
     );
 }
+
+#[test]
+fn derived_secrets_differ_by_key_and_purpose() {
+    let of = |byte: u8, purpose: &str| {
+        let key = STANDARD_NO_PAD.encode([byte; 32]);
+        let sealer = Sealer::of(&KeySource::Given(Secret::new(key)), false);
+        sealer.unwrap().derive(purpose)
+    };
+    assert_eq!(of(1, "links"), of(1, "links"));
+    assert_ne!(of(1, "links"), of(1, "other"));
+    assert_ne!(of(1, "links"), of(2, "links"));
+    assert_eq!(of(1, "links").expose().len(), 64);
+}

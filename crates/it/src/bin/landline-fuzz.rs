@@ -24,6 +24,12 @@ const OPEN_METRICS: &str = "# HELP a A.\n# TYPE a counter\na_total{b=\"c\"} 1 # 
 const JSON_METRICS: &str = r#"{"metrics":{"a":{"type":"gauge","help":"A \"b\"","data":[{"labels":
     {"c":"d\n"},"value":1},{"value":"NaN"}]}},"stats":{"e":{"f":{"type":"counter","data":[]}}}}"#;
 
+const S3_BODY: &str = "5\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n";
+const S3_LINK: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=k%2F20130524%2Fus-east-1%2Fs3%2F\
+    aws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=0";
+const S3_PARTS: &str = "<CompleteMultipartUpload><Part><ETag>&quot;aa&quot;</ETag><PartNumber>1</PartNumber>\
+    </Part></CompleteMultipartUpload>";
+
 const HEADERS: &str = "record_format_version: 4\nclassification: org.clearlinux/crash/clr\nseverity: 3\n\
     machine_id: 0123456789abcdef0123456789abcdef\ncreation_timestamp: 1700000000\narch: x86_64\n\
     host_type: a|b|c\nbuild: \"12\"\nkernel_version: 6.1.0-13-amd64\npayload_format_version: 1\n\
@@ -57,6 +63,11 @@ fn targets() -> Vec<Target> {
             name: "telemetrics",
             seeds: vec![HEADERS.as_bytes().to_vec(), JSON_RECORD.as_bytes().to_vec()],
             run: wire::fuzz::telemetrics,
+        },
+        Target {
+            name: "s3",
+            seeds: vec![S3_BODY.into(), S3_LINK.into(), S3_PARTS.into()],
+            run: wire::fuzz::s3,
         },
         Target {
             name: "configuration",

@@ -7,6 +7,13 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod artefacts_bucket;
+mod artefacts_clients;
+mod artefacts_durability;
+mod artefacts_rights;
+mod artefacts_s3;
+mod artefacts_search;
+mod artefacts_vectors;
 mod auth;
 mod bench;
 mod browser;

@@ -116,3 +116,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn basic_credentials_are_read_as_they_are_written() {
+    let both = |username: &str, password: &str| Some((username.to_owned(), password.to_owned()));
+    assert_eq!(parse_basic(&basic("krkn", "a:ü ")), both("krkn", "a:ü "));
+    assert_eq!(parse_basic("bAsIc dTpw"), both("u", "p"));
+    for wrong in [
+        "",
+        "Basic",
+        "Bearer dTpw",
+        "Basic dXA=",
+        "Basic %",
+        "Basic /w==",
+    ] {
+        assert_eq!(parse_basic(wrong), None, "{wrong}");
+    }
+}

@@ -6,8 +6,9 @@
 //! LANDLINE_TEST_POSTGRES_URL (the private servers, with all rights),
 //! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS),
 //! LANDLINE_TEST_SCHEMATHESIS (the Python that has schemathesis), LANDLINE_TEST_WEB (the folder `web`
-//! with its modules, whose pages the program has), and LANDLINE_TEST_PICTURES (where pictures of pages
-//! are left to be looked at).
+//! with its modules, whose pages the program has), LANDLINE_TEST_PICTURES (where pictures of pages are
+//! left to be looked at), LANDLINE_TEST_KRKN (the Python of a virtual environment with krkn's library and
+//! boto3), and LANDLINE_TEST_S3S_FS (a real S3 server).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

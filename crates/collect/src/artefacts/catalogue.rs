@@ -1,0 +1,452 @@
+//! What the tables know of artefacts: runs, files and their versions. Bytes are elsewhere; what an
+//! operation leaves without an owner it gives back, to be removed after the commit.
+
+mod list;
+mod search;
+mod telemetry;
+mod uploads;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _};
+use state::{Read, State, StateError, Write};
+use wire::s3::key::Key;
+use wire::s3::xml::Object;
+
+pub(crate) use self::list::{Page, Shown, Window};
+pub(crate) use self::search::{Run, Search};
+pub(crate) use self::telemetry::Field;
+pub(crate) use self::uploads::{NewPart, Upload};
+use super::objects::Segment;
+use super::time;
+
+/// Objects of one version that are read at once: as many as an upload has parts.
+const SEGMENTS_MAX: i64 = 10_000;
+/// Versions of a file that are removed in one transaction.
+const VERSIONS_MAX: i64 = 1_000;
+
+/// What is known of what is kept; clones share the state.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalogue {
+    state: State,
+}
+
+/// A version that comes.
+#[derive(Debug, Clone)]
+pub(crate) struct NewVersion<'a> {
+    pub(crate) created_by: &'a str,
+    pub(crate) bytes: u64,
+    pub(crate) etag: String,
+    pub(crate) sha256: String,
+    /// `algorithm:value`, or empty.
+    pub(crate) checksum: String,
+    pub(crate) content_type: String,
+    /// Headers to be given back, as a JSON object.
+    pub(crate) headers: String,
+}
+
+/// A version that is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    pub(crate) id: i64,
+    /// When it came, in Unix milliseconds.
+    pub(crate) modified: i64,
+    pub(crate) bytes: u64,
+    pub(crate) etag: String,
+    pub(crate) sha256: String,
+    pub(crate) checksum: String,
+    pub(crate) content_type: String,
+    pub(crate) headers: String,
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// How much is kept, versions and parts included, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) group: u64,
+    pub(crate) total: u64,
+}
+
+/// A piece of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) object: Object,
+    pub(crate) segment: Segment,
+}
+
+/// A run, with the numbers of its rows.
+#[derive(Debug, Clone, Copy)]
+struct RunRow {
+    group: i64,
+    run: i64,
+}
+
+impl Catalogue {
+    pub(crate) fn new(state: &State) -> Self {
+        Self {
+            state: state.clone(),
+        }
+    }
+
+    /// The number that ties the tables to the folder of the objects, when there is one.
+    pub(crate) async fn tie(&self) -> Result<Option<String>, StateError> {
+        let mut read = self.state.read().await?;
+        let row = sqlx::query("SELECT tie FROM artefact_store WHERE id = 1");
+        let row = row.fetch_optional(&mut read).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Sets it, unless another process was first; the one that holds.
+    pub(crate) async fn set_tie(&self, tie: &str) -> Result<Option<String>, StateError> {
+        let sql = "INSERT INTO artefact_store (id, tie, created_at) VALUES (1, $1, $2) \
+             ON CONFLICT (id) DO NOTHING";
+        let mut write = self.state.write().await?;
+        let query = sqlx::query(sql).bind(tie).bind(time::now());
+        query.execute(&mut write).await?;
+        write.commit().await?;
+        self.tie().await
+    }
+
+    /// Whether no object is known.
+    pub(crate) async fn is_empty(&self) -> Result<bool, StateError> {
+        let mut read = self.state.read().await?;
+        let row = sqlx::query("SELECT 1 FROM artefact_objects LIMIT 1");
+        Ok(row.fetch_optional(&mut read).await?.is_none())
+    }
+
+    /// Makes the run of a key, if it is not there.
+    pub(crate) async fn begin_run(&self, key: &Key) -> Result<(), StateError> {
+        let parts = key.parts();
+        let sql = "SELECT 1 FROM artefact_runs JOIN artefact_groups ON artefact_groups.id = \
+             artefact_runs.group_id WHERE artefact_groups.name = $1 AND artefact_runs.name = $2";
+        let mut read = self.state.read().await?;
+        let found = sqlx::query(sql)
+            .bind(folder_name(parts.group))
+            .bind(folder_name(parts.run));
+        if found.fetch_optional(&mut read).await?.is_some() {
+            return Ok(());
+        }
+        drop(read);
+        let mut write = self.state.write().await?;
+        ensure_run(&mut write, key).await?;
+        write.commit().await
+    }
+
+    /// How much is kept in all groups, and in the one of a key.
+    pub(crate) async fn usage(&self, key: &Key) -> Result<Usage, StateError> {
+        let sql = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(CASE WHEN name = $1 THEN bytes ELSE 0 END), 0) AS BIGINT) \
+             FROM artefact_groups";
+        let mut read = self.state.read().await?;
+        let row = sqlx::query(sql).bind(folder_name(key.parts().group));
+        let row = row.fetch_one(&mut read).await?;
+        Ok(Usage {
+            total: size(&row, 0)?,
+            group: size(&row, 1)?,
+        })
+    }
+
+    /// Keeps an object as the newest version of a file; the number of the version.
+    pub(crate) async fn record(
+        &self,
+        key: &Key,
+        new: &NewVersion<'_>,
+        object: &str,
+    ) -> Result<i64, StateError> {
+        let mut write = self.state.write().await?;
+        let version = insert_version(&mut write, key, new).await?;
+        insert_object(&mut write, object, (version, "", 1), new).await?;
+        write.commit().await?;
+        Ok(version)
+    }
+
+    /// A version of a file: the newest, or the one of this number.
+    pub(crate) async fn find(
+        &self,
+        key: &Key,
+        version: Option<i64>,
+    ) -> Result<Option<Version>, StateError> {
+        let mut read = self.state.read().await?;
+        let sql = "SELECT v.id, v.created_at, v.bytes, v.etag, v.sha256, v.checksum, \
+             v.content_type, v.headers FROM artefact_files f JOIN artefact_versions v \
+             ON v.file_id = f.id WHERE f.key = $1 AND v.id = COALESCE($2, f.version)";
+        let row = sqlx::query(sql)
+            .bind(key.as_str().as_bytes().to_vec())
+            .bind(version);
+        let Some(row) = row.fetch_optional(&mut read).await? else {
+            return Ok(None);
+        };
+        let id = row.try_get(0)?;
+        Ok(Some(Version {
+            id,
+            modified: row.try_get(1)?,
+            bytes: size(&row, 2)?,
+            etag: row.try_get(3)?,
+            sha256: row.try_get(4)?,
+            checksum: row.try_get(5)?,
+            content_type: row.try_get(6)?,
+            headers: row.try_get(7)?,
+            segments: segments(&mut read, id).await?,
+        }))
+    }
+
+    /// Removes a file with all its versions, or one version of it; the objects that it leaves.
+    pub(crate) async fn remove(
+        &self,
+        key: &Key,
+        version: Option<i64>,
+    ) -> Result<Vec<String>, StateError> {
+        let bytes = || key.as_str().as_bytes().to_vec();
+        let mut read = self.state.read().await?;
+        let sql = "SELECT 1 FROM artefact_files WHERE key = $1";
+        let row = sqlx::query(sql).bind(bytes());
+        if row.fetch_optional(&mut read).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        drop(read);
+        let mut write = self.state.write().await?;
+        // In the order in which versions come, and kept from others to the end: a version that came
+        // while the file goes would go with it.
+        ensure_run(&mut write, key).await?;
+        let sql = "UPDATE artefact_files SET version = version WHERE key = $1 RETURNING id, run_id";
+        let row = sqlx::query(sql).bind(bytes());
+        let Some(row) = row.fetch_optional(&mut write).await? else {
+            return Ok(Vec::new());
+        };
+        let (file, run): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let mut objects = Vec::new();
+        let mut freed = 0_i64;
+        loop {
+            let sql = "SELECT id, bytes FROM artefact_versions WHERE file_id = $1 \
+                 AND id = COALESCE($2, id) ORDER BY id LIMIT $3";
+            let rows = sqlx::query(sql).bind(file).bind(version).bind(VERSIONS_MAX);
+            let rows = rows.fetch_all(&mut write).await?;
+            for row in &rows {
+                let id: i64 = row.try_get(0)?;
+                freed += row.try_get::<i64, _>(1)?;
+                objects.extend(take_objects(&mut write, id).await?);
+            }
+            if version.is_some() || rows.len() < usize::try_from(VERSIONS_MAX).unwrap_or(0) {
+                break;
+            }
+        }
+        settle_file(&mut write, (file, run)).await?;
+        add_bytes(&mut write, run, -freed).await?;
+        write.commit().await?;
+        Ok(objects)
+    }
+
+    /// The objects of the newest versions of the files whose keys begin so, in their order, with what
+    /// is shown of the files.
+    pub(crate) async fn current_segments(&self, prefix: &str) -> Result<Vec<Part>, StateError> {
+        let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes FROM artefact_files f \
+             JOIN artefact_objects o ON o.version = f.version WHERE f.key >= $1 AND f.key < $2 \
+             ORDER BY f.key, o.position LIMIT $3";
+        let mut read = self.read().await?;
+        let rows = sqlx::query(sql)
+            .bind(prefix.as_bytes().to_vec())
+            .bind(list::end_of(prefix.as_bytes()))
+            .bind(SEGMENTS_MAX);
+        let mut parts = Vec::new();
+        for row in rows.fetch_all(&mut read).await? {
+            parts.push(Part {
+                object: Object {
+                    key: text(&row, 0)?,
+                    modified: row.try_get(1)?,
+                    etag: row.try_get(2)?,
+                    size: size(&row, 3)?,
+                    version: None,
+                },
+                segment: Segment {
+                    object: row.try_get(4)?,
+                    bytes: size(&row, 5)?,
+                },
+            });
+        }
+        Ok(parts)
+    }
+
+    async fn read(&self) -> Result<Read, StateError> {
+        self.state.read().await
+    }
+}
+
+/// Removes a version with the rows of its objects, whose names it gives.
+async fn take_objects(write: &mut Write, version: i64) -> Result<Vec<String>, StateError> {
+    for sql in [
+        "DELETE FROM artefact_versions WHERE id = $1",
+        "DELETE FROM artefact_telemetry WHERE version = $1",
+    ] {
+        sqlx::query(sql).bind(version).execute(&mut *write).await?;
+    }
+    let sql = "DELETE FROM artefact_objects WHERE version = $1 RETURNING id";
+    let rows = sqlx::query(sql).bind(version).fetch_all(write).await?;
+    let ids = rows.iter().map(|row| row.try_get(0));
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Has a file show its newest version, or be gone without one.
+async fn settle_file(write: &mut Write, (file, run): (i64, i64)) -> Result<(), StateError> {
+    let sql = "SELECT id, bytes, etag, created_at FROM artefact_versions WHERE file_id = $1 \
+         ORDER BY id DESC LIMIT 1";
+    let newest = sqlx::query(sql).bind(file);
+    if let Some(row) = newest.fetch_optional(&mut *write).await? {
+        return show_version(write, file, &row).await;
+    }
+    let sql = "DELETE FROM artefact_files WHERE id = $1";
+    sqlx::query(sql).bind(file).execute(&mut *write).await?;
+    let sql = "UPDATE artefact_runs SET files = files - 1 WHERE id = $1";
+    sqlx::query(sql).bind(run).execute(&mut *write).await?;
+    Ok(())
+}
+
+async fn show_version(write: &mut Write, file: i64, row: &AnyRow) -> Result<(), StateError> {
+    let (id, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let (etag, created): (String, i64) = (row.try_get(2)?, row.try_get(3)?);
+    let sql = "UPDATE artefact_files SET version = $2, bytes = $3, etag = $4, modified = $5 \
+         WHERE id = $1";
+    sqlx::query(sql)
+        .bind(file)
+        .bind(id)
+        .bind(bytes)
+        .bind(etag)
+        .bind(created)
+        .execute(write)
+        .await?;
+    Ok(())
+}
+
+async fn segments(read: &mut Read, version: i64) -> Result<Vec<Segment>, StateError> {
+    let sql =
+        "SELECT id, bytes FROM artefact_objects WHERE version = $1 ORDER BY position LIMIT $2";
+    let rows = sqlx::query(sql).bind(version).bind(SEGMENTS_MAX);
+    let mut segments = Vec::new();
+    for row in rows.fetch_all(read).await? {
+        segments.push(Segment {
+            object: row.try_get(0)?,
+            bytes: size(&row, 1)?,
+        });
+    }
+    Ok(segments)
+}
+
+/// The rows of a key's group and run, made if need be. They are locked from here on, the group first,
+/// so that nobody waits for somebody who waits for them.
+async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> {
+    let (parts, now) = (key.parts(), time::now());
+    let sql = "INSERT INTO artefact_groups (name, created_at, bytes) VALUES ($1, $2, 0) \
+         ON CONFLICT (name) DO UPDATE SET created_at = artefact_groups.created_at RETURNING id";
+    let row = sqlx::query(sql).bind(folder_name(parts.group)).bind(now);
+    let group: i64 = row.fetch_one(&mut *write).await?.try_get(0)?;
+    let sql = "INSERT INTO artefact_runs \
+         (group_id, name, title, created_at, changed_at, telemetry_at, files, bytes) \
+         VALUES ($1, $2, $3, $4, $4, 0, 0, 0) \
+         ON CONFLICT (group_id, name) DO UPDATE SET changed_at = excluded.changed_at RETURNING id";
+    let row = sqlx::query(sql)
+        .bind(group)
+        .bind(folder_name(parts.run))
+        .bind(parts.run.to_lowercase())
+        .bind(now);
+    let run = row.fetch_one(&mut *write).await?.try_get(0)?;
+    Ok(RunRow { group, run })
+}
+
+/// Makes a version the newest of its file; its objects come afterwards.
+async fn insert_version(
+    write: &mut Write,
+    key: &Key,
+    new: &NewVersion<'_>,
+) -> Result<i64, StateError> {
+    let RunRow { group, run } = ensure_run(write, key).await?;
+    let (now, bytes) = (time::now(), signed(new.bytes));
+    let sql = "INSERT INTO artefact_files (run_id, key, version, bytes, etag, modified) \
+         VALUES ($1, $2, 0, 0, '', $3) \
+         ON CONFLICT (key) DO UPDATE SET modified = excluded.modified RETURNING id, version";
+    let row = sqlx::query(sql)
+        .bind(run)
+        .bind(key.as_str().as_bytes().to_vec())
+        .bind(now);
+    let row = row.fetch_one(&mut *write).await?;
+    let (file, before): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let sql = "INSERT INTO artefact_versions (file_id, created_at, created_by, bytes, etag, \
+         sha256, checksum, content_type, headers) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         RETURNING id, bytes, etag, created_at";
+    let row = sqlx::query::<Any>(sql)
+        .bind(file)
+        .bind(now)
+        .bind(new.created_by.to_owned())
+        .bind(bytes)
+        .bind(new.etag.clone())
+        .bind(new.sha256.clone())
+        .bind(new.checksum.clone())
+        .bind(new.content_type.clone())
+        .bind(new.headers.clone());
+    let row = row.fetch_one(&mut *write).await?;
+    show_version(write, file, &row).await?;
+    let sql = "UPDATE artefact_runs SET files = files + $2, bytes = bytes + $3 WHERE id = $1";
+    let is_new = i64::from(before == 0);
+    let query = sqlx::query(sql).bind(run).bind(is_new).bind(bytes);
+    query.execute(&mut *write).await?;
+    let sql = "UPDATE artefact_groups SET bytes = bytes + $2 WHERE id = $1";
+    let query = sqlx::query(sql).bind(group).bind(bytes);
+    query.execute(&mut *write).await?;
+    Ok(row.try_get(0)?)
+}
+
+async fn insert_object(
+    write: &mut Write,
+    object: &str,
+    (version, upload, position): (i64, &str, i64),
+    new: &NewVersion<'_>,
+) -> Result<(), StateError> {
+    let sql = "INSERT INTO artefact_objects (id, version, upload, position, bytes, etag, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    sqlx::query(sql)
+        .bind(object.to_owned())
+        .bind(version)
+        .bind(upload.to_owned())
+        .bind(position)
+        .bind(signed(new.bytes))
+        .bind(new.etag.clone())
+        .bind(time::now())
+        .execute(write)
+        .await?;
+    Ok(())
+}
+
+/// Changes what a run and its group have.
+async fn add_bytes(write: &mut Write, run: i64, bytes: i64) -> Result<(), StateError> {
+    let sql = "UPDATE artefact_runs SET bytes = bytes + $2 WHERE id = $1";
+    let query = sqlx::query(sql).bind(run).bind(bytes);
+    query.execute(&mut *write).await?;
+    let sql = "UPDATE artefact_groups SET bytes = bytes + $2 WHERE id = \
+         (SELECT group_id FROM artefact_runs WHERE id = $1)";
+    let query = sqlx::query(sql).bind(run).bind(bytes);
+    query.execute(write).await?;
+    Ok(())
+}
+
+/// The name of a group or run as the tables keep it: with its slash, so that it stands where its files
+/// stand in the order of keys. What is in none has no name.
+fn folder_name(name: &str) -> Vec<u8> {
+    if name.is_empty() {
+        Vec::new()
+    } else {
+        format!("{name}/").into_bytes()
+    }
+}
+
+/// A size as the tables keep it.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn size(row: &AnyRow, column: usize) -> Result<u64, sqlx::Error> {
+    let value: i64 = row.try_get(column)?;
+    Ok(u64::try_from(value).unwrap_or(0))
+}
+
+/// A key of a row. Only keys that were checked are kept.
+fn text(row: &AnyRow, column: usize) -> Result<String, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

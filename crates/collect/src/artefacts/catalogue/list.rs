@@ -1,0 +1,265 @@
+//! Lists in the order of keys, by pages. Groups and runs come from rows of their own; below a run,
+//! what has a common prefix is jumped over.
+
+use sqlx::{Any, AssertSqlSafe, Row as _};
+use state::{Read, StateError};
+use wire::s3::xml::Object;
+
+use super::{Catalogue, folder_name, size, text};
+
+/// Keys that are read in one statement.
+const CHUNK: i64 = 1_000;
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window<'a> {
+    /// What keys begin with.
+    pub(crate) prefix: &'a str,
+    /// Whether what has a further slash is one entry.
+    pub(crate) is_by_folder: bool,
+    /// The entry after which it begins; empty for the first.
+    pub(crate) after: &'a str,
+    /// Entries of the page.
+    pub(crate) limit: usize,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shown {
+    File(Object),
+    /// With its slash at the end.
+    Folder(String),
+}
+
+impl Shown {
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::File(object) => &object.key,
+            Self::Folder(prefix) => prefix,
+        }
+    }
+}
+
+/// A page in the order of keys.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Shown>,
+    pub(crate) is_truncated: bool,
+}
+
+impl Catalogue {
+    /// The entries of a page.
+    pub(crate) async fn list(&self, window: Window<'_>) -> Result<Page, StateError> {
+        if window.after.as_bytes() >= end_of(window.prefix.as_bytes()).as_slice() {
+            return Ok(Page::default());
+        }
+        let mut read = self.read().await?;
+        let depth = window.prefix.matches('/').count();
+        // One more, to know whether there are more.
+        let wanted = window.limit + 1;
+        let mut entries = if window.is_by_folder && depth < 2 {
+            let folders = folders(&mut read, window, wanted).await?;
+            let files = files_beside(&mut read, window, wanted).await?;
+            let mut all: Vec<Shown> = folders.into_iter().chain(files).collect();
+            all.sort_by(|one, other| one.key().cmp(other.key()));
+            all.dedup_by(|one, other| one.key() == other.key());
+            all
+        } else {
+            walk(&mut read, window, wanted).await?
+        };
+        let is_truncated = entries.len() > window.limit;
+        entries.truncate(window.limit);
+        Ok(Page {
+            entries,
+            is_truncated,
+        })
+    }
+
+    /// All versions of the files whose keys begin so, newest first; `after` is a key and a version.
+    pub(crate) async fn versions(
+        &self,
+        prefix: &str,
+        (after, before): (&str, i64),
+        limit: usize,
+    ) -> Result<Vec<Object>, StateError> {
+        let sql = "SELECT f.key, v.created_at, v.etag, v.bytes, v.id, f.version \
+             FROM artefact_files f JOIN artefact_versions v ON v.file_id = f.id \
+             WHERE f.key >= $1 AND f.key < $2 AND (f.key > $3 OR v.id < $4) \
+             ORDER BY f.key, v.id DESC LIMIT $5";
+        let mut read = self.read().await?;
+        let rows = sqlx::query(sql)
+            .bind(prefix.max(after).as_bytes().to_vec())
+            .bind(end_of(prefix.as_bytes()))
+            .bind(after.as_bytes().to_vec())
+            .bind(before)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let mut versions = Vec::new();
+        for row in rows.fetch_all(&mut read).await? {
+            let (id, newest): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
+            versions.push(Object {
+                key: text(&row, 0)?,
+                modified: row.try_get(1)?,
+                etag: row.try_get(2)?,
+                size: size(&row, 3)?,
+                version: Some((id.to_string(), id == newest)),
+            });
+        }
+        Ok(versions)
+    }
+}
+
+/// The first bytes behind everything that begins with a prefix. No key has a byte 255.
+pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[u8::MAX]].concat()
+}
+
+/// Where a list begins, as one condition: databases use one lower bound of an index and filter by the
+/// other. Names and keys are never empty but for what has none.
+fn begin_of<'a>(prefix: &'a str, after: &'a str) -> (&'static str, Vec<u8>) {
+    if after >= prefix {
+        (">", after.as_bytes().to_vec())
+    } else {
+        (">=", prefix.as_bytes().to_vec())
+    }
+}
+
+/// The groups, or the runs of a group.
+async fn folders(
+    read: &mut Read,
+    window: Window<'_>,
+    wanted: usize,
+) -> Result<Vec<Shown>, StateError> {
+    let (parent, begin) = match window.prefix.split_once('/') {
+        Some((group, begin)) => (format!("{group}/"), begin),
+        None => (String::new(), window.prefix),
+    };
+    let after = window.after.strip_prefix(parent.as_str());
+    let (is, first) = begin_of(begin, after.unwrap_or_default());
+    let sql = if parent.is_empty() {
+        format!(
+            "SELECT name FROM artefact_groups WHERE name {is} $1 AND name < $2 \
+             ORDER BY name LIMIT $3"
+        )
+    } else {
+        format!(
+            "SELECT name FROM artefact_runs WHERE name {is} $1 AND name < $2 AND group_id = \
+             (SELECT id FROM artefact_groups WHERE name = $4) ORDER BY name LIMIT $3"
+        )
+    };
+    let query = sqlx::query::<Any>(AssertSqlSafe(sql))
+        .bind(first)
+        .bind(end_of(begin.as_bytes()))
+        .bind(i64::try_from(wanted).unwrap_or(i64::MAX));
+    let query = if parent.is_empty() {
+        query
+    } else {
+        query.bind(parent.as_bytes().to_vec())
+    };
+    let rows = query.fetch_all(read).await?;
+    let names = rows.iter().map(|row| {
+        let name = text(row, 0)?;
+        Ok(Shown::Folder(format!("{parent}{name}")))
+    });
+    names.collect()
+}
+
+/// The files directly at the top, or directly in a group.
+async fn files_beside(
+    read: &mut Read,
+    window: Window<'_>,
+    wanted: usize,
+) -> Result<Vec<Shown>, StateError> {
+    let group = window.prefix.split_once('/').map_or("", |(group, _)| group);
+    let (is, first) = begin_of(window.prefix, window.after);
+    let sql = format!(
+        "SELECT key, modified, etag, bytes FROM artefact_files WHERE run_id = \
+         (SELECT r.id FROM artefact_runs r JOIN artefact_groups g ON g.id = r.group_id \
+          WHERE g.name = $1 AND r.name = $2) \
+         AND key {is} $3 AND key < $4 ORDER BY key LIMIT $5"
+    );
+    let query = sqlx::query::<Any>(AssertSqlSafe(sql))
+        .bind(folder_name(group))
+        .bind(Vec::<u8>::new())
+        .bind(first)
+        .bind(end_of(window.prefix.as_bytes()))
+        .bind(i64::try_from(wanted).unwrap_or(i64::MAX));
+    let rows = query.fetch_all(read).await?;
+    let files = rows.iter().map(|row| {
+        let shown = file_of(row)?;
+        // A key that ends with a slash is a folder.
+        let folder = folder_of(&shown, window);
+        Ok(folder.map_or(shown, Shown::Folder))
+    });
+    files.collect()
+}
+
+fn file_of(row: &sqlx::any::AnyRow) -> Result<Shown, StateError> {
+    Ok(Shown::File(Object {
+        key: text(row, 0)?,
+        modified: row.try_get(1)?,
+        etag: row.try_get(2)?,
+        size: size(row, 3)?,
+        version: None,
+    }))
+}
+
+/// Keys in their order; by folders, what is behind a further slash is passed over.
+async fn walk(
+    read: &mut Read,
+    window: Window<'_>,
+    wanted: usize,
+) -> Result<Vec<Shown>, StateError> {
+    let end = end_of(window.prefix.as_bytes());
+    let mut entries: Vec<Shown> = Vec::new();
+    let (mut is, mut first) = begin_of(window.prefix, window.after);
+    // A folder after which it begins is passed over with all that is in it.
+    if window.is_by_folder && window.after.ends_with('/') && window.after != window.prefix {
+        first = end_of(window.after.as_bytes());
+    }
+    loop {
+        let sql = format!(
+            "SELECT key, modified, etag, bytes FROM artefact_files \
+             WHERE key {is} $1 AND key < $2 ORDER BY key LIMIT $3"
+        );
+        let missing = i64::try_from(wanted - entries.len()).unwrap_or(CHUNK);
+        let limit = CHUNK.min(missing.max(1));
+        let query = sqlx::query::<Any>(AssertSqlSafe(sql))
+            .bind(first)
+            .bind(end.clone())
+            .bind(limit);
+        let rows = query.fetch_all(&mut *read).await?;
+        let is_last = i64::try_from(rows.len()).unwrap_or(0) < limit;
+        (is, first) = (">", Vec::new());
+        let mut passed = None;
+        for row in &rows {
+            let shown = file_of(row)?;
+            first = shown.key().as_bytes().to_vec();
+            let folder = folder_of(&shown, window);
+            match folder {
+                Some(folder) if entries.last().is_some_and(|last| last.key() == folder) => {}
+                Some(folder) => entries.push(Shown::Folder(folder)),
+                None => entries.push(shown),
+            }
+            passed = entries
+                .last()
+                .filter(|last| matches!(last, Shown::Folder(_)));
+            if entries.len() >= wanted {
+                return Ok(entries);
+            }
+        }
+        if is_last {
+            return Ok(entries);
+        }
+        if let Some(folder) = passed {
+            first = end_of(folder.key().as_bytes());
+        }
+    }
+}
+
+/// The common prefix that a key is shown as, with its slash.
+fn folder_of(shown: &Shown, window: Window<'_>) -> Option<String> {
+    let rest = shown.key().strip_prefix(window.prefix)?;
+    let end = rest.find('/').filter(|_| window.is_by_folder)?;
+    let length = window.prefix.len() + end + 1;
+    shown.key().get(..length).map(str::to_owned)
+}

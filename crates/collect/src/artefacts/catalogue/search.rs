@@ -1,0 +1,200 @@
+//! Runs by what is known of them: group, name, fields of their telemetry. Newest first, by pages.
+
+use std::collections::BTreeMap;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, AssertSqlSafe, Row as _};
+use state::StateError;
+
+use super::{Catalogue, folder_name, size, text};
+
+/// Fields of the runs of one page.
+const FIELDS_MAX: i64 = 20_000;
+/// Groups of one list.
+const GROUPS_MAX: i64 = 10_000;
+
+/// Which runs. All that is said has to fit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Search {
+    /// The group.
+    pub(crate) group: Option<String>,
+    /// A part of the name, or of the value of a field, in any case.
+    pub(crate) text: Option<String>,
+    /// Fields with their values.
+    pub(crate) fields: Vec<(String, String)>,
+    /// Runs that are older than the one of this number.
+    pub(crate) before: Option<i64>,
+    pub(crate) limit: usize,
+}
+
+/// A run as it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) id: i64,
+    pub(crate) group: String,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
+    pub(crate) changed_at: i64,
+    /// 0 when none has come.
+    pub(crate) telemetry_at: i64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) fields: BTreeMap<String, Vec<String>>,
+}
+
+/// A group as it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) runs: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A value of a statement.
+enum Value {
+    Number(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Search {
+    /// The statement and its values.
+    fn statement(&self) -> (String, Vec<Value>) {
+        let mut values = vec![
+            Value::Number(self.before.unwrap_or(i64::MAX)),
+            Value::Bytes(Vec::new()),
+        ];
+        let mut conditions: Vec<String> = Vec::new();
+        let mut mark = |value| {
+            values.push(value);
+            values.len()
+        };
+        if let Some(group) = &self.group {
+            let at = mark(Value::Bytes(folder_name(group)));
+            conditions.push(format!(" AND g.name = ${at}"));
+        }
+        for (name, value) in &self.fields {
+            let name = mark(Value::Text(name.clone()));
+            let value = mark(Value::Text(value.clone()));
+            conditions.push(format!(
+                " AND EXISTS (SELECT 1 FROM artefact_fields f WHERE f.name = ${name} \
+                 AND f.value = ${value} AND f.run_id = r.id)"
+            ));
+        }
+        if let Some(text) = &self.text {
+            let at = mark(Value::Text(pattern(text)));
+            conditions.push(format!(
+                " AND (r.title LIKE ${at} ESCAPE '!' OR EXISTS (SELECT 1 FROM artefact_fields f \
+                 WHERE f.run_id = r.id AND lower(f.value) LIKE ${at} ESCAPE '!'))"
+            ));
+        }
+        let conditions = conditions.concat();
+        let limit = mark(Value::Number(i64::try_from(self.limit).unwrap_or(1)));
+        let sql = format!(
+            "SELECT r.id, g.name, r.name, r.created_at, r.changed_at, r.telemetry_at, r.files, \
+             r.bytes FROM artefact_runs r JOIN artefact_groups g ON g.id = r.group_id \
+             WHERE r.id < $1 AND r.name > $2{conditions} ORDER BY r.id DESC LIMIT ${limit}"
+        );
+        (sql, values)
+    }
+}
+
+/// A part of a text, for LIKE.
+fn pattern(text: &str) -> String {
+    let mut out = "%".to_owned();
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            out.push('!');
+        }
+        out.push(c);
+    }
+    out.push('%');
+    out
+}
+
+impl Catalogue {
+    /// A page of runs.
+    pub(crate) async fn search(&self, search: &Search) -> Result<Vec<Run>, StateError> {
+        let (sql, values) = search.statement();
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
+        for value in values {
+            query = match value {
+                Value::Number(number) => query.bind(number),
+                Value::Text(text) => query.bind(text),
+                Value::Bytes(bytes) => query.bind(bytes),
+            };
+        }
+        let mut read = self.read().await?;
+        let rows = query.fetch_all(&mut read).await?;
+        let runs = rows.iter().map(run_of);
+        let mut runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
+        if runs.is_empty() {
+            return Ok(runs);
+        }
+        let marks: Vec<String> = (2..=runs.len() + 1).map(|n| format!("${n}")).collect();
+        let marks = marks.join(", ");
+        let sql = format!(
+            "SELECT run_id, name, value FROM artefact_fields WHERE run_id IN ({marks}) \
+             ORDER BY run_id, name, value LIMIT $1"
+        );
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql)).bind(FIELDS_MAX);
+        for run in &runs {
+            query = query.bind(run.id);
+        }
+        for row in query.fetch_all(&mut read).await? {
+            let (id, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+            if let Some(run) = runs.iter_mut().find(|run| run.id == id) {
+                run.fields.entry(name).or_default().push(row.try_get(2)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// All groups in their order.
+    pub(crate) async fn groups(&self) -> Result<Vec<Group>, StateError> {
+        let sql = "SELECT g.name, g.bytes, (SELECT COUNT(*) FROM artefact_runs r \
+             WHERE r.group_id = g.id AND r.name > $1) FROM artefact_groups g \
+             ORDER BY g.name LIMIT $2";
+        let mut read = self.read().await?;
+        let rows = sqlx::query(sql).bind(Vec::<u8>::new()).bind(GROUPS_MAX);
+        let mut groups = Vec::new();
+        for row in rows.fetch_all(&mut read).await? {
+            groups.push(Group {
+                name: name_of(&row, 0)?,
+                bytes: size(&row, 1)?,
+                runs: size(&row, 2)?,
+            });
+        }
+        Ok(groups)
+    }
+}
+
+fn run_of(row: &AnyRow) -> Result<Run, sqlx::Error> {
+    Ok(Run {
+        id: row.try_get(0)?,
+        group: name_of(row, 1)?,
+        name: name_of(row, 2)?,
+        created_at: row.try_get(3)?,
+        changed_at: row.try_get(4)?,
+        telemetry_at: row.try_get(5)?,
+        files: size(row, 6)?,
+        bytes: size(row, 7)?,
+        fields: BTreeMap::new(),
+    })
+}
+
+/// The name of a group or run, without its slash.
+fn name_of(row: &AnyRow, column: usize) -> Result<String, sqlx::Error> {
+    let name = text(row, column)?;
+    Ok(name.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_like_understands_is_a_letter() {
+        assert_eq!(pattern("50%_Ü!"), "%50!%!_ü!!%");
+    }
+}

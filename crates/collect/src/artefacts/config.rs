@@ -1,0 +1,408 @@
+//! The section `collector.artefacts` of the configuration. The page for operators is
+//! `docs/operate/artefacts.md`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::config::{Field, format_bytes, format_duration};
+use base::secret::SecretSource;
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+use url::Url;
+
+use super::objects::usual_endpoint;
+use super::visitor::Act;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest life of a link: what Signature Version 4 allows.
+const LINK_EXPIRATION_MAX: Duration = Duration::from_hours(7 * 24);
+/// Users of one collector.
+const USERS_MAX: usize = 1_000;
+const NAME_BYTES_MAX: usize = 64;
+/// The largest telemetry that may be configured.
+const TELEMETRY_LIMIT_MAX: u64 = 256 << 20;
+/// First segments of other paths.
+const TAKEN: [&str; 18] = [
+    "api",
+    "apps",
+    "clients",
+    "download",
+    "download-url",
+    "files",
+    "health",
+    "healthz",
+    "launch",
+    "login",
+    "metrics",
+    "navigate",
+    "poll",
+    "push",
+    "readyz",
+    "second-factor",
+    "telemetry",
+    "telemetryui",
+];
+/// The name with which our own links are signed.
+pub(crate) const LINK_NAME: &str = "landline-link";
+
+/// The section `collector.artefacts`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArtefactsConfig {
+    /// Where the objects are; the folder `artefacts` in the data directory without it.
+    pub objects: Option<ObjectsConfig>,
+    /// The key of the store that has the bucket; `AWS_ACCESS_KEY_ID` without it.
+    pub access_key: Option<SecretSource>,
+    /// Its secret; `AWS_SECRET_ACCESS_KEY` without it.
+    pub secret_key: Option<SecretSource>,
+    /// The bucket that S3 clients name.
+    pub bucket: String,
+    /// How long a link may be used to begin something.
+    #[serde(serialize_with = "as_duration")]
+    pub link_expiration: Duration,
+    /// Who has a name and a password here.
+    pub users: Vec<UserConfig>,
+    /// Who needs none.
+    pub access: AccessConfig,
+    /// How clients reach this collector; otherwise as their request says.
+    pub public_url: Option<Url>,
+    /// Fronts whose forwarding headers are believed.
+    #[serde(serialize_with = "as_texts")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much may be kept.
+    pub quota: Quota,
+    /// The largest telemetry, in bytes.
+    #[serde(serialize_with = "as_bytes")]
+    pub telemetry_limit: u64,
+}
+
+/// Where the objects are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ObjectsConfig {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In a bucket of an S3 store.
+    Bucket(BucketConfig),
+}
+
+/// A bucket, as `s3://name/prefix?endpoint=…&region=…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BucketConfig {
+    /// The bucket.
+    pub name: String,
+    /// What keys in it begin with; it ends with a slash, or is empty.
+    pub prefix: String,
+    /// The store.
+    pub endpoint: Url,
+    /// Its region.
+    pub region: String,
+}
+
+/// A user of the configuration: name and password are key and secret of S3, too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UserConfig {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: SecretSource,
+    /// Which groups it is about; all when empty. `*` at the end stands for anything.
+    pub groups: Vec<String>,
+    /// What they may do there.
+    pub rights: Vec<Act>,
+}
+
+/// Who needs to prove nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessConfig {
+    /// Programs of this machine.
+    Local,
+    /// Everybody.
+    Open,
+    /// Nobody.
+    Closed,
+}
+
+/// How much may be kept, versions included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// In all groups together.
+    #[serde(serialize_with = "as_optional_bytes")]
+    pub total: Option<u64>,
+    /// In each group.
+    #[serde(serialize_with = "as_optional_bytes")]
+    pub group: Option<u64>,
+    /// What has to stay free on the disk.
+    #[serde(serialize_with = "as_bytes")]
+    pub keep_free: u64,
+}
+
+impl Default for ArtefactsConfig {
+    fn default() -> Self {
+        Self {
+            objects: None,
+            access_key: None,
+            secret_key: None,
+            bucket: "artefacts".to_owned(),
+            link_expiration: Duration::from_mins(20),
+            users: Vec::new(),
+            access: AccessConfig::Local,
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            quota: Quota {
+                total: None,
+                group: None,
+                keep_free: 1 << 30,
+            },
+            telemetry_limit: 32 << 20,
+        }
+    }
+}
+
+impl ArtefactsConfig {
+    /// Reads the section; reports what is wrong in it.
+    pub fn read(field: &Field<'_>) -> Option<Self> {
+        let default = Self::default();
+        let mut section = field.section()?;
+        let objects = section
+            .optional("objects")
+            .and_then(|field| read_objects(&field));
+        let access_key = section
+            .optional("access_key")
+            .and_then(|field| SecretSource::read_needed(&field));
+        let secret_key = section
+            .optional("secret_key")
+            .and_then(|field| SecretSource::read_needed(&field));
+        let bucket = section
+            .optional("bucket")
+            .and_then(|field| read_bucket(&field));
+        let link_expiration = section.optional("link_expiration").and_then(|field| {
+            let life = field.duration()?;
+            if life < Duration::from_secs(1) || life > LINK_EXPIRATION_MAX {
+                field.error("a link may live from 1s to 7d", None);
+            }
+            Some(life)
+        });
+        let users = section
+            .optional("users")
+            .and_then(|field| read_users(&field));
+        let access = section.optional("access").and_then(|field| {
+            field.choice(&[
+                ("local", AccessConfig::Local),
+                ("open", AccessConfig::Open),
+                ("closed", AccessConfig::Closed),
+            ])
+        });
+        let public_url = section.optional("public_url").and_then(|field| field.url());
+        let trusted_proxies = section.optional("trusted_proxies").and_then(|field| {
+            field.list(|field| {
+                let network = field.text()?.parse::<IpNet>().ok();
+                if network.is_none() {
+                    field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
+                }
+                network
+            })
+        });
+        let quota = section
+            .optional("quota")
+            .and_then(|field| Quota::read(&field));
+        let telemetry_limit = section.optional("telemetry_limit").and_then(|field| {
+            let bytes = field.bytes()?;
+            if !(1..=TELEMETRY_LIMIT_MAX).contains(&bytes) {
+                field.error("the largest telemetry may be 1B to 256MiB", None);
+            }
+            Some(bytes)
+        });
+        section.finish();
+        Some(Self {
+            objects,
+            access_key,
+            secret_key,
+            bucket: bucket.unwrap_or(default.bucket),
+            link_expiration: link_expiration.unwrap_or(default.link_expiration),
+            users: users.unwrap_or_default(),
+            access: access.unwrap_or(default.access),
+            public_url,
+            trusted_proxies: trusted_proxies.unwrap_or_default(),
+            quota: quota.unwrap_or(default.quota),
+            telemetry_limit: telemetry_limit.unwrap_or(default.telemetry_limit),
+        })
+    }
+}
+
+fn read_objects(field: &Field<'_>) -> Option<ObjectsConfig> {
+    let text = field.text()?;
+    if text.starts_with("s3://") {
+        return read_bucket_url(field, &text).map(ObjectsConfig::Bucket);
+    }
+    if text.contains("://") {
+        let help = "write a folder, or s3://bucket/prefix?endpoint=https://…&region=…";
+        field.error("objects are kept in a folder or a bucket", Some(help));
+    }
+    field.path().map(ObjectsConfig::Folder)
+}
+
+fn read_bucket_url(field: &Field<'_>, text: &str) -> Option<BucketConfig> {
+    let help = "write it as s3://bucket/prefix?endpoint=https://…&region=…";
+    let refuse = |message: &str| -> Option<BucketConfig> {
+        field.error(message, Some(help));
+        None
+    };
+    let Some(url) = Url::parse(text).ok() else {
+        return refuse("this is no address of a bucket");
+    };
+    let Some(name) = url.host_str() else {
+        return refuse("the bucket has no name");
+    };
+    let environment = &field.context().environment;
+    let variable = |name: &str| environment.get(name).cloned();
+    let (mut endpoint, mut allows_http) = (variable("AWS_ENDPOINT_URL"), false);
+    let mut region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    for (key, value) in url.query_pairs() {
+        match &*key {
+            "endpoint" => endpoint = Some(value.into_owned()),
+            "region" => region = Some(value.into_owned()),
+            "allow_http" => allows_http = value == "true",
+            _ => return refuse(&format!("`{}` is not known here", key.escape_debug())),
+        }
+    }
+    let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+    let endpoint = match endpoint {
+        Some(endpoint) => Url::parse(&endpoint).ok(),
+        None => usual_endpoint(&region),
+    };
+    let is_plain = |url: &Url| url.username().is_empty() && url.password().is_none();
+    let is_web =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain(url);
+    if !is_plain(&url) {
+        return refuse(
+            "keys don't belong into the address: give them as access_key and secret_key",
+        );
+    }
+    let Some(endpoint) = endpoint.filter(is_web) else {
+        return refuse("the endpoint is no URL with http or https");
+    };
+    if endpoint.scheme() == "http" && !allows_http {
+        return refuse("plain HTTP shows everything on the way: add allow_http=true to allow it");
+    }
+    let prefix = url.path().trim_matches('/');
+    Some(BucketConfig {
+        name: name.to_owned(),
+        prefix: if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        },
+        endpoint,
+        region,
+    })
+}
+
+fn read_bucket(field: &Field<'_>) -> Option<String> {
+    let name = field.text()?;
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !(3..=63).contains(&name.len()) || !name.bytes().all(is_word) {
+        let help = "3 to 63 lower-case letters, digits and `-`";
+        field.error("this can't be the name of a bucket", Some(help));
+    }
+    if TAKEN.contains(&name.as_str()) {
+        field.error("there are other paths of this name", None);
+    }
+    Some(name)
+}
+
+fn read_users(field: &Field<'_>) -> Option<Vec<UserConfig>> {
+    let users = field.list(|field| UserConfig::read(&field))?;
+    let names: BTreeSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    if names.len() < users.len() {
+        field.error("two users have the same name", None);
+    }
+    if users.len() > USERS_MAX {
+        field.error(format!("at most {USERS_MAX} users"), None);
+    }
+    Some(users)
+}
+
+impl UserConfig {
+    fn read(field: &Field<'_>) -> Option<Self> {
+        let mut section = field.section()?;
+        let name = section.required("name").and_then(|field| {
+            let name = field.text()?;
+            let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+            if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_word) {
+                let help = "letters, digits, `-`, `_`, `.` and `@`, at most 64";
+                field.error("this can't be the name of a user", Some(help));
+            }
+            if name == LINK_NAME {
+                field.error("this name stands for the collector itself", None);
+            }
+            Some(name)
+        });
+        let password = section
+            .required("password")
+            .and_then(|field| SecretSource::read_needed(&field));
+        let groups = section
+            .optional("groups")
+            .and_then(|field| field.list(|field| field.text()));
+        let rights = section.optional("rights").and_then(|field| {
+            let words = [
+                ("read", Act::Read),
+                ("create", Act::Create),
+                ("delete", Act::Delete),
+            ];
+            field.list(|field| field.choice(&words))
+        });
+        section.finish();
+        Some(Self {
+            name: name?,
+            password: password?,
+            groups: groups.unwrap_or_default(),
+            rights: rights.unwrap_or_else(|| vec![Act::Read, Act::Create, Act::Delete]),
+        })
+    }
+}
+
+impl Quota {
+    fn read(field: &Field<'_>) -> Option<Self> {
+        let mut section = field.section()?;
+        let total = section.optional("total").and_then(|field| field.bytes());
+        let group = section.optional("group").and_then(|field| field.bytes());
+        let keep_free = section
+            .optional("keep_free")
+            .and_then(|field| field.bytes());
+        section.finish();
+        let default = ArtefactsConfig::default().quota;
+        Some(Self {
+            total,
+            group,
+            keep_free: keep_free.unwrap_or(default.keep_free),
+        })
+    }
+}
+
+fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_duration(*duration))
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives a reference to the field"
+)]
+fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_bytes(*bytes))
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+fn as_optional_bytes<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match bytes {
+        Some(bytes) => as_bytes(bytes, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn as_texts<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(networks.iter().map(ToString::to_string))
+}

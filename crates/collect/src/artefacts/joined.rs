@@ -1,0 +1,169 @@
+//! Several files as one: parts as the file that was split into them, and a run as an archive.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use md5::{Digest as _, Md5};
+use wire::s3::key::Key;
+use wire::s3::xml::Object;
+use wire::tar;
+
+use super::Shared;
+use super::catalogue::{Shown, Version, Window};
+use super::error::Trouble;
+use super::serve::UNKNOWN_TYPE;
+
+/// Files that are listed at a time.
+const PAGE: usize = 1_000;
+/// Digits of the number of a part, at least: krkn begins with `-00`.
+const DIGITS_MIN: usize = 2;
+
+impl Shared {
+    /// The file that was split into `name-00.ext`, `name-01.ext` and so on, when all of these are there
+    /// from the first on.
+    pub(crate) async fn find_joined(&self, key: &Key) -> Result<Option<Version>, Trouble> {
+        let name = key.as_str().rsplit('/').next().unwrap_or_default();
+        let Some((stem, extension)) = name.split_once('.') else {
+            return Ok(None);
+        };
+        let folder = key.as_str().strip_suffix(name).unwrap_or_default();
+        let prefix = format!("{folder}{stem}-");
+        let number_of = |key: &str| {
+            let digits = key.strip_prefix(&prefix)?;
+            let digits = digits.strip_suffix(extension)?.strip_suffix('.')?;
+            let is_number =
+                digits.len() >= DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_digit());
+            is_number.then(|| digits.parse::<usize>().ok()).flatten()
+        };
+        let mut parts = Vec::new();
+        for part in self.catalogue.current_segments(&prefix).await? {
+            if let Some(number) = number_of(&part.object.key) {
+                parts.push((number, part));
+            }
+        }
+        // By their numbers: 100 comes after 99. Segments of one part keep their order.
+        parts.sort_by_key(|(number, _)| *number);
+        let mut numbers: Vec<usize> = parts.iter().map(|(number, _)| *number).collect();
+        numbers.dedup();
+        if numbers.is_empty() || !numbers.iter().enumerate().all(|(at, number)| at == *number) {
+            return Ok(None);
+        }
+        let mut tags = Md5::new();
+        for (_, part) in &parts {
+            tags.update(part.object.etag.as_bytes());
+        }
+        let modified = parts.iter().map(|(_, part)| part.object.modified).max();
+        let segments: Vec<_> = parts.into_iter().map(|(_, part)| part.segment).collect();
+        Ok(Some(Version {
+            id: 0,
+            modified: modified.unwrap_or(0),
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            etag: format!("{}-{}", wire::auth::hex(&tags.finalize()), numbers.len()),
+            sha256: String::new(),
+            checksum: String::new(),
+            content_type: UNKNOWN_TYPE.to_owned(),
+            headers: "{}".to_owned(),
+            segments,
+        }))
+    }
+}
+
+/// An archive that is being written.
+struct Archive {
+    shared: Arc<Shared>,
+    /// What the names of its files begin with, which they lose.
+    prefix: String,
+    waiting: VecDeque<Object>,
+    /// The last file that was listed; nothing once all were.
+    listed: Option<String>,
+    open: Option<(BodyDataStream, usize)>,
+    has_ended: bool,
+}
+
+/// All files below a prefix as a tar archive, whose names begin behind it.
+pub(crate) fn archive(shared: &Arc<Shared>, prefix: &str) -> Body {
+    let archive = Archive {
+        shared: Arc::clone(shared),
+        prefix: prefix.to_owned(),
+        waiting: VecDeque::new(),
+        listed: Some(String::new()),
+        open: None,
+        has_ended: false,
+    };
+    Body::from_stream(stream::try_unfold(archive, |mut archive| async move {
+        let piece = archive.next().await?;
+        Ok::<_, io::Error>(piece.map(|piece| (piece, archive)))
+    }))
+}
+
+impl Archive {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            if let Some((body, padding)) = &mut self.open {
+                if let Some(piece) = body.next().await {
+                    return piece.map(Some).map_err(io::Error::other);
+                }
+                let padding = *padding;
+                self.open = None;
+                if padding > 0 {
+                    return Ok(Some(vec![0; padding].into()));
+                }
+            }
+            if let Some(object) = self.waiting.pop_front() {
+                if let Some(head) = self.begin(&object).await? {
+                    return Ok(Some(head));
+                }
+                continue;
+            }
+            if !self.list().await? {
+                let is_first = !std::mem::replace(&mut self.has_ended, true);
+                return Ok(is_first.then(|| Bytes::from(tar::end().to_vec())));
+            }
+        }
+    }
+
+    /// The head of a file, whose body follows; nothing when it has gone meanwhile.
+    async fn begin(&mut self, object: &Object) -> io::Result<Option<Bytes>> {
+        let key = Key::new(object.key.clone()).map_err(io::Error::other)?;
+        let found = self.shared.catalogue.find(&key, None).await;
+        let Some(version) = found.map_err(io::Error::other)? else {
+            return Ok(None);
+        };
+        let name = object.key.strip_prefix(&self.prefix).unwrap_or(&object.key);
+        let seconds = version.modified.div_euclid(1000);
+        let head = tar::head(name, version.bytes, seconds);
+        let range = (0, version.bytes);
+        let body = self.shared.objects.read(version.segments, range).await;
+        let body = body.map_err(io::Error::other)?;
+        self.open = Some((body.into_data_stream(), tar::padding(version.bytes)));
+        Ok(Some(head.into()))
+    }
+
+    /// Lists more files; whether there were any.
+    async fn list(&mut self) -> io::Result<bool> {
+        let Some(after) = self.listed.take() else {
+            return Ok(false);
+        };
+        let window = Window {
+            prefix: &self.prefix,
+            is_by_folder: false,
+            after: &after,
+            limit: PAGE,
+        };
+        let page = self.shared.catalogue.list(window).await;
+        let page = page.map_err(io::Error::other)?;
+        let last = page.entries.last().map(|entry| entry.key().to_owned());
+        self.listed = last.filter(|_| page.is_truncated);
+        let files = page.entries.into_iter().filter_map(|entry| match entry {
+            // What ends with a slash is a folder, which archives make by themselves.
+            Shown::File(object) if !object.key.ends_with('/') => Some(object),
+            Shown::File(_) | Shown::Folder(_) => None,
+        });
+        self.waiting.extend(files);
+        Ok(!self.waiting.is_empty() || self.listed.is_some())
+    }
+}

@@ -1,0 +1,54 @@
+//! What the store of artefacts measures of itself.
+
+use base::telemetry::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+/// Why something was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reason {
+    pub(crate) reason: &'static str,
+}
+
+/// All families; cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ArtefactMetrics {
+    pub(crate) uploads: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) links: Counter,
+    pub(crate) refused: Family<Reason, Counter>,
+}
+
+impl ArtefactMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let own = Self::default();
+        metrics.register(|all| {
+            all.register(
+                "landline_artefacts_uploads",
+                "Bodies that were taken whole and are on disk",
+                own.uploads.clone(),
+            );
+            all.register(
+                "landline_artefacts_uploaded_bytes",
+                "Bytes of these",
+                own.bytes.clone(),
+            );
+            all.register(
+                "landline_artefacts_links",
+                "Links that were signed",
+                own.links.clone(),
+            );
+            all.register(
+                "landline_artefacts_refused",
+                "Requests that were refused, by S3's word for the reason",
+                own.refused.clone(),
+            );
+        });
+        own
+    }
+
+    pub(crate) fn count_refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+}

@@ -1,0 +1,173 @@
+//! The folder: `objects/ab/<id>` for what is kept, `incoming/<process>/<id>` for what is on its way.
+//! A lock on its folder in `incoming` says that a process lives.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base::clock;
+use base::files;
+use rustix::fs::{FlockOperation, flock, statvfs};
+
+use super::ObjectError;
+
+/// The file that ties the folder to its tables.
+const TIE_FILE: &str = "store.id";
+const TIE_BYTES_MAX: u64 = 256;
+/// Random bytes of an id.
+const ID_BYTES: usize = 16;
+/// How often a folder for what comes in is tried.
+const LOCK_TRIES: u32 = 5;
+
+/// The folder; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    incoming: PathBuf,
+    opened: SystemTime,
+    /// Held as long as this process lives.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens or makes it.
+    pub(crate) fn open(root: &Path) -> Result<Self, ObjectError> {
+        let failed = ObjectError::at("the folder of artefacts can't be made");
+        make_folder(root).map_err(failed)?;
+        for byte in 0..=u8::MAX {
+            let path = root.join("objects").join(wire::auth::hex(&[byte]));
+            make_folder(&path).map_err(ObjectError::at("a folder of objects can't be made"))?;
+        }
+        let (incoming, lock) = own_incoming(&root.join("incoming"))?;
+        let inner = Inner {
+            root: root.to_owned(),
+            incoming,
+            opened: clock::wall(),
+            _lock: lock,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The tie, when there is one.
+    pub(crate) fn tie(&self) -> Result<Option<String>, ObjectError> {
+        match files::read_text_limited(&self.inner.root.join(TIE_FILE), TIE_BYTES_MAX) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ObjectError::at("store.id can't be read")(error)),
+        }
+    }
+
+    /// Ties it to its tables.
+    pub(crate) fn set_tie(&self, tie: &str) -> Result<(), ObjectError> {
+        let path = self.inner.root.join(TIE_FILE);
+        files::write_whole(&path, tie.as_bytes(), 0o600)
+            .map_err(ObjectError::at("store.id can't be written"))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    pub(super) fn opened(&self) -> SystemTime {
+        self.inner.opened
+    }
+
+    pub(super) fn is_own(&self, incoming: &Path) -> bool {
+        incoming == self.inner.incoming
+    }
+
+    /// Where an object is while it comes in.
+    pub(super) fn incoming(&self, id: &str) -> PathBuf {
+        self.inner.incoming.join(id)
+    }
+
+    /// Where an object is.
+    pub(super) fn object(&self, id: &str) -> PathBuf {
+        let folder = id.get(..2).unwrap_or("00");
+        self.inner.root.join("objects").join(folder).join(id)
+    }
+
+    /// Removes objects; one that is gone already is no failure. Those that stay are orphans.
+    pub(crate) async fn remove(&self, ids: Vec<String>) {
+        if ids.is_empty() {
+            return;
+        }
+        let folder = self.clone();
+        let removal = move || {
+            for id in ids {
+                if let Err(error) = fs::remove_file(folder.object(&id))
+                    && error.kind() != io::ErrorKind::NotFound
+                {
+                    tracing::warn!(%error, id, "an object can't be removed now");
+                }
+            }
+        };
+        // A panic in it would be an orphan, too.
+        drop(tokio::task::spawn_blocking(removal).await);
+    }
+
+    /// Bytes that are free for us on the disk.
+    pub(crate) fn free(&self) -> Option<u64> {
+        let space = statvfs(&self.inner.root).ok()?;
+        Some(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // It stays when something is in it; the next process collects it.
+        drop(fs::remove_dir(&self.incoming));
+    }
+}
+
+/// A folder in `incoming` that is locked by us. Somebody who collects may take it between its making
+/// and its locking.
+fn own_incoming(incoming: &Path) -> Result<(PathBuf, File), ObjectError> {
+    let locked = |path: &Path| {
+        make_folder(path)?;
+        let lock = File::open(path)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        // Whether what we hold is still what others see.
+        let (held, seen) = (lock.metadata()?, fs::metadata(path)?);
+        if held.ino() != seen.ino() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(lock)
+    };
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for _ in 0..LOCK_TRIES {
+        let path = incoming.join(new_id()?);
+        match locked(&path) {
+            Ok(lock) => return Ok((path, lock)),
+            Err(error) => last = error,
+        }
+    }
+    let failed = ObjectError::at("the folder of what comes in can't be made and locked");
+    Err(failed(last))
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A name that nothing has: hexadecimal digits.
+pub(crate) fn new_id() -> Result<String, ObjectError> {
+    let mut bytes = [0; ID_BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ObjectError::Random)?;
+    Ok(wire::auth::hex(&bytes))
+}
+
+/// Whether a name could be one of [`new_id`].
+pub(super) fn is_id(name: &str) -> bool {
+    name.len() == 2 * ID_BYTES && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,202 @@
+//! What is asked of the bucket: lists, and the removal of several files.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use base::error::Class;
+use base::http::read_body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Method, StatusCode};
+use wire::s3::key::Key;
+use wire::s3::request::BodyForm;
+use wire::s3::xml::{self, Listing, read_delete};
+
+use super::{Asked, document};
+use crate::artefacts::Shared;
+use crate::artefacts::catalogue::{Page, Shown, Window};
+use crate::artefacts::error::Trouble;
+use crate::artefacts::visitor::Act;
+
+/// Entries of a page, as S3 has it.
+const PAGE_MAX: usize = 1_000;
+/// The list of what is to be removed.
+const DELETE_BYTES_MAX: usize = 2 << 20;
+const VERSIONING: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+     <VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+     <Status>Enabled</Status></VersioningConfiguration>";
+
+pub(super) async fn perform(
+    shared: &Shared,
+    asked: Asked,
+    body: Body,
+) -> Result<Response, Trouble> {
+    match *asked.method() {
+        Method::HEAD => Ok(StatusCode::OK.into_response()),
+        // It is there; clients make sure of that before they upload.
+        Method::PUT => Ok(StatusCode::OK.into_response()),
+        Method::GET if asked.has("location") => Ok(document(xml::location())),
+        Method::GET if asked.has("versioning") => Ok(document(VERSIONING.to_owned())),
+        Method::GET if asked.has("versions") => versions(shared, &asked).await,
+        Method::GET if asked.has("uploads") => uploads(shared, &asked).await,
+        Method::GET => list(shared, &asked).await,
+        Method::POST if asked.has("delete") => remove(shared, asked, body).await,
+        _ => Err(Trouble::Method),
+    }
+}
+
+/// What a list is asked with.
+fn listing(shared: &Shared, asked: &Asked) -> Result<(Listing, usize), Trouble> {
+    let text = |name| asked.parameter(name).unwrap_or_default().to_owned();
+    let delimiter = text("delimiter");
+    if !matches!(delimiter.as_str(), "" | "/") {
+        return Err(Trouble::NotImplemented);
+    }
+    let limit = match asked.parameter("max-keys") {
+        Some(_) => asked.number("max-keys", 0..=i64::from(i32::MAX))?,
+        None => i64::try_from(PAGE_MAX).unwrap_or(i64::MAX),
+    };
+    let limit = usize::try_from(limit).unwrap_or(0).min(PAGE_MAX);
+    let listing = Listing {
+        bucket: shared.config.bucket.clone(),
+        prefix: text("prefix"),
+        delimiter,
+        max_keys: u64::try_from(limit).unwrap_or(0),
+        is_encoded: asked.parameter("encoding-type") == Some("url"),
+        ..Listing::default()
+    };
+    Ok((listing, limit))
+}
+
+async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
+    let is_second = asked.parameter("list-type") == Some("2");
+    let (mut listing, limit) = listing(shared, asked)?;
+    let start = if is_second { "start-after" } else { "marker" };
+    listing.start_after = asked.parameter(start).map(str::to_owned);
+    listing.token = asked.parameter("continuation-token").map(str::to_owned);
+    let after = match listing.token.as_ref().filter(|_| is_second) {
+        Some(token) => decode_token(token)?,
+        None => listing.start_after.clone().unwrap_or_default(),
+    };
+    let page = if limit == 0 {
+        Page::default()
+    } else {
+        let window = Window {
+            prefix: &listing.prefix,
+            is_by_folder: !listing.delimiter.is_empty(),
+            after: &after,
+            limit,
+        };
+        shared.catalogue.list(window).await?
+    };
+    let last = page.entries.last().map(|entry| entry.key().to_owned());
+    let last = last.filter(|_| page.is_truncated);
+    listing.next = last.as_ref().map(|key| URL_SAFE_NO_PAD.encode(key));
+    for entry in page.entries {
+        if !asked.sees(group_of(entry.key())) {
+            continue;
+        }
+        match entry {
+            Shown::File(object) => listing.objects.push(object),
+            Shown::Folder(prefix) => listing.prefixes.push(prefix),
+        }
+    }
+    Ok(document(if is_second {
+        listing.objects_v2()
+    } else {
+        listing.objects_v1(last.as_deref())
+    }))
+}
+
+/// The group of a key or of a folder.
+fn group_of(key: &str) -> &str {
+    key.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn decode_token(token: &str) -> Result<String, Trouble> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| Trouble::Invalid("continuation-token is not one of ours".to_owned()))
+}
+
+async fn versions(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
+    let (mut listing, limit) = listing(shared, asked)?;
+    if !listing.delimiter.is_empty() {
+        return Err(Trouble::NotImplemented);
+    }
+    let key = asked.parameter("key-marker").unwrap_or_default();
+    let version = match asked.parameter("version-id-marker") {
+        Some(_) => asked.number("version-id-marker", 0..=i64::MAX)?,
+        None => 0,
+    };
+    let wanted = limit.saturating_add(1);
+    let found = shared
+        .catalogue
+        .versions(&listing.prefix, (key, version), wanted);
+    let mut found = found.await?;
+    let is_truncated = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| is_truncated);
+    let last = last.and_then(|last| Some((last.key.clone(), last.version.as_ref()?.0.clone())));
+    listing.next = last.as_ref().map(|(key, _)| key.clone());
+    found.retain(|object| asked.sees(group_of(&object.key)));
+    listing.objects = found;
+    let next = last
+        .as_ref()
+        .map(|(key, version)| (key.as_str(), version.as_str()));
+    Ok(document(listing.versions(next)))
+}
+
+async fn uploads(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
+    let prefix = asked.parameter("prefix").unwrap_or_default();
+    let mut uploads = shared.catalogue.uploads(prefix).await?;
+    uploads.retain(|(key, ..)| asked.sees(group_of(key)));
+    Ok(document(xml::uploads(&shared.config.bucket, &uploads)))
+}
+
+/// A body that is a document, as its head announces it.
+pub(super) async fn read_document(
+    asked: &Asked,
+    body: Body,
+    limit: usize,
+) -> Result<bytes::Bytes, Trouble> {
+    let bytes = read_body(body, limit).await.map_err(|class| match class {
+        Class::TooLarge => Trouble::TooLarge(base::config::format_bytes(limit as u64)),
+        Class::Timeout => Trouble::Silent(base::http::BODY_TIMEOUT.as_secs()),
+        _ => Trouble::Incomplete,
+    })?;
+    match &asked.form {
+        BodyForm::Plain => Ok(bytes),
+        BodyForm::Hashed(hash) if *hash == wire::sigv4::sha256_hex(&bytes) => Ok(bytes),
+        BodyForm::Hashed(_) => Err(Trouble::BadDigest("x-amz-content-sha256")),
+        BodyForm::SignedChunks { .. } | BodyForm::UnsignedChunks => Err(Trouble::NotImplemented),
+    }
+}
+
+async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, Trouble> {
+    let bytes = read_document(&asked, body, DELETE_BYTES_MAX).await?;
+    let (keys, is_quiet) = read_delete(&bytes)?;
+    let (mut gone, mut failed, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+    for text in keys {
+        let key = Key::new(text.clone()).map_err(Trouble::from);
+        let removed = match key.and_then(|key| asked.check(&key, Act::Delete).map(|()| key)) {
+            Ok(key) => shared
+                .catalogue
+                .remove(&key, None)
+                .await
+                .map_err(Trouble::from),
+            Err(trouble) => Err(trouble),
+        };
+        match removed {
+            Ok(left) => {
+                objects.extend(left);
+                gone.push(text);
+            }
+            Err(trouble) => failed.push((text, trouble.reason(), trouble.to_string())),
+        }
+    }
+    shared.objects.remove(objects).await;
+    if is_quiet {
+        gone.clear();
+    }
+    Ok(document(xml::deleted(&gone, &failed)))
+}

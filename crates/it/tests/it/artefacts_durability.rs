@@ -1,0 +1,174 @@
+//! What was acknowledged is there: the program is killed under uploads, nothing torn is ever seen, and
+//! what was on its way is collected.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use it::artefacts::{PASSWORD, Store, USER, section};
+use it::client;
+use it::prometheus::free_port;
+use it::wait;
+use rustix::process::Signal;
+use serde_json::json;
+use wire::auth::basic;
+
+/// The longest until uploads go on.
+const SERVED: Duration = Duration::from_secs(30);
+/// Uploads at once.
+const CLIENTS: usize = 4;
+
+/// What the clients did.
+#[derive(Debug, Default)]
+struct Load {
+    is_over: AtomicBool,
+    count: AtomicUsize,
+    /// Content by key, as it was acknowledged.
+    acknowledged: Mutex<BTreeMap<String, String>>,
+}
+
+/// The content of a key: long enough for several batches, and its own.
+fn content(key: &str) -> String {
+    let words = 1_000 + key.len() * 2_711 % 40_000;
+    format!("{key} ").repeat(words / 10)
+}
+
+/// Uploads by links as krkn does, for ever: after a failure a new link.
+async fn upload(address: SocketAddr, client: usize, load: Arc<Load>) {
+    let credentials = basic(USER, PASSWORD);
+    let mut number = 0;
+    while !load.is_over.load(Ordering::Relaxed) {
+        let (run, name) = (format!("g/run-{client}"), format!("part-{number:04}.tar"));
+        let path = format!("/presigned-url?request_id={run}&remote_filename={name}");
+        let url = format!("http://{address}{path}");
+        let Ok(link) = client::get(&url, &[("authorization", &credentials)]).await else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let key = format!("{run}/{name}");
+        let body = content(&key);
+        let sent = client::send("PUT", &link.text(), &[], &body).await;
+        if sent.is_ok_and(|reply| reply.status == 200) {
+            load.acknowledged.lock().unwrap().insert(key, body);
+            load.count.fetch_add(1, Ordering::Relaxed);
+            number += 1;
+        }
+    }
+}
+
+async fn killed(kills: usize) {
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut store = Store::start_at(listen, section(json!({}))).await;
+    let load = Arc::new(Load::default());
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| tokio::spawn(upload(store.address, client, Arc::clone(&load))))
+        .collect();
+    for kill in 0..kills {
+        let wanted = load.count.load(Ordering::Relaxed) + 1 + kill * 7 % 11;
+        wait::until("uploads are acknowledged", SERVED, async || {
+            (load.count.load(Ordering::Relaxed) >= wanted).then_some(())
+        })
+        .await;
+        store.program.signal(Signal::KILL);
+        assert_eq!(store.program.wait_exit(wait::SOON).await, -9);
+        store.program.restart();
+        store.program.ready().await;
+    }
+    load.is_over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let mut files = 0;
+    for client in 0..CLIENTS {
+        for entry in store.navigate(&format!("/g/run-{client}")).await {
+            let key = format!("g/run-{client}/{}", entry["path"].as_str().unwrap());
+            let found = store.s3("GET", &format!("/{key}"), &[], "").await;
+            // Also what was kept without its client hearing of it is whole.
+            assert_eq!(found.text(), content(&key), "{key} is torn");
+            files += 1;
+        }
+    }
+    for key in acknowledged.keys() {
+        let found = store.s3("HEAD", &format!("/{key}"), &[], "").await;
+        assert_eq!(found.status, 200, "{key} was acknowledged and is gone");
+    }
+    assert!(acknowledged.len() >= kills);
+    // After a start without load there is one object for each version, and nothing on its way.
+    store.program.signal(Signal::KILL);
+    store.program.wait_exit(wait::SOON).await;
+    store.program.restart();
+    store.program.ready().await;
+    let versions = versions(&store).await;
+    assert!(versions >= files);
+    wait::until("orphans are collected", wait::SOON, async || {
+        let is_clean = store.files_below("objects") == versions;
+        (is_clean && store.files_below("incoming") == 0).then_some(())
+    })
+    .await;
+}
+
+/// How many versions there are of all files.
+async fn versions(store: &Store) -> usize {
+    let last = |page: &str, element: &str| {
+        let (_, rest) = page.split_once(&format!("<{element}>"))?;
+        rest.split('<').next().map(str::to_owned)
+    };
+    let mut count = 0;
+    let mut markers = (String::new(), "0".to_owned());
+    loop {
+        let parameters = [
+            ("versions", ""),
+            ("key-marker", markers.0.as_str()),
+            ("version-id-marker", &markers.1),
+        ];
+        let page = store.s3("GET", "", &parameters, "").await.text();
+        count += page.matches("<Version>").count();
+        let next = last(&page, "NextKeyMarker").zip(last(&page, "NextVersionIdMarker"));
+        match next {
+            Some(next) => markers = next,
+            None => return count,
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_kill_tears_a_file() {
+    killed(20).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn no_kill_tears_a_file_two_hundred_kills() {
+    killed(200).await;
+}
+
+/// A link holds after a restart, and a folder that is not there is no empty store.
+#[tokio::test]
+async fn a_lost_folder_is_not_an_empty_store() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut store = Store::start_at(listen, section(json!({}))).await;
+    assert_eq!(store.upload("g/r", "f", "x").await.status, 200);
+    let link = store.link("g/r", "g").await;
+    store.program.signal(Signal::TERM);
+    assert_eq!(store.program.wait_exit(wait::SOON).await, 0);
+    let folder = store.program.path("data/artefacts");
+    let away = store.program.path("data/away");
+    std::fs::rename(&folder, &away).unwrap();
+    store.program.restart();
+    assert_ne!(store.program.wait_exit(SERVED).await, 0);
+    let log = store.program.stderr();
+    assert!(log.contains("is the disk mounted?"), "{log}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    std::fs::write(store.program.path("data/listeners.json"), "{}").unwrap();
+    store.program.restart();
+    store.program.ready().await;
+    assert_eq!(
+        client::send("PUT", &link, &[], "y").await.unwrap().status,
+        200
+    );
+    assert_eq!(store.s3("GET", "/g/r/f", &[], "").await.text(), "x");
+}

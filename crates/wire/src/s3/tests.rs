@@ -1,0 +1,5 @@
+//! Tests of `s3`.
+
+mod bodies;
+mod keys;
+mod signatures;
