@@ -22,5 +22,5 @@ mod tests;
 
 pub use field::Field;
 pub use invalid::{Invalid, TID_MISMATCH};
-pub use record::{NOT_AVAILABLE, Record, Strictness, check};
+pub use record::{NOT_AVAILABLE, Record, Strictness, check, is_usual_arch};
 pub use submission::{JSON_KEYS_MAX, JsonProblem, Submission};

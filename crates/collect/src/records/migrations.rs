@@ -22,7 +22,8 @@ pub const MIGRATIONS: &[Migration] = &[
 /// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
 /// each makes every record dearer: `record_index` finds them by their fields and words, for blocks of
 /// ids, and is made behind intake. What is counted is counted at intake, in the transaction of the
-/// record: days are days since 1970 in UTC.
+/// record: days are days since 1970 in UTC. The id of a row of `record_machines` is a hash of the project,
+/// what the machine did, its build, its source and its id.
 const RECORDS: &str = "
 CREATE TABLE record_sequence (
     id BIGINT PRIMARY KEY,
@@ -83,13 +84,8 @@ CREATE TABLE record_host_counts (
     PRIMARY KEY (project, day, host_type)
 );
 CREATE TABLE record_machines (
-    project BIGINT NOT NULL,
-    kind TEXT NOT NULL,
-    build TEXT NOT NULL,
-    external BIGINT NOT NULL,
-    machine_id TEXT NOT NULL,
-    last_day BIGINT NOT NULL,
-    PRIMARY KEY (project, kind, build, external, machine_id)
+    id {SERIAL},
+    last_day BIGINT NOT NULL
 );
 CREATE TABLE record_population (
     project BIGINT NOT NULL,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, StateError};
-use wire::telemetrics::Record;
+use wire::telemetrics::{Record, is_usual_arch};
 
 use super::filter::Conditions;
 use super::project::Projects;
@@ -95,8 +95,8 @@ impl StoredRecord {
             classification: row.try_get("classification")?,
             machine_id: row.try_get("machine_id")?,
             created: row.try_get("created_at")?,
+            is_unusual_arch: !is_usual_arch(row.try_get("arch")?),
             arch: row.try_get("arch")?,
-            is_unusual_arch: false,
             host_type: row.try_get("host_type")?,
             kernel_version: row.try_get("kernel_version")?,
             board_name: row.try_get("board_name")?,

@@ -49,6 +49,21 @@ async fn odd_records_break_no_list_on_postgresql() {
     odd_records_break_no_list(Store::Postgres).await;
 }
 
+/// What the original would have refused is told from what it takes.
+#[tokio::test]
+async fn an_unusual_architecture_is_marked() {
+    let Some(collector) = Collector::start(Store::Sqlite, json!({})).await else {
+        return;
+    };
+    for (arch, is_unusual) in [("riscv64", true), ("x86_64", false)] {
+        let record = Record::new().set("arch", arch);
+        let id = collector.keep(Form::Headers, &record).await;
+        let shown = collector.json(&format!("/v1/records/{id}")).await;
+        assert_eq!(shown["is_unusual_arch"], json!(is_unusual), "{arch}");
+    }
+    collector.remove().await;
+}
+
 /// NUL is a byte like any other in payloads, on both databases; in other texts it is replaced.
 #[tokio::test]
 async fn nul_is_kept() {

@@ -217,9 +217,14 @@ fn created(text: &str) -> Option<i64> {
     text.parse().ok().filter(|_| is_digits(text))
 }
 
+/// Whether it is one of the ten architectures that the original takes.
+pub fn is_usual_arch(text: &str) -> bool {
+    ARCHITECTURES.contains(&text)
+}
+
 /// Whether the original would refuse it; nothing when this does, too.
 fn is_unusual_arch(text: &str, strictness: Strictness) -> Option<bool> {
-    if ARCHITECTURES.contains(&text) {
+    if is_usual_arch(text) {
         return Some(false);
     }
     let is_word = (1..=ARCH_CHARS_MAX).contains(&text.len())

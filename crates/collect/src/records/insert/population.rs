@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sqlx::{Any, AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 use state::{StateError, Write};
 
 use super::Numbered;
-use super::rows::{CHUNK, Rows, filled_up};
+use super::rows::{self, CHUNK, Rows, filled_up, placeholders};
 use crate::records::entry;
 
 /// The end of the classification of heartbeats.
@@ -52,14 +52,22 @@ impl Noted {
     }
 }
 
+impl Machine<'_> {
+    /// By what the table knows it.
+    fn key(&self) -> i64 {
+        let source = if self.external == 0 { "" } else { "external" };
+        entry::digest(self.project, &[self.kind, self.build, source, self.id])
+    }
+}
+
 /// Notes the heartbeats and crashes of a batch; gives what is to be [`Noted`] once it is committed.
 pub(crate) async fn note(
     write: &mut Write,
     records: &[Numbered<'_>],
     noted: &Noted,
 ) -> Result<Vec<i64>, StateError> {
-    let mut keys = Vec::new();
-    let mut machines = Vec::new();
+    // Of each machine its last day.
+    let mut machines: BTreeMap<i64, (Machine<'_>, i64)> = BTreeMap::new();
     for numbered in records {
         let (new, day) = (numbered.new, numbered.day());
         let kind = match &new.crash {
@@ -74,64 +82,49 @@ pub(crate) async fn note(
             external: new.record.external.into(),
             id: &new.record.machine_id,
         };
-        let source = if machine.external == 0 {
-            ""
-        } else {
-            "external"
-        };
-        let key = entry::digest(machine.project, &[kind, machine.build, source, machine.id]);
+        let key = machine.key();
         if !noted.contains(day, key) {
-            keys.push(key);
-            machines.push((machine, day));
+            let (_, last) = machines.entry(key).or_insert((machine, day));
+            *last = day.max(*last);
         }
     }
-    // Of each machine its last day.
-    machines.sort_unstable_by(|one, other| other.cmp(one));
-    machines.dedup_by_key(|(machine, _)| *machine);
-    machines.reverse();
+    let machines: Vec<(i64, Machine<'_>, i64)> = machines
+        .into_iter()
+        .map(|(key, (machine, day))| (key, machine, day))
+        .collect();
     for chunk in machines.chunks(CHUNK) {
         note_chunk(write, chunk).await?;
     }
-    Ok(keys)
+    Ok(machines.into_iter().map(|(key, ..)| key).collect())
 }
 
-async fn note_chunk(write: &mut Write, machines: &[(Machine<'_>, i64)]) -> Result<(), StateError> {
-    const MACHINES: [&str; 6] = [
-        "project",
-        "kind",
-        "build",
-        "external",
-        "machine_id",
-        "last_day",
-    ];
+async fn note_chunk(
+    write: &mut Write,
+    machines: &[(i64, Machine<'_>, i64)],
+) -> Result<(), StateError> {
     const POPULATION: [&str; 6] = [
         "project", "kind", "last_day", "build", "external", "machines",
     ];
-    let seen = last_days(write, machines).await?;
-    let mut table = Rows::into("record_machines", &MACHINES);
+    let keys: Vec<i64> = machines.iter().map(|(key, ..)| *key).collect();
+    let seen = last_days(write, &keys).await?;
+    let mut table = Rows::into("record_machines", &["id", "last_day"]);
     let mut changes: BTreeMap<(i64, &str, i64, &str, i64), i64> = BTreeMap::new();
-    for ((machine, today), before) in machines.iter().zip(seen) {
-        if before.is_some_and(|day| day >= *today) {
+    for (key, machine, today) in machines {
+        let before = seen.get(key);
+        if before.is_some_and(|day| day >= today) {
             continue;
         }
         let (project, kind) = (machine.project, machine.kind);
         let (build, external) = (machine.build, machine.external);
         if let Some(day) = before {
-            let key = (project, kind, day, build, external);
+            let key = (project, kind, *day, build, external);
             *changes.entry(key).or_default() -= 1;
         }
-        let key = (project, kind, *today, build, external);
-        *changes.entry(key).or_default() += 1;
-        table
-            .number(project)
-            .text(kind)
-            .text(build)
-            .number(external)
-            .text(machine.id)
-            .number(*today);
+        let change = (project, kind, *today, build, external);
+        *changes.entry(change).or_default() += 1;
+        table.number(*key).number(*today);
     }
-    let conflict = "ON CONFLICT (project, kind, build, external, machine_id) \
-         DO UPDATE SET last_day = excluded.last_day";
+    let conflict = "ON CONFLICT (id) DO UPDATE SET last_day = excluded.last_day";
     table.insert(write, conflict).await?;
     let mut table = Rows::into("record_population", &POPULATION);
     for ((project, kind, day, build, external), change) in changes {
@@ -148,43 +141,14 @@ async fn note_chunk(write: &mut Write, machines: &[(Machine<'_>, i64)]) -> Resul
     table.insert(write, conflict).await
 }
 
-/// On which day each of these machines was seen last, as far as it was.
-async fn last_days(
-    write: &mut Write,
-    machines: &[(Machine<'_>, i64)],
-) -> Result<Vec<Option<i64>>, StateError> {
-    let condition = |row: usize| {
-        let columns = ["project", "kind", "build", "external", "machine_id"];
-        let equal = |(column, name): (usize, &&str)| format!("{name} = ${}", row * 5 + column + 1);
-        let all: Vec<String> = columns.iter().enumerate().map(equal).collect();
-        format!("({})", all.join(" AND "))
-    };
-    let asked = filled_up(machines);
-    let conditions: Vec<String> = (0..asked.len()).map(condition).collect();
-    let sql = format!(
-        "SELECT project, kind, build, external, machine_id, last_day FROM record_machines WHERE {}",
-        conditions.join(" OR ")
-    );
-    let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-    for (machine, _) in &asked {
-        query = query
-            .bind(machine.project)
-            .bind(machine.kind)
-            .bind(machine.build)
-            .bind(machine.external)
-            .bind(machine.id);
+/// On which day each of these machines was seen last, of those that were.
+async fn last_days(write: &mut Write, keys: &[i64]) -> Result<HashMap<i64, i64>, StateError> {
+    let keys = filled_up(keys);
+    let marks = placeholders(1, keys.len());
+    let sql = format!("SELECT id, last_day FROM record_machines WHERE id IN ({marks})");
+    let mut days = HashMap::new();
+    for row in rows::fetch(write, sql, &keys).await? {
+        days.insert(row.try_get(0)?, row.try_get(1)?);
     }
-    let mut days: HashMap<(i64, String, String, i64, String), i64> = HashMap::new();
-    for row in query.fetch_all(&mut *write).await? {
-        let who = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let key = (who.0, who.1, who.2, row.try_get(3)?, row.try_get(4)?);
-        days.insert(key, row.try_get(5)?);
-    }
-    let day_of = |(machine, _): &(Machine<'_>, i64)| {
-        let (kind, build) = (machine.kind.to_owned(), machine.build.to_owned());
-        let id = machine.id.to_owned();
-        let key = (machine.project, kind, build, machine.external, id);
-        days.get(&key).copied()
-    };
-    Ok(machines.iter().map(day_of).collect())
+    Ok(days)
 }
