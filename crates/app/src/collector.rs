@@ -105,7 +105,17 @@ fn policy(askers: &Arc<Askers>, right: &'static str) -> Policy {
 /// Whether a program of this machine asks for itself: not a front on this machine that passes on what
 /// others ask, and not a page whose name was made to lead here.
 pub(crate) fn is_local(head: &Parts) -> bool {
-    const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    const PASSED_ON: [&str; 9] = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-real-ip",
+        "via",
+    ];
     let is_near = head.extensions.get::<Peer>().is_some_and(Peer::is_loopback);
     let is_passed_on = PASSED_ON
         .iter()

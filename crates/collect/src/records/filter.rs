@@ -7,7 +7,7 @@ use state::{Read, StateError};
 use super::search::{Bits, Field, Hints};
 
 /// Values of one field that the index is asked for; more of them help little.
-const INDEXED_VALUES_MAX: usize = 64;
+pub(crate) const INDEXED_VALUES_MAX: usize = 64;
 
 /// A value of a condition.
 #[derive(Debug, Clone)]

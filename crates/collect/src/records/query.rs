@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::choices::VALUES_MAX;
 use super::error::ApiError;
-use super::filter::Conditions;
+use super::filter::{Conditions, INDEXED_VALUES_MAX};
 use super::search::{Field, Words};
 use super::time;
 
@@ -159,14 +159,13 @@ pub(crate) async fn classification(
     let pattern = plain("classification", pattern)?;
     match pattern.strip_suffix('*') {
         Some(prefix) if prefix.ends_with('/') && !prefix.contains('*') => {
-            let mut known = classifications(shared).await?;
-            if i64::try_from(known.len()).unwrap_or(i64::MAX) >= VALUES_MAX {
-                // There are more than are known.
-                conditions.begins_with("classification", prefix);
-                return Ok(());
+            match classifications(shared, prefix).await? {
+                Some(known) if known.len() <= INDEXED_VALUES_MAX => {
+                    conditions.field_in(Field::Classification, known);
+                }
+                // There are more than are known, or than the index is asked for.
+                _ => conditions.begins_with("classification", prefix),
             }
-            known.retain(|value| value.starts_with(prefix));
-            conditions.field_in(Field::Classification, known);
             Ok(())
         }
         None if !pattern.contains('*') => {
@@ -180,16 +179,19 @@ pub(crate) async fn classification(
     }
 }
 
-/// All classifications that records have had, of all projects.
-async fn classifications(shared: &Shared) -> Result<Vec<String>, ApiError> {
+/// All classifications below this one that records have had, of all projects; nothing when there are more
+/// than are known.
+async fn classifications(shared: &Shared, prefix: &str) -> Result<Option<Vec<String>>, ApiError> {
     let values = shared.choices.get(&shared.state).await?;
-    let values = values.values();
-    let mut all: Vec<String> = values
-        .flat_map(|values| values.classifications.iter().cloned())
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
+    let all = || values.values().flat_map(|values| &values.classifications);
+    if i64::try_from(all().count()).unwrap_or(i64::MAX) >= VALUES_MAX {
+        return Ok(None);
+    }
+    let below = all().filter(|value| value.starts_with(prefix));
+    let mut below: Vec<String> = below.cloned().collect();
+    below.sort_unstable();
+    below.dedup();
+    Ok(Some(below))
 }
 
 /// PostgreSQL takes no NUL in a text; no record has one there.

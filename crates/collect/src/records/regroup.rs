@@ -112,16 +112,14 @@ async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
         conditions.below(progress.end + 1);
         conditions.is_grouped();
         let window = (Order::OldestFirst, BATCH);
-        let rows = stored::select_page(&mut read, WHOLE, &conditions, window).await?;
+        let (ids, rows) = stored::select_page(&mut read, WHOLE, &conditions, window).await?;
         drop(read);
         let records: Vec<StoredRecord> = rows
             .iter()
             .map(StoredRecord::of)
             .collect::<Result<_, _>>()?;
-        let reached = match records.last() {
-            Some(last) => last.id,
-            None => progress.end,
-        };
+        // Those that were found may have been removed before they were read.
+        let reached = ids.last().copied().unwrap_or(progress.end);
         let steps = (progress.reached, reached, progress.end);
         move_all(shared, &records, steps).await?;
         tokio::time::sleep(PAUSE).await;

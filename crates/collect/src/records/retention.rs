@@ -10,7 +10,7 @@ use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
-use state::{State, StateError};
+use state::{State, StateError, Write};
 
 use super::Shared;
 use super::config::{Filter, Retention};
@@ -261,13 +261,17 @@ fn retention_of(shared: &Shared, project: i64) -> Retention {
 async fn remove_index(state: &State) -> Result<(), StateError> {
     let sql = "SELECT COALESCE(MIN(id), 0) FROM records";
     let mut read = state.read().await?;
+    // An import that begins from here on adds older ones.
+    let changes = import::changes_of_index(&mut read).await?;
     let oldest: i64 = sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?;
-    // An import adds older ones.
     let first_row = oldest.min(import::complete_below(&mut read).await?) / ROW_IDS;
     drop(read);
     // By the key's first part, a few at a time: intake waits for each transaction.
     for chunks in (0..i64::from(CHUNKS)).collect::<Vec<i64>>().chunks(BATCH) {
         let mut write = state.write().await?;
+        if !are_imports_as(&mut write, changes).await? {
+            return Ok(());
+        }
         for chunk in chunks {
             let sql = "DELETE FROM record_index WHERE chunk = $1 AND blocks_row < $2";
             let query = sqlx::query(sql).bind(*chunk).bind(first_row);
@@ -278,8 +282,18 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
     }
     let sql = "DELETE FROM record_index_rows WHERE blocks_row < $1";
     let mut write = state.write().await?;
+    if !are_imports_as(&mut write, changes).await? {
+        return Ok(());
+    }
     sqlx::query(sql).bind(first_row).execute(&mut write).await?;
     write.commit().await
+}
+
+/// Whether no import has begun or changed the index since; none does to the end of the transaction.
+async fn are_imports_as(write: &mut Write, changes: i64) -> Result<bool, StateError> {
+    let sql = "UPDATE record_index_state SET changes = changes WHERE id = 1 AND changes = $1";
+    let query = sqlx::query(sql).bind(changes);
+    Ok(query.execute(write).await?.rows_affected() == 1)
 }
 
 #[cfg(test)]

@@ -86,8 +86,8 @@ async fn in_all(
     conditions.fetch(read, &head, &tail).await
 }
 
-/// Those in runs of ids. The runs come first in the statement, so that no database thinks of walking
-/// through all ids until there are enough.
+/// Those in runs of ids. The statement asks for no order and no limit: PostgreSQL would walk through all
+/// ids in their order until it has enough.
 async fn in_runs(
     read: &mut Read,
     columns: &str,
@@ -101,11 +101,8 @@ async fn in_runs(
     let runs: Vec<String> = runs
         .take(length)
         .map(|run| {
-            format!(
-                "({}, {})",
-                conditions.value(run.start),
-                conditions.value(run.end)
-            )
+            let (start, end) = (conditions.value(run.start), conditions.value(run.end));
+            format!("({start}, {end})")
         })
         .collect();
     let head = format!(
@@ -113,8 +110,18 @@ async fn in_runs(
         runs.join(", ")
     );
     conditions.plain("records.id >= runs.column1 AND records.id < runs.column2");
-    let tail = format!("ORDER BY records.id {} LIMIT {limit}", order.sql());
-    conditions.fetch(read, &head, &tail).await
+    let rows = conditions.fetch(read, &head, "").await?;
+    let by_id = |row: AnyRow| Ok((row.try_get::<i64, _>(0)?, row));
+    let mut rows: Vec<(i64, AnyRow)> = rows
+        .into_iter()
+        .map(by_id)
+        .collect::<Result<_, StateError>>()?;
+    match order {
+        Order::NewestFirst => rows.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id)),
+        Order::OldestFirst => rows.sort_unstable_by_key(|(id, _)| *id),
+    }
+    rows.truncate(limit);
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
 /// At most `limit` records with these words that fit, newest first.

@@ -148,17 +148,18 @@ pub(crate) async fn select(
     of_ids(read, columns, &ids?, order).await
 }
 
-/// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`].
+/// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`]; with the ids that were
+/// found.
 pub(crate) async fn select_page(
     read: &mut Read,
     columns: &str,
     conditions: &Conditions,
     (order, limit): (Order, usize),
-) -> Result<Vec<AnyRow>, StateError> {
+) -> Result<(Vec<i64>, Vec<AnyRow>), StateError> {
     let rows = search::find(read, ID_AND_BYTES, conditions, (order, limit)).await?;
-    let pages = pages(&rows)?;
-    let ids = pages.first().map(Vec::as_slice).unwrap_or_default();
-    of_ids(read, columns, ids, order).await
+    let ids = pages(&rows)?.into_iter().next().unwrap_or_default();
+    let rows = of_ids(read, columns, &ids, order).await?;
+    Ok((ids, rows))
 }
 
 /// Rows of [`ID_AND_BYTES`] as pages of ids whose payloads have some [`PAGE_BYTES`] together.

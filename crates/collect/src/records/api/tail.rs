@@ -129,10 +129,10 @@ impl Tail {
     /// Reads what came; says whether something did.
     async fn look(&mut self) -> Result<bool, ApiError> {
         let mut conditions = self.conditions.clone();
-        conditions.from(self.last + 1);
+        conditions.from(self.last.saturating_add(1));
         let mut read = self.shared.state.read().await?;
         let newest = search::newest(&mut read).await?;
-        conditions.below(newest + 1);
+        conditions.below(newest.saturating_add(1));
         let window = (Order::OldestFirst, PAGE);
         let rows = stored::select(&mut read, SUMMARY, &conditions, window).await?;
         for row in &rows {

@@ -121,6 +121,15 @@ async fn note_done(
     Ok(())
 }
 
+/// Whether the row is still the next, and nothing was added to it since it was read; and keeps it so to
+/// the end of the transaction. Another process may have been faster, with more.
+async fn is_ours(write: &mut Write, row: i64, changes: i64) -> Result<bool, StateError> {
+    let sql = "UPDATE record_index_state SET rows_done = rows_done \
+         WHERE id = 1 AND rows_done = $1 AND changes = $2";
+    let query = sqlx::query(sql).bind(row).bind(changes);
+    Ok(query.execute(write).await?.rows_affected() == 1)
+}
+
 /// What is known of a row.
 struct Content {
     /// For each number of a bit, the blocks that have it.
@@ -227,11 +236,17 @@ async fn keep(
             }
         }
         let mut write = state.write().await?;
+        if !is_ours(&mut write, row, changes).await? {
+            return Ok(());
+        }
         table.insert(&mut write, conflict).await?;
         write.commit().await?;
         tokio::time::sleep(PAUSE).await;
     }
     let mut write = state.write().await?;
+    if !is_ours(&mut write, row, changes).await? {
+        return Ok(());
+    }
     let columns = ["blocks_row", "oldest", "newest"];
     let mut table = Rows::into("record_index_rows", &columns);
     table
