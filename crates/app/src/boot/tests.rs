@@ -362,29 +362,32 @@ async fn every_route_is_known_with_its_policy() {
     assert_eq!(rows, ROUTES);
 }
 
-/// What the description of our own API says about records is what there is, method by method.
+/// What the description of our own API says about records and artefacts is what there is, method by
+/// method.
 #[test]
-fn the_description_has_every_path_of_records() {
+fn the_description_has_every_path() {
     let text = include_str!("../../../../docs/api/openapi.yaml");
     let mut described = Vec::new();
     let mut path = "";
     for line in text.lines() {
-        if let Some(found) = line.strip_prefix("  /v1/records") {
+        if let Some(found) = line.strip_prefix("  ").filter(|rest| rest.starts_with('/')) {
             path = found.trim_end_matches(':');
         } else if let Some(method) = line.strip_prefix("    ") {
             let method = method.trim_end_matches(':');
             if matches!(method, "get" | "post" | "delete") {
-                described.push((format!("/v1/records{path}"), method.to_uppercase()));
+                described.push((path.to_owned(), method.to_uppercase()));
             }
         }
     }
-    let of_records =
-        |row: &&RouteRow| row[0] == "main.listener" && row[2].starts_with("/v1/records");
+    let is_described =
+        |path: &str| path.starts_with("/v1/records") || path.starts_with("/v1/artefacts");
+    let is_ours = |row: &&RouteRow| row[0] == "main.listener" && is_described(row[2]);
     let mut served: Vec<(String, String)> = ROUTES
         .iter()
-        .filter(of_records)
+        .filter(is_ours)
         .map(|row| (row[2].to_owned(), row[1].to_owned()))
         .collect();
+    described.retain(|(path, _)| is_described(path));
     described.sort();
     served.sort();
     assert_eq!(described, served);
