@@ -129,6 +129,7 @@ CREATE TABLE record_group_machines (
     last_day BIGINT NOT NULL,
     PRIMARY KEY (group_id, machine_id)
 );
+CREATE INDEX record_group_machines_by_day ON record_group_machines (group_id, last_day);
 CREATE TABLE record_skipped_frames (
     function_name TEXT NOT NULL,
     module TEXT NOT NULL,
