@@ -290,6 +290,17 @@ async fn files_are_removed() {
     assert_eq!(texts(&text, "Code"), ["InvalidArgument"], "{text}");
     assert_eq!(store.navigate("/g/r").await.len(), 1);
     assert_eq!(store.files_below("objects"), 1, "all versions are gone");
+    assert_eq!(store.s3("PUT", "/g/r/c", &[], "y").await.status, 200);
+    let versions = store.s3("GET", "", &[("versions", "")], "").await.text();
+    let newest = texts(&versions, "VersionId").remove(0);
+    let object = |version: &str| {
+        format!("<Object><Key>g/r/c</Key><VersionId>{version}</VersionId></Object>")
+    };
+    let body = format!("<Delete>{}{}</Delete>", object(&newest), object("null"));
+    let text = store.s3("POST", "", &[("delete", "")], &body).await.text();
+    assert_eq!(texts(&text, "Code"), ["NoSuchKey"], "{text}");
+    assert_eq!(texts(&text, "VersionId"), [&newest, "null"], "{text}");
+    assert_eq!(store.s3("GET", "/g/r/c", &[], "").await.text(), "x");
 }
 
 /// What is announced is compared, and nothing of what differs stays.

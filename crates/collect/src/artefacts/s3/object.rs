@@ -91,17 +91,15 @@ pub(super) fn put_headers(headers: &mut HeaderMap, new: &NewVersion<'_>) {
     }
 }
 
-/// The version that a request names.
-fn version_of(asked: &Asked) -> Result<Option<i64>, Trouble> {
-    match asked.parameter("versionId") {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| Trouble::NoFile),
-    }
+/// The version that a request names. What can't be one of ours is no file: it does not stand for all.
+pub(super) fn read_version(text: Option<&str>) -> Result<Option<i64>, Trouble> {
+    let version = text.map(|text| text.trim().parse());
+    version.transpose().map_err(|_| Trouble::NoFile)
 }
 
 async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Read)?;
-    let wanted = version_of(asked)?;
+    let wanted = read_version(asked.parameter("versionId"))?;
     let version = match shared.catalogue.find(key, wanted).await? {
         None if wanted.is_none() => shared.find_joined(key).await?,
         found => found,
@@ -117,7 +115,10 @@ async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trou
 
 async fn delete(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Delete)?;
-    let objects = shared.catalogue.remove(key, version_of(asked)?).await?;
+    let objects = shared
+        .catalogue
+        .remove(key, read_version(asked.parameter("versionId"))?)
+        .await?;
     shared.objects.remove(objects).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
