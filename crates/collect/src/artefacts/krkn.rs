@@ -293,7 +293,7 @@ async fn keep_telemetry(shared: &Shared, request: Request) -> Result<Response, T
     let body = timeout(BODY_LIMIT, read_slowly(body, limit)).await;
     let body = body.map_err(|_| Trouble::Slow(BODY_LIMIT.as_secs()))??;
     let raw = body.clone();
-    let converted = tokio::task::spawn_blocking(move || telemetry::convert(&body)).await;
+    let converted = tokio::task::spawn_blocking(move || telemetry::convert(&body, limit)).await;
     let converted = converted.map_err(|_| Trouble::Invalid("it can't be read".to_owned()))?;
     let Converted { json, fields } = converted.map_err(Trouble::Invalid)?;
     let finished = shared.receive_bytes(&key, json.into()).await?;
