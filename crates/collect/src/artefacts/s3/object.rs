@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::ETAG;
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use wire::s3::key::Key;
 
@@ -24,12 +24,24 @@ pub(super) async fn perform(
     if asked.has("tagging") || asked.head.headers.contains_key("x-amz-copy-source") {
         return Err(Trouble::NotImplemented);
     }
+    if !matches!(*asked.method(), Method::GET | Method::HEAD) {
+        refuse_conditions(&asked)?;
+    }
     match *asked.method() {
         Method::PUT => put(shared, (asked, key), body).await,
         Method::GET | Method::HEAD => get(shared, &asked, &key).await,
         Method::DELETE => delete(shared, &asked, &key).await,
         _ => Err(Trouble::Method),
     }
+}
+
+/// Refuses writes under a condition: done without it, they would overwrite what they must not.
+pub(super) fn refuse_conditions(asked: &Asked) -> Result<(), Trouble> {
+    let headers = &asked.head.headers;
+    if headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH) {
+        return Err(Trouble::NotImplemented);
+    }
+    Ok(())
 }
 
 async fn put(shared: &Shared, (asked, key): (Asked, Key), body: Body) -> Result<Response, Trouble> {
