@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::ObjectError;
-use super::folder::{Folder, new_id};
+use super::folder::{Folder, flush_folder, new_id};
 use super::hashing::{Finished, Hashes, Hashing};
 use super::pieces::Pieces;
 
@@ -155,8 +155,7 @@ impl Writer {
         }
         self.incoming = None;
         let folder = place.parent().unwrap_or(self.folder.root());
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
+        flush_folder(folder)
             .map_err(ObjectError::at("the folder of an object can't be flushed"))?;
         let hashing = self.hashing.take().ok_or(ObjectError::Interrupted)?;
         Ok(hashing.finish(std::mem::take(&mut self.id)))
