@@ -236,8 +236,11 @@ impl Catalogue {
     }
 
     /// The objects of the newest versions of the files whose keys begin so, in their order, with what
-    /// is shown of the files.
-    pub(crate) async fn current_segments(&self, prefix: &str) -> Result<Vec<Part>, StateError> {
+    /// is shown of the files; nothing when there are more than are read at once.
+    pub(crate) async fn current_segments(
+        &self,
+        prefix: &str,
+    ) -> Result<Option<Vec<Part>>, StateError> {
         let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes FROM artefact_files f \
              JOIN artefact_objects o ON o.version = f.version WHERE f.key >= $1 AND f.key < $2 \
              ORDER BY f.key, o.position LIMIT $3";
@@ -245,9 +248,13 @@ impl Catalogue {
         let rows = sqlx::query(sql)
             .bind(prefix.as_bytes().to_vec())
             .bind(list::end_of(prefix.as_bytes()))
-            .bind(SEGMENTS_MAX);
+            .bind(SEGMENTS_MAX + 1);
+        let rows = rows.fetch_all(&mut read).await?;
+        if rows.len() > usize::try_from(SEGMENTS_MAX).unwrap_or(0) {
+            return Ok(None);
+        }
         let mut parts = Vec::new();
-        for row in rows.fetch_all(&mut read).await? {
+        for row in rows {
             parts.push(Part {
                 object: Object {
                     key: text(&row, 0)?,
@@ -262,7 +269,7 @@ impl Catalogue {
                 },
             });
         }
-        Ok(parts)
+        Ok(Some(parts))
     }
 
     async fn read(&self) -> Result<Read, StateError> {

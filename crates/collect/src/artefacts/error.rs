@@ -52,6 +52,8 @@ pub(crate) enum Trouble {
     TooLarge(String),
     #[error("nothing came for {0} s: nothing was kept")]
     Silent(u64),
+    #[error("the body took more than {0} s: nothing was kept")]
+    Slow(u64),
     #[error("the parts that are named are not those that came")]
     InvalidPart,
     #[error("parts are named by rising numbers")]
@@ -91,7 +93,7 @@ impl Trouble {
             Self::NoBucket => (StatusCode::NOT_FOUND, "NoSuchBucket"),
             Self::BadDigest(_) => (StatusCode::BAD_REQUEST, "BadDigest"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge"),
-            Self::Silent(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+            Self::Silent(_) | Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
             Self::InvalidPart => (StatusCode::BAD_REQUEST, "InvalidPart"),
             Self::InvalidPartOrder => (StatusCode::BAD_REQUEST, "InvalidPartOrder"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
@@ -170,7 +172,7 @@ impl Trouble {
             let basic = HeaderValue::from_static("Basic realm=\"artefacts\", charset=\"UTF-8\"");
             headers.insert(WWW_AUTHENTICATE, basic);
         }
-        if matches!(self, Self::Silent(_)) {
+        if matches!(self, Self::Silent(_) | Self::Slow(_)) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

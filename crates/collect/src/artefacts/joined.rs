@@ -40,7 +40,13 @@ impl Shared {
             is_number.then(|| digits.parse::<usize>().ok()).flatten()
         };
         let mut parts = Vec::new();
-        for part in self.catalogue.current_segments(&prefix).await? {
+        let segments = self.catalogue.current_segments(&prefix).await?;
+        let segments = segments.ok_or_else(|| {
+            let message =
+                format!("{prefix} has too many parts to be joined: fetch them one by one");
+            Trouble::Invalid(message)
+        })?;
+        for part in segments {
             if let Some(number) = number_of(&part.object.key) {
                 parts.push((number, part));
             }

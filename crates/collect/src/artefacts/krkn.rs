@@ -8,16 +8,20 @@ mod telemetry;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use base::error::Class;
-use base::http::{Policy, Routes, read_body};
+use base::http::{Policy, Routes};
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use wire::auth::http_date;
 use wire::s3::key::{Key, KeyError, percent_decode, percent_encode, query_pairs};
 
@@ -27,6 +31,7 @@ use super::catalogue::{Shown, Window};
 use super::error::Trouble;
 use super::joined::archive;
 use super::s3::new_version;
+use super::upload::SILENCE_LIMIT;
 use super::visitor::{Act, Visitor};
 
 /// The file of a run with its telemetry.
@@ -36,6 +41,10 @@ const JSON: &str = "application/json";
 const ENTRIES_MAX: usize = 100_000;
 /// Entries that are read at a time.
 const PAGE: usize = 10_000;
+/// How long telemetry waits for others to be read.
+const SLOT_WAIT: Duration = Duration::from_mins(1);
+/// How long the body of telemetry may take: its largest, over a slow line.
+const BODY_LIMIT: Duration = Duration::from_mins(5);
 
 pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Routes {
     let with = || Arc::clone(shared);
@@ -246,6 +255,26 @@ async fn telemetry(shared: &Shared, request: Request) -> Response {
     settle(shared, keep_telemetry(shared, request).await)
 }
 
+/// A body that may take its time, as long as something comes.
+async fn read_slowly(mut body: Body, limit: u64) -> Result<Bytes, Trouble> {
+    let limit_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut whole = BytesMut::new();
+    loop {
+        let frame = timeout(SILENCE_LIMIT, body.frame()).await;
+        let frame = frame.map_err(|_| Trouble::Silent(SILENCE_LIMIT.as_secs()))?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|_| Trouble::Incomplete)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if data.len() > limit_bytes.saturating_sub(whole.len()) {
+            return Err(Trouble::TooLarge(base::config::format_bytes(limit)));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
 async fn keep_telemetry(shared: &Shared, request: Request) -> Result<Response, Trouble> {
     let (head, body) = request.into_parts();
     let [run, group] = required(
@@ -259,15 +288,12 @@ async fn keep_telemetry(shared: &Shared, request: Request) -> Result<Response, T
     let visitor = visitor(&head)?;
     Shared::check(&visitor, &key, Act::Create)?;
     let limit = shared.config.telemetry_limit;
-    let _slot = shared.telemetry.try_acquire().map_err(|_| Trouble::Busy)?;
-    let body = read_body(body, usize::try_from(limit).unwrap_or(usize::MAX)).await;
-    let body = body.map_err(|class| match class {
-        Class::TooLarge => Trouble::TooLarge(base::config::format_bytes(limit)),
-        Class::Timeout => Trouble::Silent(base::http::BODY_TIMEOUT.as_secs()),
-        _ => Trouble::Incomplete,
-    })?;
+    let slot = timeout(SLOT_WAIT, shared.telemetry.acquire()).await;
+    let _slot = slot.ok().and_then(Result::ok).ok_or(Trouble::Busy)?;
+    let body = timeout(BODY_LIMIT, read_slowly(body, limit)).await;
+    let body = body.map_err(|_| Trouble::Slow(BODY_LIMIT.as_secs()))??;
     let raw = body.clone();
-    let converted = tokio::task::spawn_blocking(move || telemetry::convert(&body)).await;
+    let converted = tokio::task::spawn_blocking(move || telemetry::convert(&body, limit)).await;
     let converted = converted.map_err(|_| Trouble::Invalid("it can't be read".to_owned()))?;
     let Converted { json, fields } = converted.map_err(Trouble::Invalid)?;
     let finished = shared.receive_bytes(&key, json.into()).await?;

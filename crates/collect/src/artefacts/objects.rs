@@ -6,6 +6,7 @@ mod bucket_sink;
 mod folder;
 mod folder_sink;
 mod hashing;
+mod pieces;
 mod reading;
 mod sweep;
 

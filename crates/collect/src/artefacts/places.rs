@@ -28,7 +28,7 @@ pub(crate) struct Place {
     /// Host, with the port when it is not the usual one.
     pub(crate) host: String,
     /// What stands before our paths, without a slash at its end.
-    pub(crate) prefix: String,
+    prefix: String,
 }
 
 impl Place {
@@ -59,7 +59,7 @@ impl Places {
     }
 
     /// All that a request may have been meant for, the likeliest first.
-    pub(crate) fn of(&self, head: &Parts) -> Vec<Place> {
+    fn of(&self, head: &Parts) -> Vec<Place> {
         let peer = head.extensions.get::<Peer>();
         let direct = Place {
             scheme: if peer.is_some_and(|peer| peer.is_tls) {
@@ -80,6 +80,17 @@ impl Places {
         let forwarded = is_trusted.then(|| forwarded(&head.headers, &direct));
         let all = self.public.clone().into_iter().chain(forwarded.flatten());
         all.chain([direct]).collect()
+    }
+
+    /// The hosts that a signature may be about, each with what a front took from the beginning of the
+    /// path. What that is only the configuration says: with a prefix that the sender chooses, what was
+    /// signed for one key would fit others. Our own links are signed without.
+    pub(crate) fn of_signature(&self, head: &Parts, is_ours: bool) -> Vec<(String, String)> {
+        let public = self.public.as_ref().filter(|_| !is_ours);
+        let public = public.map(|place| (place.host.clone(), place.prefix.clone()));
+        let all = self.of(head).into_iter();
+        let plain = all.map(|place| (place.host, String::new()));
+        public.into_iter().chain(plain).collect()
     }
 
     /// Where links should lead.

@@ -133,10 +133,10 @@ fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
                 // Our own name signs links only.
                 return Err(Trouble::UnknownUser);
             }
-            let places = shared.places.of(&head);
+            let places = shared.places.of_signature(&head, visitor.is_none());
             let places: Vec<(&str, &str)> = places
                 .iter()
-                .map(|place| (place.host.as_str(), place.prefix.as_str()))
+                .map(|(host, prefix)| (host.as_str(), prefix.as_str()))
                 .collect();
             let now = time::now().div_euclid(1000);
             let key = claim.verify(&incoming, &places, (secret.expose(), now))?;

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH,
-    IF_NONE_MATCH, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use wire::auth::http_date;
@@ -99,9 +99,13 @@ pub(crate) async fn answer(
     if has(IF_MATCH) == Some(false) {
         return Ok(StatusCode::PRECONDITION_FAILED.into_response());
     }
+    // Who has the beginning of another version wants the whole of this one. Dates are not compared: two
+    // versions may have the same.
+    let is_same = asked.headers.get(IF_RANGE).is_none_or(|tag| *tag == etag);
     let range = asked
         .headers
         .get(RANGE)
+        .filter(|_| is_same)
         .and_then(|value| value.to_str().ok());
     let range = match range.and_then(|text| parse_range(text, version.bytes)) {
         Some(Some(range)) => Some(range),

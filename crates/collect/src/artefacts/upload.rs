@@ -23,7 +23,7 @@ use super::room::Taken;
 /// The largest object, as S3 has it.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 5 << 40;
 /// How long nothing may come.
-const SILENCE_LIMIT: Duration = Duration::from_mins(1);
+pub(super) const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
 /// What is known of a body before it comes.

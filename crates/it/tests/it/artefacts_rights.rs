@@ -229,6 +229,32 @@ async fn links_lead_through_fronts() {
     );
 }
 
+/// A prefix that the client chooses does not make a link good for another key, whose path ends its own.
+#[tokio::test]
+async fn links_are_for_one_key() {
+    let store = Store::start(section(json!({"trusted_proxies": ["127.0.0.0/8"]}))).await;
+    assert_eq!(store.upload("theirs/r", "f", "x").await.status, 200);
+    let link = store.get("/download-url/mine/artefacts/theirs/r/f").await;
+    let link = link.json()["download_link"].as_str().unwrap().to_owned();
+    let (_, query) = link.split_once('?').unwrap();
+    let host = store.address.to_string();
+    let front = [
+        ("x-forwarded-host", host.as_str()),
+        ("x-forwarded-prefix", "/artefacts/mine"),
+    ];
+    let path = format!("/artefacts/theirs/r/f?{query}");
+    assert_eq!(store.send("GET", &path, &front, "").await.status, 403);
+    let url = store.signed(
+        (USER, PASSWORD),
+        ("GET", "/mine/artefacts/theirs/r/f"),
+        &[],
+        60,
+    );
+    let (_, query) = url.split_once('?').unwrap();
+    let path = format!("/artefacts/theirs/r/f?{query}");
+    assert_eq!(store.send("GET", &path, &front, "").await.status, 403);
+}
+
 /// Users of the cluster show an API token, as bearer or as the password of Basic credentials; their roles
 /// are about groups.
 #[tokio::test]

@@ -290,6 +290,43 @@ async fn files_are_removed() {
     assert_eq!(texts(&text, "Code"), ["InvalidArgument"], "{text}");
     assert_eq!(store.navigate("/g/r").await.len(), 1);
     assert_eq!(store.files_below("objects"), 1, "all versions are gone");
+    assert_eq!(store.s3("PUT", "/g/r/c", &[], "y").await.status, 200);
+    let versions = store.s3("GET", "", &[("versions", "")], "").await.text();
+    let newest = texts(&versions, "VersionId").remove(0);
+    let object = |version: &str| {
+        format!("<Object><Key>g/r/c</Key><VersionId>{version}</VersionId></Object>")
+    };
+    let body = format!("<Delete>{}{}</Delete>", object(&newest), object("null"));
+    let text = store.s3("POST", "", &[("delete", "")], &body).await.text();
+    assert_eq!(texts(&text, "Code"), ["NoSuchKey"], "{text}");
+    assert_eq!(texts(&text, "VersionId"), [&newest, "null"], "{text}");
+    assert_eq!(store.s3("GET", "/g/r/c", &[], "").await.text(), "x");
+}
+
+/// A range is given of the version that is meant only, and writes under conditions are refused.
+#[tokio::test]
+async fn conditions_are_heeded() {
+    let store = start().await;
+    let put = store.s3("PUT", "/g/r/f", &[], "hello").await;
+    let etag = put.header("etag");
+    let credentials = wire::auth::basic(USER, PASSWORD);
+    let send = async |method: &str, header: (&str, &str)| {
+        let headers = [
+            ("authorization", credentials.as_str()),
+            ("range", "bytes=1-2"),
+            header,
+        ];
+        let reply = store.send(method, "/artefacts/g/r/f", &headers, "x").await;
+        (reply.status, reply.text())
+    };
+    let (part, whole) = ((206, "el".to_owned()), (200, "hello".to_owned()));
+    assert_eq!(send("GET", ("if-range", &etag)).await, part);
+    assert_eq!(send("GET", ("if-range", &format!("W/{etag}"))).await, whole);
+    assert_eq!(send("GET", ("if-range", "\"other\"")).await, whole);
+    for header in [("if-none-match", "*"), ("if-match", etag.as_str())] {
+        assert_eq!(send("PUT", header).await.0, 501);
+    }
+    assert_eq!(store.s3("GET", "/g/r/f", &[], "").await.text(), "hello");
 }
 
 /// What is announced is compared, and nothing of what differs stays.

@@ -6,7 +6,7 @@ mod read;
 use std::fmt::Write as _;
 
 pub use self::read::{
-    CompletedPart, PARTS_MAX, XmlError, read_complete, read_delete, read_rows, read_text,
+    CompletedPart, PARTS_MAX, Removal, XmlError, read_complete, read_delete, read_rows, read_text,
 };
 use super::key::percent_encode;
 use crate::auth::Civil;
@@ -330,16 +330,22 @@ pub fn location() -> String {
 }
 
 /// As `DeleteObjects` answers: the keys that are gone, and those that are not with code and message.
-pub fn deleted(gone: &[String], failed: &[(String, &str, String)]) -> String {
+pub fn deleted(gone: &[Removal], failed: &[(Removal, &str, String)]) -> String {
+    let named = |writer: &mut Writer, removal: &Removal| {
+        writer.text("Key", &removal.key);
+        if let Some(version) = &removal.version {
+            writer.text("VersionId", version);
+        }
+    };
     let mut writer = Writer::new("DeleteResult");
-    for key in gone {
+    for removal in gone {
         writer.open("Deleted");
-        writer.text("Key", key);
+        named(&mut writer, removal);
         writer.close("Deleted");
     }
-    for (key, code, message) in failed {
+    for (removal, code, message) in failed {
         writer.open("Error");
-        writer.text("Key", key);
+        named(&mut writer, removal);
         writer.text("Code", code);
         writer.text("Message", message);
         writer.close("Error");

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use super::parameters;
 use super::telemetry::convert;
 
+const LIMIT: u64 = 1 << 20;
+
 fn converted(body: &Value) -> Result<Value, String> {
-    let converted = convert(body.to_string().as_bytes())?;
+    let converted = convert(body.to_string().as_bytes(), LIMIT)?;
     Ok(serde_json::from_slice(&converted.json).unwrap())
 }
 
@@ -77,6 +79,32 @@ fn what_is_known_is_decoded_and_the_rest_stays() {
 }
 
 #[test]
+fn small_bodies_do_not_become_large() {
+    let nested = |depth: usize| {
+        let mut body = minimal();
+        let value = (0..depth).fold(json!(1), |value, _| json!([value]));
+        body["more"] = value;
+        converted(&body)
+    };
+    assert!(nested(31).is_ok());
+    let error = nested(32).unwrap_err();
+    assert!(error.contains("levels deep"), "{error}");
+    let mut body = minimal();
+    let many = Value::from(vec![1; 100_000]);
+    body["more"] = (0..25).fold(many, |value, _| json!([value]));
+    let error = converted(&body).unwrap_err();
+    assert!(error.contains("when indented"), "{error}");
+    let yaml = format!("a: &a {}\nb: [*a, *a, *a, *a]\n", "x".repeat(50_000));
+    let scenario = json!({"parameters_base64": STANDARD.encode(yaml)});
+    let mut body = minimal();
+    body["scenarios"] = json!([scenario, scenario, scenario, scenario]);
+    assert!(converted(&body).is_ok());
+    body["scenarios"] = json!([scenario, scenario, scenario, scenario, scenario]);
+    let error = converted(&body).unwrap_err();
+    assert!(error.contains("all scenarios together"), "{error}");
+}
+
+#[test]
 fn plain_words_have_the_types_of_yaml() {
     let read = |text: &str| parameters::read(&format!("[{text}]")).unwrap()[0].clone();
     for (text, expected) in [
@@ -111,7 +139,7 @@ fn fields_are_found() {
         "node_summary_infos": [], "node_taints": [], "job_status": false, "tag": "nightly",
         "cluster_version": "4.16\u{0}.3", "major_version": 4.16, "network_plugins": ["OVN"],
     });
-    let fields = convert(body.to_string().as_bytes()).unwrap().fields;
+    let fields = convert(body.to_string().as_bytes(), LIMIT).unwrap().fields;
     let find = |name: &str| {
         let field = fields.iter().find(|field| field.name == name).unwrap();
         (field.value.as_str(), field.number)

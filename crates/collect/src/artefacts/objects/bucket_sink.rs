@@ -11,6 +11,7 @@ use super::ObjectError;
 use super::bucket::{Bucket, Call};
 use super::folder::new_id;
 use super::hashing::{Finished, Hashes, Hashing};
+use super::pieces::Pieces;
 
 /// Bytes of a part; S3 takes none below 5 MiB but the last.
 const PART_BYTES: usize = 8 << 20;
@@ -26,8 +27,7 @@ pub(crate) struct BucketSink {
     bucket: Bucket,
     id: String,
     hashing: Option<Box<Hashing>>,
-    pieces: Vec<Bytes>,
-    waiting: usize,
+    pieces: Pieces,
     taken: u64,
     upload: Option<String>,
     parts: Vec<CompletedPart>,
@@ -39,8 +39,7 @@ impl BucketSink {
             bucket: bucket.clone(),
             id: new_id()?,
             hashing: Some(Box::new(Hashing::new(hashes))),
-            pieces: Vec::new(),
-            waiting: 0,
+            pieces: Pieces::default(),
             taken: 0,
             upload: None,
             parts: Vec::new(),
@@ -53,14 +52,13 @@ impl BucketSink {
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError> {
         self.taken += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.waiting += bytes.len();
         self.pieces.push(bytes);
         let wanted = if self.parts.len() < SMALL_PARTS {
             PART_BYTES
         } else {
             LARGE_PART_BYTES
         };
-        if self.waiting >= wanted {
+        if self.pieces.length() >= wanted {
             self.send_part().await?;
         }
         Ok(())
@@ -74,7 +72,7 @@ impl BucketSink {
             let response = self.bucket.send(call, body).await?;
             self.bucket.document(call, response).await?;
         } else {
-            if self.waiting > 0 {
+            if self.pieces.length() > 0 {
                 self.send_part().await?;
             }
             self.complete().await?;
@@ -86,8 +84,8 @@ impl BucketSink {
     /// What waits, hashed and in one piece.
     async fn gather(&mut self) -> Result<Bytes, ObjectError> {
         let mut hashing = self.hashing.take().ok_or(ObjectError::Interrupted)?;
-        let pieces = std::mem::take(&mut self.pieces);
-        let length = std::mem::take(&mut self.waiting);
+        let length = self.pieces.length();
+        let pieces = self.pieces.take();
         let work = move || {
             let mut whole = BytesMut::with_capacity(length);
             for piece in &pieces {

@@ -41,10 +41,19 @@ impl Folder {
     /// Opens or makes it.
     pub(crate) fn open(root: &Path) -> Result<Self, ObjectError> {
         let failed = ObjectError::at("the folder of artefacts can't be made");
+        // Those that are made now have to be there after a power failure, as what is put in them.
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
         make_folder(root).map_err(failed)?;
         for byte in 0..=u8::MAX {
             let path = root.join("objects").join(wire::auth::hex(&[byte]));
             make_folder(&path).map_err(ObjectError::at("a folder of objects can't be made"))?;
+        }
+        let objects = root.join("objects");
+        let parents = missing.iter().filter_map(|path| path.parent());
+        for folder in [objects.as_path(), root].into_iter().chain(parents) {
+            flush_folder(folder)
+                .map_err(ObjectError::at("a folder of objects can't be flushed"))?;
         }
         let (incoming, lock) = own_incoming(&root.join("incoming"))?;
         let inner = Inner {
@@ -158,6 +167,12 @@ fn own_incoming(incoming: &Path) -> Result<(PathBuf, File), ObjectError> {
 
 fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Has the names in a folder on disk.
+pub(super) fn flush_folder(path: &Path) -> io::Result<()> {
+    let is_here = path.as_os_str().is_empty();
+    File::open(if is_here { Path::new(".") } else { path })?.sync_all()
 }
 
 /// A name that nothing has: hexadecimal digits.

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::ObjectError;
-use super::folder::{Folder, new_id};
+use super::folder::{Folder, flush_folder, new_id};
 use super::hashing::{Finished, Hashes, Hashing};
+use super::pieces::Pieces;
 
 /// Bytes of one batch.
 const BATCH_BYTES: usize = 256 << 10;
@@ -22,8 +23,7 @@ const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct FolderSink {
     state: State,
-    batch: Vec<Bytes>,
-    batched: usize,
+    batch: Pieces,
     taken: u64,
 }
 
@@ -59,8 +59,7 @@ impl FolderSink {
         let writer = writer.await.map_err(|_| ObjectError::Interrupted)??;
         Ok(Self {
             state: State::Idle(Box::new(writer)),
-            batch: Vec::new(),
-            batched: 0,
+            batch: Pieces::default(),
             taken: 0,
         })
     }
@@ -73,9 +72,8 @@ impl FolderSink {
     /// Takes more bytes; waits while the disk is behind.
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError> {
         self.taken += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.batched += bytes.len();
         self.batch.push(bytes);
-        if self.batched >= BATCH_BYTES {
+        if self.batch.length() >= BATCH_BYTES {
             self.pass_on().await?;
         }
         Ok(())
@@ -91,8 +89,7 @@ impl FolderSink {
 
     async fn pass_on(&mut self) -> Result<(), ObjectError> {
         let mut writer = self.idle().await?;
-        let batch = std::mem::take(&mut self.batch);
-        self.batched = 0;
+        let batch = self.batch.take();
         let work = move || writer.write(&batch).map(|()| writer);
         self.state = State::Busy(tokio::task::spawn_blocking(work));
         Ok(())
@@ -158,8 +155,7 @@ impl Writer {
         }
         self.incoming = None;
         let folder = place.parent().unwrap_or(self.folder.root());
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
+        flush_folder(folder)
             .map_err(ObjectError::at("the folder of an object can't be flushed"))?;
         let hashing = self.hashing.take().ok_or(ObjectError::Interrupted)?;
         Ok(hashing.finish(std::mem::take(&mut self.id)))

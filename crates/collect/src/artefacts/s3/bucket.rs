@@ -9,8 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use wire::s3::key::Key;
 use wire::s3::request::BodyForm;
-use wire::s3::xml::{self, Listing, read_delete};
+use wire::s3::xml::{self, Listing, Removal, read_delete};
 
+use super::object::read_version;
 use super::{Asked, document};
 use crate::artefacts::Shared;
 use crate::artefacts::catalogue::{Page, Shown, Window};
@@ -174,24 +175,15 @@ pub(super) async fn read_document(
 
 async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, Trouble> {
     let bytes = read_document(&asked, body, DELETE_BYTES_MAX).await?;
-    let (keys, is_quiet) = read_delete(&bytes)?;
+    let (removals, is_quiet) = read_delete(&bytes)?;
     let (mut gone, mut failed, mut objects) = (Vec::new(), Vec::new(), Vec::new());
-    for text in keys {
-        let key = Key::new(text.clone()).map_err(Trouble::from);
-        let removed = match key.and_then(|key| asked.check(&key, Act::Delete).map(|()| key)) {
-            Ok(key) => shared
-                .catalogue
-                .remove(&key, None)
-                .await
-                .map_err(Trouble::from),
-            Err(trouble) => Err(trouble),
-        };
-        match removed {
+    for removal in removals {
+        match remove_one(shared, &asked, &removal).await {
             Ok(left) => {
                 objects.extend(left);
-                gone.push(text);
+                gone.push(removal);
             }
-            Err(trouble) => failed.push((text, trouble.reason(), trouble.to_string())),
+            Err(trouble) => failed.push((removal, trouble.reason(), trouble.to_string())),
         }
     }
     shared.objects.remove(objects).await;
@@ -199,4 +191,16 @@ async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, T
         gone.clear();
     }
     Ok(document(xml::deleted(&gone, &failed)))
+}
+
+/// Removes a file, or the one version of it that is named; gives the objects that are left of it.
+async fn remove_one(
+    shared: &Shared,
+    asked: &Asked,
+    removal: &Removal,
+) -> Result<Vec<String>, Trouble> {
+    let key = Key::new(removal.key.clone())?;
+    asked.check(&key, Act::Delete)?;
+    let version = read_version(removal.version.as_deref())?;
+    Ok(shared.catalogue.remove(&key, version).await?)
 }

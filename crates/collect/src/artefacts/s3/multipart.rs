@@ -8,7 +8,7 @@ use wire::s3::key::Key;
 use wire::s3::xml::{self, CompletedPart, Part, read_complete};
 
 use super::bucket::read_document;
-use super::object::{new_version, put_headers};
+use super::object::{new_version, put_headers, refuse_conditions};
 use super::{Asked, document};
 use crate::artefacts::Shared;
 use crate::artefacts::catalogue::{NewPart, NewVersion, Upload};
@@ -112,6 +112,7 @@ async fn complete(
     (asked, key, upload): (Asked, Key, Upload),
     body: Body,
 ) -> Result<Response, Trouble> {
+    refuse_conditions(&asked)?;
     let bytes = read_document(&asked, body, COMPLETE_BYTES_MAX).await?;
     let named = read_complete(&bytes)?;
     let parts = shared.catalogue.parts(&upload.id, (0, PARTS_MAX)).await?;

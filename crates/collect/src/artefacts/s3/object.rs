@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::ETAG;
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use wire::s3::key::Key;
 
@@ -24,12 +24,24 @@ pub(super) async fn perform(
     if asked.has("tagging") || asked.head.headers.contains_key("x-amz-copy-source") {
         return Err(Trouble::NotImplemented);
     }
+    if !matches!(*asked.method(), Method::GET | Method::HEAD) {
+        refuse_conditions(&asked)?;
+    }
     match *asked.method() {
         Method::PUT => put(shared, (asked, key), body).await,
         Method::GET | Method::HEAD => get(shared, &asked, &key).await,
         Method::DELETE => delete(shared, &asked, &key).await,
         _ => Err(Trouble::Method),
     }
+}
+
+/// Refuses writes under a condition: done without it, they would overwrite what they must not.
+pub(super) fn refuse_conditions(asked: &Asked) -> Result<(), Trouble> {
+    let headers = &asked.head.headers;
+    if headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH) {
+        return Err(Trouble::NotImplemented);
+    }
+    Ok(())
 }
 
 async fn put(shared: &Shared, (asked, key): (Asked, Key), body: Body) -> Result<Response, Trouble> {
@@ -91,17 +103,15 @@ pub(super) fn put_headers(headers: &mut HeaderMap, new: &NewVersion<'_>) {
     }
 }
 
-/// The version that a request names.
-fn version_of(asked: &Asked) -> Result<Option<i64>, Trouble> {
-    match asked.parameter("versionId") {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| Trouble::NoFile),
-    }
+/// The version that a request names. What can't be one of ours is no file: it does not stand for all.
+pub(super) fn read_version(text: Option<&str>) -> Result<Option<i64>, Trouble> {
+    let version = text.map(|text| text.trim().parse());
+    version.transpose().map_err(|_| Trouble::NoFile)
 }
 
 async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Read)?;
-    let wanted = version_of(asked)?;
+    let wanted = read_version(asked.parameter("versionId"))?;
     let version = match shared.catalogue.find(key, wanted).await? {
         None if wanted.is_none() => shared.find_joined(key).await?,
         found => found,
@@ -117,7 +127,10 @@ async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trou
 
 async fn delete(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Delete)?;
-    let objects = shared.catalogue.remove(key, version_of(asked)?).await?;
+    let objects = shared
+        .catalogue
+        .remove(key, read_version(asked.parameter("versionId"))?)
+        .await?;
     shared.objects.remove(objects).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

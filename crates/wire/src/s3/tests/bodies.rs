@@ -7,7 +7,7 @@ use super::signatures::{NOW, authorization, verify};
 use crate::s3::checksum::{Algorithm, Hasher};
 use crate::s3::chunked::{ChunkError, Decoder};
 use crate::s3::request::{BodyForm, ChunkKey, Incoming};
-use crate::s3::xml::{CompletedPart, XmlError, read_complete, read_delete};
+use crate::s3::xml::{CompletedPart, Removal, XmlError, deleted, read_complete, read_delete};
 
 const HOST: &str = "s3.amazonaws.com";
 
@@ -233,9 +233,23 @@ fn the_parts_of_an_upload_are_read() {
 }
 
 #[test]
-fn keys_that_are_to_go_are_read() {
+fn keys_and_versions_that_are_to_go_are_read() {
     let document = "<Delete><Quiet>true</Quiet><Object><Key>a&amp;b&#x20;c&#233;</Key></Object>\
-        <Object><Key>d</Key><VersionId>1</VersionId></Object></Delete>";
-    let keys = vec!["a&b cé".to_owned(), "d".to_owned()];
-    assert_eq!(read_delete(document.as_bytes()), Ok((keys, true)));
+        <Object><VersionId>1</VersionId><Key>d</Key></Object>\
+        <Object><Key>e</Key><VersionId/></Object><Object><Key>f</Key></Object></Delete>";
+    let removal = |key: &str, version: Option<&str>| Removal {
+        key: key.to_owned(),
+        version: version.map(str::to_owned),
+    };
+    let removals = vec![
+        removal("a&b cé", None),
+        removal("d", Some("1")),
+        removal("e", Some("")),
+        removal("f", None),
+    ];
+    let answer = deleted(&removals, &[]);
+    assert!(answer.contains("<Key>d</Key><VersionId>1</VersionId>"));
+    assert_eq!(read_delete(document.as_bytes()), Ok((removals, true)));
+    let without = "<Delete><Object><VersionId>1</VersionId></Object></Delete>";
+    assert!(read_delete(without.as_bytes()).is_err());
 }

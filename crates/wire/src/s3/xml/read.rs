@@ -30,6 +30,15 @@ pub struct CompletedPart {
     pub etag: String,
 }
 
+/// What a client names to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The key.
+    pub key: String,
+    /// The version as it was written; the file with all of its versions when there is none.
+    pub version: Option<String>,
+}
+
 /// What comes next in a document.
 #[derive(Debug, PartialEq, Eq)]
 enum Token<'a> {
@@ -262,17 +271,30 @@ pub fn read_text(bytes: &[u8], element: &str) -> Result<Option<String>, XmlError
     Ok(found)
 }
 
-/// The keys that `DeleteObjects` names, and whether only failures are to be told.
-pub fn read_delete(bytes: &[u8]) -> Result<(Vec<String>, bool), XmlError> {
-    let mut keys = Vec::new();
+/// What `DeleteObjects` names, and whether only failures are to be told.
+pub fn read_delete(bytes: &[u8]) -> Result<(Vec<Removal>, bool), XmlError> {
+    let mut removals = Vec::new();
+    let (mut key, mut version) = (None, None);
     let mut is_quiet = false;
     walk(bytes, |path, text| {
         match (path, text) {
-            (["Delete", "Object", "Key"], Some(key)) => {
-                if keys.len() >= DELETED_MAX {
+            (["Delete", "Object", "Key"], text) => {
+                let key: &mut String = key.get_or_insert_default();
+                key.push_str(&text.unwrap_or_default());
+            }
+            // An empty one is a version, too, which there is not: it must not be taken for all of them.
+            (["Delete", "Object", "VersionId"], text) => {
+                let version: &mut String = version.get_or_insert_default();
+                version.push_str(&text.unwrap_or_default());
+            }
+            (["Delete", "Object"], None) => {
+                if removals.len() >= DELETED_MAX {
                     return Err(XmlError::TooMany);
                 }
-                keys.push(key);
+                let key = key.take();
+                let key = key.ok_or(XmlError::Unexpected("an object without its key"))?;
+                let version = version.take();
+                removals.push(Removal { key, version });
             }
             (["Delete", "Quiet"], Some(text)) => is_quiet = text.trim() == "true",
             (["Delete", ..], _) => {}
@@ -280,5 +302,5 @@ pub fn read_delete(bytes: &[u8]) -> Result<(Vec<String>, bool), XmlError> {
         }
         Ok(())
     })?;
-    Ok((keys, is_quiet))
+    Ok((removals, is_quiet))
 }
