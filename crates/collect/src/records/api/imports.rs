@@ -112,6 +112,9 @@ async fn body_of<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Api
     serde_json::from_value(value).map_err(invalid)
 }
 
+/// Whole numbers beyond this one are not told apart once they have a fraction.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// Numbers without a fraction become whole ones, however they are written: to JSON, `7.0` is 7.
 fn make_whole(value: &mut Value) {
     match value {
@@ -125,6 +128,7 @@ fn make_whole(value: &mut Value) {
             let whole = number.as_f64().map(|float| (float, float as i64));
             if let Some((float, whole)) = whole
                 && number.is_f64()
+                && float.abs() <= EXACT_MAX
                 && (whole as f64).to_bits() == float.to_bits()
             {
                 *value = whole.into();
