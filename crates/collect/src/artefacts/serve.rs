@@ -99,19 +99,7 @@ pub(crate) async fn answer(
     if has(IF_MATCH) == Some(false) {
         return Ok(StatusCode::PRECONDITION_FAILED.into_response());
     }
-    // Who has the beginning of another version wants the whole of this one. Dates are not compared: two
-    // versions may have the same.
-    let is_same = asked.headers.get(IF_RANGE).is_none_or(|tag| *tag == etag);
-    let range = asked
-        .headers
-        .get(RANGE)
-        .filter(|_| is_same)
-        .and_then(|value| value.to_str().ok());
-    let range = match range.and_then(|text| parse_range(text, version.bytes)) {
-        Some(Some(range)) => Some(range),
-        Some(None) => return Err(Trouble::Range(version.bytes)),
-        None => None,
-    };
+    let range = range_of(asked.headers, &etag, version.bytes)?;
     let (status, start, length) = match range {
         _ if has(IF_NONE_MATCH) == Some(true) => (StatusCode::NOT_MODIFIED, 0, 0),
         Some((start, length)) => (StatusCode::PARTIAL_CONTENT, start, length),
@@ -151,6 +139,21 @@ pub(crate) async fn answer(
         set(response.headers_mut(), CONTENT_RANGE, &range);
     }
     Ok(response)
+}
+
+/// The first byte and the length that are asked for; nothing when it is the whole.
+fn range_of(headers: &HeaderMap, etag: &str, bytes: u64) -> Result<Option<(u64, u64)>, Trouble> {
+    // Who has the beginning of another version wants the whole of this one. Dates are not compared: two
+    // versions may have the same.
+    if headers.get(IF_RANGE).is_some_and(|tag| tag != etag) {
+        return Ok(None);
+    }
+    let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
+    match range.and_then(|text| parse_range(text, bytes)) {
+        Some(Some(range)) => Ok(Some(range)),
+        Some(None) => Err(Trouble::Range(bytes)),
+        None => Ok(None),
+    }
 }
 
 fn headers_of(version: &Version, etag: &str, asked: &Asked<'_>) -> HeaderMap {
