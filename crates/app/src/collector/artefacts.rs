@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use base::clock;
 use base::error::Class;
-use base::http::{Judge, Judging, Peer, Policy, Routes, error_response};
+use base::http::{Judge, Judging, Peer, Policy, Routes, browser, error_response};
 use base::secret::Secret;
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
@@ -113,6 +113,10 @@ impl Door {
             // The handler looks at the signature.
             return Ok(head);
         }
+        if is_forged(&head) {
+            let text = "a page of another site can't do this";
+            return Err(error_response(Class::Forbidden, text));
+        }
         let basic = head.headers.get(AUTHORIZATION);
         let basic = basic.and_then(|value| parse_basic(value.to_str().ok()?));
         let visitor = if let Some((name, password)) = basic {
@@ -175,6 +179,18 @@ impl Door {
         };
         Ok(Visitor::new(name, |_, act| act != Act::Delete))
     }
+}
+
+/// Whether a page of another site wants to change something: browsers send names and passwords that they
+/// remember along with it, and programs of this machine show nothing. No other client says whence it asks.
+fn is_forged(head: &Parts) -> bool {
+    let is_of_page = ["origin", "sec-fetch-site"]
+        .iter()
+        .any(|name| head.headers.contains_key(*name));
+    let is_same = |peer: &Peer| browser::is_same_origin(&head.headers, peer);
+    is_of_page
+        && !browser::is_safe(&head.method)
+        && !head.extensions.get::<Peer>().is_some_and(is_same)
 }
 
 /// The answer to somebody whom nobody knows: our own API has an envelope of its own.

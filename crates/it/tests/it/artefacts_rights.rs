@@ -62,6 +62,38 @@ async fn users_have_rights_by_group() {
     );
 }
 
+/// A browser sends along what it remembers, also for pages of other sites; these change nothing.
+#[tokio::test]
+async fn pages_of_other_sites_change_nothing() {
+    let store = Store::start(section(json!({"access": "closed"}))).await;
+    assert_eq!(store.upload("g/r", "f", "x").await.status, 200);
+    let credentials = basic(USER, PASSWORD);
+    let list = "<Delete><Object><Key>g/r/f</Key></Object></Delete>";
+    let post = async |more: &[(&str, &str)]| {
+        let mut headers = vec![
+            ("authorization", credentials.as_str()),
+            ("content-type", "text/plain"),
+        ];
+        headers.extend(more);
+        let reply = store
+            .send("POST", "/artefacts?delete", &headers, list)
+            .await;
+        reply.status
+    };
+    for other in [
+        ("origin", "https://evil.example.net"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        assert_eq!(post(&[other]).await, 403, "{other:?}");
+    }
+    let read = [("authorization", credentials.as_str())];
+    let there = store.send("GET", "/navigate/g/r", &read, "").await;
+    assert!(there.text().contains("\"f\""), "{}", there.text());
+    // Whoever is no browser says nothing of it.
+    assert_eq!(post(&[]).await, 200);
+}
+
 /// A password in a file is read again when it changes.
 #[tokio::test]
 async fn a_changed_password_acts() {
