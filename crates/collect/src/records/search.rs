@@ -4,8 +4,8 @@
 //!
 //! A block is 64 ids. Of each word in it three bits of 65,536 are set, of each field three of 16,384.
 //! The bits of 64 blocks in a row are kept turned: all 64 bits of one number stand together, so that a
-//! question for one value reads three numbers of each row and no more. Some 160 bytes for each record
-//! of 2 KB. An ordered index of one field costs every record a page of its own.
+//! question for one value reads three numbers of each row and no more. All bits are 160 bytes for each
+//! record, and what is 0 is not kept. An ordered index of one field costs every record a page of its own.
 
 mod candidates;
 mod fields;
