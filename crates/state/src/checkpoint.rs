@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use base::supervise::{Criticality, Phase, Service, Supervisor};
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, Connection as _, Row};
 
 use crate::StateError;
 use crate::connect::{Backend, Purpose};
@@ -27,30 +27,47 @@ pub(crate) fn register(writers: &Pool, supervisor: &Supervisor) {
     }
     let writers = writers.clone();
     let service = Service::new("state-checkpoint", Criticality::Plain, |scope| async move {
-        let work = async {
-            loop {
-                if let Err(error) = run(&writers).await {
-                    // Nothing is lost by it: the writer folds a log that has become long.
-                    tracing::warn!(%error, "the state's log is not folded into its file");
+        loop {
+            // Nothing is lost by an error: the writer folds a log that has become long.
+            let failed =
+                |error| tracing::warn!(%error, "the state's log is not folded into its file");
+            match connect(&writers).await {
+                Err(error) => failed(error),
+                Ok(mut connection) => {
+                    let ended = tokio::select! {
+                        () = scope.stopping() => None,
+                        ended = run(&mut connection, &writers) => Some(ended),
+                    };
+                    // The last one that closes removes the log, and that is whoever is late.
+                    let closed = connection.close().await;
+                    match ended {
+                        None => return Ok(()),
+                        Some(ended) => ended
+                            .and(closed.map_err(StateError::from))
+                            .unwrap_or_else(failed),
+                    }
                 }
-                tokio::time::sleep(TRY_AGAIN).await;
             }
-        };
-        tokio::select! {
-            () = scope.stopping() => {}
-            () = work => {}
+            tokio::select! {
+                () = scope.stopping() => return Ok(()),
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+            }
         }
-        Ok(())
     });
     supervisor.register(service.stops_at(Phase::Flush));
 }
 
-async fn run(writers: &Pool) -> Result<(), StateError> {
+async fn connect(writers: &Pool) -> Result<AnyConnection, StateError> {
     let mut connection = writers.target().connect(Purpose::Write).await?;
     // Whoever reads or writes comes first; there is a next time.
     sqlx::query("PRAGMA busy_timeout = 0")
         .execute(&mut connection)
         .await?;
+    Ok(connection)
+}
+
+/// Folds until something fails.
+async fn run(connection: &mut AnyConnection, writers: &Pool) -> Result<(), StateError> {
     let mut folded = writers.commits();
     loop {
         tokio::time::sleep(INTERVAL).await;
@@ -59,11 +76,11 @@ async fn run(writers: &Pool) -> Result<(), StateError> {
             continue;
         }
         folded = commits;
-        let pages = fold(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+        let pages = fold(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
         if pages >= PAGES {
             // What was written meanwhile, without making the writer wait, and then the rest.
-            fold(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
-            fold(&mut connection, "PRAGMA wal_checkpoint(RESTART)").await?;
+            fold(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+            fold(connection, "PRAGMA wal_checkpoint(RESTART)").await?;
         }
     }
 }

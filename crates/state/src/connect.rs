@@ -11,13 +11,17 @@ use base::secret::Secret;
 use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Row};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::StateError;
 
 /// How long making a connection may take. Together with [`crate::pool::CHECK_LIMIT`] it is less
 /// than a second: a database that is down is an error within that time.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(650);
+/// Before the change to writing ahead is asked for again.
+const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
+/// SQLite's `SQLITE_BUSY`; further bits of a code say more.
+const SQLITE_BUSY: i64 = 5;
 /// How much of its log SQLite keeps on disk between two peaks, in bytes.
 const SQLITE_LOG_KEPT_BYTES: u32 = 64 << 20;
 
@@ -174,7 +178,9 @@ impl Target {
         Ok(connection)
     }
 
-    /// Has SQLite write ahead; the mode stays in the file.
+    /// Has SQLite write ahead; the mode stays in the file. While another process changes the mode of a
+    /// new file, SQLite says at once that it is locked, without waiting for `busy_timeout`: two that
+    /// both want to would wait for each other. So it is asked again, within [`CONNECT_LIMIT`].
     async fn keep_log(&self, connection: &mut AnyConnection) -> Result<(), StateError> {
         let failed = |source| StateError::Connect {
             place: self.place.clone(),
@@ -185,11 +191,16 @@ impl Target {
             .execute(&mut *connection)
             .await
             .map_err(failed)?;
-        let answer = sqlx::query("PRAGMA journal_mode = WAL")
-            .fetch_one(connection)
-            .await
-            .and_then(|row| row.try_get::<String, _>(0));
-        let mode = answer.map_err(failed)?;
+        let mode = loop {
+            let answer = sqlx::query("PRAGMA journal_mode = WAL")
+                .fetch_one(&mut *connection)
+                .await
+                .and_then(|row| row.try_get::<String, _>(0));
+            match answer {
+                Err(error) if is_busy(&error) => sleep(JOURNAL_PAUSE).await,
+                answer => break answer.map_err(failed)?,
+            }
+        };
         if mode == "wal" {
             return Ok(());
         }
@@ -198,6 +209,15 @@ impl Target {
             mode,
         })
     }
+}
+
+/// Whether SQLite says that another connection is in the way.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    let code: Option<i64> = code.and_then(|code| code.parse().ok());
+    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), sqlx::Error> {
