@@ -21,6 +21,7 @@ mod metrics;
 pub mod migrations;
 mod original;
 mod original_api;
+mod packed;
 mod pattern;
 mod project;
 mod query;
