@@ -2,8 +2,11 @@
 //! in the modules below.
 
 mod bucket;
+mod condition;
+mod copy;
 mod multipart;
 mod object;
+mod tags;
 
 pub(super) use self::object::new_version;
 
@@ -12,12 +15,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use base::http::{Policy, Routes};
+use base::http::{Peer, Policy, Routes};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use wire::s3::key::{Key, query_pairs};
-use wire::s3::request::{BodyForm, ChunkKey, Incoming};
+use wire::s3::request::{BodyForm, ChunkKey, Claim, Incoming};
+use wire::s3::xml;
 
 use super::Shared;
 use super::error::Trouble;
@@ -96,6 +100,22 @@ async fn answer(shared: &Shared, request: Request) -> Response {
     })
 }
 
+/// `ListBuckets`, which is asked of `/`: there is one.
+pub(super) async fn buckets(shared: &Shared, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let answered = match ask(shared, head) {
+        Ok(_) => shared.catalogue.created_at().await.map_err(Trouble::from),
+        Err(trouble) => Err(trouble),
+    };
+    match answered {
+        Ok(created) => document(xml::buckets(&shared.config.bucket, created)),
+        Err(trouble) => {
+            shared.metrics.count_refused(trouble.reason());
+            trouble.xml("/")
+        }
+    }
+}
+
 /// Finds out who asks.
 fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
     let text = |headers: &HeaderMap| {
@@ -127,19 +147,12 @@ fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
         .ok_or_else(|| Trouble::Invalid("x-amz-content-sha256 is not known".to_owned()))?;
     let (visitor, chunk_key, is_link) = match incoming.claim()? {
         Some(claim) => {
-            let name = &claim.access_key_id;
-            let (secret, visitor) = shared.users.secret(name).ok_or(Trouble::UnknownUser)?;
-            if visitor.is_none() && claim.expires.is_none() {
-                // Our own name signs links only.
-                return Err(Trouble::UnknownUser);
-            }
-            let places = shared.places.of_signature(&head, visitor.is_none());
-            let places: Vec<(&str, &str)> = places
-                .iter()
-                .map(|(host, prefix)| (host.as_str(), prefix.as_str()))
-                .collect();
-            let now = time::now().div_euclid(1000);
-            let key = claim.verify(&incoming, &places, (secret.expose(), now))?;
+            let address = head.extensions.get::<Peer>().map(Peer::ip);
+            let who = (address.ok_or(Trouble::Anonymous)?, &*claim.access_key_id);
+            shared.check_wait(who.0, who.1)?;
+            let proved = prove(shared, (&claim, &incoming), &head);
+            shared.count_signature(who, &proved);
+            let (visitor, key) = proved?;
             (visitor, Some(key), claim.expires.is_some())
         }
         None => {
@@ -157,11 +170,38 @@ fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
     })
 }
 
+/// Whose signature it is, and the key of the chunks behind it.
+fn prove(
+    shared: &Shared,
+    (claim, incoming): (&Claim, &Incoming<'_>),
+    head: &Parts,
+) -> Result<(Option<Visitor>, ChunkKey), Trouble> {
+    let known = shared.users.secret(&claim.access_key_id);
+    let (secret, visitor) = known.ok_or(Trouble::UnknownUser)?;
+    if visitor.is_none() && claim.expires.is_none() {
+        // Our own name signs links only.
+        return Err(Trouble::UnknownUser);
+    }
+    let places = shared.places.of_signature(head, visitor.is_none());
+    let places: Vec<(&str, &str)> = places
+        .iter()
+        .map(|(host, prefix)| (host.as_str(), prefix.as_str()))
+        .collect();
+    let now = time::now().div_euclid(1000);
+    let key = claim.verify(incoming, &places, (secret.expose(), now))?;
+    Ok((visitor, key))
+}
+
 impl Asked {
     /// A parameter of the query.
     fn parameter(&self, name: &str) -> Option<&str> {
         let mut found = self.parameters.iter().filter(|(known, _)| known == name);
         found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// A header.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -193,6 +233,11 @@ impl Asked {
     /// How they are called, with what they upload.
     fn name(&self) -> &str {
         self.visitor.as_ref().map_or("link", Visitor::name)
+    }
+
+    /// Who it was, for what has to be written down.
+    fn by(&self) -> (&Parts, Option<&Visitor>) {
+        (&self.head, self.visitor.as_ref())
     }
 
     fn method(&self) -> &Method {
