@@ -16,9 +16,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base::http::{Peer, Policy, Routes};
-use http::header::CONTENT_TYPE;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use wire::s3::key::{Key, query_pairs};
 use wire::s3::request::{BodyForm, ChunkKey, Claim, Incoming};
 use wire::s3::xml;
@@ -85,13 +85,37 @@ async fn answer(shared: &Shared, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let is_head = request.method() == Method::HEAD;
     let (head, body) = request.into_parts();
+    let is_last = expects_in_vain(&head.headers);
+    let mut response = answer_parts(shared, (head, body), &path, is_head).await;
+    if is_last {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+/// Whether a client waits for "100 Continue" before a body that has no bytes, for which there is none.
+/// botocore takes the answer that comes instead for that of its next request on the connection.
+fn expects_in_vain(headers: &HeaderMap) -> bool {
+    let is_empty = headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0");
+    is_empty && headers.contains_key(EXPECT)
+}
+
+async fn answer_parts(
+    shared: &Shared,
+    (head, body): (Parts, Body),
+    path: &str,
+    is_head: bool,
+) -> Response {
     let answered = match ask(shared, head) {
         Ok(asked) => Box::pin(perform(shared, asked, body)).await,
         Err(trouble) => Err(trouble),
     };
     answered.unwrap_or_else(|trouble| {
         shared.metrics.count_refused(trouble.reason());
-        let response = trouble.xml(&path);
+        let response = trouble.xml(path);
         if is_head {
             let (head, _) = response.into_parts();
             return Response::from_parts(head, Body::empty());

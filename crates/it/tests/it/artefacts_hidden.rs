@@ -9,7 +9,7 @@ const EYE: (&str, &str) = ("eye", "eye-password");
 /// What they may see.
 const SEEN: [&str; 5] = ["m/r/1", "m/r/2", "m/s/3", "p/r/4", "p/r/5"];
 /// Words of what they may not.
-const HIDDEN: [&str; 5] = ["aaa", "lll", "mm", "nnn", "zzz"];
+const HIDDEN: [&str; 5] = ["axx", "lll", "mqq", "nnn", "zzz"];
 
 async fn start() -> Store {
     let users = json!([
