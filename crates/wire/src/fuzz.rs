@@ -129,6 +129,9 @@ pub fn s3(data: &[u8]) {
     }
     assert!(length <= data.len(), "a payload is a part of its body");
     drop(xml::read_delete(data));
+    if let Ok(tags) = xml::read_tags(data) {
+        assert!(tags.len() <= 100, "tags are bounded");
+    }
     if let Ok(parts) = xml::read_complete(data) {
         assert!(parts.iter().all(|part| (1..=10_000).contains(&part.number)));
     }

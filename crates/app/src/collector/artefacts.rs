@@ -6,18 +6,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
-use base::clock;
 use base::error::Class;
 use base::http::{Judge, Judging, Peer, Policy, Routes, browser, error_response};
 use base::secret::Secret;
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::artefacts::config::{AccessConfig, ArtefactsConfig};
-use collect::artefacts::{Act, Artefacts, Settings, Visitor, is_signed};
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use collect::artefacts::{Act, Artefacts, Note, Removed, Settings, Visitor, is_signed};
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
+use identity::audit::{Caller, Event};
 use identity::names::Labels;
 use identity::roles::{Kind, Verb};
 use state::State;
@@ -59,13 +60,13 @@ impl Opening {
         })
     }
 
-    /// Opens it, registers its service, and gives its paths.
+    /// Opens it, registers its service, and gives its paths beside it.
     pub(crate) async fn open(
         self,
         state: &State,
         askers: &Arc<Askers>,
         (metrics, supervisor): (&Metrics, &Supervisor),
-    ) -> Result<Routes, BoxError> {
+    ) -> Result<(Routes, Artefacts), BoxError> {
         let (access, has_users) = (self.config.access, !self.config.users.is_empty());
         let settings = Settings {
             config: self.config,
@@ -73,6 +74,7 @@ impl Opening {
             link_secret: askers.identity.derived_secret(LINKS),
             environment: self.environment.variables,
             supervisor: supervisor.clone(),
+            note: note(askers),
         };
         let (artefacts, service) = Artefacts::open(state, settings, metrics).await?;
         supervisor.register(service);
@@ -82,7 +84,7 @@ impl Opening {
             access,
             has_users,
         };
-        Ok(artefacts.routes(|| door.policy()))
+        Ok((artefacts.routes(|| door.policy()), artefacts))
     }
 }
 
@@ -137,11 +139,11 @@ impl Door {
     async fn known(&self, head: &Parts, name: &str, password: &str) -> Result<Visitor, Response> {
         let peer = head.extensions.get::<Peer>().copied();
         let peer = peer.ok_or_else(|| refuse(head))?;
-        if self.askers.attempts.wait(peer.ip(), clock::now()).is_some() {
-            let text = "too many wrong passwords from this address; try again in a minute";
-            return Err(error_response(Class::TooMany, text));
+        if let Some(wait) = self.artefacts.wait(peer.ip(), name) {
+            return Err(held_off(wait));
         }
         if let Some(visitor) = self.artefacts.user(name, password) {
+            self.artefacts.right(peer.ip(), name);
             return Ok(visitor);
         }
         let may_carry_secrets = peer.is_tls || peer.is_loopback();
@@ -150,6 +152,7 @@ impl Door {
             let secret = Secret::new(password);
             match tokens.verify(&secret, Some(peer.ip())).await {
                 Ok(principal) if principal.user == name => {
+                    self.artefacts.right(peer.ip(), name);
                     return Ok(visitor_of(Asker::of(principal, &peer)));
                 }
                 Err(error) if error.class() == Class::Internal => {
@@ -164,7 +167,7 @@ impl Door {
         {
             return Ok(visitor);
         }
-        self.askers.attempts.refused(peer.ip(), clock::now());
+        self.artefacts.wrong(peer.ip(), name, password);
         Err(refuse(head))
     }
 
@@ -205,6 +208,38 @@ fn refuse(head: &Parts) -> Response {
         }
     }
     response
+}
+
+/// The answer to a name that was wrong too often.
+fn held_off(wait: Duration) -> Response {
+    let seconds = wait.as_secs().saturating_add(1);
+    let text =
+        format!("too many wrong passwords for this name from here; try again in {seconds} s");
+    let mut response = error_response(Class::TooMany, text);
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    response
+}
+
+/// Has what is removed in the audit log. Users of the configuration are called there so that nobody takes
+/// them for users of the cluster.
+fn note(askers: &Arc<Askers>) -> Note {
+    let askers = Arc::clone(askers);
+    Note::new(move |removed: Removed| {
+        let name = match removed.who.strip_prefix("user:") {
+            Some(user) => user.to_owned(),
+            None => format!("{POLICY}/{}", removed.who),
+        };
+        let caller = Caller::user(name, removed.address);
+        let event = Event::success("artefact.removed", &caller, removed.target)
+            .with("removed", removed.details);
+        let askers = Arc::clone(&askers);
+        Box::pin(async move {
+            if let Err(error) = askers.identity.audit().record(&[event]).await {
+                let error = base::client::chain(&error);
+                tracing::error!(error, "a removal could not be recorded in the audit log");
+            }
+        })
+    })
 }
 
 fn may_something(asker: &Asker) -> bool {

@@ -4,10 +4,12 @@
 mod list;
 mod search;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _};
+use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, State, StateError, Write};
 use wire::s3::key::Key;
 use wire::s3::xml::Object;
@@ -15,12 +17,14 @@ use wire::s3::xml::Object;
 pub(crate) use self::list::{Page, Shown, Window};
 pub(crate) use self::search::{Run, Search};
 pub(crate) use self::telemetry::Field;
-pub(crate) use self::uploads::{NewPart, Upload};
+pub(crate) use self::uploads::{Completed, NewPart, Upload};
 use super::objects::Segment;
 use super::time;
 
 /// Objects of one version that are read at once: as many as an upload has parts.
 const SEGMENTS_MAX: i64 = 10_000;
+/// How often as many are read in search of the parts of a file: names may begin as theirs do and be none.
+const SCANS_MAX: usize = 20;
 /// Versions of a file that are removed in one transaction.
 const VERSIONS_MAX: i64 = 1_000;
 
@@ -42,6 +46,31 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) content_type: String,
     /// Headers to be given back, as a JSON object.
     pub(crate) headers: String,
+}
+
+/// What a file has to be for a version of it to be taken. It is looked at when that is committed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Condition {
+    #[default]
+    Any,
+    /// It is not there yet.
+    Absent,
+    /// It is there.
+    Present,
+    /// Its newest version has one of these tags.
+    Tagged(Vec<String>),
+}
+
+impl Condition {
+    /// Whether it holds for a file whose newest version has this tag.
+    pub(crate) fn holds(&self, etag: Option<&str>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Absent => etag.is_none(),
+            Self::Present => etag.is_some(),
+            Self::Tagged(tags) => etag.is_some_and(|etag| tags.iter().any(|tag| tag == etag)),
+        }
+    }
 }
 
 /// A version that is there.
@@ -145,18 +174,52 @@ impl Catalogue {
         })
     }
 
-    /// Keeps an object as the newest version of a file; the number of the version.
+    /// Keeps objects, one behind the other, as the newest version of a file; the number of the version, or
+    /// nothing when the condition does not hold.
     pub(crate) async fn record(
         &self,
-        key: &Key,
+        (key, condition): (&Key, &Condition),
         new: &NewVersion<'_>,
-        object: &str,
-    ) -> Result<i64, StateError> {
+        objects: &[Segment],
+    ) -> Result<Option<i64>, StateError> {
         let mut write = self.state.write().await?;
+        if !fits(&mut write, key, condition).await? {
+            return Ok(None);
+        }
         let version = insert_version(&mut write, key, new).await?;
-        insert_object(&mut write, object, (version, "", 1), new).await?;
+        let mut part = new.clone();
+        for (position, segment) in (1..).zip(objects) {
+            part.bytes = segment.bytes;
+            insert_object(&mut write, &segment.object, (version, "", position), &part).await?;
+        }
         write.commit().await?;
-        Ok(version)
+        Ok(Some(version))
+    }
+
+    /// Sets the headers of a version, if they are still those that were seen; whether they were.
+    pub(crate) async fn replace_headers(
+        &self,
+        version: i64,
+        (seen, new): (&str, &str),
+    ) -> Result<bool, StateError> {
+        let sql = "UPDATE artefact_versions SET headers = $3 WHERE id = $1 AND headers = $2";
+        let mut write = self.state.write().await?;
+        let done = sqlx::query(sql)
+            .bind(version)
+            .bind(seen.to_owned())
+            .bind(new.to_owned())
+            .execute(&mut write)
+            .await?;
+        write.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// When the store was made, in Unix milliseconds.
+    pub(crate) async fn created_at(&self) -> Result<i64, StateError> {
+        let mut read = self.state.read().await?;
+        let row = sqlx::query("SELECT created_at FROM artefact_store WHERE id = 1");
+        let row = row.fetch_optional(&mut read).await?;
+        Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
     }
 
     /// A version of a file: the newest, or the one of this number.
@@ -235,46 +298,78 @@ impl Catalogue {
         Ok(objects)
     }
 
-    /// The objects of the newest versions of the files whose keys begin so, in their order, with what
-    /// is shown of the files; nothing when there are more than are read at once.
+    /// Whether one of these keys is a file.
+    pub(crate) async fn has_any(&self, keys: &[String]) -> Result<bool, StateError> {
+        let marks: Vec<String> = (1..=keys.len()).map(|n| format!("${n}")).collect();
+        let marks = marks.join(", ");
+        let sql = format!("SELECT 1 FROM artefact_files WHERE key IN ({marks}) LIMIT 1");
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
+        for key in keys {
+            query = query.bind(key.as_bytes().to_vec());
+        }
+        let mut read = self.read().await?;
+        Ok(query.fetch_optional(&mut read).await?.is_some())
+    }
+
+    /// The objects of the newest versions of the files whose keys are within `range`, its end left out, and
+    /// `wanted`, in their order, with what is shown of the files; nothing when there are more than are
+    /// read at once.
     pub(crate) async fn current_segments(
         &self,
-        prefix: &str,
+        range: (&[u8], &[u8]),
+        wanted: impl Fn(&str) -> bool + Send + Sync,
     ) -> Result<Option<Vec<Part>>, StateError> {
-        let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes FROM artefact_files f \
-             JOIN artefact_objects o ON o.version = f.version WHERE f.key >= $1 AND f.key < $2 \
-             ORDER BY f.key, o.position LIMIT $3";
+        let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes, o.position \
+             FROM artefact_files f JOIN artefact_objects o ON o.version = f.version \
+             WHERE f.key >= $1 AND f.key < $2 AND (f.key > $1 OR o.position > $3) \
+             ORDER BY f.key, o.position LIMIT $4";
         let mut read = self.read().await?;
-        let rows = sqlx::query(sql)
-            .bind(prefix.as_bytes().to_vec())
-            .bind(list::end_of(prefix.as_bytes()))
-            .bind(SEGMENTS_MAX + 1);
-        let rows = rows.fetch_all(&mut read).await?;
-        if rows.len() > usize::try_from(SEGMENTS_MAX).unwrap_or(0) {
-            return Ok(None);
-        }
+        let (mut first, mut position) = (range.0.to_vec(), -1_i64);
         let mut parts = Vec::new();
-        for row in rows {
-            parts.push(Part {
-                object: Object {
-                    key: text(&row, 0)?,
-                    modified: row.try_get(1)?,
-                    etag: row.try_get(2)?,
-                    size: size(&row, 3)?,
-                    version: None,
-                },
-                segment: Segment {
-                    object: row.try_get(4)?,
-                    bytes: size(&row, 5)?,
-                },
-            });
+        for _ in 0..SCANS_MAX {
+            let rows = sqlx::query(sql)
+                .bind(first.clone())
+                .bind(range.1.to_vec())
+                .bind(position)
+                .bind(SEGMENTS_MAX);
+            let rows = rows.fetch_all(&mut read).await?;
+            for row in &rows {
+                let key = text(row, 0)?;
+                (first, position) = (key.as_bytes().to_vec(), row.try_get(6)?);
+                if wanted(&key) {
+                    parts.push(part_of(row, key)?);
+                }
+            }
+            let chunk = usize::try_from(SEGMENTS_MAX).unwrap_or(usize::MAX);
+            if parts.len() > chunk {
+                return Ok(None);
+            }
+            if rows.len() < chunk {
+                return Ok(Some(parts));
+            }
         }
-        Ok(Some(parts))
+        Ok(None)
     }
 
     async fn read(&self) -> Result<Read, StateError> {
         self.state.read().await
     }
+}
+
+fn part_of(row: &AnyRow, key: String) -> Result<Part, StateError> {
+    Ok(Part {
+        object: Object {
+            key,
+            modified: row.try_get(1)?,
+            etag: row.try_get(2)?,
+            size: size(row, 3)?,
+            version: None,
+        },
+        segment: Segment {
+            object: row.try_get(4)?,
+            bytes: size(row, 5)?,
+        },
+    })
 }
 
 /// Removes a version with the rows of its objects, whose names it gives.
@@ -355,6 +450,20 @@ async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> 
         .bind(now);
     let run = row.fetch_one(&mut *write).await?.try_get(0)?;
     Ok(RunRow { group, run })
+}
+
+/// Whether a condition holds, and does so to the end of the transaction.
+async fn fits(write: &mut Write, key: &Key, condition: &Condition) -> Result<bool, StateError> {
+    if *condition == Condition::Any {
+        return Ok(true);
+    }
+    // Others who write into the group wait from here on.
+    ensure_run(write, key).await?;
+    let sql = "SELECT etag FROM artefact_files WHERE key = $1";
+    let row = sqlx::query(sql).bind(key.as_str().as_bytes().to_vec());
+    let row = row.fetch_optional(write).await?;
+    let etag: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(condition.holds(etag.as_deref()))
 }
 
 /// Makes a version the newest of its file; its objects come afterwards.

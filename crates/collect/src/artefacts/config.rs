@@ -19,6 +19,8 @@ mod tests;
 
 /// The longest life of a link: what Signature Version 4 allows.
 const LINK_EXPIRATION_MAX: Duration = Duration::from_hours(7 * 24);
+/// The longest that an upload in parts may stay without its end.
+const UPLOADS_EXPIRE_MAX: Duration = Duration::from_hours(365 * 24);
 /// Users of one collector.
 const USERS_MAX: usize = 1_000;
 const NAME_BYTES_MAX: usize = 64;
@@ -57,11 +59,16 @@ pub struct ArtefactsConfig {
     pub access_key: Option<SecretSource>,
     /// Its secret; `AWS_SECRET_ACCESS_KEY` without it.
     pub secret_key: Option<SecretSource>,
+    /// The authority of that store's certificate; the system's without it.
+    pub ca: Option<PathBuf>,
     /// The bucket that S3 clients name.
     pub bucket: String,
     /// How long a link may be used to begin something.
     #[serde(serialize_with = "as_duration")]
     pub link_expiration: Duration,
+    /// How long an upload in parts may stay without its end.
+    #[serde(serialize_with = "as_duration")]
+    pub uploads_expire: Duration,
     /// Who has a name and a password here.
     pub users: Vec<UserConfig>,
     /// Who needs none.
@@ -146,8 +153,10 @@ impl Default for ArtefactsConfig {
             objects: None,
             access_key: None,
             secret_key: None,
+            ca: None,
             bucket: "artefacts".to_owned(),
             link_expiration: Duration::from_mins(20),
+            uploads_expire: Duration::from_hours(7 * 24),
             users: Vec::new(),
             access: AccessConfig::Local,
             public_url: None,
@@ -176,15 +185,16 @@ impl ArtefactsConfig {
         let secret_key = section
             .optional("secret_key")
             .and_then(|field| SecretSource::read_needed(&field));
+        let ca = section.optional("ca").and_then(|field| field.path());
         let bucket = section
             .optional("bucket")
             .and_then(|field| read_bucket(&field));
         let link_expiration = section.optional("link_expiration").and_then(|field| {
-            let life = field.duration()?;
-            if life < Duration::from_secs(1) || life > LINK_EXPIRATION_MAX {
-                field.error("a link may live from 1s to 7d", None);
-            }
-            Some(life)
+            read_duration(&field, LINK_EXPIRATION_MAX, "a link may live from 1s to 7d")
+        });
+        let uploads_expire = section.optional("uploads_expire").and_then(|field| {
+            let message = "an upload may stay from 1s to 365d";
+            read_duration(&field, UPLOADS_EXPIRE_MAX, message)
         });
         let users = section
             .optional("users")
@@ -221,8 +231,10 @@ impl ArtefactsConfig {
             objects,
             access_key,
             secret_key,
+            ca,
             bucket: bucket.unwrap_or(default.bucket),
             link_expiration: link_expiration.unwrap_or(default.link_expiration),
+            uploads_expire: uploads_expire.unwrap_or(default.uploads_expire),
             users: users.unwrap_or_default(),
             access: access.unwrap_or(default.access),
             public_url,
@@ -231,6 +243,15 @@ impl ArtefactsConfig {
             telemetry_limit: telemetry_limit.unwrap_or(default.telemetry_limit),
         })
     }
+}
+
+/// At least a second.
+fn read_duration(field: &Field<'_>, longest: Duration, message: &str) -> Option<Duration> {
+    let duration = field.duration()?;
+    if duration < Duration::from_secs(1) || duration > longest {
+        field.error(message, None);
+    }
+    Some(duration)
 }
 
 fn read_objects(field: &Field<'_>) -> Option<ObjectsConfig> {

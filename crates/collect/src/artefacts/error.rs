@@ -14,9 +14,9 @@ use wire::s3::xml::{self, XmlError};
 use super::objects::ObjectError;
 
 /// When to come again, in seconds, when there is no room.
-const FULL_SECONDS: u16 = 60;
+const FULL_SECONDS: u64 = 60;
 /// When to come again when it is only too much at once.
-const BUSY_SECONDS: u16 = 5;
+const BUSY_SECONDS: u64 = 5;
 
 /// Why.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,9 @@ pub(crate) enum Trouble {
     /// Nobody of this name, or another password.
     #[error("there is no such access key")]
     UnknownUser,
+    /// So many seconds.
+    #[error("too many wrong signatures of this access key; try again in {0} s")]
+    HeldOff(u64),
     #[error("credentials are needed here")]
     Anonymous,
     #[error("you may not do this in the group {0:?}")]
@@ -52,6 +55,8 @@ pub(crate) enum Trouble {
     TooLarge(String),
     #[error("nothing came for {0} s: nothing was kept")]
     Silent(u64),
+    #[error("less than {0}/s came for a minute: nothing was kept")]
+    Trickle(String),
     #[error("the body took more than {0} s: nothing was kept")]
     Slow(u64),
     #[error("the parts that are named are not those that came")]
@@ -64,6 +69,14 @@ pub(crate) enum Trouble {
     Full(&'static str),
     #[error("too many uploads at once; try again")]
     Busy,
+    #[error("the file is not what the request says it has to be")]
+    Unmet,
+    #[error(
+        "a copy of a file onto itself has to change something: x-amz-metadata-directive: REPLACE"
+    )]
+    SameFile,
+    #[error("{0}")]
+    Tags(&'static str),
     #[error("this is not done here")]
     NotImplemented,
     #[error("this method is not for this path")]
@@ -93,12 +106,17 @@ impl Trouble {
             Self::NoBucket => (StatusCode::NOT_FOUND, "NoSuchBucket"),
             Self::BadDigest(_) => (StatusCode::BAD_REQUEST, "BadDigest"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge"),
-            Self::Silent(_) | Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+            Self::Silent(_) | Self::Slow(_) | Self::Trickle(_) => {
+                (StatusCode::REQUEST_TIMEOUT, "RequestTimeout")
+            }
             Self::InvalidPart => (StatusCode::BAD_REQUEST, "InvalidPart"),
             Self::InvalidPartOrder => (StatusCode::BAD_REQUEST, "InvalidPartOrder"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             Self::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+            Self::Busy | Self::HeldOff(_) => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+            Self::Unmet => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            Self::SameFile => (StatusCode::BAD_REQUEST, "InvalidRequest"),
+            Self::Tags(_) => (StatusCode::BAD_REQUEST, "InvalidTag"),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::Object(error) if error.is_full() => {
@@ -114,7 +132,10 @@ impl Trouble {
         self.kind().1
     }
 
-    fn retry_after(&self) -> Option<u16> {
+    fn retry_after(&self) -> Option<u64> {
+        if let Self::HeldOff(seconds) = self {
+            return Some(*seconds);
+        }
         match self.kind().0 {
             StatusCode::INSUFFICIENT_STORAGE => Some(FULL_SECONDS),
             StatusCode::SERVICE_UNAVAILABLE => Some(BUSY_SECONDS),
@@ -172,7 +193,7 @@ impl Trouble {
             let basic = HeaderValue::from_static("Basic realm=\"artefacts\", charset=\"UTF-8\"");
             headers.insert(WWW_AUTHENTICATE, basic);
         }
-        if matches!(self, Self::Silent(_) | Self::Slow(_)) {
+        if matches!(self, Self::Silent(_) | Self::Slow(_) | Self::Trickle(_)) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

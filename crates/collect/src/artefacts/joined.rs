@@ -21,6 +21,8 @@ use super::serve::UNKNOWN_TYPE;
 const PAGE: usize = 1_000;
 /// Digits of the number of a part, at least: krkn begins with `-00`.
 const DIGITS_MIN: usize = 2;
+/// At most.
+const DIGITS_MAX: usize = 9;
 
 impl Shared {
     /// The file that was split into `name-00.ext`, `name-01.ext` and so on, when all of these are there
@@ -35,15 +37,26 @@ impl Shared {
         let number_of = |key: &str| {
             let digits = key.strip_prefix(&prefix)?;
             let digits = digits.strip_suffix(extension)?.strip_suffix('.')?;
-            let is_number =
-                digits.len() >= DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_digit());
+            let is_number = (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len())
+                && digits.bytes().all(|b| b.is_ascii_digit());
             is_number.then(|| digits.parse::<usize>().ok()).flatten()
         };
+        // There is a first one, or nothing to be joined: names that only begin so are not read.
+        let first = |digits: usize| format!("{prefix}{}.{extension}", "0".repeat(digits));
+        let firsts: Vec<String> = (DIGITS_MIN..=DIGITS_MAX).map(first).collect();
+        if !self.catalogue.has_any(&firsts).await? {
+            return Ok(None);
+        }
         let mut parts = Vec::new();
-        let segments = self.catalogue.current_segments(&prefix).await?;
-        let segments = segments.ok_or_else(|| {
-            let message =
-                format!("{prefix} has too many parts to be joined: fetch them one by one");
+        // A colon comes behind the digits.
+        let (begin, end) = (format!("{prefix}0"), format!("{prefix}:"));
+        let segments = self
+            .catalogue
+            .current_segments((begin.as_bytes(), end.as_bytes()), |key| {
+                number_of(key).is_some()
+            });
+        let segments = segments.await?.ok_or_else(|| {
+            let message = format!("{key} has too many parts to be joined: fetch them one by one");
             Trouble::Invalid(message)
         })?;
         for part in segments {

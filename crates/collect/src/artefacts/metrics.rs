@@ -11,6 +11,14 @@ pub(crate) struct Reason {
     pub(crate) reason: &'static str,
 }
 
+/// A password or a signature that did not open the door.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Attempt {
+    /// What was shown.
+    pub(crate) proof: &'static str,
+    pub(crate) result: &'static str,
+}
+
 /// All families; cloning shares them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ArtefactMetrics {
@@ -18,6 +26,8 @@ pub(crate) struct ArtefactMetrics {
     pub(crate) bytes: Counter,
     pub(crate) links: Counter,
     pub(crate) refused: Family<Reason, Counter>,
+    pub(crate) attempts: Family<Attempt, Counter>,
+    pub(crate) copies: Counter,
 }
 
 impl ArtefactMetrics {
@@ -40,12 +50,28 @@ impl ArtefactMetrics {
                 own.links.clone(),
             );
             all.register(
+                "landline_artefacts_copies",
+                "Files that were copied within the store",
+                own.copies.clone(),
+            );
+            all.register(
                 "landline_artefacts_refused",
                 "Requests that were refused, by S3's word for the reason",
                 own.refused.clone(),
             );
+            all.register(
+                "landline_artefacts_attempts",
+                "Passwords and signatures that were wrong, or not looked at after too many of these",
+                own.attempts.clone(),
+            );
         });
         own
+    }
+
+    pub(crate) fn count_attempt(&self, proof: &'static str, result: &'static str) {
+        self.attempts
+            .get_or_create(&Attempt { proof, result })
+            .inc();
     }
 
     pub(crate) fn count_refused(&self, reason: &'static str) {

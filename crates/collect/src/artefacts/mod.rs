@@ -12,6 +12,8 @@ mod metrics;
 pub mod migrations;
 mod objects;
 mod places;
+mod proofs;
+mod removed;
 mod room;
 mod s3;
 mod serve;
@@ -24,8 +26,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::http::{Policy, Routes};
-use base::secret::{Secret, SecretError, SecretSource};
+use axum::extract::Request;
+use axum::response::Response;
+use base::http::{Guesses, Policy, Routes};
+use base::secret::{Secret, SecretError};
 use base::supervise::{Service, Supervisor};
 use base::telemetry::Metrics;
 use http::request::Parts;
@@ -38,8 +42,9 @@ use self::catalogue::Catalogue;
 use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
 use self::metrics::ArtefactMetrics;
-use self::objects::{Bucket, Folder, Keys, ObjectError, Objects, sweep_service};
+use self::objects::{Bucket, Folder, KeysError, ObjectError, Objects, find_keys, sweep_service};
 use self::places::{Place, Places};
+pub use self::removed::{Note, Removed};
 use self::room::Room;
 use self::users::Users;
 pub use self::visitor::{Act, Visitor};
@@ -68,9 +73,9 @@ pub enum OpenError {
     Users(#[from] SecretError),
     /// A key of the bucket.
     #[error(
-        "the key of the bucket: collector.artefacts.access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        "the key of the bucket: collector.artefacts.access_key and secret_key, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a file of AWS's"
     )]
-    Keys(#[source] SecretError),
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no tie, though the tables know of artefacts.
     #[error(
         "{0} has no store.id, but the tables know a store: is the disk mounted? To give up what was in it, empty the table artefact_store"
@@ -96,6 +101,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// Under whom connections to a bucket are kept.
     pub supervisor: Supervisor,
+    /// Told of what is removed.
+    pub note: Note,
 }
 
 /// What all paths share.
@@ -110,6 +117,8 @@ struct Shared {
     uploads: Semaphore,
     telemetry: Semaphore,
     metrics: ArtefactMetrics,
+    guesses: Guesses,
+    note: Note,
 }
 
 /// The store of artefacts; clones share it.
@@ -131,18 +140,21 @@ impl Artefacts {
             config,
             link_secret,
             environment,
+            note,
             ..
         } = settings;
         let users = Users::open(&config.users, link_secret, &environment)?;
         let catalogue = Catalogue::new(state);
         tie(&catalogue, &objects).await?;
-        let service = sweep_service(&objects, state);
+        let service = sweep_service(&objects, (state, &catalogue), config.uploads_expire);
         let shared = Shared {
             places: Places::new(config.public_url.as_ref(), &config.trusted_proxies),
             room: Room::new(config.quota),
             uploads: Semaphore::new(objects.uploads_max()),
             telemetry: Semaphore::new(TELEMETRY_MAX),
             metrics: ArtefactMetrics::new(metrics),
+            guesses: Guesses::default(),
+            note,
             catalogue,
             objects,
             users,
@@ -161,11 +173,6 @@ impl Artefacts {
             .merge(s3::routes(&self.shared, &policy))
     }
 
-    /// Which user of the configuration has this name and password.
-    pub fn user(&self, name: &str, password: &str) -> Option<Visitor> {
-        self.shared.users.visitor(name, password)
-    }
-
     /// Whether the paths of S3 are asked for.
     pub fn is_of_bucket(&self, path: &str) -> bool {
         let rest = path.strip_prefix('/');
@@ -173,8 +180,13 @@ impl Artefacts {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// The answer to `GET /` with a signature, which asks which buckets there are.
+    pub async fn buckets(&self, request: Request) -> Response {
+        s3::buckets(&self.shared, request).await
+    }
+
     /// The answer to somebody without credentials.
-    pub fn refuse_anonymous() -> axum::response::Response {
+    pub fn refuse_anonymous() -> Response {
         Trouble::Anonymous.plain()
     }
 }
@@ -200,24 +212,11 @@ fn open_objects(settings: &Settings) -> Result<Objects, OpenError> {
     let config = &settings.config;
     let folder = match &config.objects {
         Some(ObjectsConfig::Bucket(bucket)) => {
-            let variable = |given: &Option<SecretSource>, name: &str| {
-                let source = given.clone();
-                let source = source.unwrap_or_else(|| SecretSource::Env(name.to_owned()));
-                source
-                    .resolve(&settings.environment)
-                    .map_err(OpenError::Keys)
-            };
-            let session = settings.environment.get("AWS_SESSION_TOKEN");
-            let keys = Keys {
-                id: variable(&config.access_key, "AWS_ACCESS_KEY_ID")?,
-                secret: variable(&config.secret_key, "AWS_SECRET_ACCESS_KEY")?,
-                session: session
-                    .filter(|_| config.access_key.is_none())
-                    .map(|token| Secret::new(token.clone())),
-            };
+            let keys = find_keys(config, &settings.environment);
+            let keys = keys.map_err(|error: KeysError| OpenError::Keys(Box::new(error)))?;
             return Ok(Objects::Bucket(Bucket::new(
                 bucket,
-                keys,
+                (keys, config.ca.clone()),
                 &settings.supervisor,
             )));
         }

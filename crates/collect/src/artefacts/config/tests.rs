@@ -51,6 +51,10 @@ fn what_is_wrong_is_named() {
             "artefacts.link_expiration: a link may live from 1s to 7d",
         ),
         (
+            "uploads_expire: 0s",
+            "artefacts.uploads_expire: an upload may stay from 1s to 365d",
+        ),
+        (
             "bucket: Big",
             "artefacts.bucket: this can't be the name of a bucket",
         ),
