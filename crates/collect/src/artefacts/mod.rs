@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod joined;
 mod krkn;
+mod look;
 mod metrics;
 pub mod migrations;
 mod objects;
@@ -37,6 +38,7 @@ use wire::s3::request::{Incoming, Link};
 use self::catalogue::Catalogue;
 use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
+use self::look::Looks;
 use self::metrics::ArtefactMetrics;
 use self::objects::{Bucket, Folder, Keys, ObjectError, Objects, sweep_service};
 use self::places::{Place, Places};
@@ -109,6 +111,7 @@ struct Shared {
     room: Room,
     uploads: Semaphore,
     telemetry: Semaphore,
+    looks: Looks,
     metrics: ArtefactMetrics,
 }
 
@@ -142,6 +145,7 @@ impl Artefacts {
             room: Room::new(config.quota),
             uploads: Semaphore::new(objects.uploads_max()),
             telemetry: Semaphore::new(TELEMETRY_MAX),
+            looks: Looks::default(),
             metrics: ArtefactMetrics::new(metrics),
             catalogue,
             objects,
@@ -157,6 +161,7 @@ impl Artefacts {
     pub fn routes(&self, policy: impl Fn() -> Policy) -> Routes {
         krkn::routes(&self.shared, &policy)
             .merge(api::routes(&self.shared, &policy))
+            .merge(look::routes(&self.shared, &policy))
             .merge(files::routes(&self.shared, &policy))
             .merge(s3::routes(&self.shared, &policy))
     }

@@ -10,6 +10,7 @@
 mod artefacts_bucket;
 mod artefacts_clients;
 mod artefacts_durability;
+mod artefacts_look;
 mod artefacts_rights;
 mod artefacts_s3;
 mod artefacts_search;
