@@ -68,8 +68,8 @@ impl Looks {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Look {
-    Archive(Members),
-    Text(Text),
+    Archive(Page),
+    Text(Part),
     Image {
         media_type: &'static str,
         bytes: u64,
@@ -84,7 +84,7 @@ enum Look {
 
 /// Files of an archive.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Members {
+struct Page {
     format: &'static str,
     members: Vec<ShownMember>,
     /// To be asked for as `offset`.
@@ -106,7 +106,7 @@ struct ShownMember {
 
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Text {
+struct Part {
     media: &'static str,
     is_packed: bool,
     offset: u64,

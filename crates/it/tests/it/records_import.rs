@@ -664,10 +664,12 @@ async fn many_notes_come_to_their_groups() {
     let program = &collector.program;
     let begin = json!({"source": "test", "first": 1, "last": COUNT, "records": COUNT});
     let id = post(program, "/v1/records/imports", &begin).await.json()["id"].clone();
+    // It is written for SQL.
+    let crash = CRASH.replace("\\n", "\n");
     let record = |n: i64| {
         json!({"id": n, "received_at": ago(60).to_string(), "severity": 3, "guilty": n,
             "classification": "org.clearlinux/crash/clr",
-            "payload": CRASH.replace("broken", &format!("broken_{n}"))})
+            "payload": crash.replace("broken", &format!("broken_{n}"))})
     };
     let note = |n: i64| {
         json!({"id": n, "function": format!("broken_{n}"), "module": "lib.so",
@@ -685,8 +687,8 @@ async fn many_notes_come_to_their_groups() {
     for _ in 0..2 {
         let answer = post(program, &finish, &json!({})).await.json();
         assert_eq!(answer["state"], "done", "{answer}");
-        let expected = json!({"given": COUNT, "placed": COUNT, "left": []});
-        assert_eq!(answer["notes"], expected);
+        let placed = &answer["notes"]["placed"];
+        assert_eq!((placed, &answer["kept"]), (&json!(COUNT), &json!(COUNT)));
     }
     collector.remove().await;
 }

@@ -2,14 +2,14 @@
 
 use wire::tar::Member;
 
-use super::Members;
+use super::Page;
 use super::error::LookError;
 use super::query::{Asked, WantedMember};
 use super::source::Source;
 use super::walk::{Ended, Finder, Listing, Visit, Walk};
 
 /// A page of its files.
-pub(super) async fn list(source: &mut Source, asked: &Asked) -> Result<Members, LookError> {
+pub(super) async fn list(source: &mut Source, asked: &Asked) -> Result<Page, LookError> {
     let mut walk = Walk::new(asked.list_from()?);
     let mut listing = Listing::new(asked);
     let ended = go(source, &mut walk, &mut listing).await;

@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use wire::tar;
 
-use super::{Look, START_BYTES, Text};
+use super::{Look, Part, START_BYTES};
 
 /// Of so many characters one may be none before a text counts as binary.
 const WRONG_SHARE: usize = 10;
@@ -103,7 +103,7 @@ pub(super) struct Window<'a> {
 }
 
 impl Window<'_> {
-    pub(super) fn shown(&self, media: &'static str) -> Text {
+    pub(super) fn shown(&self, media: &'static str) -> Part {
         let length = if self.is_end {
             self.bytes.len()
         } else {
@@ -113,7 +113,7 @@ impl Window<'_> {
         let next = self
             .offset
             .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-        Text {
+        Part {
             media,
             is_packed: self.is_packed,
             offset: self.offset,

@@ -49,7 +49,8 @@ impl Asked {
                 "name" => name = Some(value),
                 "member" => member = Some(value),
                 "at" => {
-                    at = Some(block(&value).ok_or_else(|| invalid("at is of a list of files"))?)
+                    let place = block(&value);
+                    at = Some(place.ok_or_else(|| invalid("at is of a list of files"))?);
                 }
                 "version" => {
                     let id = value.parse().ok().filter(|id| *id > 0);

@@ -9,7 +9,7 @@ use wire::tar::{Member, MemberKind, Step, TarError, Walker, Wanted};
 
 use super::error::LookError;
 use super::query::{Asked, WantedMember};
-use super::{Members, ShownMember};
+use super::{Page, ShownMember};
 
 /// Heads that are read for one request.
 const HEADS_MAX: usize = 20_000;
@@ -119,7 +119,7 @@ impl Listing {
         ended: Result<Ended, LookError>,
         begin: u64,
         format: &'static str,
-    ) -> Result<Members, LookError> {
+    ) -> Result<Page, LookError> {
         let (next, problem) = match ended {
             Ok(Ended::End) => (None, None),
             Ok(Ended::Bound) if self.members.is_empty() => return Err(LookError::Slow),
@@ -127,7 +127,7 @@ impl Listing {
             Err(error) if error.is_of_content() => (None, Some(error.to_string())),
             Err(error) => return Err(error),
         };
-        Ok(Members {
+        Ok(Page {
             format,
             members: self.members,
             next,
