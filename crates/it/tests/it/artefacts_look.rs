@@ -202,13 +202,8 @@ async fn sparse_files_are_refused_by_name() {
     }
 }
 
-/// Python's tarfile writes three formats, and names that no file system has.
-#[tokio::test]
-async fn archives_of_python_are_looked_into() {
-    let Some(python) = need("PYTHON") else {
-        return;
-    };
-    const SCRIPT: &str = r#"
+/// What has Python write an archive in the format of its first argument.
+const SCRIPT: &str = r#"
 import io, sys, tarfile
 form = getattr(tarfile, sys.argv[1] + "_FORMAT")
 with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=form) as archive:
@@ -225,6 +220,13 @@ with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=form) as archive:
         add("logs/" + "n" * 120 + ".log", b"long\n")
         add("../../\u00fc\x1b[2J", b"outside\n")
 "#;
+
+/// Python's tarfile writes three formats, and names that no file system has.
+#[tokio::test]
+async fn archives_of_python_are_looked_into() {
+    let Some(python) = need("PYTHON") else {
+        return;
+    };
     let store = Store::start(section(json!({}))).await;
     for format in ["PAX", "GNU", "USTAR"] {
         let mut command = Command::new(&python);
@@ -402,12 +404,6 @@ async fn contents_are_told_apart() {
         ("c.json", b"{\"a\": 1}".to_vec()),
         ("both.tar", both.clone()),
         ("both.tgz", gzip(&both)),
-        (
-            "within.tar",
-            archive(&[("both.tar", &both), ("both.tgz", &gzip(&both))]),
-        ),
-        ("empty.tar", vec![0; 10_240]),
-        ("empty", Vec::new()),
     ] {
         store.upload_bytes(RUN, name, &bytes).await;
     }
@@ -447,7 +443,23 @@ async fn contents_are_told_apart() {
             (&json!("json"), &json!(8))
         );
     }
-    // An archive in an archive stays closed.
+}
+
+/// An archive in an archive stays closed, and one without files is none the less one.
+#[tokio::test]
+async fn archives_may_hold_archives_or_nothing() {
+    let store = Store::start(section(json!({}))).await;
+    let inner = archive(&[("a", b"a")]);
+    let packed = gzip(&inner);
+    let outer = archive(&[("both.tar", &inner), ("both.tgz", &packed)]);
+    let empty = vec![0; 10_240];
+    for (name, bytes) in [
+        ("within.tar", &outer),
+        ("empty.tar", &empty),
+        ("empty", &Vec::new()),
+    ] {
+        store.upload_bytes(RUN, name, bytes).await;
+    }
     for member in ["both.tar", "both.tgz"] {
         let shown = look(&store, "within.tar", &format!("&member={member}")).await;
         assert_eq!(shown["kind"], "binary");
