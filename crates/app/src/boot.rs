@@ -482,7 +482,8 @@ impl Parts<'_> {
         let Some((state, askers)) = self.state.clone() else {
             return Err("the collector has no state to keep records in".into());
         };
-        let records = collector::open(&config.records, &state, &self.metrics, &self.supervisor);
+        let seen = (&self.metrics, &self.health);
+        let records = collector::open(&config.records, &state, seen, &self.supervisor);
         let mut routes = collector::routes(&records.await?, &askers);
         let mut artefacts = None;
         if let Some(opening) = collector::artefacts::Opening::of(self.config, self.environment) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::IntoResponse;
+use base::health::Health;
 use base::http::{Judge, Judging, Peer, Policy, Routes, browser, host_of};
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
@@ -39,10 +40,10 @@ const FILES: &str = "/files/";
 pub(crate) async fn open(
     config: &RecordsConfig,
     state: &State,
-    metrics: &Metrics,
+    (metrics, health): (&Metrics, &Health),
     supervisor: &Supervisor,
 ) -> Result<Records, BoxError> {
-    let (records, services) = Records::open(state, config.clone(), metrics).await?;
+    let (records, services) = Records::open(state, config.clone(), (metrics, health)).await?;
     for service in services {
         supervisor.register(service);
     }

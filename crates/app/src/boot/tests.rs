@@ -12,7 +12,7 @@ use super::*;
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known; `artefacts` for these, users of the configuration,
 /// signatures of S3, and programs of this machine.
-const ROUTES: [RouteRow; 127] = [
+const ROUTES: [RouteRow; 128] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -115,6 +115,12 @@ const ROUTES: [RouteRow; 127] = [
     ["main.listener", "GET", "/v1/apps", "apps:read"],
     ["main.listener", "GET", "/v1/artefacts/groups", "artefacts"],
     ["main.listener", "GET", "/v1/artefacts/runs", "artefacts"],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/runs/{group}/{run}/look",
+        "artefacts",
+    ],
     ["main.listener", "GET", "/v1/audit", "audit:read"],
     ["main.listener", "GET", "/v1/authorities", "cluster:read"],
     ["main.listener", "GET", "/v1/ca.pem", "public"],

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod joined;
 mod krkn;
+mod look;
 mod metrics;
 pub mod migrations;
 mod objects;
@@ -41,6 +42,7 @@ use wire::s3::request::{Incoming, Link};
 use self::catalogue::Catalogue;
 use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
+use self::look::Looks;
 use self::metrics::ArtefactMetrics;
 use self::objects::{Bucket, Folder, KeysError, ObjectError, Objects, find_keys, sweep_service};
 use self::places::{Place, Places};
@@ -116,6 +118,7 @@ struct Shared {
     room: Room,
     uploads: Semaphore,
     telemetry: Semaphore,
+    looks: Looks,
     metrics: ArtefactMetrics,
     guesses: Guesses,
     note: Note,
@@ -152,6 +155,7 @@ impl Artefacts {
             room: Room::new(config.quota),
             uploads: Semaphore::new(objects.uploads_max()),
             telemetry: Semaphore::new(TELEMETRY_MAX),
+            looks: Looks::default(),
             metrics: ArtefactMetrics::new(metrics),
             guesses: Guesses::default(),
             note,
@@ -169,6 +173,7 @@ impl Artefacts {
     pub fn routes(&self, policy: impl Fn() -> Policy) -> Routes {
         krkn::routes(&self.shared, &policy)
             .merge(api::routes(&self.shared, &policy))
+            .merge(look::routes(&self.shared, &policy))
             .merge(files::routes(&self.shared, &policy))
             .merge(s3::routes(&self.shared, &policy))
     }

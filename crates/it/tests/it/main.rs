@@ -13,6 +13,7 @@ mod artefacts_clients;
 mod artefacts_copies;
 mod artefacts_durability;
 mod artefacts_hidden;
+mod artefacts_look;
 mod artefacts_rights;
 mod artefacts_s3;
 mod artefacts_search;

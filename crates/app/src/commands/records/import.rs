@@ -103,7 +103,22 @@ async fn list(hub: &Hub, arguments: &ImportArguments, output: &mut Output) -> Ou
     };
     let rows: Vec<Vec<String>> = imports.iter().map(row).collect();
     output.lines(&table::lines(&IMPORT, &rows, output.width()))?;
-    output.flush()
+    output.flush()?;
+    for import in imports.iter().filter(|import| holds_index(import)) {
+        let [id, reached] = ["id", "reached"].map(|name| text::field(import, name));
+        eprintln!(
+            "landline: import {id} is not finished: words of records above id {reached} are looked for one \
+             by one, and no other import may keep its ids; the same command goes on, `--abandon {id}` \
+             gives it up"
+        );
+    }
+    Ok(())
+}
+
+/// Whether it was begun and has no end, and has records among those that are here.
+fn holds_index(import: &Value) -> bool {
+    let has_new_ids = import.get("new_ids").and_then(Value::as_bool);
+    text::field(import, "state") == "running" && has_new_ids == Some(false)
 }
 
 fn number_of(value: &Value, name: &str) -> u64 {
