@@ -22,7 +22,7 @@ use crate::records::Change;
 const LIMITS: (usize, usize) = (200, 1_000);
 
 #[derive(Serialize)]
-struct Groups {
+struct Page {
     groups: Vec<ShownGroup>,
     /// To be asked for as `after`.
     next: Option<String>,
@@ -101,7 +101,7 @@ pub(super) async fn list(shared: &Shared, request: Request) -> Answer {
     let bytes = sight.groups.iter().map(|group| group.bytes).sum();
     let quota = shared.config.quota.total.filter(|_| sight.is_all());
     let free = shared.objects.free().filter(|_| sight.is_all());
-    Ok(Json(Groups {
+    Ok(Json(Page {
         groups,
         next,
         total: Total { bytes, quota },
