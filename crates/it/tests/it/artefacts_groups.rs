@@ -125,6 +125,7 @@ async fn groups_are_shown_and_set(store: &Store) {
     for (wrong, status) in [
         (json!({"retention": "0"}), 400),
         (json!({"quota": "much"}), 400),
+        (json!({"quota": ""}), 400),
         (json!({"pinned": null}), 400),
         (json!({"name": "other"}), 400),
         (json!([]), 400),

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::response::IntoResponse;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use wire::s3::xml::timestamp;
@@ -142,6 +143,9 @@ type Said = Option<String>;
 
 fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Said, D::Error> {
     let value: Option<String> = Deserialize::deserialize(deserializer)?;
+    if value.as_ref().is_some_and(String::is_empty) {
+        return Err(D::Error::custom("a setting is not empty: null resets it"));
+    }
     Ok(Some(value.unwrap_or_default()))
 }
 
