@@ -212,15 +212,9 @@ impl ArtefactsConfig {
             ])
         });
         let public_url = section.optional("public_url").and_then(|field| field.url());
-        let trusted_proxies = section.optional("trusted_proxies").and_then(|field| {
-            field.list(|field| {
-                let network = field.text()?.parse::<IpNet>().ok();
-                if network.is_none() {
-                    field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
-                }
-                network
-            })
-        });
+        let trusted_proxies = section
+            .optional("trusted_proxies")
+            .and_then(|field| field.list(|field| read_network(&field)));
         let quota = section
             .optional("quota")
             .and_then(|field| Quota::read(&field));
@@ -280,6 +274,14 @@ impl Kept {
             close_after,
         }
     }
+}
+
+fn read_network(field: &Field<'_>) -> Option<IpNet> {
+    let network = field.text()?.parse::<IpNet>().ok();
+    if network.is_none() {
+        field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
+    }
+    network
 }
 
 fn read_objects(field: &Field<'_>) -> Option<ObjectsConfig> {
