@@ -105,7 +105,12 @@ async fn runs_are_pinned_and_removed(store: &Store) {
     assert_eq!(names(&found["runs"], "run"), ["3", "2"]);
     let found = get(store, &format!("{RUNS}?until={since}")).await;
     assert_eq!(names(&found["runs"], "run"), ["1"]);
+    what_is_pinned_is_not_removed(store).await;
+}
 
+/// The second of three runs is pinned.
+async fn what_is_pinned_is_not_removed(store: &Store) {
+    let path = format!("{RUNS}/g/2");
     let refused = ask(store, "DELETE", &path, &Value::Null).await;
     assert_eq!(refused.status, 409);
     assert!(
@@ -255,6 +260,10 @@ async fn files_come_by_pages(store: &Store) {
         assert_eq!(names(&within["files"], "name"), ["logs/b"]);
         assert_eq!(within["folders"], json!(["logs/a/"]));
     }
+    versions_are_shown(store).await;
+}
+
+async fn versions_are_shown(store: &Store) {
     let zebra = pages(store, "prefix=zeb").await["files"][0].clone();
     assert_eq!(
         (&zebra["bytes"], &zebra["versions"]),
@@ -344,7 +353,11 @@ async fn runs_are_compared(store: &Store) {
     let document = store.get(&format!("{RUNS}/g/1/telemetry")).await;
     assert_eq!(document.header("content-type"), "application/json");
     assert_eq!(document.json()["tag"], "nightly");
+    both_sides_are_shown(store).await;
+    recovery_is_shown(store).await;
+}
 
+async fn both_sides_are_shown(store: &Store) {
     let mut files = Vec::new();
     let mut after = String::new();
     loop {
@@ -390,7 +403,6 @@ async fn runs_are_compared(store: &Store) {
         let reply = store.get(&format!("/v1/artefacts/compare?{wrong}")).await;
         assert_eq!(reply.status, 400, "{wrong}");
     }
-    recovery_is_shown(store).await;
 }
 
 async fn recovery_is_shown(store: &Store) {
