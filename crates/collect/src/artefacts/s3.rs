@@ -84,9 +84,19 @@ pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Rout
 async fn answer(shared: &Shared, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let is_head = request.method() == Method::HEAD;
+    let upload = shared.upload_in(&request);
     let (head, body) = request.into_parts();
     let is_last = expects_in_vain(&head.headers);
-    let mut response = answer_parts(shared, (head, body), &path, is_head).await;
+    let mut response = match answer_parts(shared, (head, body)).await {
+        Ok(response) => response,
+        Err(trouble) => {
+            shared.metrics.count_refused(trouble.reason());
+            if let Some((head, key)) = &upload {
+                shared.note_refused((head, key), &trouble);
+            }
+            refuse(&trouble, &path, is_head)
+        }
+    };
     if is_last {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -103,25 +113,18 @@ fn expects_in_vain(headers: &HeaderMap) -> bool {
     is_empty && headers.contains_key(EXPECT)
 }
 
-async fn answer_parts(
-    shared: &Shared,
-    (head, body): (Parts, Body),
-    path: &str,
-    is_head: bool,
-) -> Response {
-    let answered = match ask(shared, head) {
-        Ok(asked) => Box::pin(perform(shared, asked, body)).await,
-        Err(trouble) => Err(trouble),
-    };
-    answered.unwrap_or_else(|trouble| {
-        shared.metrics.count_refused(trouble.reason());
-        let response = trouble.xml(path);
-        if is_head {
-            let (head, _) = response.into_parts();
-            return Response::from_parts(head, Body::empty());
-        }
-        response
-    })
+async fn answer_parts(shared: &Shared, (head, body): (Parts, Body)) -> Result<Response, Trouble> {
+    let asked = ask(shared, head)?;
+    Box::pin(perform(shared, asked, body)).await
+}
+
+fn refuse(trouble: &Trouble, path: &str, is_head: bool) -> Response {
+    let response = trouble.xml(path);
+    if is_head {
+        let (head, _) = response.into_parts();
+        return Response::from_parts(head, Body::empty());
+    }
+    response
 }
 
 /// `ListBuckets`, which is asked of `/`: there is one.
