@@ -15,8 +15,7 @@ use base::secret::Secret;
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::artefacts::config::{AccessConfig, ArtefactsConfig};
-use collect::artefacts::{Act, Artefacts, Note, Removed, Settings, Visitor, is_signed};
-use futures_util::future::BoxFuture;
+use collect::artefacts::{Act, Artefacts, Note, Noted, Settings, Visitor, is_signed};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use identity::audit::{Caller, Event};
@@ -131,7 +130,7 @@ impl Door {
         } else {
             head = self.askers.judge((POLICY, &may_something), head).await?;
             let asker = head.extensions.get::<Asker>().cloned();
-            self.visitor_of(asker.ok_or_else(|| refuse(&head))?)
+            visitor_of(asker.ok_or_else(|| refuse(&head))?)
         };
         head.extensions.insert(visitor);
         Ok(head)
@@ -147,10 +146,7 @@ impl Door {
         }
         if let Some(visitor) = self.artefacts.user(name, password) {
             self.artefacts.right(peer.ip(), name);
-            // Not one of the cluster's, though a name may be the same.
-            let user = format!("{POLICY}/{}", visitor.name());
-            let caller = Caller::user(user, Some(peer.ip()));
-            return Ok(self.noting(visitor, caller));
+            return Ok(visitor);
         }
         let may_carry_secrets = peer.is_tls || peer.is_loopback();
         if may_carry_secrets {
@@ -159,7 +155,7 @@ impl Door {
             match tokens.verify(&secret, Some(peer.ip())).await {
                 Ok(principal) if principal.user == name => {
                     self.artefacts.right(peer.ip(), name);
-                    return Ok(self.visitor_of(Asker::of(principal, &peer)));
+                    return Ok(visitor_of(Asker::of(principal, &peer)));
                 }
                 Err(error) if error.class() == Class::Internal => {
                     return Err(crate::admin::refuse(&error));
@@ -175,32 +171,6 @@ impl Door {
         }
         self.artefacts.wrong(peer.ip(), name, password);
         Err(refuse(head))
-    }
-
-    /// Has what somebody changes in the audit log.
-    fn noting(&self, visitor: Visitor, caller: Caller) -> Visitor {
-        let askers = Arc::clone(&self.askers);
-        visitor.noting(move |change| {
-            let event =
-                Event::success(change.kind, &caller, change.target).with("change", change.details);
-            let askers = Arc::clone(&askers);
-            Box::pin(async move {
-                if let Err(error) = askers.identity.audit().record(&[event]).await {
-                    let error = base::client::chain(&error);
-                    tracing::error!(error, "a change could not be recorded in the audit log");
-                }
-            }) as BoxFuture<'static, ()>
-        })
-    }
-
-    /// What somebody known may do by their roles.
-    fn visitor_of(&self, asker: Asker) -> Visitor {
-        let caller = asker.caller.clone();
-        let visitor = Visitor::new(&caller.actor.to_string(), move |group, act| {
-            let labels: Labels = [(GROUP.to_owned(), group.to_owned())].into();
-            asker.may(Kind::Artefacts, verb_of(act), &labels)
-        });
-        self.noting(visitor, caller)
     }
 
     /// Somebody who showed nothing.
@@ -254,25 +224,34 @@ fn held_off(wait: Duration) -> Response {
     response
 }
 
-/// Has what is removed in the audit log. Users of the configuration are called there so that nobody takes
-/// them for users of the cluster.
+/// Has what is changed and removed in the audit log. Users of the configuration are called there so that
+/// nobody takes them for users of the cluster.
 fn note(askers: &Arc<Askers>) -> Note {
     let askers = Arc::clone(askers);
-    Note::new(move |removed: Removed| {
-        let name = match removed.who.strip_prefix("user:") {
+    Note::new(move |noted: Noted| {
+        let name = match noted.who.strip_prefix("user:") {
             Some(user) => user.to_owned(),
-            None => format!("{POLICY}/{}", removed.who),
+            None => format!("{POLICY}/{}", noted.who),
         };
-        let caller = Caller::user(name, removed.address);
-        let event = Event::success("artefact.removed", &caller, removed.target)
-            .with("removed", removed.details);
+        let (caller, change) = (Caller::user(name, noted.address), noted.change);
+        let event =
+            Event::success(change.kind, &caller, change.target).with("change", change.details);
         let askers = Arc::clone(&askers);
         Box::pin(async move {
             if let Err(error) = askers.identity.audit().record(&[event]).await {
                 let error = base::client::chain(&error);
-                tracing::error!(error, "a removal could not be recorded in the audit log");
+                tracing::error!(error, "a change could not be recorded in the audit log");
             }
         })
+    })
+}
+
+/// What somebody known may do by their roles.
+fn visitor_of(asker: Asker) -> Visitor {
+    let name = asker.caller.actor.to_string();
+    Visitor::new(&name, move |group, act| {
+        let labels: Labels = [(GROUP.to_owned(), group.to_owned())].into();
+        asker.may(Kind::Artefacts, verb_of(act), &labels)
     })
 }
 

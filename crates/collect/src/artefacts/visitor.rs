@@ -3,10 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use serde::Serialize;
-
-use crate::records::Change;
 
 /// What somebody wants to do in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,8 +24,6 @@ impl Act {
     pub const ALL: [Self; 4] = [Self::Read, Self::Create, Self::Update, Self::Delete];
 }
 
-/// Writes a change into the audit log.
-type Note = dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync;
 /// Says whether something may be done in the group of this name.
 type May = dyn Fn(&str, Act) -> bool + Send + Sync;
 
@@ -38,7 +33,6 @@ type May = dyn Fn(&str, Act) -> bool + Send + Sync;
 pub struct Visitor {
     name: Arc<str>,
     may: Arc<May>,
-    note: Option<Arc<Note>>,
 }
 
 impl fmt::Debug for Visitor {
@@ -54,24 +48,6 @@ impl Visitor {
         Self {
             name: name.into(),
             may: Arc::new(may),
-            note: None,
-        }
-    }
-
-    /// With a place for what they change.
-    #[must_use]
-    pub fn noting(
-        mut self,
-        note: impl Fn(Change) -> BoxFuture<'static, ()> + Send + Sync + 'static,
-    ) -> Self {
-        self.note = Some(Arc::new(note));
-        self
-    }
-
-    /// Notes a change that was made.
-    pub(crate) async fn note(&self, change: Change) {
-        if let Some(note) = &self.note {
-            note(change).await;
         }
     }
 

@@ -143,7 +143,7 @@ async fn what_is_removed_is_in_the_audit_log() {
             (
                 text("actor"),
                 text("target"),
-                event["details"]["removed"]["files"].as_u64(),
+                event["details"]["change"]["files"].as_u64(),
             )
         })
         .collect();
@@ -151,9 +151,9 @@ async fn what_is_removed_is_in_the_audit_log() {
     assert_eq!(
         shown,
         [
-            (by(), "g/r/a".to_owned(), None),
-            (by(), "g/r".to_owned(), Some(2)),
-            (by(), "g/s/d".to_owned(), None),
+            (by(), "artefact:g/r/a".to_owned(), None),
+            (by(), "artefact_run:g/r".to_owned(), Some(2)),
+            (by(), "artefact:g/s/d".to_owned(), None),
         ],
         "{log}"
     );

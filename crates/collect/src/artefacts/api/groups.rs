@@ -209,6 +209,6 @@ pub(super) async fn change(shared: &Shared, request: Request) -> Answer {
         target: format!("artefact_group:{name}"),
         details: Value::Object(details),
     };
-    visitor.note(noted).await;
+    shared.note((&head, Some(&visitor)), noted).await;
     show(shared, &visitor, &name).await
 }

@@ -49,7 +49,7 @@ pub(super) async fn run(shared: &Shared, request: Request) -> Answer {
         target: format!("artefact_run:{group}/{run}"),
         details: json!({"files": files}),
     };
-    visitor.note(noted).await;
+    shared.note((&head, Some(&visitor)), noted).await;
     Ok(Json(json!({"removed": files})).into_response())
 }
 
@@ -86,6 +86,6 @@ pub(super) async fn group(shared: &Shared, request: Request) -> Answer {
         target: format!("artefact_group:{name}"),
         details: json!({"runs": removed}),
     };
-    visitor.note(noted).await;
+    shared.note((&head, Some(&visitor)), noted).await;
     Ok(Json(json!({"removed": removed})).into_response())
 }

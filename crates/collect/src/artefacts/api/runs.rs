@@ -190,7 +190,7 @@ pub(super) async fn change(shared: &Shared, request: Request) -> Answer {
             target: format!("artefact_run:{group}/{run}"),
             details: json!({"pinned": pinned}),
         };
-        visitor.note(noted).await;
+        shared.note((&head, Some(&visitor)), noted).await;
     }
     show(shared, &visitor, (&group, &run)).await
 }
