@@ -1,0 +1,269 @@
+//! Functions of histograms, native ones and those of classic buckets side by side.
+
+use std::collections::HashMap;
+
+use super::call::argument;
+use super::classic::{Buckets, le};
+use super::relabel::label_name;
+use super::series::{Cell, Series};
+use super::{Evaluation, Evaluator, Grid};
+use crate::histogram::Histogram;
+use crate::labels::{BUCKET_BOUND, Labels, METRIC_NAME};
+use crate::number::Short;
+use crate::promql::annotations::for_metric;
+use crate::promql::ast::Call;
+
+/// A histogram of a vector: a native one, the buckets of a classic one, or by mistake both.
+#[derive(Debug)]
+struct Family {
+    /// Without the bucket's bound.
+    labels: Labels,
+    /// Series of native histograms.
+    native: Vec<Series>,
+    /// Series of buckets by their bounds.
+    buckets: Vec<(f64, Series)>,
+}
+
+/// A histogram at a step.
+enum Found<'a> {
+    Native(&'a Histogram),
+    Classic(Buckets),
+}
+
+/// What is asked of a histogram.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Quantile(f64),
+    Fraction(f64, f64),
+}
+
+impl Evaluator<'_> {
+    /// `histogram_count` and others, of native histograms.
+    pub(super) fn histogram_value(&self, call: &Call, grid: Grid) -> Evaluation<Vec<Series>> {
+        let function: fn(&Histogram) -> f64 = match call.function.name {
+            "histogram_avg" => |histogram| histogram.sum / histogram.count,
+            "histogram_count" => |histogram| histogram.count,
+            "histogram_sum" => |histogram| histogram.sum,
+            "histogram_stddev" => |histogram| histogram.variance().sqrt(),
+            _ => Histogram::variance,
+        };
+        let mut results = Vec::new();
+        for series in self.eval_vector(argument(call, 0)?, grid)? {
+            if !series.has_histograms() {
+                continue;
+            }
+            self.work(grid.count)?;
+            let mut result = Series::empty(series.labels.clone(), grid.count);
+            result.drop_name = true;
+            for (step, cell) in series.cells().enumerate() {
+                if let Cell::Histogram(histogram) = cell {
+                    result.set_float(step, function(histogram));
+                }
+            }
+            results.push(result);
+        }
+        Ok(results)
+    }
+
+    pub(super) fn histogram_quantile(&self, call: &Call, grid: Grid) -> Evaluation<Vec<Series>> {
+        let shares = self.eval_scalar(argument(call, 0)?, grid)?;
+        self.check_shares(&shares, argument(call, 0)?.span.start);
+        let families = self.families(call, 1, grid)?;
+        let position = argument(call, 1)?.span.start;
+        let mut results = Vec::with_capacity(families.len());
+        for family in &families {
+            let question = |step| Question::Quantile(share(&shares, step));
+            results.push(self.answers(family, (grid, position), question)?);
+        }
+        Ok(results)
+    }
+
+    pub(super) fn histogram_fraction(&self, call: &Call, grid: Grid) -> Evaluation<Vec<Series>> {
+        let lower = self.eval_scalar(argument(call, 0)?, grid)?;
+        let upper = self.eval_scalar(argument(call, 1)?, grid)?;
+        let families = self.families(call, 2, grid)?;
+        let position = argument(call, 2)?.span.start;
+        let mut results = Vec::with_capacity(families.len());
+        for family in &families {
+            let question = |step| Question::Fraction(share(&lower, step), share(&upper, step));
+            results.push(self.answers(family, (grid, position), question)?);
+        }
+        Ok(results)
+    }
+
+    /// Several quantiles at once, each with its own label.
+    pub(super) fn histogram_quantiles(&self, call: &Call, grid: Grid) -> Evaluation<Vec<Series>> {
+        let label = label_name(call, 1, "quantile")?;
+        let families = self.families(call, 0, grid)?;
+        let position = argument(call, 0)?.span.start;
+        let mut results = Vec::new();
+        for place in 2..call.arguments.len() {
+            let shares = self.eval_scalar(argument(call, place)?, grid)?;
+            self.check_shares(&shares, argument(call, place)?.span.start);
+            for family in &families {
+                let question = |step| Question::Quantile(share(&shares, step));
+                let answers = self.answers(family, (grid, position), question)?;
+                results.extend(by_share(&answers, &label, &shares));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Puts series together that belong to one histogram.
+    fn families(&self, call: &Call, place: usize, grid: Grid) -> Evaluation<Vec<Family>> {
+        let position = argument(call, place)?.span.start;
+        let vector = self.eval_vector(argument(call, place)?, grid)?;
+        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut families: Vec<Family> = Vec::new();
+        for series in vector {
+            self.work(grid.count)?;
+            let bound = series.labels.get(BUCKET_BOUND).to_owned();
+            let metric = series.labels.get(METRIC_NAME).to_owned();
+            let labels = series.labels.filtered(|name| name != BUCKET_BOUND);
+            let next = families.len();
+            let at = *places.entry(labels.clone()).or_insert(next);
+            if at == next {
+                families.push(Family {
+                    labels,
+                    native: Vec::new(),
+                    buckets: Vec::new(),
+                });
+            }
+            let Some(family) = families.get_mut(at) else {
+                continue;
+            };
+            let has_floats = series.cells().any(|cell| matches!(cell, Cell::Float(_)));
+            if has_floats {
+                match le(&bound) {
+                    Some(bound) => family.buckets.push((bound, series.clone())),
+                    None => {
+                        let bound = crate::quote::quoted(bound.as_bytes());
+                        let metric = for_metric(&metric);
+                        let message = format!("bucket label \"le\" is missing or has a malformed value of {bound}{metric}");
+                        self.warn(position, &message);
+                    }
+                }
+            }
+            if series.has_histograms() {
+                family.native.push(series);
+            }
+        }
+        Ok(families)
+    }
+
+    /// Asks a histogram at each step.
+    fn answers(
+        &self,
+        family: &Family,
+        (grid, position): (Grid, usize),
+        question: impl Fn(usize) -> Question,
+    ) -> Evaluation<Series> {
+        let mut answers = Series::empty(family.labels.clone(), grid.count);
+        answers.drop_name = true;
+        let metric = family.labels.get(METRIC_NAME);
+        self.work(grid.count.saturating_mul(family.buckets.len() + 1))?;
+        for step in 0..grid.count {
+            let native = family.native.iter().find_map(|series| match series.cell(step) {
+                Cell::Histogram(histogram) => Some(&**histogram),
+                _ => None,
+            });
+            let buckets = family.buckets.iter();
+            let buckets: Vec<(f64, f64)> = buckets
+                .filter_map(|(bound, series)| match series.cell(step) {
+                    Cell::Float(count) => Some((*bound, count)),
+                    _ => None,
+                })
+                .collect();
+            let found = match native {
+                Some(_) if !buckets.is_empty() => {
+                    let metric = for_metric(metric);
+                    let message =
+                        format!("vector contains a mix of classic and native histograms{metric}");
+                    self.warn(position, &message);
+                    continue;
+                }
+                Some(native) => Found::Native(native),
+                None if buckets.is_empty() => continue,
+                None => Found::Classic(Buckets::new(buckets)),
+            };
+            answers.set_float(step, self.answer(&found, question(step), (position, metric)));
+        }
+        Ok(answers)
+    }
+
+    fn answer(
+        &self,
+        found: &Found<'_>,
+        question: Question,
+        (position, metric): (usize, &str),
+    ) -> f64 {
+        let metric = for_metric(metric);
+        match (found, question) {
+            (Found::Native(histogram), Question::Quantile(share)) => {
+                let value = histogram.quantile(share);
+                let is_asked = (0.0..=1.0).contains(&share) && histogram.count != 0.0;
+                if histogram.sum.is_nan() && is_asked {
+                    let result = if value.is_nan() {
+                        "is NaN"
+                    } else {
+                        "is skewed higher"
+                    };
+                    let message = format!(
+                        "input to histogram_quantile has NaN observations, result {result}{metric}"
+                    );
+                    self.inform(position, &message);
+                }
+                value
+            }
+            (Found::Native(histogram), Question::Fraction(lower, upper)) => {
+                if histogram.sum.is_nan() && histogram.count != 0.0 {
+                    let message = format!("input to histogram_fraction has NaN observations, which are excluded from all fractions{metric}");
+                    self.inform(position, &message);
+                }
+                histogram.fraction(lower, upper)
+            }
+            (Found::Classic(buckets), Question::Quantile(share)) => {
+                let (value, was_mended) = buckets.quantile(share);
+                if was_mended {
+                    let message = format!("input to histogram_quantile needed to be fixed for monotonicity, because buckets were read at different times{metric}");
+                    self.inform(position, &message);
+                }
+                value
+            }
+            (Found::Classic(buckets), Question::Fraction(lower, upper)) => {
+                buckets.fraction(lower, upper)
+            }
+        }
+    }
+}
+
+fn share(shares: &[f64], step: usize) -> f64 {
+    shares.get(step).copied().unwrap_or(f64::NAN)
+}
+
+/// Splits answers by the quantile that was asked for, which may change with the steps.
+fn by_share(answers: &Series, label: &str, shares: &[f64]) -> Vec<Series> {
+    let mut split: Vec<(String, Series)> = Vec::new();
+    for (step, share) in shares.iter().enumerate() {
+        let text = share_text(*share);
+        if !split.iter().any(|(own, _)| *own == text) {
+            let mut series = Series::empty(answers.labels.with(label, &text), answers.len());
+            series.drop_name = answers.drop_name;
+            split.push((text.clone(), series));
+        }
+        let own = split.iter_mut().find(|(own, _)| *own == text);
+        if let Some((_, series)) = own {
+            series.copy(step, answers.cell(step));
+        }
+    }
+    split.into_iter().map(|(_, series)| series).collect()
+}
+
+/// A quantile as a label: never without a point or exponent, as OpenMetrics wants it.
+fn share_text(share: f64) -> String {
+    let mut text = Short(share).to_string();
+    if share.is_finite() && !text.contains(['.', 'e']) {
+        text.push_str(".0");
+    }
+    text
+}

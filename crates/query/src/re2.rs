@@ -1,0 +1,175 @@
+//! Regular expressions with RE2's meaning on the `regex` crate: the two differ in classes, braces
+//! and escapes. Anchored at both ends, and a dot is any character, as matchers of labels want it.
+
+use regex::{Regex, RegexBuilder};
+
+/// Bytes of a compiled expression.
+const COMPILED_BYTES_MAX: usize = 4 << 20;
+/// Bytes of an expression.
+const PATTERN_BYTES_MAX: usize = 64 << 10;
+
+/// Compiles an expression that has to match the whole text.
+///
+/// # Errors
+/// Why it is none, as a sentence.
+pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(format!("longer than {PATTERN_BYTES_MAX} bytes"));
+    }
+    let translated = translate(pattern);
+    // By itself first: what closes a group that it did not open must not reach the anchors.
+    let build = |text: &str| {
+        RegexBuilder::new(text)
+            .size_limit(COMPILED_BYTES_MAX)
+            .dot_matches_new_line(true)
+            .build()
+            .map_err(|error| reason(&error))
+    };
+    build(&translated)?;
+    build(&format!("^(?:{translated})$"))
+}
+
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+/// Writes what the two dialects read differently so that both mean RE2's.
+fn translate(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut rest = pattern;
+    let mut is_in_class = false;
+    while let Some(letter) = rest.chars().next() {
+        let after = rest.get(letter.len_utf8()..).unwrap_or_default();
+        rest = match letter {
+            '\\' => escape(&mut out, after),
+            '[' if is_in_class && after.starts_with(':') => {
+                out.push(letter);
+                after
+            }
+            '[' if is_in_class => {
+                out.push_str("\\[");
+                after
+            }
+            '[' => {
+                is_in_class = true;
+                open_class(&mut out, after)
+            }
+            ']' if is_in_class && !out.ends_with(':') => {
+                is_in_class = false;
+                out.push(letter);
+                after
+            }
+            '&' | '~' if is_in_class => {
+                out.push('\\');
+                out.push(letter);
+                after
+            }
+            '{' if !is_in_class && !is_repetition(after) => {
+                out.push_str("\\{");
+                after
+            }
+            _ => {
+                out.push(letter);
+                after
+            }
+        };
+    }
+    out
+}
+
+/// A class begins; a bracket that stands first in it is a member.
+fn open_class<'a>(out: &mut String, after: &'a str) -> &'a str {
+    out.push('[');
+    let mut rest = after;
+    if let Some(negated) = rest.strip_prefix('^') {
+        out.push('^');
+        rest = negated;
+    }
+    if let Some(member) = rest.strip_prefix(']') {
+        out.push_str("\\]");
+        rest = member;
+    }
+    rest
+}
+
+/// What follows a backslash. Digits, words and blanks are ASCII only.
+fn escape<'a>(out: &mut String, after: &'a str) -> &'a str {
+    let Some(letter) = after.chars().next() else {
+        out.push('\\');
+        return after;
+    };
+    let rest = after.get(letter.len_utf8()..).unwrap_or_default();
+    let class = match letter {
+        'd' => "[0-9]",
+        'D' => "[^0-9]",
+        'w' => "[0-9A-Za-z_]",
+        'W' => "[^0-9A-Za-z_]",
+        's' => "[\\t\\n\\f\\r ]",
+        'S' => "[^\\t\\n\\f\\r ]",
+        'b' => "(?-u:\\b)",
+        '<' => "<",
+        '>' => ">",
+        'Q' => {
+            let (literal, rest) = rest.split_once("\\E").unwrap_or((rest, ""));
+            out.push_str(&regex::escape(literal));
+            return rest;
+        }
+        _ => {
+            out.push('\\');
+            out.push(letter);
+            return rest;
+        }
+    };
+    out.push_str(class);
+    rest
+}
+
+/// Whether `3}`, `3,}` or `3,5}` follows: otherwise a brace is a character.
+fn is_repetition(after: &str) -> bool {
+    let Some((inside, _)) = after.split_once('}') else {
+        return false;
+    };
+    let (from, to) = inside.split_once(',').unwrap_or((inside, ""));
+    !from.is_empty() && (from.bytes().chain(to.bytes())).all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        anchored(pattern).unwrap().is_match(text)
+    }
+
+    #[test]
+    fn is_anchored_and_a_dot_is_anything() {
+        assert!(matches("a.c", "a\nc"));
+        assert!(!matches("b", "abc"));
+        assert!(matches("a|b", "b"));
+        assert!(matches("", ""));
+    }
+
+    #[test]
+    fn reads_what_the_dialects_read_differently() {
+        assert!(!matches("\\d", "٣"));
+        assert!(matches("[\\d_]+", "1_2"));
+        assert!(matches("a{", "a{"));
+        assert!(matches("{a}", "{a}"));
+        assert!(matches("a{2}", "aa"));
+        assert!(matches("[[a]", "["));
+        assert!(matches("[]a]+", "]a"));
+        assert!(matches("[a&&b]+", "a&b"));
+        assert!(matches("[[:digit:]x]+", "1x"));
+        assert!(matches("\\Qa.b\\Ec", "a.bc"));
+        assert!(matches("(?i:PRO).*", "production"));
+    }
+
+    #[test]
+    fn says_why_it_is_none() {
+        assert_eq!(anchored("(.*").unwrap_err(), "unclosed group");
+        assert!(anchored("a)(b").is_err());
+        assert!(anchored("a{1000}{1000}{1000}").is_err());
+    }
+}
