@@ -11,3 +11,4 @@ pub mod promql;
 mod quote;
 mod re2;
 pub mod source;
+mod sum;

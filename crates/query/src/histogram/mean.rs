@@ -3,45 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Bucket, Histogram, Incompatible, Joined, SCHEMA_MAX};
-
-/// A sum and what rounding has taken from it (Neumaier).
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Sum {
-    sum: f64,
-    lost: f64,
-}
-
-impl Sum {
-    /// Adds a number.
-    pub(crate) fn add(&mut self, value: f64) {
-        let sum = self.sum + value;
-        if sum.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.lost += (self.sum - sum) + value;
-        } else {
-            self.lost += (value - sum) + self.sum;
-        }
-        self.sum = sum;
-    }
-
-    /// The sum.
-    pub(crate) fn total(self) -> f64 {
-        if self.sum.is_infinite() {
-            self.sum
-        } else {
-            self.sum + self.lost
-        }
-    }
-}
+use super::{Bucket, Histogram, Incompatible, SCHEMA_MAX};
+use crate::sum::Sum;
 
 /// Adds up histograms.
 #[derive(Debug, Clone)]
 pub(crate) struct Accumulator {
     /// Schema, bounds, zero bucket and hint of the sum; its counts are in the fields below.
     shape: Histogram,
-    joined: Joined,
+    has_reconciled_bounds: bool,
     count: Sum,
     sum: Sum,
     zero_count: Sum,
@@ -61,7 +31,7 @@ impl Accumulator {
         };
         let mut made = Accumulator {
             shape,
-            joined: Joined::default(),
+            has_reconciled_bounds: false,
             count: Sum::default(),
             sum: Sum::default(),
             zero_count: Sum::default(),
@@ -81,17 +51,16 @@ impl Accumulator {
             && other.zero_threshold.to_bits() == self.shape.zero_threshold.to_bits()
             && other.custom_values == self.shape.custom_values;
         if is_same_shape {
-            self.joined.has_reset_conflict |= self.shape.adjust_hint(other.reset_hint);
+            self.shape.adjust_hint(other.reset_hint);
             self.add_counts(other, factor);
             return Ok(());
         }
         let mut own = self.total();
         let mut other = other.clone();
-        self.joined.has_reconciled_bounds |= own.align(&mut other)?;
-        self.joined.has_reset_conflict |= own.adjust_hint(other.reset_hint);
-        let joined = self.joined;
+        let has_reconciled_bounds = own.align(&mut other)? || self.has_reconciled_bounds;
+        own.adjust_hint(other.reset_hint);
         *self = Accumulator::new(&own, 1.0);
-        self.joined = joined;
+        self.has_reconciled_bounds = has_reconciled_bounds;
         self.add_counts(&other, factor);
         Ok(())
     }
@@ -110,9 +79,9 @@ impl Accumulator {
         }
     }
 
-    /// What happened while they were added.
-    pub(crate) fn joined(&self) -> Joined {
-        self.joined
+    /// Whether given bounds differed, so that only common ones are left.
+    pub(crate) fn has_reconciled_bounds(&self) -> bool {
+        self.has_reconciled_bounds
     }
 
     /// The sum so far.

@@ -1,7 +1,7 @@
 //! What a histogram says of its observations: quantiles, the share between two values, variance.
 
 use super::{Histogram, Span};
-use crate::histogram::mean::Sum;
+use crate::sum::Sum;
 
 /// How observations are thought to lie in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,10 +81,6 @@ impl Grid {
     fn times(self) -> impl Iterator<Item = i64> {
         (0..self.count).map(move |step| self.time(step))
     }
-
-    fn last(&self) -> i64 {
-        self.time(self.count.saturating_sub(1))
-    }
 }
 
 /// What a part of an expression gives over a grid.
@@ -103,6 +99,9 @@ struct State {
     samples: usize,
     /// Work since it was last asked whether to stop.
     work: usize,
+    /// Whether only counts and sums of histograms are wanted. Then resets are told from sample to
+    /// sample, and not only as the store knows them.
+    wants_counts: bool,
 }
 
 /// After so many values it is asked whether to stop.
@@ -149,6 +148,19 @@ impl<'a> Evaluator<'a> {
     fn inform(&self, at: usize, message: &str) {
         let mut state = self.state.borrow_mut();
         state.annotations.inform(self.text, at, message);
+    }
+
+    /// Evaluates a part of which only counts and sums of histograms are wanted, or all of them.
+    fn wanting<T>(
+        &self,
+        wants_counts: bool,
+        evaluate: impl FnOnce() -> Evaluation<T>,
+    ) -> Evaluation<T> {
+        let before = self.state.borrow().wants_counts;
+        self.state.borrow_mut().wants_counts = wants_counts;
+        let result = evaluate();
+        self.state.borrow_mut().wants_counts = before;
+        result
     }
 
     /// Counts samples that are held from now on.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::over_time::{self, Sum};
+use super::over_time;
 use super::rate::Notes;
 use super::series::{Cell, Series, is_absent};
 use super::{Evaluation, Evaluator, Grid, fail, text_of};
@@ -12,6 +12,7 @@ use crate::labels::{Groups, Labels, Projection};
 use crate::number::Plain;
 use crate::promql::ast::{Aggregate, Aggregation};
 use crate::promql::value::Sample;
+use crate::sum::Sum;
 
 /// Series that are aggregated together.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::rate::{Change, Note, Notes};
 use super::select::References;
 use super::series::Series;
 use super::window::Window;
-use super::{Evaluator, is_invariant};
+use super::Evaluator;
 use crate::histogram::{Histogram, ResetHint};
 use crate::promql::ast::{Call, Edges, Node};
 use crate::promql::value::Sample;
@@ -319,6 +319,6 @@ mod tests {
     #[test]
     fn a_fixed_range_is_the_same_at_each_step() {
         let parsed = crate::promql::parser::parse("rate(x[1m] @ 5 smoothed)").unwrap();
-        assert!(is_invariant(&parsed));
+        assert!(crate::promql::eval::is_invariant(&parsed));
     }
 }

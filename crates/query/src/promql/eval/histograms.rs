@@ -47,8 +47,14 @@ impl Evaluator<'_> {
             "histogram_stddev" => |histogram| histogram.variance().sqrt(),
             _ => Histogram::variance,
         };
+        let wants_counts = matches!(
+            call.function.name,
+            "histogram_avg" | "histogram_count" | "histogram_sum"
+        );
+        let inner = argument(call, 0)?;
+        let vector = self.wanting(wants_counts, || self.eval_vector(inner, grid))?;
         let mut results = Vec::new();
-        for series in self.eval_vector(argument(call, 0)?, grid)? {
+        for series in vector {
             if !series.has_histograms() {
                 continue;
             }
@@ -112,7 +118,8 @@ impl Evaluator<'_> {
     /// Puts series together that belong to one histogram.
     fn families(&self, call: &Call, place: usize, grid: Grid) -> Evaluation<Vec<Family>> {
         let position = argument(call, place)?.span.start;
-        let vector = self.eval_vector(argument(call, place)?, grid)?;
+        let inner = argument(call, place)?;
+        let vector = self.wanting(false, || self.eval_vector(inner, grid))?;
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut families: Vec<Family> = Vec::new();
         for series in vector {
@@ -225,7 +232,7 @@ impl Evaluator<'_> {
             (Found::Classic(buckets), Question::Quantile(share)) => {
                 let (value, was_mended) = buckets.quantile(share);
                 if was_mended {
-                    let message = format!("input to histogram_quantile needed to be fixed for monotonicity, because buckets were read at different times{metric}");
+                    let message = format!("input to histogram_quantile needed to be fixed for monotonicity (buckets were read at different times){metric}");
                     self.inform(position, &message);
                 }
                 value

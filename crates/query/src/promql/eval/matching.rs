@@ -51,22 +51,14 @@ impl Evaluator<'_> {
     ) -> Evaluation<Vec<Series>> {
         let matching = &binary.matching;
         let is_swapped = matching.many == Many::Right;
-        let sides = if is_swapped {
-            Sides {
-                many: right,
-                one: left,
-                is_swapped,
-                fill_many: matching.fill_right,
-                fill_one: matching.fill_left,
-            }
-        } else {
-            Sides {
-                many: left,
-                one: right,
-                is_swapped,
-                fill_many: matching.fill_left,
-                fill_one: matching.fill_right,
-            }
+        let (many, one) = if is_swapped { (right, left) } else { (left, right) };
+        // Which side a value is for is said as if the many stood on the left.
+        let sides = Sides {
+            many,
+            one,
+            is_swapped,
+            fill_many: matching.fill_left,
+            fill_one: matching.fill_right,
         };
         let projection = projection(matching);
         let groups = groups(&sides, &projection);

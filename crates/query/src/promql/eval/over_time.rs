@@ -6,39 +6,10 @@ use super::rate::{Note, Notes, Point, has_begun_anew, is_reset};
 use super::series::Series;
 use super::window::{Input, Window};
 use super::{Evaluation, Evaluator};
-use crate::histogram::{Accumulator, Histogram};
+use crate::histogram::{Accumulator, Histogram, ResetHint};
+use crate::sum::Sum;
 use crate::promql::ast::Edges;
 use crate::promql::value::Sample;
-
-/// A sum and what rounding has taken from it (Neumaier), for floats.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sum {
-    pub(super) sum: f64,
-    pub(super) lost: f64,
-}
-
-impl Sum {
-    #[inline]
-    pub(super) fn add(&mut self, value: f64) {
-        let sum = self.sum + value;
-        if sum.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.lost += (self.sum - sum) + value;
-        } else {
-            self.lost += (value - sum) + self.sum;
-        }
-        self.sum = sum;
-    }
-
-    pub(super) fn total(self) -> f64 {
-        if self.sum.is_infinite() {
-            self.sum
-        } else {
-            self.sum + self.lost
-        }
-    }
-}
 
 pub(super) fn sum(values: &[f64]) -> f64 {
     let mut sum = Sum::default();
@@ -249,11 +220,11 @@ pub(super) fn total<'h>(
         notes.add(Note::MixedSchemas, metric);
         return None;
     }
-    let joined = added.joined();
-    if joined.has_reconciled_bounds {
+    if added.has_reconciled_bounds() {
         notes.add(Note::Reconciled("aggregation"), metric);
     }
-    if joined.has_reset_conflict {
+    let says = |hint| histograms.clone().any(|histogram| histogram.reset_hint == hint);
+    if says(ResetHint::Reset) && says(ResetHint::NotReset) {
         notes.add(Note::ResetConflict("aggregation"), metric);
     }
     // A sum beyond what a float holds has a mean all the same.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::series::Series;
 use super::{Evaluation, Evaluator, Grid, fail};
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, ResetHint};
 use crate::promql::annotations::for_metric;
 use crate::promql::ast::{Edges, Selector};
-use crate::source::{Selection, SeriesData, is_stale};
+use crate::source::{HistogramSample, Selection, SeriesData, is_stale};
 
 /// The reference times of a selector over a grid: the steps or a fixed time, less the offset.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +148,11 @@ impl Evaluator<'_> {
         }
         self.hold(series.iter().map(SeriesData::len).sum())?;
         series.sort_by(|one, other| one.labels.cmp(&other.labels));
+        if self.state.borrow().wants_counts {
+            for one in &mut series {
+                tell_resets(&mut one.histograms);
+            }
+        }
         Ok(series)
     }
 
@@ -204,6 +209,24 @@ impl Evaluator<'_> {
             "vector contains a mix of histograms with exponential and custom buckets schemas{metric}"
         );
         self.warn(position, &message);
+    }
+}
+
+/// Says of each histogram whether the counter fell before it, where the store did not.
+fn tell_resets(samples: &mut [HistogramSample]) {
+    let mut before: Option<Arc<Histogram>> = None;
+    for sample in samples {
+        if let Some(before) = &before
+            && sample.histogram.reset_hint == ResetHint::Unknown
+        {
+            let hint = if sample.histogram.is_reset_since(before) {
+                ResetHint::Reset
+            } else {
+                ResetHint::NotReset
+            };
+            Arc::make_mut(&mut sample.histogram).reset_hint = hint;
+        }
+        before = Some(Arc::clone(&sample.histogram));
     }
 }
 

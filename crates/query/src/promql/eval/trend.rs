@@ -1,8 +1,8 @@
 //! Lines through the samples of a window: `deriv`, `predict_linear`,
 //! `double_exponential_smoothing`.
 
-use super::over_time::Sum;
 use super::window::Window;
+use crate::sum::Sum;
 
 /// Slope per second and value at a time, of the line nearest to the samples.
 pub(super) fn line(window: &Window<'_>, at_ms: i64) -> Option<(f64, f64)> {

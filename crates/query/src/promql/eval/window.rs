@@ -127,7 +127,7 @@ impl Evaluator<'_> {
         let evaluated = if inner.count == 0 {
             Vec::new()
         } else {
-            self.eval_vector(&subquery.inner, inner)?
+            self.wanting(false, || self.eval_vector(&subquery.inner, inner))?
         };
         let mut series = Vec::with_capacity(evaluated.len());
         for one in evaluated {

@@ -114,8 +114,13 @@ fn check_call(expression: &Expression, call: &Call) -> Result<Type, ParseError> 
         let message = format!("expected {word}{count} argument(s) in call to {name:?}, got {got}");
         return Err(ParseError::new(expression.span.start, message));
     }
+    let is_info = name == "info";
     for (place, argument) in call.arguments.iter().enumerate() {
-        let found = check(argument)?;
+        // The second argument of `info` only says which labels to add: it may select everything.
+        let found = match &argument.node {
+            Node::Vector(_) if is_info && place == 1 => Type::Vector,
+            _ => check(argument)?,
+        };
         let Some(wanted) = function.argument(place).filter(|wanted| *wanted != found) else {
             continue;
         };
@@ -126,7 +131,7 @@ fn check_call(expression: &Expression, call: &Call) -> Result<Type, ParseError> 
         );
         return Err(ParseError::new(argument.span.start, message));
     }
-    if name == "info"
+    if is_info
         && let Some(argument) = call.arguments.get(1)
         && !matches!(argument.node, Node::Vector(_))
     {

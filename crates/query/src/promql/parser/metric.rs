@@ -23,8 +23,8 @@ impl Parser<'_> {
         if let Kind::Word(name) = &self.ahead.kind {
             pairs.push((METRIC_NAME.to_owned(), name.clone()));
             end = self.ahead.span.end;
-            // What follows a bare name may be no token at all.
-            if !self.lexer.is_before("{") {
+            // What follows a bare name may be no token at all; two braces begin a histogram.
+            if !self.lexer.is_before("{") || self.lexer.is_before("{{") {
                 return Ok((Labels::new(pairs), end));
             }
             self.advance()?;
