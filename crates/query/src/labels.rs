@@ -299,11 +299,10 @@ impl<'a> Groups<'a> {
         // Two groups of one hash stand at the next free numbers.
         while let Some(number) = self.numbers.get(&hash) {
             let projection = self.projection;
-            let is_same = self.members.get(*number).is_some_and(|member| {
-                projection
-                    .pairs(member)
-                    .eq(projection.pairs(labels))
-            });
+            let is_same = self
+                .members
+                .get(*number)
+                .is_some_and(|member| projection.pairs(member).eq(projection.pairs(labels)));
             if is_same {
                 return (*number, false);
             }

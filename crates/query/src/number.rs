@@ -96,7 +96,13 @@ mod tests {
 
     #[test]
     fn short_numbers_have_one_where_they_are_far() {
-        let cases = [(1e6, "1e+06"), (2.5e-7, "2.5e-07"), (123456.0, "123456"), (0.001, "0.001"), (-2.0, "-2")];
+        let cases = [
+            (1e6, "1e+06"),
+            (2.5e-7, "2.5e-07"),
+            (123_456.0, "123456"),
+            (0.001, "0.001"),
+            (-2.0, "-2"),
+        ];
         for (value, expected) in cases {
             assert_eq!(Short(value).to_string(), expected);
         }
@@ -104,7 +110,13 @@ mod tests {
 
     #[test]
     fn reads_what_exporters_write() {
-        let cases = [("1e3", 1000.0), (".2", 0.2), ("2.", 2.0), ("0x1f", 31.0), ("-inf", f64::NEG_INFINITY)];
+        let cases = [
+            ("1e3", 1000.0),
+            (".2", 0.2),
+            ("2.", 2.0),
+            ("0x1f", 31.0),
+            ("-inf", f64::NEG_INFINITY),
+        ];
         for (text, expected) in cases {
             assert_eq!(parse(text), Some(expected), "{text}");
         }

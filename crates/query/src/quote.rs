@@ -33,12 +33,12 @@ fn push(out: &mut String, letter: char) {
             write_hex(out, u8::try_from(u32::from(letter)).unwrap_or_default());
         }
         '\u{80}'..='\u{9f}' | '\u{feff}' | '\u{fffd}' if letter != '\u{fffd}' => {
-            let _ = write!(out, "\\u{:04x}", u32::from(letter));
+            write!(out, "\\u{:04x}", u32::from(letter)).unwrap_or_default();
         }
         _ => out.push(letter),
     }
 }
 
 fn write_hex(out: &mut String, byte: u8) {
-    let _ = write!(out, "\\x{byte:02x}");
+    write!(out, "\\x{byte:02x}").unwrap_or_default();
 }

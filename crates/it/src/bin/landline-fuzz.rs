@@ -43,6 +43,15 @@ const JSON_RECORD: &str = r#"{"record_format_version":"4","classification":"a/b/
     "cpu_model":"Intel(R)","bios_version":"","event_id":"0123456789abcdef0123456789abcdef",
     "payload":"hello\u0000\n"}"#;
 
+const PROMQL: [&str; 6] = [
+    "sum by (a, \"b.c\") (rate({\"x.y\", d=~\"e|[^f]\", g!=\"\"}[5m:30s] @ start() offset -1h)) > bool 2 ^ -1",
+    "a * on(b) group_left(c) fill_right(Inf) topk(3, d) or ignoring() e unless f and g",
+    "label_replace(x, 'a', '$1-${2}', 'b', '(.*)-\\\\d{2,3}') </ histogram_quantile(0.9, y)",
+    "increase(x[step() * 2 + min_of(1m, range())] smoothed) - sum_over_time(vector(time())[1h:])",
+    "info(a, {b=~\".+\"}) + histogram_quantiles(c, \"q\", 0.5, NaN, 0x1F, .5e-3) atan2 scalar(d)",
+    "count_values(`v`, clamp(absent_over_time(a[2h1m]), 1, 2)) # comment\n% limit_ratio(-0.5, month())",
+];
+
 /// Every parser under test: a name, inputs to start from, and a function that asserts.
 fn targets() -> Vec<Target> {
     vec![
@@ -68,6 +77,11 @@ fn targets() -> Vec<Target> {
             name: "s3",
             seeds: vec![S3_BODY.into(), S3_LINK.into(), S3_PARTS.into()],
             run: wire::fuzz::s3,
+        },
+        Target {
+            name: "promql",
+            seeds: PROMQL.iter().map(|text| text.as_bytes().to_vec()).collect(),
+            run: query::fuzz::promql,
         },
         Target {
             name: "configuration",

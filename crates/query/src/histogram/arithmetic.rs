@@ -166,7 +166,10 @@ impl Histogram {
                 let index = (bucket.index.saturating_sub(1) >> halvings).saturating_add(1);
                 match reduced.last_mut().filter(|last| last.index == index) {
                     Some(last) => last.count += bucket.count,
-                    None => reduced.push(Bucket { index, count: bucket.count }),
+                    None => reduced.push(Bucket {
+                        index,
+                        count: bucket.count,
+                    }),
                 }
             }
             *side = reduced;
@@ -183,7 +186,10 @@ impl Histogram {
             let index = i32::try_from(index).unwrap_or(i32::MAX);
             match moved.last_mut().filter(|last| last.index == index) {
                 Some(last) => last.count += bucket.count,
-                None => moved.push(Bucket { index, count: bucket.count }),
+                None => moved.push(Bucket {
+                    index,
+                    count: bucket.count,
+                }),
             }
         }
         self.positive = moved;

@@ -74,7 +74,9 @@ impl Accumulator {
             (&mut self.negative, &other.negative),
         ] {
             for bucket in buckets {
-                own.entry(bucket.index).or_default().add(bucket.count * factor);
+                own.entry(bucket.index)
+                    .or_default()
+                    .add(bucket.count * factor);
             }
         }
     }

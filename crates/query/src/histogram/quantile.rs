@@ -79,7 +79,11 @@ impl Histogram {
         }
         let seen = seen.min(self.count);
         if seen < wanted {
-            return if self.sum.is_nan() { f64::NAN } else { span.upper };
+            return if self.sum.is_nan() {
+                f64::NAN
+            } else {
+                span.upper
+            };
         }
         let inside = if is_forward {
             wanted - (seen - span.count)

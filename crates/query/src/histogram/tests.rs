@@ -51,7 +51,10 @@ fn a_fall_in_one_bucket_is_a_reset() {
     let before = histogram(0, &[1.0, 2.0, 1.0]);
     assert!(histogram(0, &[1.0, 1.0, 3.0]).is_reset_since(&before));
     assert!(!histogram(0, &[1.0, 2.0, 3.0]).is_reset_since(&before));
-    assert!(histogram(1, &[1.0, 2.0, 3.0]).is_reset_since(&before), "finer");
+    assert!(
+        histogram(1, &[1.0, 2.0, 3.0]).is_reset_since(&before),
+        "finer"
+    );
 }
 
 #[test]
@@ -60,7 +63,13 @@ fn a_wider_zero_bucket_swallows_what_it_reaches() {
     wide.widen_zero(0.6);
     assert_eq!(wide.zero_threshold.to_bits(), 1.0f64.to_bits());
     assert_eq!(wide.zero_count.to_bits(), 1.0f64.to_bits());
-    assert_eq!(wide.positive, vec![Bucket { index: 1, count: 1.0 }]);
+    assert_eq!(
+        wide.positive,
+        vec![Bucket {
+            index: 1,
+            count: 1.0
+        }]
+    );
 }
 
 #[test]

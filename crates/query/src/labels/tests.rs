@@ -37,7 +37,10 @@ fn groups_by_what_a_projection_leaves() {
     let by = Projection::on(&["a".to_owned()]);
     let mut groups = Groups::new(&by);
     assert_eq!(groups.number(&labels(&[("a", "1"), ("b", "1")])), (0, true));
-    assert_eq!(groups.number(&labels(&[("a", "1"), ("b", "2")])), (0, false));
+    assert_eq!(
+        groups.number(&labels(&[("a", "1"), ("b", "2")])),
+        (0, false)
+    );
     assert_eq!(groups.number(&labels(&[("b", "2")])), (1, true));
     let without = Projection::without(&["b".to_owned()]);
     let left = without.apply(&labels(&[("__name__", "x"), ("a", "1"), ("b", "2")]));

@@ -80,6 +80,20 @@ pub enum QueryError {
     Canceled,
 }
 
+impl QueryError {
+    /// What the HTTP API v1 calls this kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            QueryError::Parse(_) | QueryError::Parameter(_) => "bad_data",
+            QueryError::Execution(_) | QueryError::TooManySamples(_) => "execution",
+            QueryError::Source(SourceError::Read(_)) => "internal",
+            QueryError::Source(_) => "execution",
+            QueryError::Timeout => "timeout",
+            QueryError::Canceled => "canceled",
+        }
+    }
+}
+
 /// A query that has been read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
@@ -112,7 +126,9 @@ pub struct Context<'a> {
 impl std::fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut context = f.debug_struct("Context");
-        context.field("options", self.options).finish_non_exhaustive()
+        context
+            .field("options", self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -33,6 +33,7 @@ use super::value::{Sample, Value};
 
 /// The query's own times, in milliseconds; what `start()` and `step()` mean, also in subqueries.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 pub(super) struct Times {
     pub(super) start_ms: i64,
     pub(super) end_ms: i64,
@@ -272,7 +273,11 @@ impl<'a> Evaluator<'a> {
             Node::Parenthesized(inner) => self.eval(inner, grid),
             Node::Unary { negates, inner } => {
                 let value = self.eval(inner, grid)?;
-                if *negates { self.negate(value) } else { Ok(value) }
+                if *negates {
+                    self.negate(value)
+                } else {
+                    Ok(value)
+                }
             }
             Node::Binary(binary) => self.binary(binary, expression.span.start, grid),
             Node::Call(call) => self.call(call, expression.span.start, grid),
@@ -284,9 +289,9 @@ impl<'a> Evaluator<'a> {
 
     fn negate(&self, value: Evaluated) -> Evaluation<Evaluated> {
         match value {
-            Evaluated::Scalar(values) => {
-                Ok(Evaluated::Scalar(values.into_iter().map(|value| -value).collect()))
-            }
+            Evaluated::Scalar(values) => Ok(Evaluated::Scalar(
+                values.into_iter().map(|value| -value).collect(),
+            )),
             Evaluated::Vector(mut series) => {
                 for one in &mut series {
                     self.work(one.len())?;

@@ -65,7 +65,9 @@ fn matrix_series(out: &mut String, series: &MatrixSeries) {
     labels(out, &series.labels);
     if !series.floats.is_empty() {
         out.push_str(r#","values":["#);
-        list(out, &series.floats, |out, (time, number)| point(out, *time, *number));
+        list(out, &series.floats, |out, (time, number)| {
+            point(out, *time, *number);
+        });
         out.push(']');
     }
     if !series.histograms.is_empty() {
@@ -95,7 +97,7 @@ pub fn labels(out: &mut String, labels: &Labels) {
 fn point(out: &mut String, time_ms: i64, number: f64) {
     out.push('[');
     seconds(out, time_ms);
-    let _ = write!(out, ",\"{}\"]", Plain(number));
+    write!(out, ",\"{}\"]", Plain(number)).unwrap_or_default();
 }
 
 /// Seconds with as many decimals as are needed.
@@ -104,10 +106,10 @@ fn seconds(out: &mut String, time_ms: i64) {
     if whole == 0 && time_ms < 0 {
         out.push('-');
     }
-    let _ = write!(out, "{whole}");
+    write!(out, "{whole}").unwrap_or_default();
     if rest != 0 {
         let decimals = format!("{rest:03}");
-        let _ = write!(out, ".{}", decimals.trim_end_matches('0'));
+        write!(out, ".{}", decimals.trim_end_matches('0')).unwrap_or_default();
     }
 }
 
@@ -115,7 +117,7 @@ fn histogram_point(out: &mut String, time_ms: i64, histogram: &Histogram) {
     out.push('[');
     seconds(out, time_ms);
     let (count, sum) = (Plain(histogram.count), Plain(histogram.sum));
-    let _ = write!(out, ",{{\"count\":\"{count}\",\"sum\":\"{sum}\"");
+    write!(out, ",{{\"count\":\"{count}\",\"sum\":\"{sum}\"").unwrap_or_default();
     let spans = histogram.spans();
     if !spans.is_empty() {
         out.push_str(",\"buckets\":[");
@@ -130,7 +132,7 @@ fn histogram_point(out: &mut String, time_ms: i64, histogram: &Histogram) {
                 u8::from(span.lower < 0.0)
             };
             let (lower, upper, count) = (Plain(span.lower), Plain(span.upper), Plain(span.count));
-            let _ = write!(out, "[{ends},\"{lower}\",\"{upper}\",\"{count}\"]");
+            write!(out, "[{ends},\"{lower}\",\"{upper}\",\"{count}\"]").unwrap_or_default();
         });
         out.push(']');
     }
@@ -148,7 +150,7 @@ pub fn string(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(letter));
+                write!(out, "\\u{:04x}", u32::from(letter)).unwrap_or_default();
             }
             _ => out.push(letter),
         }
@@ -192,7 +194,10 @@ mod tests {
             sum: 2.0,
             zero_count: 1.0,
             zero_threshold: 0.5,
-            positive: vec![crate::histogram::Bucket { index: 1, count: 2.0 }],
+            positive: vec![crate::histogram::Bucket {
+                index: 1,
+                count: 2.0,
+            }],
             ..Histogram::default()
         };
         let matrix = Value::Matrix(vec![MatrixSeries {

@@ -40,10 +40,7 @@ impl Signature {
 
     /// The type of an argument, by its place.
     pub fn argument(&self, place: usize) -> Option<Type> {
-        self.arguments
-            .get(place)
-            .or(self.arguments.last())
-            .copied()
+        self.arguments.get(place).or(self.arguments.last()).copied()
     }
 }
 
@@ -90,7 +87,11 @@ pub static FUNCTIONS: &[Signature] = &[
     vector("deg"),
     matrix("delta"),
     matrix("deriv"),
-    Signature::new("double_exponential_smoothing", &[Matrix, Scalar, Scalar], Vector),
+    Signature::new(
+        "double_exponential_smoothing",
+        &[Matrix, Scalar, Scalar],
+        Vector,
+    ),
     constant("end"),
     vector("exp"),
     matrix("first_over_time"),

@@ -205,7 +205,10 @@ impl<'a> Lexer<'a> {
                 return Ok(());
             }
         };
-        let text = self.text.get(self.at..self.at + digits).ok_or_else(unknown)?;
+        let text = self
+            .text
+            .get(self.at..self.at + digits)
+            .ok_or_else(unknown)?;
         let code = u32::from_str_radix(text, radix).map_err(|_| unknown())?;
         self.at += digits;
         if matches!(letter, 'u' | 'U') {

@@ -10,11 +10,11 @@ mod selector;
 
 use std::fmt;
 
+pub(crate) use self::check::type_of;
+pub use self::metric::metric;
 use super::ast::{Call, Expression, Node, Span};
 use super::functions;
 use super::lexer::{Kind, Lexer, Token};
-pub(crate) use self::check::type_of;
-pub use self::metric::metric;
 
 /// Bytes of an expression.
 pub const EXPRESSION_BYTES_MAX: usize = 256 << 10;
@@ -103,7 +103,10 @@ impl<'a> Parser<'a> {
 
     fn whole(&mut self) -> Result<Expression, ParseError> {
         if self.ahead.kind == Kind::End {
-            return Err(ParseError::new(0, "no expression found in input".to_owned()));
+            return Err(ParseError::new(
+                0,
+                "no expression found in input".to_owned(),
+            ));
         }
         let parsed = self.binary(0)?;
         if self.ahead.kind != Kind::End {

@@ -16,7 +16,11 @@ fn store() -> Memory {
     memory
 }
 
-fn ask(options: &Options, text: &str, interrupt: &dyn Fn() -> Option<Interruption>) -> Result<Value, QueryError> {
+fn ask(
+    options: &Options,
+    text: &str,
+    interrupt: &dyn Fn() -> Option<Interruption>,
+) -> Result<Value, QueryError> {
     let memory = store();
     let context = Context {
         source: &memory,
@@ -24,7 +28,9 @@ fn ask(options: &Options, text: &str, interrupt: &dyn Fn() -> Option<Interruptio
         interrupt,
     };
     let query = Query::parse(text)?;
-    query.range(context, 0, 600_000, 1000).map(|outcome| outcome.value)
+    query
+        .range(context, 0, 600_000, 1000)
+        .map(|outcome| outcome.value)
 }
 
 #[test]
@@ -64,9 +70,15 @@ fn ranges_that_make_no_sense_are_refused() {
     let query = Query::parse("metric").unwrap();
     for (start, end, step) in [(0, 10, 0), (10, 0, 1), (0, 20_000, 1)] {
         let refused = query.range(context, start, end, step);
-        assert!(matches!(refused, Err(QueryError::Parameter(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(QueryError::Parameter(_))),
+            "{refused:?}"
+        );
     }
     let matrix = Query::parse("metric[5m]").unwrap();
-    assert!(matches!(matrix.range(context, 0, 10, 1), Err(QueryError::Parameter(_))));
+    assert!(matches!(
+        matrix.range(context, 0, 10, 1),
+        Err(QueryError::Parameter(_))
+    ));
     assert!(matrix.instant(context, 600_000).is_ok());
 }

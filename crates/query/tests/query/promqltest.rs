@@ -69,14 +69,27 @@ fn check(name: &str) {
         .failures
         .iter()
         .filter(|failure| !known.contains(&failure.line))
-        .map(|failure| format!("{name}:{}: {}\n    {}", failure.line, failure.expression, failure.reason))
+        .map(|failure| {
+            format!(
+                "{name}:{}: {}\n    {}",
+                failure.line, failure.expression, failure.reason
+            )
+        })
         .collect();
     let passing: Vec<usize> = known
         .into_iter()
         .filter(|line| outcome.failures.iter().all(|failure| failure.line != *line))
         .collect();
-    assert!(unknown.is_empty(), "{} failures:\n{}", unknown.len(), unknown.join("\n"));
-    assert!(passing.is_empty(), "{name}: listed as failing but passing: {passing:?}");
+    assert!(
+        unknown.is_empty(),
+        "{} failures:\n{}",
+        unknown.len(),
+        unknown.join("\n")
+    );
+    assert!(
+        passing.is_empty(),
+        "{name}: listed as failing but passing: {passing:?}"
+    );
     assert!(outcome.evaluations > 0, "{name} asks something");
 }
 

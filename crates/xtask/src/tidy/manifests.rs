@@ -26,8 +26,8 @@ const EDGES: [(&str, &[&str]); 11] = [
             "base", "wire", "state", "identity", "collect", "observe", "reach",
         ],
     ),
-    // `observe` for its fuzz target only: the tests know the program from outside.
-    ("it", &["wire", "observe"]),
+    // `observe` and `query` for their fuzz targets only: the tests know the program from outside.
+    ("it", &["wire", "observe", "query"]),
     ("xtask", &[]),
 ];
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::choose::choose;
 use super::over_time;
 use super::rate::Notes;
 use super::series::{Cell, Series, is_absent};
@@ -33,10 +34,12 @@ impl Group {
 
     /// The histograms of all members at a step.
     fn histograms(&self, step: usize) -> impl Iterator<Item = &Arc<Histogram>> + Clone {
-        self.members.iter().filter_map(move |series| match series.cell(step) {
-            Cell::Histogram(histogram) => Some(histogram),
-            _ => None,
-        })
+        self.members
+            .iter()
+            .filter_map(move |series| match series.cell(step) {
+                Cell::Histogram(histogram) => Some(histogram),
+                _ => None,
+            })
     }
 
     fn has_histograms(&self) -> bool {
@@ -101,9 +104,12 @@ impl Evaluator<'_> {
         let groups = grouped(vector, &projection(aggregate));
         if matches!(
             operation,
-            Aggregation::Topk | Aggregation::Bottomk | Aggregation::Limitk | Aggregation::LimitRatio
+            Aggregation::Topk
+                | Aggregation::Bottomk
+                | Aggregation::Limitk
+                | Aggregation::LimitRatio
         ) {
-            let chosen = self.choose(operation, groups, &parameters, grid);
+            let chosen = choose(operation, groups, &parameters, grid);
             if chosen.has_ignored {
                 self.inform_ignored(operation, position);
             }
@@ -199,10 +205,13 @@ impl Evaluator<'_> {
                 }
                 if counts.get(step).is_some_and(|count| *count > 0.0) {
                     result.clear(step);
-                    self.warn(position, "encountered a mix of histograms and floats for aggregation");
+                    self.warn(
+                        position,
+                        "encountered a mix of histograms and floats for aggregation",
+                    );
                     continue;
                 }
-                let total = over_time::total(group.histograms(step), is_mean, (&mut notes, ""));
+                let total = over_time::total(&group.histograms(step), is_mean, (&mut notes, ""));
                 if let Some(sample) = total {
                     result.set(step, sample);
                 }
@@ -270,7 +279,11 @@ fn count(group: &Group, operation: Aggregation, grid: Grid) -> Series {
         }
     }
     for (step, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0.0) {
-        let value = if operation == Aggregation::Group { 1.0 } else { *count };
+        let value = if operation == Aggregation::Group {
+            1.0
+        } else {
+            *count
+        };
         result.set(step, Sample::Float(value));
     }
     result

@@ -10,7 +10,7 @@ use crate::promql::value::Sample;
 
 /// What an operator makes of two samples.
 #[derive(Debug)]
-pub(super) enum Result2 {
+pub(super) enum Joined {
     /// A value.
     Value(Sample),
     /// A comparison: whether it holds.
@@ -22,8 +22,9 @@ pub(super) enum Result2 {
 /// What joining histograms has shown.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Seen {
-    pub(super) has_incompatible: Option<(&'static str, &'static str)>,
-    pub(super) has_reconciled: bool,
+    /// The kinds of two samples that cannot be joined.
+    pub(super) incompatible: Option<(&'static str, &'static str)>,
+    pub(super) is_reconciled: bool,
     pub(super) has_conflict: bool,
     pub(super) has_mixed_schemas: bool,
 }
@@ -60,15 +61,15 @@ pub(super) fn operate(
     left: Cell<'_>,
     right: Cell<'_>,
     seen: &mut Seen,
-) -> Result2 {
+) -> Joined {
     let result = match (left, right) {
         (Cell::Float(left), Cell::Float(right)) if operator.is_comparison() => {
-            Result2::Holds(float_comparison(operator)(left, right))
+            Joined::Holds(float_comparison(operator)(left, right))
         }
         (Cell::Float(left), Cell::Float(right))
             if !matches!(operator, Operator::TrimAbove | Operator::TrimBelow) =>
         {
-            Result2::Value(Sample::Float(float_function(operator)(left, right)))
+            Joined::Value(Sample::Float(float_function(operator)(left, right)))
         }
         (Cell::Float(factor), Cell::Histogram(histogram)) if operator == Operator::Multiply => {
             changed(histogram, |histogram| histogram.scale(factor))
@@ -76,34 +77,34 @@ pub(super) fn operate(
         (Cell::Histogram(histogram), Cell::Float(number)) => match operator {
             Operator::Multiply => changed(histogram, |histogram| histogram.scale(number)),
             Operator::Divide => changed(histogram, |histogram| histogram.divide(number)),
-            Operator::TrimAbove => {
-                changed(histogram, |histogram| *histogram = histogram.trimmed_above(number))
-            }
-            Operator::TrimBelow => {
-                changed(histogram, |histogram| *histogram = histogram.trimmed_below(number))
-            }
-            _ => Result2::Incompatible,
+            Operator::TrimAbove => changed(histogram, |histogram| {
+                *histogram = histogram.trimmed_above(number);
+            }),
+            Operator::TrimBelow => changed(histogram, |histogram| {
+                *histogram = histogram.trimmed_below(number);
+            }),
+            _ => Joined::Incompatible,
         },
         (Cell::Histogram(left), Cell::Histogram(right)) => joined(operator, left, right, seen),
-        _ => Result2::Incompatible,
+        _ => Joined::Incompatible,
     };
     let kind = |cell: Cell<'_>| match cell {
         Cell::Histogram(_) => "histogram",
         _ => "float",
     };
-    if matches!(result, Result2::Incompatible) && !seen.has_mixed_schemas {
-        seen.has_incompatible = Some((kind(left), kind(right)));
+    if matches!(result, Joined::Incompatible) && !seen.has_mixed_schemas {
+        seen.incompatible = Some((kind(left), kind(right)));
     }
     result
 }
 
-fn changed(histogram: &Histogram, change: impl FnOnce(&mut Histogram)) -> Result2 {
+fn changed(histogram: &Histogram, change: impl FnOnce(&mut Histogram)) -> Joined {
     let mut histogram = histogram.clone();
     change(&mut histogram);
-    Result2::Value(Sample::Histogram(Arc::new(histogram)))
+    Joined::Value(Sample::Histogram(Arc::new(histogram)))
 }
 
-fn joined(operator: Operator, left: &Histogram, right: &Histogram, seen: &mut Seen) -> Result2 {
+fn joined(operator: Operator, left: &Histogram, right: &Histogram, seen: &mut Seen) -> Joined {
     let mut result = left.clone();
     let outcome = match operator {
         Operator::Add => result.add(right),
@@ -112,19 +113,19 @@ fn joined(operator: Operator, left: &Histogram, right: &Histogram, seen: &mut Se
             result.make_gauge();
             outcome
         }
-        Operator::Equal => return Result2::Holds(left == right),
-        Operator::NotEqual => return Result2::Holds(left != right),
-        _ => return Result2::Incompatible,
+        Operator::Equal => return Joined::Holds(left == right),
+        Operator::NotEqual => return Joined::Holds(left != right),
+        _ => return Joined::Incompatible,
     };
     match outcome {
         Ok(joined) => {
-            seen.has_reconciled |= joined.has_reconciled_bounds;
+            seen.is_reconciled |= joined.has_reconciled_bounds;
             seen.has_conflict |= joined.has_reset_conflict;
-            Result2::Value(Sample::Histogram(Arc::new(result)))
+            Joined::Value(Sample::Histogram(Arc::new(result)))
         }
         Err(_) => {
             seen.has_mixed_schemas = true;
-            Result2::Incompatible
+            Joined::Incompatible
         }
     }
 }
@@ -191,7 +192,11 @@ impl Evaluator<'_> {
             let values = series.values.iter_mut().zip(numbers);
             let values = values.filter(|(value, _)| !is_absent(**value));
             let order = |value: f64, number: f64| {
-                if is_left { (number, value) } else { (value, number) }
+                if is_left {
+                    (number, value)
+                } else {
+                    (value, number)
+                }
             };
             if operator.is_comparison() {
                 let holds = float_comparison(operator);
@@ -207,7 +212,7 @@ impl Evaluator<'_> {
             } else if matches!(operator, Operator::TrimAbove | Operator::TrimBelow) {
                 for (value, _) in values {
                     *value = ABSENT;
-                    seen.has_incompatible = Some(("float", "float"));
+                    seen.incompatible = Some(("float", "float"));
                 }
             } else {
                 let function = float_function(operator);
@@ -229,12 +234,14 @@ impl Evaluator<'_> {
         } else {
             "subtraction"
         };
-        if let Some((left, right)) = seen.has_incompatible {
+        if let Some((left, right)) = seen.incompatible {
             let operator = operator.text();
-            let message = format!("incompatible sample types encountered for binary operator {operator:?}: {left} {operator} {right}");
+            let message = format!(
+                "incompatible sample types encountered for binary operator {operator:?}: {left} {operator} {right}"
+            );
             self.inform(position, &message);
         }
-        if seen.has_reconciled {
+        if seen.is_reconciled {
             let message = format!("mismatched custom buckets were reconciled during {step}");
             self.inform(position, &message);
         }
@@ -261,14 +268,18 @@ fn mixed_with_numbers(
             continue;
         }
         let number = Cell::Float(*number);
-        let (left, right) = if is_left { (number, cell) } else { (cell, number) };
+        let (left, right) = if is_left {
+            (number, cell)
+        } else {
+            (cell, number)
+        };
         match operate(binary.operator, left, right, seen) {
-            Result2::Value(sample) => result.set(step, sample),
-            Result2::Holds(holds) if binary.returns_bool => {
+            Joined::Value(sample) => result.set(step, sample),
+            Joined::Holds(holds) if binary.returns_bool => {
                 result.set_float(step, f64::from(u8::from(holds)));
             }
-            Result2::Holds(true) => result.copy(step, cell),
-            Result2::Holds(false) | Result2::Incompatible => {}
+            Joined::Holds(true) => result.copy(step, cell),
+            Joined::Holds(false) | Joined::Incompatible => {}
         }
     }
     result

@@ -129,10 +129,15 @@ impl Evaluator<'_> {
     ) -> Evaluation<Vec<Series>> {
         let shares = self.eval_scalar(argument(call, 0)?, grid)?;
         self.check_shares(&shares, argument(call, 0)?.span.start);
+        let mut sorted = Vec::new();
         self.floats_over_time(input, |window| {
-            let mut sorted = window.values.to_vec();
+            sorted.clear();
+            sorted.extend(window.values);
             over_time::sort_floats(&mut sorted);
-            Some(over_time::quantile_sorted(*shares.get(window.step)?, &sorted))
+            Some(over_time::quantile_sorted(
+                *shares.get(window.step)?,
+                &sorted,
+            ))
         })
     }
 

@@ -3,9 +3,9 @@
 
 use std::cmp::Ordering;
 
+use super::Grid;
 use super::aggregate::Group;
 use super::series::{Cell, Series};
-use super::{Evaluator, Grid};
 use crate::promql::ast::Aggregation;
 
 /// What was kept.
@@ -16,54 +16,62 @@ pub(super) struct Chosen {
     pub(super) has_ignored: bool,
 }
 
-impl Evaluator<'_> {
-    pub(super) fn choose(
-        &self,
-        operation: Aggregation,
-        groups: Vec<Group>,
-        parameters: &[f64],
-        grid: Grid,
-    ) -> Chosen {
-        let mut chosen = Chosen::default();
-        for group in groups {
-            let members = &group.members;
-            let empty = |series: &Series| {
-                let mut kept = Series::empty(series.labels.clone(), series.len());
-                kept.drop_name = series.drop_name;
-                kept
-            };
-            let mut kept: Vec<Series> = members.iter().map(empty).collect();
-            let mut order = Vec::new();
-            for step in 0..grid.count {
-                let parameter = parameters.get(step).copied().unwrap_or(0.0);
-                order = match operation {
-                    Aggregation::Limitk => first(members, step, parameter),
-                    Aggregation::LimitRatio => sampled(members, step, parameter),
-                    _ => {
-                        chosen.has_ignored |= members
-                            .iter()
-                            .any(|series| matches!(series.cell(step), Cell::Histogram(_)));
-                        extremes(members, step, parameter, operation == Aggregation::Topk)
-                    }
-                };
-                for number in &order {
-                    if let (Some(kept), Some(member)) = (kept.get_mut(*number), members.get(*number)) {
-                        kept.copy(step, member.cell(step));
-                    }
-                }
+/// Keeps some series of each group.
+pub(super) fn choose(
+    operation: Aggregation,
+    groups: Vec<Group>,
+    parameters: &[f64],
+    grid: Grid,
+) -> Chosen {
+    let mut chosen = Chosen::default();
+    for group in groups {
+        choose_in(operation, &group.members, (parameters, grid), &mut chosen);
+    }
+    chosen
+}
+
+fn choose_in(
+    operation: Aggregation,
+    members: &[Series],
+    (parameters, grid): (&[f64], Grid),
+    chosen: &mut Chosen,
+) {
+    let empty = |series: &Series| {
+        let mut kept = Series::empty(series.labels.clone(), series.len());
+        kept.drop_name = series.drop_name;
+        kept
+    };
+    let mut kept: Vec<Series> = members.iter().map(empty).collect();
+    let mut order = Vec::new();
+    for step in 0..grid.count {
+        let parameter = parameters.get(step).copied().unwrap_or(0.0);
+        order = match operation {
+            Aggregation::Limitk => first(members, step, parameter),
+            Aggregation::LimitRatio => sampled(members, step, parameter),
+            _ => {
+                let is_histogram =
+                    |series: &Series| matches!(series.cell(step), Cell::Histogram(_));
+                chosen.has_ignored |= members.iter().any(is_histogram);
+                extremes(members, step, parameter, operation == Aggregation::Topk)
             }
-            // At one time the order says which is the largest; over a range there is none.
-            if grid.count == 1 {
-                let take = |number: usize| {
-                    let series = kept.get_mut(number)?;
-                    Some(std::mem::replace(series, Series::empty(series.labels.clone(), 0)))
-                };
-                chosen.series.extend(order.into_iter().filter_map(take));
-            } else {
-                chosen.series.extend(kept.into_iter().filter(|series| !series.is_empty()));
+        };
+        for number in &order {
+            if let (Some(kept), Some(member)) = (kept.get_mut(*number), members.get(*number)) {
+                kept.copy(step, member.cell(step));
             }
         }
-        chosen
+    }
+    // At one time the order says which is the largest; over a range there is none.
+    if grid.count == 1 {
+        let take = |number: usize| {
+            let series = kept.get_mut(number)?;
+            let nothing = Series::empty(series.labels.clone(), 0);
+            Some(std::mem::replace(series, nothing))
+        };
+        chosen.series.extend(order.into_iter().filter_map(take));
+    } else {
+        let filled = kept.into_iter().filter(|series| !series.is_empty());
+        chosen.series.extend(filled);
     }
 }
 
@@ -118,7 +126,11 @@ fn extremes(members: &[Series], step: usize, parameter: f64, wants_largest: bool
     let order = |one: &(usize, f64), other: &(usize, f64)| {
         one.1.is_nan().cmp(&other.1.is_nan()).then_with(|| {
             let order = one.1.partial_cmp(&other.1).unwrap_or(Ordering::Equal);
-            let order = if wants_largest { order.reverse() } else { order };
+            let order = if wants_largest {
+                order.reverse()
+            } else {
+                order
+            };
             order.then(one.0.cmp(&other.0))
         })
     };

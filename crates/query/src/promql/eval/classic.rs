@@ -32,7 +32,9 @@ impl Buckets {
 
     /// Whether everything is counted at least in the last bucket.
     fn is_complete(&self) -> bool {
-        self.0.last().is_some_and(|(bound, _)| *bound == f64::INFINITY)
+        self.0
+            .last()
+            .is_some_and(|(bound, _)| *bound == f64::INFINITY)
     }
 
     /// Counts that never fall, and whether they had to be mended by more than rounding.
@@ -88,7 +90,11 @@ impl Buckets {
         for (bound, count) in rising {
             let is_first = before.0 == f64::NEG_INFINITY;
             let span = Span {
-                lower: if is_first && bound > 0.0 { 0.0 } else { before.0 },
+                lower: if is_first && bound > 0.0 {
+                    0.0
+                } else {
+                    before.0
+                },
                 upper: bound,
                 count: count - before.1,
             };
@@ -114,7 +120,11 @@ fn quantile(rising: &[(f64, f64)], share: f64) -> Option<f64> {
         return Some(before_last.0);
     };
     let Some((start, below)) = at.checked_sub(1).and_then(|before| rising.get(before)) else {
-        return Some(if *bound <= 0.0 { *bound } else { bound * (rank / count) });
+        return Some(if *bound <= 0.0 {
+            *bound
+        } else {
+            bound * (rank / count)
+        });
     };
     rank -= below;
     Some(start + (bound - start) * (rank / (count - below)))
@@ -131,7 +141,12 @@ mod tests {
 
     #[test]
     fn mends_counts_that_fall() {
-        let buckets = Buckets::new(vec![(1.0, 10.0), (0.1, 20.0), (f64::INFINITY, 80.0), (10.0, 50.0)]);
+        let buckets = Buckets::new(vec![
+            (1.0, 10.0),
+            (0.1, 20.0),
+            (f64::INFINITY, 80.0),
+            (10.0, 50.0),
+        ]);
         let (value, was_mended) = buckets.quantile(0.25);
         assert!(was_mended);
         assert!((value - 0.1).abs() < 1e-12, "{value}");

@@ -61,7 +61,7 @@ fn days_in_month(date: Date) -> i64 {
 
 fn part(name: &str, seconds: f64) -> f64 {
     // Further away no calendar makes sense.
-    if !(seconds.abs() < 1e15) {
+    if seconds.is_nan() || seconds.abs() >= 1e15 {
         return f64::NAN;
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded above")]

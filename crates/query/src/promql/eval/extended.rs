@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use super::Evaluator;
 use super::rate::{Change, Note, Notes};
 use super::select::References;
 use super::series::Series;
 use super::window::Window;
-use super::Evaluator;
 use crate::histogram::{Histogram, ResetHint};
 use crate::promql::ast::{Call, Edges, Node};
 use crate::promql::value::Sample;
@@ -47,8 +47,14 @@ struct Ends {
 }
 
 /// The first and the last sample that matter; none when none is in the window or none reaches it.
-fn ends(times: impl Fn(usize) -> Option<i64>, count: usize, window: &Window<'_>, edges: Edges) -> Option<Ends> {
-    let behind_start = (0..count).find(|at| times(*at).is_some_and(|time| time > window.start_ms))?;
+fn ends(
+    times: impl Fn(usize) -> Option<i64>,
+    count: usize,
+    window: &Window<'_>,
+    edges: Edges,
+) -> Option<Ends> {
+    let behind_start =
+        (0..count).find(|at| times(*at).is_some_and(|time| time > window.start_ms))?;
     let mut last = count - 1;
     if edges == Edges::Smoothed {
         let reaches = |at: &usize| times(*at).is_some_and(|time| time >= window.end_ms);
@@ -86,7 +92,11 @@ pub(super) fn change(
 
 /// A float at a time between two samples. A counter that falls between them rises from zero.
 fn between(one: (i64, f64), two: (i64, f64), time: i64, is_counter: bool) -> f64 {
-    let from = if is_counter && two.1 < one.1 { 0.0 } else { one.1 };
+    let from = if is_counter && two.1 < one.1 {
+        0.0
+    } else {
+        one.1
+    };
     from + (two.1 - from) * (time - one.0) as f64 / (two.0 - one.0) as f64
 }
 
@@ -116,7 +126,11 @@ fn float_change(window: &Window<'_>, is_counter: bool, edges: Edges) -> Option<f
     if left.0 <= window.start_ms {
         first += 1;
     }
-    let end = if right.0 >= window.end_ms { last } else { last + 1 };
+    let end = if right.0 >= window.end_ms {
+        last
+    } else {
+        last + 1
+    };
     let mut before = left_value;
     let inner = window.values.get(first..end).unwrap_or_default();
     for now in inner.iter().chain([&right_value]) {
@@ -148,7 +162,10 @@ fn histogram_change(
     let Ends { first, last } = ends(time, samples.len(), window, edges)?;
     let used = samples.get(first..=last)?;
     let is_custom = used.first()?.histogram.has_custom_buckets();
-    if used.iter().any(|sample| sample.histogram.has_custom_buckets() != is_custom) {
+    if used
+        .iter()
+        .any(|sample| sample.histogram.has_custom_buckets() != is_custom)
+    {
         notes.add(Note::MixedSchemas, window.metric);
         return None;
     }
@@ -156,7 +173,8 @@ fn histogram_change(
     if is_counter && used.iter().any(is_gauge) {
         notes.add(Note::NotCounter, window.metric);
     }
-    if !is_counter && !(used.first().is_some_and(is_gauge) && used.last().is_some_and(is_gauge)) {
+    let are_gauges = used.first().is_some_and(is_gauge) && used.last().is_some_and(is_gauge);
+    if !is_counter && !are_gauges {
         notes.add(Note::NotGauge, window.metric);
     }
     let is_smoothed = edges == Edges::Smoothed;
@@ -208,7 +226,10 @@ fn difference(
             _ => None,
         };
         if let Some((one, two)) = fell
-            && samples.get(two)?.histogram.is_reset_since(&samples.get(one)?.histogram)
+            && samples
+                .get(two)?
+                .histogram
+                .is_reset_since(&samples.get(one)?.histogram)
         {
             result.add(before).ok()?;
         }
@@ -240,7 +261,7 @@ impl Evaluator<'_> {
     /// A series whose values at each step are interpolated between the samples round it.
     pub(super) fn smoothed(
         &self,
-        data: SeriesData,
+        data: &SeriesData,
         references: References,
         position: usize,
     ) -> Series {

@@ -146,7 +146,9 @@ impl Evaluator<'_> {
                     None => {
                         let bound = crate::quote::quoted(bound.as_bytes());
                         let metric = for_metric(&metric);
-                        let message = format!("bucket label \"le\" is missing or has a malformed value of {bound}{metric}");
+                        let message = format!(
+                            "bucket label \"le\" is missing or has a malformed value of {bound}{metric}"
+                        );
                         self.warn(position, &message);
                     }
                 }
@@ -170,10 +172,13 @@ impl Evaluator<'_> {
         let metric = family.labels.get(METRIC_NAME);
         self.work(grid.count.saturating_mul(family.buckets.len() + 1))?;
         for step in 0..grid.count {
-            let native = family.native.iter().find_map(|series| match series.cell(step) {
-                Cell::Histogram(histogram) => Some(&**histogram),
-                _ => None,
-            });
+            let native = family
+                .native
+                .iter()
+                .find_map(|series| match series.cell(step) {
+                    Cell::Histogram(histogram) => Some(&**histogram),
+                    _ => None,
+                });
             let buckets = family.buckets.iter();
             let buckets: Vec<(f64, f64)> = buckets
                 .filter_map(|(bound, series)| match series.cell(step) {
@@ -193,7 +198,10 @@ impl Evaluator<'_> {
                 None if buckets.is_empty() => continue,
                 None => Found::Classic(Buckets::new(buckets)),
             };
-            answers.set_float(step, self.answer(&found, question(step), (position, metric)));
+            answers.set_float(
+                step,
+                self.answer(&found, question(step), (position, metric)),
+            );
         }
         Ok(answers)
     }
@@ -224,7 +232,9 @@ impl Evaluator<'_> {
             }
             (Found::Native(histogram), Question::Fraction(lower, upper)) => {
                 if histogram.sum.is_nan() && histogram.count != 0.0 {
-                    let message = format!("input to histogram_fraction has NaN observations, which are excluded from all fractions{metric}");
+                    let message = format!(
+                        "input to histogram_fraction has NaN observations, which are excluded from all fractions{metric}"
+                    );
                     self.inform(position, &message);
                 }
                 histogram.fraction(lower, upper)
@@ -232,7 +242,9 @@ impl Evaluator<'_> {
             (Found::Classic(buckets), Question::Quantile(share)) => {
                 let (value, was_mended) = buckets.quantile(share);
                 if was_mended {
-                    let message = format!("input to histogram_quantile needed to be fixed for monotonicity (buckets were read at different times){metric}");
+                    let message = format!(
+                        "input to histogram_quantile needed to be fixed for monotonicity (buckets were read at different times){metric}"
+                    );
                     self.inform(position, &message);
                 }
                 value

@@ -54,7 +54,9 @@ impl Wanted {
 
     /// Whether a series is an info metric itself.
     fn is_info(&self, labels: &Labels) -> bool {
-        self.names.iter().all(|matcher| matcher.matches_labels(labels))
+        self.names
+            .iter()
+            .all(|matcher| matcher.matches_labels(labels))
     }
 
     fn wants_label(&self, name: &str) -> bool {
@@ -73,7 +75,10 @@ fn is_positive(matcher: &Matcher) -> bool {
 }
 
 /// The times of the selector in an expression, through subqueries: info metrics are looked up then.
-fn moment_of(evaluator: &Evaluator<'_>, expression: &Expression) -> Evaluation<Option<(Option<i64>, i64)>> {
+fn moment_of(
+    evaluator: &Evaluator<'_>,
+    expression: &Expression,
+) -> Evaluation<Option<(Option<i64>, i64)>> {
     let first = |parts: &[&Expression]| {
         for part in parts {
             if let Some(found) = moment_of(evaluator, part)? {
@@ -124,7 +129,9 @@ impl Evaluator<'_> {
                 results.push(series);
                 continue;
             }
-            let has_identity = IDENTITY.iter().any(|name| !series.labels.get(name).is_empty());
+            let has_identity = IDENTITY
+                .iter()
+                .any(|name| !series.labels.get(name).is_empty());
             let (group, _) = groups.number(&series.labels);
             let infos = by_group.get(&group).filter(|_| has_identity);
             let infos = infos.map_or(&[][..], Vec::as_slice);

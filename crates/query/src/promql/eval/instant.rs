@@ -153,7 +153,10 @@ fn natural(one: &str, other: &str) -> Ordering {
         };
         let order = match (left.1, right.1) {
             (true, true) => {
-                let (left, right) = (left.0.trim_start_matches('0'), right.0.trim_start_matches('0'));
+                let (left, right) = (
+                    left.0.trim_start_matches('0'),
+                    right.0.trim_start_matches('0'),
+                );
                 left.len().cmp(&right.len()).then_with(|| left.cmp(right))
             }
             _ => left.0.cmp(right.0),
@@ -179,7 +182,9 @@ mod tests {
 
     #[test]
     fn numbers_in_texts_count_as_numbers() {
-        let sorted = ["", "1.2.3", "1.11.3", "1.111.3", "4m5", "4m600", "4m1000", "a"];
+        let sorted = [
+            "", "1.2.3", "1.11.3", "1.111.3", "4m5", "4m600", "4m1000", "a",
+        ];
         for (place, one) in sorted.iter().enumerate() {
             for other in sorted.iter().skip(place + 1) {
                 assert_eq!(natural(one, other), Ordering::Less, "{one} {other}");

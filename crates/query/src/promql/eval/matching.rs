@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::binary::{Result2, Seen, float_comparison, float_function, operate};
+use super::binary::{Joined, Seen, float_comparison, float_function, operate};
 use super::series::{ABSENT, Cell, Series, is_absent, joined};
 use super::sets::projection;
 use super::{Evaluation, Evaluator, Grid, fail};
@@ -51,7 +51,11 @@ impl Evaluator<'_> {
     ) -> Evaluation<Vec<Series>> {
         let matching = &binary.matching;
         let is_swapped = matching.many == Many::Right;
-        let (many, one) = if is_swapped { (right, left) } else { (left, right) };
+        let (many, one) = if is_swapped {
+            (right, left)
+        } else {
+            (left, right)
+        };
         // Which side a value is for is said as if the many stood on the left.
         let sides = Sides {
             many,
@@ -74,7 +78,10 @@ impl Evaluator<'_> {
         // A step at which one side has nothing at all has no result, and no error.
         let active = active_steps(&sides, grid.count);
         for group in &groups {
-            self.work(grid.count.saturating_mul(group.many.len() + group.one.len()))?;
+            self.work(
+                grid.count
+                    .saturating_mul(group.many.len() + group.one.len()),
+            )?;
             results.group(group, &active)?;
         }
         let seen = results.seen;
@@ -95,7 +102,11 @@ fn groups(sides: &Sides, projection: &Projection) -> Vec<Group> {
                 groups.push(Group::default());
             }
             if let Some(group) = groups.get_mut(number) {
-                let list = if is_many { &mut group.many } else { &mut group.one };
+                let list = if is_many {
+                    &mut group.many
+                } else {
+                    &mut group.one
+                };
                 list.push(place);
             }
         }
@@ -113,16 +124,26 @@ fn active_steps(sides: &Sides, count: usize) -> Vec<bool> {
             }
         }
     }
-    many.iter().zip(one).map(|(many, one)| *many && one).collect()
+    many.iter()
+        .zip(one)
+        .map(|(many, one)| *many && one)
+        .collect()
 }
 
 impl Results<'_> {
     fn group(&mut self, group: &Group, active: &[bool]) -> Evaluation<()> {
         let has_fill = self.sides.fill_many.is_some() || self.sides.fill_one.is_some();
-        if let ([many], [one]) = (group.many.as_slice(), group.one.as_slice())
+        // With one series on the one side and no doubt about the other nothing can go wrong at any
+        // step.
+        let is_clear = self.binary.matching.many != Many::None || group.many.len() == 1;
+        if let [one] = group.one.as_slice()
             && !has_fill
-            && self.fast(*many, *one)
+            && is_clear
+            && self.are_plain(group)
         {
+            for many in &group.many {
+                self.fast(*many, *one);
+            }
             return Ok(());
         }
         for (step, _) in active.iter().enumerate().filter(|(_, active)| **active) {
@@ -131,16 +152,24 @@ impl Results<'_> {
         Ok(())
     }
 
-    /// One series on each side, both of floats only: column by column.
-    fn fast(&mut self, many: usize, one: usize) -> bool {
-        let (Some(left), Some(right)) = (self.sides.many.get(many), self.sides.one.get(one)) else {
-            return false;
+    /// Whether there are floats only, and an operator for them.
+    fn are_plain(&self, group: &Group) -> bool {
+        let has_histograms = |side: &[Series], numbers: &[usize]| {
+            let mut series = numbers.iter().filter_map(|number| side.get(*number));
+            series.any(Series::has_histograms)
         };
         let operator = self.binary.operator;
-        let is_trim = matches!(operator, Operator::TrimAbove | Operator::TrimBelow);
-        if left.has_histograms() || right.has_histograms() || is_trim {
-            return false;
-        }
+        !matches!(operator, Operator::TrimAbove | Operator::TrimBelow)
+            && !has_histograms(&self.sides.many, &group.many)
+            && !has_histograms(&self.sides.one, &group.one)
+    }
+
+    /// Two series of floats, column by column.
+    fn fast(&mut self, many: usize, one: usize) {
+        let (Some(left), Some(right)) = (self.sides.many.get(many), self.sides.one.get(one)) else {
+            return;
+        };
+        let operator = self.binary.operator;
         let is_swapped = self.sides.is_swapped;
         let returns_bool = self.binary.returns_bool;
         let holds = float_comparison(operator);
@@ -150,7 +179,11 @@ impl Results<'_> {
             if is_absent(*many) || is_absent(*one) {
                 return ABSENT;
             }
-            let (left, right) = if is_swapped { (*one, *many) } else { (*many, *one) };
+            let (left, right) = if is_swapped {
+                (*one, *many)
+            } else {
+                (*many, *one)
+            };
             if !is_comparison {
                 return function(left, right);
             }
@@ -164,7 +197,6 @@ impl Results<'_> {
         let mut series = Series::floats(self.labels((Some(many), Some(one))), values);
         series.drop_name = self.drops_name((Some(many), Some(one)));
         self.series.push(series);
-        true
     }
 
     fn step(&mut self, group: &Group, step: usize) -> Evaluation<()> {
@@ -172,7 +204,10 @@ impl Results<'_> {
         let present = |side: &[Series], numbers: &[usize]| -> Vec<usize> {
             let numbers = numbers.iter().copied();
             numbers
-                .filter(|number| side.get(*number).is_some_and(|series| series.cell(step).is_some()))
+                .filter(|number| {
+                    side.get(*number)
+                        .is_some_and(|series| series.cell(step).is_some())
+                })
                 .collect()
         };
         let many = present(&sides.many, &group.many);
@@ -208,7 +243,11 @@ impl Results<'_> {
         both.sort();
         let [one, other] = both;
         let group = self.projection.apply(&one);
-        let side = if self.sides.is_swapped { "left" } else { "right" };
+        let side = if self.sides.is_swapped {
+            "left"
+        } else {
+            "right"
+        };
         fail(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{one}, {other}];many-to-many matching not allowed: matching labels must be unique on one side"
         ))
@@ -217,24 +256,16 @@ impl Results<'_> {
     /// The result of a pair at a step.
     fn join(&mut self, pair: Pair, step: usize) {
         let sides = self.sides;
-        let cell = |side: &'_ [Series], number: Option<usize>, fill: Option<f64>| -> Option<Series> {
-            // Only what stands at the step is copied.
-            let mut held = Series::empty(Labels::none(), 1);
-            match number {
-                Some(number) => held.copy(0, side.get(number)?.cell(step)),
-                None => held.set_float(0, fill?),
-            }
-            Some(held)
-        };
-        let many = cell(&sides.many, pair.0, sides.fill_many);
-        let one = cell(&sides.one, pair.1, sides.fill_one);
-        let (Some(many), Some(one)) = (many, one) else {
+        let (Some(many), Some(one)) = (
+            cell(&sides.many, pair.0, sides.fill_many, step),
+            cell(&sides.one, pair.1, sides.fill_one, step),
+        ) else {
             return;
         };
         let (left, right) = if sides.is_swapped {
-            (one.cell(0), many.cell(0))
+            (one, many)
         } else {
-            (many.cell(0), one.cell(0))
+            (many, one)
         };
         let result = operate(self.binary.operator, left, right, &mut self.seen);
         let returns_bool = self.binary.returns_bool;
@@ -242,12 +273,12 @@ impl Results<'_> {
             return;
         };
         match result {
-            Result2::Value(sample) => series.set(step, sample),
-            Result2::Holds(holds) if returns_bool => {
+            Joined::Value(sample) => series.set(step, sample),
+            Joined::Holds(holds) if returns_bool => {
                 series.set_float(step, f64::from(u8::from(holds)));
             }
-            Result2::Holds(true) => copy(series, step, left),
-            Result2::Holds(false) | Result2::Incompatible => {}
+            Joined::Holds(true) => series.copy(step, left),
+            Joined::Holds(false) | Joined::Incompatible => {}
         }
     }
 
@@ -312,13 +343,20 @@ impl Results<'_> {
         match joined(series) {
             Some(joined) => Ok(joined),
             None if self.binary.matching.many == Many::None => fail(super::names::SAME_LABELS),
-            None => fail(
-                "multiple matches for labels: grouping labels must ensure unique matches",
-            ),
+            None => fail("multiple matches for labels: grouping labels must ensure unique matches"),
         }
     }
 }
 
-fn copy(series: &mut Series, step: usize, cell: Cell<'_>) {
-    series.copy(step, cell);
+/// What a series has at a step, or the number that stands for a missing one.
+fn cell(
+    side: &[Series],
+    number: Option<usize>,
+    fill: Option<f64>,
+    step: usize,
+) -> Option<Cell<'_>> {
+    match number {
+        Some(number) => Some(side.get(number)?.cell(step)),
+        None => fill.map(Cell::Float),
+    }
 }

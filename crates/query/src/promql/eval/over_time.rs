@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::rate::{Note, Notes, Point, has_begun_anew, is_reset};
+use super::rate::{Begun, Note, Notes, Point, has_begun_anew, is_reset};
 use super::series::Series;
 use super::window::{Input, Window};
 use super::{Evaluation, Evaluator};
 use crate::histogram::{Accumulator, Histogram, ResetHint};
-use crate::sum::Sum;
 use crate::promql::ast::Edges;
 use crate::promql::value::Sample;
+use crate::sum::Sum;
 
 pub(super) fn sum(values: &[f64]) -> f64 {
     let mut sum = Sum::default();
@@ -105,7 +105,7 @@ impl Evaluator<'_> {
     pub(super) fn floats_over_time(
         &self,
         input: &Input,
-        function: impl Fn(&Window<'_>) -> Option<f64>,
+        mut function: impl FnMut(&Window<'_>) -> Option<f64>,
     ) -> Evaluation<Vec<Series>> {
         let mut notes = Notes::default();
         let results = self.over_windows(input, true, |window| {
@@ -138,7 +138,7 @@ impl Evaluator<'_> {
                 return Some(Sample::Float(total));
             }
             let histograms = window.histograms.iter().map(|sample| &sample.histogram);
-            total(histograms, is_mean, (&mut notes, window.metric))
+            total(&histograms, is_mean, (&mut notes, window.metric))
         })?;
         self.note(notes, input.position);
         Ok(results)
@@ -153,7 +153,9 @@ impl Evaluator<'_> {
             place.and_then(|at| window.values.get(at).copied())
         };
         let time = |window: &Window<'_>, place: Option<usize>| {
-            place.and_then(|at| window.timestamps.get(at)).map(|time| seconds(*time))
+            place
+                .and_then(|at| window.timestamps.get(at))
+                .map(|time| seconds(*time))
         };
         // The last of equal values counts for times.
         let least_or_same = |one: f64, held: f64| one <= held;
@@ -174,15 +176,21 @@ impl Evaluator<'_> {
             "stddev_over_time" => self.floats_over_time(input, |window| {
                 Some(variance(window.values.iter().copied()).sqrt())
             }),
-            "stdvar_over_time" => self
-                .floats_over_time(input, |window| Some(variance(window.values.iter().copied()))),
-            "mad_over_time" => self.floats_over_time(input, |window| Some(deviation(window.values))),
+            "stdvar_over_time" => self.floats_over_time(input, |window| {
+                Some(variance(window.values.iter().copied()))
+            }),
+            "mad_over_time" => {
+                let mut sorted = Vec::new();
+                self.floats_over_time(input, |window| Some(deviation(window.values, &mut sorted)))
+            }
             "count_over_time" => self.over_windows(input, true, |window| {
                 let count = window.values.len() + window.histograms.len();
                 Some(Sample::Float(count as f64))
             }),
             "present_over_time" => self.over_windows(input, true, |_| Some(Sample::Float(1.0))),
-            "first_over_time" => self.over_windows(input, false, |window| end(window, false, sample)),
+            "first_over_time" => {
+                self.over_windows(input, false, |window| end(window, false, sample))
+            }
             "last_over_time" => self.over_windows(input, false, |window| end(window, true, sample)),
             "ts_of_first_over_time" => {
                 self.over_windows(input, true, |window| end(window, false, timestamp))
@@ -204,7 +212,7 @@ impl Evaluator<'_> {
 
 /// The sum or mean of histograms.
 pub(super) fn total<'h>(
-    histograms: impl Iterator<Item = &'h Arc<Histogram>> + Clone,
+    histograms: &(impl Iterator<Item = &'h Arc<Histogram>> + Clone),
     is_mean: bool,
     (notes, metric): (&mut Notes, &str),
 ) -> Option<Sample> {
@@ -223,7 +231,11 @@ pub(super) fn total<'h>(
     if added.has_reconciled_bounds() {
         notes.add(Note::Reconciled("aggregation"), metric);
     }
-    let says = |hint| histograms.clone().any(|histogram| histogram.reset_hint == hint);
+    let says = |hint| {
+        histograms
+            .clone()
+            .any(|histogram| histogram.reset_hint == hint)
+    };
     if says(ResetHint::Reset) && says(ResetHint::NotReset) {
         notes.add(Note::ResetConflict("aggregation"), metric);
     }
@@ -239,23 +251,31 @@ pub(super) fn total<'h>(
     Some(Sample::Histogram(Arc::new(total)))
 }
 
-fn deviation(values: &[f64]) -> f64 {
+/// The middle distance from the middle value; `sorted` is room to work in.
+fn deviation(values: &[f64], sorted: &mut Vec<f64>) -> f64 {
     if values.iter().any(|value| value.is_nan()) {
         return f64::NAN;
     }
-    let mut sorted = values.to_vec();
-    sort_floats(&mut sorted);
-    let median = quantile_sorted(0.5, &sorted);
-    for value in &mut sorted {
+    sorted.clear();
+    sorted.extend(values);
+    sort_floats(sorted);
+    let median = quantile_sorted(0.5, sorted);
+    for value in sorted.iter_mut() {
         *value = (*value - median).abs();
     }
-    sort_floats(&mut sorted);
-    quantile_sorted(0.5, &sorted)
+    sort_floats(sorted);
+    quantile_sorted(0.5, sorted)
 }
 
 /// Something of the first or last sample of a window.
 fn end(window: &Window<'_>, is_last: bool, take: fn(&Point<'_>) -> Sample) -> Option<Sample> {
-    let pick = |count: usize| if is_last { count.checked_sub(1) } else { Some(0) };
+    let pick = |count: usize| {
+        if is_last {
+            count.checked_sub(1)
+        } else {
+            Some(0)
+        }
+    };
     let float = pick(window.values.len()).and_then(|at| {
         let value = *window.values.get(at)?;
         Some(Point::Float(value, window.begun().nth(at)?))
@@ -266,7 +286,11 @@ fn end(window: &Window<'_>, is_last: bool, take: fn(&Point<'_>) -> Sample) -> Op
     let point = match (float, histogram) {
         (Some(float), Some(histogram)) => {
             let is_float_later = float.begun().timestamp > histogram.begun().timestamp;
-            if is_float_later == is_last { float } else { histogram }
+            if is_float_later == is_last {
+                float
+            } else {
+                histogram
+            }
         }
         (float, histogram) => float.or(histogram)?,
     };
@@ -290,6 +314,9 @@ fn pairs(
     edges: Edges,
     holds: fn(&Point<'_>, &Point<'_>) -> bool,
 ) -> Option<Sample> {
+    if window.histograms.is_empty() && window.starts.is_empty() && edges == Edges::Plain {
+        return Some(Sample::Float(float_pairs(window, holds)));
+    }
     let points = window.points();
     let mut counted = points.as_slice();
     if edges == Edges::Anchored {
@@ -304,6 +331,23 @@ fn pairs(
     let pairs = counted.iter().zip(following);
     let count = pairs.filter(|(before, now)| holds(before, now)).count();
     Some(Sample::Float(count as f64))
+}
+
+/// The same of floats alone, which need not be put in order.
+fn float_pairs(window: &Window<'_>, holds: fn(&Point<'_>, &Point<'_>) -> bool) -> f64 {
+    let unknown = Begun {
+        timestamp: 0,
+        start: 0,
+    };
+    let following = window.values.get(1..).unwrap_or_default();
+    let pairs = window.values.iter().zip(following).filter(|(before, now)| {
+        let (before, now) = (
+            Point::Float(**before, unknown),
+            Point::Float(**now, unknown),
+        );
+        holds(&before, &now)
+    });
+    pairs.count() as f64
 }
 
 #[expect(clippy::float_cmp, reason = "any other value is a change")]

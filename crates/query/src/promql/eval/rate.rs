@@ -29,7 +29,8 @@ pub(super) struct Begun {
 
 /// Whether a counter began anew between two samples, by the times since when they count.
 pub(super) fn has_begun_anew(before: Begun, now: Begun) -> bool {
-    let is_delta = now.start == before.timestamp && before.start != 0 && before.start < before.timestamp;
+    let is_delta =
+        now.start == before.timestamp && before.start != 0 && before.start < before.timestamp;
     now.start != 0 && now.start < now.timestamp && (now.start > before.timestamp || is_delta)
 }
 
@@ -77,7 +78,10 @@ pub(super) enum Note {
 
 impl Notes {
     pub(super) fn add(&mut self, note: Note, metric: &str) {
-        let is_known = self.list.iter().any(|(own, of)| *own == note && of == metric);
+        let is_known = self
+            .list
+            .iter()
+            .any(|(own, of)| *own == note && of == metric);
         if !is_known {
             self.list.push((note, metric.to_owned()));
         }
@@ -94,7 +98,8 @@ impl Evaluator<'_> {
                 Note::Mixed => self.warn_mixed(position, &metric),
                 Note::MixedSchemas => self.warn_mixed_schemas(position, &metric),
                 Note::NotCounter => {
-                    let message = format!("this native histogram metric is not a counter: {quoted}");
+                    let message =
+                        format!("this native histogram metric is not a counter: {quoted}");
                     self.warn(position, &message);
                 }
                 Note::NotGauge => {
@@ -102,7 +107,8 @@ impl Evaluator<'_> {
                     self.warn(position, &message);
                 }
                 Note::Reconciled(step) => {
-                    let message = format!("mismatched custom buckets were reconciled during {step}");
+                    let message =
+                        format!("mismatched custom buckets were reconciled during {step}");
                     self.inform(position, &message);
                 }
                 Note::ResetConflict(step) => {
@@ -110,11 +116,15 @@ impl Evaluator<'_> {
                     self.warn(position, &message);
                 }
                 Note::Overlap => {
-                    let message = format!("sample has start time that overlaps with previous sample timestamp for metric {quoted}");
+                    let message = format!(
+                        "sample has start time that overlaps with previous sample timestamp for metric {quoted}"
+                    );
                     self.warn(position, &message);
                 }
                 Note::IgnoredHistograms => {
-                    let message = format!("ignored histograms in a range containing both floats and histograms{metric_part}");
+                    let message = format!(
+                        "ignored histograms in a range containing both floats and histograms{metric_part}"
+                    );
                     self.inform(position, &message);
                 }
             }
@@ -148,12 +158,16 @@ impl Evaluator<'_> {
         let suffixes = ["_total", "_sum", "_count", "_bucket"];
         if kind.is_empty() {
             if !suffixes.iter().any(|suffix| name.ends_with(suffix)) {
-                let message = format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quoted}");
+                let message = format!(
+                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quoted}"
+                );
                 self.inform(position, &message);
             }
         } else if !matches!(kind, "counter" | "histogram") {
             let kind = crate::quote::quoted(kind.as_bytes());
-            let message = format!("metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind}: {quoted}");
+            let message = format!(
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind}: {quoted}"
+            );
             self.inform(position, &message);
         }
     }
@@ -254,9 +268,8 @@ fn extrapolated_float(window: &Window<'_>, change: Change, notes: &mut Notes) ->
 
 /// When the counter was zero, if that is known and in the window.
 fn zero_time(first: Begun, window: &Window<'_>) -> Option<i64> {
-    let is_inside = first.start != 0
-        && first.start > window.start_ms
-        && first.start < first.timestamp;
+    let is_inside =
+        first.start != 0 && first.start > window.start_ms && first.start < first.timestamp;
     is_inside.then_some(first.start)
 }
 
@@ -322,11 +335,7 @@ fn extrapolated_histogram(
 }
 
 /// The difference between the last and the first histogram, with resets mended.
-fn histogram_change(
-    window: &Window<'_>,
-    is_counter: bool,
-    notes: &mut Notes,
-) -> Option<Histogram> {
+fn histogram_change(window: &Window<'_>, is_counter: bool, notes: &mut Notes) -> Option<Histogram> {
     let samples = window.histograms;
     let first = samples.first()?;
     let last = &samples.last()?.histogram;
@@ -335,7 +344,8 @@ fn histogram_change(
     if is_counter && gauges.count() > 0 {
         notes.add(Note::NotCounter, window.metric);
     }
-    if !is_counter && !(is_gauge(&first.histogram) && is_gauge(last)) {
+    let are_gauges = is_gauge(&first.histogram) && is_gauge(last);
+    if !is_counter && !are_gauges {
         notes.add(Note::NotGauge, window.metric);
     }
     // The first one's buckets do not matter when the counter falls right behind it.
@@ -432,11 +442,26 @@ impl<'a> Window<'a> {
     }
 }
 
-fn last_change(window: &Window<'_>, is_rate: bool, notes: &mut Notes) -> Option<Sample> {
-    let points = window.points();
-    let [.., before, now] = points.as_slice() else {
-        return None;
+/// The last two samples; with floats alone they need not be looked for.
+fn last_two<'a>(window: &Window<'a>) -> Option<[Point<'a>; 2]> {
+    if !window.histograms.is_empty() {
+        let mut points = window.points();
+        let now = points.pop()?;
+        return Some([points.pop()?, now]);
+    }
+    let at = window.values.len().checked_sub(2)?;
+    let point = |at: usize| {
+        let begun = Begun {
+            timestamp: *window.timestamps.get(at)?,
+            start: window.starts.get(at).copied().unwrap_or(0),
+        };
+        Some(Point::Float(*window.values.get(at)?, begun))
     };
+    Some([point(at)?, point(at + 1)?])
+}
+
+fn last_change(window: &Window<'_>, is_rate: bool, notes: &mut Notes) -> Option<Sample> {
+    let [before, now] = &last_two(window)?;
     let seconds = (now.begun().timestamp - before.begun().timestamp) as f64 / 1000.0;
     if seconds <= 0.0 {
         return None;

@@ -186,7 +186,7 @@ impl Evaluator<'_> {
         for data in loaded {
             self.work(grid.count)?;
             let series = if selector.edges == Edges::Smoothed {
-                self.smoothed(data, references, position)
+                self.smoothed(&data, references, position)
             } else {
                 newest_series(&data, references, lookback)
             };

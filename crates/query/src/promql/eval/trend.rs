@@ -20,8 +20,12 @@ pub(super) fn line(window: &Window<'_>, at_ms: i64) -> Option<(f64, f64)> {
             (0.0, first)
         });
     }
-    let (mut xs, mut ys, mut products, mut squares) =
-        (Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    let (mut xs, mut ys, mut products, mut squares) = (
+        Sum::default(),
+        Sum::default(),
+        Sum::default(),
+        Sum::default(),
+    );
     for (timestamp, y) in window.timestamps.iter().zip(window.values) {
         let x = (timestamp - at_ms) as f64 / 1000.0;
         xs.add(x);

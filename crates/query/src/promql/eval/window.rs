@@ -118,11 +118,16 @@ impl Evaluator<'_> {
         let references = References::new(grid, self.moment(&subquery.moment)?);
         let after = references.first().saturating_sub(range_ms);
         // Steps are multiples, whenever the query is asked.
-        let first = after.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+        let first = after
+            .div_euclid(step_ms)
+            .saturating_add(1)
+            .saturating_mul(step_ms);
         let inner = Grid::between(first, references.last(), step_ms);
         let samples_max = self.context.options.samples_max;
         if inner.count > samples_max {
-            return Err(crate::promql::engine::QueryError::TooManySamples(samples_max));
+            return Err(crate::promql::engine::QueryError::TooManySamples(
+                samples_max,
+            ));
         }
         let evaluated = if inner.count == 0 {
             Vec::new()
@@ -245,7 +250,8 @@ impl Input {
             matrix.extend(found);
         }
         matrix.sort_by(|one, other| one.labels.cmp(&other.labels));
-        let is_double = |pair: &[MatrixSeries]| matches!(pair, [one, other] if one.labels == other.labels);
+        let is_double =
+            |pair: &[MatrixSeries]| matches!(pair, [one, other] if one.labels == other.labels);
         if matrix.windows(2).any(is_double) {
             return fail(names::SAME_LABELS);
         }
@@ -262,17 +268,17 @@ struct Bounds {
 
 impl Bounds {
     /// Moves on to a window that is not before the last one.
-    fn advance<T>(
-        &mut self,
-        samples: &[T],
-        time: impl Fn(&T) -> i64,
-        (after, until): (i64, i64),
-    ) {
-        while samples.get(self.end).is_some_and(|next| time(next) <= until) {
+    fn advance<T>(&mut self, samples: &[T], time: impl Fn(&T) -> i64, (after, until): (i64, i64)) {
+        while samples
+            .get(self.end)
+            .is_some_and(|next| time(next) <= until)
+        {
             self.end += 1;
         }
         while self.first < self.end
-            && samples.get(self.first).is_some_and(|oldest| time(oldest) <= after)
+            && samples
+                .get(self.first)
+                .is_some_and(|oldest| time(oldest) <= after)
         {
             self.first += 1;
         }
@@ -291,7 +297,8 @@ fn without_ends(mut data: SeriesData) -> RangeSeries {
         data.timestamps = Arc::new(timestamps);
         data.values.retain(|value| !is_stale(*value));
     }
-    data.histograms.retain(|sample| !sample.histogram.is_stale());
+    data.histograms
+        .retain(|sample| !sample.histogram.is_stale());
     RangeSeries {
         data,
         drop_name: false,

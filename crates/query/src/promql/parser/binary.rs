@@ -82,9 +82,13 @@ impl Parser<'_> {
         }
         self.fills(operator, &mut matching)?;
         if matching.is_on && !matching.include.is_empty() {
-            let both = matching.include.iter().find(|name| matching.labels.contains(name));
+            let both = matching
+                .include
+                .iter()
+                .find(|name| matching.labels.contains(name));
             if let Some(name) = both {
-                let message = format!("label {name:?} must not occur in ON and GROUP clause at once");
+                let message =
+                    format!("label {name:?} must not occur in ON and GROUP clause at once");
                 return Err(ParseError::new(self.end, message));
             }
         }

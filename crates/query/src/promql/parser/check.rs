@@ -1,7 +1,9 @@
 //! What grammar cannot say: types of operands and arguments, selectors that select everything.
 
 use super::ParseError;
-use crate::promql::ast::{Aggregate, Binary, Call, Expression, Many, Node, Operator, Selector, Type};
+use crate::promql::ast::{
+    Aggregate, Binary, Call, Expression, Many, Node, Operator, Selector, Type,
+};
 
 /// The type of an expression all of whose parts are in order.
 ///
@@ -85,7 +87,9 @@ fn check_binary(expression: &Expression, binary: &Binary) -> Result<Type, ParseE
     let are_scalars = left == Type::Scalar && right == Type::Scalar;
     if are_scalars && matches!(operator, Operator::TrimAbove | Operator::TrimBelow) {
         let text = operator.text();
-        return fail(&format!("operator {text:?} not allowed for scalar operations"));
+        return fail(&format!(
+            "operator {text:?} not allowed for scalar operations"
+        ));
     }
     if are_scalars && operator.is_comparison() && !binary.returns_bool {
         return fail("comparisons between scalars must use BOOL modifier");
@@ -101,10 +105,18 @@ fn check_call(expression: &Expression, call: &Call) -> Result<Type, ParseError> 
     let function = call.function;
     let got = call.arguments.len();
     let expected = if got < function.least {
-        let word = if function.least == function.most { "" } else { "at least " };
+        let word = if function.least == function.most {
+            ""
+        } else {
+            "at least "
+        };
         Some((word, function.least))
     } else if got > function.most {
-        let word = if function.least == function.most { "" } else { "at most " };
+        let word = if function.least == function.most {
+            ""
+        } else {
+            "at most "
+        };
         Some((word, function.most))
     } else {
         None
@@ -149,10 +161,14 @@ fn check_aggregate(aggregate: &Aggregate) -> Result<Type, ParseError> {
     };
     let found = check(&aggregate.inner)?;
     if found != Type::Vector {
-        return wrong(&aggregate.inner, Type::Vector, "aggregation expression", found);
+        return wrong(
+            &aggregate.inner,
+            Type::Vector,
+            "aggregation expression",
+            found,
+        );
     }
-    if let (Some(parameter), Some(wanted)) =
-        (&aggregate.parameter, aggregate.operation.parameter())
+    if let (Some(parameter), Some(wanted)) = (&aggregate.parameter, aggregate.operation.parameter())
     {
         let found = check(parameter)?;
         if found != wanted {

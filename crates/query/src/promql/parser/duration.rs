@@ -14,7 +14,7 @@ impl DurationNode {
     pub(crate) fn milliseconds(&self, step_ms: i64, range_ms: i64) -> Result<i64, String> {
         let seconds = self.seconds(step_ms, range_ms)?;
         let milliseconds = (seconds * 1000.0).round();
-        if !(milliseconds.abs() <= DURATION_MS_MAX) {
+        if milliseconds.is_nan() || milliseconds.abs() > DURATION_MS_MAX {
             return Err("duration out of range".to_owned());
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded above")]

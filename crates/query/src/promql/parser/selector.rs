@@ -178,7 +178,7 @@ impl Parser<'_> {
         } else {
             let seconds = self.signed_number("@ modifier, expected timestamp")?;
             let milliseconds = (seconds * 1000.0).round();
-            if !(milliseconds.abs() < 9e18) {
+            if milliseconds.is_nan() || milliseconds.abs() >= 9e18 {
                 let message = format!("timestamp out of bounds for @ modifier: {seconds}");
                 return Err(ParseError::new(start, message));
             }

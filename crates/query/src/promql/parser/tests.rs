@@ -23,7 +23,11 @@ fn shape(expression: &Expression) -> String {
             format!("{}({})", call.function.name, arguments.join(", "))
         }
         Node::Aggregate(aggregate) => {
-            format!("{}({})", aggregate.operation.name(), shape(&aggregate.inner))
+            format!(
+                "{}({})",
+                aggregate.operation.name(),
+                shape(&aggregate.inner)
+            )
         }
     }
 }
@@ -40,10 +44,17 @@ fn operators_bind_as_they_should() {
         ("a == bool b + 1", "(a == (b + 1))"),
         ("a </ 2 atan2 b", "(a </ (2 atan2 b))"),
         ("a offset 5m + 1", "(a + 1)"),
-        ("sum by (x) (a) / on(y) group_left sum(b)", "(sum(a) / sum(b))"),
+        (
+            "sum by (x) (a) / on(y) group_left sum(b)",
+            "(sum(a) / sum(b))",
+        ),
     ];
     for (text, expected) in cases {
-        assert_eq!(parse(text).map(|parsed| shape(&parsed)), Ok(expected.to_owned()), "{text}");
+        assert_eq!(
+            parse(text).map(|parsed| shape(&parsed)),
+            Ok(expected.to_owned()),
+            "{text}"
+        );
     }
 }
 
@@ -76,16 +87,43 @@ fn says_what_is_wrong_and_where() {
     let cases = [
         ("", "1:1: parse error: no expression found in input"),
         ("1 +", "1:4: parse error: unexpected end of input"),
-        ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
-        ("foo(x)", "1:1: parse error: unknown function with name \"foo\""),
-        ("rate(x)", "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector"),
-        ("1 == 1", "1:1: parse error: comparisons between scalars must use BOOL modifier"),
-        ("\nx{a=b}", "2:5: parse error: unexpected identifier \"b\" in label matching, expected string"),
+        (
+            "{}",
+            "1:1: parse error: vector selector must contain at least one non-empty matcher",
+        ),
+        (
+            "foo(x)",
+            "1:1: parse error: unknown function with name \"foo\"",
+        ),
+        (
+            "rate(x)",
+            "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
+        (
+            "1 == 1",
+            "1:1: parse error: comparisons between scalars must use BOOL modifier",
+        ),
+        (
+            "\nx{a=b}",
+            "2:5: parse error: unexpected identifier \"b\" in label matching, expected string",
+        ),
         ("x[0s]", "1:3: parse error: duration must be greater than 0"),
-        ("x and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
-        ("x{a=~\"(\"}", "1:3: parse error: error parsing regexp: unclosed group: \"(\""),
-        ("sum()", "1:1: parse error: no arguments for aggregate expression provided"),
-        ("x offset 5m offset 5m", "1:13: parse error: offset may not be set multiple times"),
+        (
+            "x and 1",
+            "1:1: parse error: set operator \"and\" not allowed in binary scalar expression",
+        ),
+        (
+            "x{a=~\"(\"}",
+            "1:3: parse error: error parsing regexp: unclosed group: \"(\"",
+        ),
+        (
+            "sum()",
+            "1:1: parse error: no arguments for aggregate expression provided",
+        ),
+        (
+            "x offset 5m offset 5m",
+            "1:13: parse error: offset may not be set multiple times",
+        ),
         ("\"a", "1:1: parse error: unterminated quoted string"),
     ];
     for (text, expected) in cases {
@@ -110,7 +148,11 @@ fn refuses_what_is_too_deep() {
 fn a_series_ends_where_its_values_begin() {
     let cases = [
         ("metric 1 2", r#"{__name__="metric"}"#, 6),
-        (r#"m{a="b", c="d"} 1"#, r#"{__name__="m", a="b", c="d"}"#, 15),
+        (
+            r#"m{a="b", c="d"} 1"#,
+            r#"{__name__="m", a="b", c="d"}"#,
+            15,
+        ),
         ("{} 1", "{}", 2),
         (r#"{"m.x", a="b"}@st"#, r#"{__name__="m.x", a="b"}"#, 14),
     ];

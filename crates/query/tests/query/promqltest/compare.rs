@@ -15,7 +15,7 @@ use super::script::{Eval, Message};
 const EPSILON: f64 = 1e-6;
 
 fn is_almost(one: f64, other: f64) -> bool {
-    if one.to_bits() == other.to_bits() || one == other || one.is_nan() && other.is_nan() {
+    if one.total_cmp(&other).is_eq() || one.is_nan() && other.is_nan() {
         return true;
     }
     if one.is_nan() || other.is_nan() || one.is_infinite() || other.is_infinite() {
@@ -58,7 +58,10 @@ pub(crate) fn annotations(eval: &Eval, found: &Annotations) -> Result<(), String
             return Err(format!("no annotation {missing:?} in {found:?}"));
         }
         let is_expected = |own: &&String| expected.iter().any(|message| message.fits(own));
-        if let Some(more) = found.iter().find(|own| !expected.is_empty() && !is_expected(own)) {
+        if let Some(more) = found
+            .iter()
+            .find(|own| !expected.is_empty() && !is_expected(own))
+        {
             return Err(format!("unexpected annotation: {more}"));
         }
     }
@@ -104,7 +107,10 @@ fn vector(eval: &Eval, found: &[VectorSample]) -> Result<(), String> {
             return Err(format!("{labels} is expected with {} values", values.len()));
         };
         if !is_same(value, &sample.sample) {
-            return Err(format!("{labels}: expected {value:?}, got {:?}", sample.sample));
+            return Err(format!(
+                "{labels}: expected {value:?}, got {:?}",
+                sample.sample
+            ));
         }
     }
     for (labels, _) in expected {
@@ -184,7 +190,9 @@ fn is_same_histogram(literal: &Literal, found: &Histogram) -> bool {
         && is_almost(wanted.zero_count, found.zero_count)
         && is_almost(wanted.zero_threshold, found.zero_threshold)
         && wanted.custom_values.len() == found.custom_values.len()
-        && bounds.into_iter().all(|(one, other)| is_almost(*one, *other))
+        && bounds
+            .into_iter()
+            .all(|(one, other)| is_almost(*one, *other))
         && are_same(&wanted.positive, &found.positive)
         && are_same(&wanted.negative, &found.negative)
         && (!literal.has_hint || wanted.reset_hint == found.reset_hint)

@@ -75,7 +75,9 @@ impl Memory {
                     ("_sum", _) => classic.sum = *value,
                     ("_count", _) => classic.count = Some(*value),
                     (_, Some(bound)) => {
-                        classic.buckets.retain(|(own, _)| own.to_bits() != bound.to_bits());
+                        classic
+                            .buckets
+                            .retain(|(own, _)| own.to_bits() != bound.to_bits());
                         classic.buckets.push((bound, *value));
                     }
                     _ => {}
@@ -125,7 +127,10 @@ impl Classic {
             count,
             sum: self.sum,
             positive,
-            custom_values: bounds.into_iter().filter(|bound| bound.is_finite()).collect(),
+            custom_values: bounds
+                .into_iter()
+                .filter(|bound| bound.is_finite())
+                .collect(),
             ..Histogram::default()
         }
     }
@@ -223,7 +228,11 @@ impl Door for Memory {
         Query::parse(text)?.instant(context, time_ms)
     }
 
-    fn range(&self, text: &str, (start, end, step): (i64, i64, i64)) -> Result<Outcome, QueryError> {
+    fn range(
+        &self,
+        text: &str,
+        (start, end, step): (i64, i64, i64),
+    ) -> Result<Outcome, QueryError> {
         let options = Options::default();
         let context = Context {
             source: self,

@@ -76,17 +76,17 @@ pub(crate) fn values(text: &str) -> Result<Vec<Option<Value>>, String> {
     Ok(values)
 }
 
-/// How often, at the end of an item; a number of repetitions behind the first.
-fn repetitions(text: &str) -> Option<Option<usize>> {
+/// How often, at the end of an item; `otherwise` when it does not say.
+fn repetitions(text: &str, otherwise: usize) -> Option<usize> {
     match text.strip_prefix('x') {
-        Some(count) => count.parse().ok().map(Some),
-        None => text.is_empty().then_some(None),
+        Some(count) => count.parse().ok(),
+        None => text.is_empty().then_some(otherwise),
     }
 }
 
 fn expand(item: &str, values: &mut Vec<Option<Value>>) -> Option<()> {
     if let Some(rest) = item.strip_prefix('_') {
-        let count = repetitions(rest)?.unwrap_or(1);
+        let count = repetitions(rest, 1)?;
         values.extend(std::iter::repeat_n(None, count));
         return Some(());
     }
@@ -102,7 +102,7 @@ fn expand(item: &str, values: &mut Vec<Option<Value>>) -> Option<()> {
         _ => (0.0, rest),
     };
     values.push(Some(Value::Float(value)));
-    for _ in 0..repetitions(rest)?.unwrap_or(0) {
+    for _ in 0..repetitions(rest, 0)? {
         // A marker would not survive an addition.
         if increment != 0.0 {
             value += increment;
@@ -148,7 +148,7 @@ fn expand_histograms(item: &str, values: &mut Vec<Option<Value>>) -> Option<()> 
     };
     values.push(Some(Value::Histogram(Box::new(first.clone()))));
     let mut current = first;
-    for _ in 0..repetitions(rest)?.unwrap_or(0) {
+    for _ in 0..repetitions(rest, 0)? {
         if let Some((sign, increment)) = &increment {
             let change = if *sign == '+' {
                 Histogram::add
@@ -173,7 +173,7 @@ pub(crate) fn starts(text: &str) -> Result<Vec<Option<i64>>, String> {
 
 fn expand_start(item: &str, starts: &mut Vec<Option<i64>>) -> Option<()> {
     if let Some(rest) = item.strip_prefix('_') {
-        let count = repetitions(rest)?.unwrap_or(1);
+        let count = repetitions(rest, 1)?;
         starts.extend(std::iter::repeat_n(None, count));
         return Some(());
     }

@@ -82,7 +82,9 @@ const OF_THE_QUERY: [&str; 4] = ["range()", "step()", "start()", "end()"];
 /// The middle step of a range must be what the instant is.
 fn again_as_range(eval: &Eval, time: i64, value: &Value, door: &dyn Door) -> Result<(), String> {
     const MINUTE: i64 = 60_000;
-    let depends = OF_THE_QUERY.iter().any(|word| eval.expression.contains(word));
+    let depends = OF_THE_QUERY
+        .iter()
+        .any(|word| eval.expression.contains(word));
     let has_range = matches!(value, Value::Scalar(..) | Value::Vector(_));
     if depends || eval.expected.is_ordered || !has_range {
         return Ok(());
@@ -105,8 +107,15 @@ fn again_as_range(eval: &Eval, time: i64, value: &Value, door: &dyn Door) -> Res
             sample,
         }));
     }
-    if let (Value::Scalar(..), [VectorSample { sample: Sample::Float(number), .. }]) =
-        (value, vector.as_slice())
+    if let (
+        Value::Scalar(..),
+        [
+            VectorSample {
+                sample: Sample::Float(number),
+                ..
+            },
+        ],
+    ) = (value, vector.as_slice())
     {
         return compare::instant(eval, &Value::Scalar(time, *number));
     }

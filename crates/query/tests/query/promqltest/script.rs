@@ -227,7 +227,8 @@ fn parse_expected(line: &str, expected: &mut Expected) -> Result<(), String> {
             "no_info" => expected.has_no_info = true,
             "ordered" => expected.is_ordered = true,
             "string" => {
-                let quoted = query::promql::parser::parse(rest).map_err(|error| error.to_string())?;
+                let quoted =
+                    query::promql::parser::parse(rest).map_err(|error| error.to_string())?;
                 let query::promql::ast::Node::Text(text) = quoted.node else {
                     return Err(format!("no string: {rest}"));
                 };
