@@ -4,7 +4,7 @@
 use regex::{Regex, RegexBuilder};
 
 /// Bytes of a compiled expression.
-const COMPILED_BYTES_MAX: usize = 4 << 20;
+const COMPILED_BYTES_MAX: usize = 2 << 20;
 /// Bytes of an expression.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
 
@@ -25,7 +25,9 @@ pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
             .build()
             .map_err(|error| reason(&error))
     };
-    build(&translated)?;
+    if translated.contains(')') {
+        build(&translated)?;
+    }
     build(&format!("^(?:{translated})$"))
 }
 

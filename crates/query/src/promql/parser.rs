@@ -18,10 +18,13 @@ use super::lexer::{Kind, Lexer, Token};
 
 /// Bytes of an expression.
 pub const EXPRESSION_BYTES_MAX: usize = 256 << 10;
-/// How deep expressions may stand within one another.
-pub const DEPTH_MAX: u32 = 180;
+/// How deep expressions may stand within one another; a thread with 2 MiB of stack has room for so many,
+/// also without optimization.
+pub const DEPTH_MAX: u32 = 100;
 /// Members of one list: labels, matchers, arguments.
 const LIST_MAX: usize = 4096;
+/// Regular expressions of one expression: each may take some memory.
+const REGEXES_MAX: usize = 128;
 
 /// What is wrong with an expression, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub(super) struct Parser<'a> {
     /// Where the last token that was taken ends.
     end: usize,
     depth: u32,
+    /// Regular expressions so far.
+    regexes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -98,6 +103,7 @@ impl<'a> Parser<'a> {
             ahead,
             end: 0,
             depth: 0,
+            regexes: 0,
         })
     }
 

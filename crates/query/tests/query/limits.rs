@@ -82,3 +82,44 @@ fn ranges_that_make_no_sense_are_refused() {
     ));
     assert!(matrix.instant(context, 600_000).is_ok());
 }
+
+#[test]
+fn what_is_as_deep_as_allowed_has_room_on_the_stack() {
+    const DEPTH: usize = 95;
+    let nested = |before: &str, middle: &str, behind: &str| {
+        format!("{}{middle}{}", before.repeat(DEPTH), behind.repeat(DEPTH))
+    };
+    let texts = [
+        nested("(", "1", ")"),
+        nested("-", "metric", ""),
+        nested("abs(", "metric", ")"),
+        nested("sum by (a) (", "metric", ")"),
+        nested("topk(1, ", "metric", ")"),
+        nested("count_values(\"a\", ", "metric", ")"),
+        nested("", "metric", "[5m:5m]"),
+        nested("max_over_time(", "metric", "[5m:5m])"),
+        nested("1^", "1", ""),
+        nested("metric or ", "metric", ""),
+        nested("metric + on(a) fill(1) (", "metric", ")"),
+        nested("info(", "metric", ")"),
+        nested("label_replace(", "metric", ",\"a\",\"\",\"b\",\"c\")"),
+        nested("histogram_quantile(0.9, ", "metric", ")"),
+        format!("metric[{}]", nested("(", "1", ")")),
+        format!("metric[{}]", nested("1^", "1", "")),
+        format!("metric[{}]", nested("min_of(1,", "1", ")")),
+    ];
+    let memory = store();
+    let options = Options::default();
+    let context = Context {
+        source: &memory,
+        options: &options,
+        interrupt: &|| None,
+    };
+    for text in texts {
+        // Some are no queries: then the parser had the room.
+        if let Ok(query) = Query::parse(&text) {
+            let outcome = query.instant(context, 600_000);
+            assert!(!matches!(outcome, Err(QueryError::Timeout)), "{text}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Selectors, and what may follow an expression: ranges, `@`, `offset`, `anchored`, `smoothed`.
 
-use super::{Kind, LIST_MAX, ParseError, Parser};
+use super::{Kind, LIST_MAX, ParseError, Parser, REGEXES_MAX};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{Comparison, Matcher};
 use crate::promql::ast::{At, Duration, Edges, Expression, Moment, Node, Selector, Subquery};
@@ -71,6 +71,13 @@ impl Parser<'_> {
             return Err(self.unexpected("label matching, expected string"));
         };
         let value = String::from_utf8_lossy(&value);
+        if matches!(comparison, Comparison::Matches | Comparison::NotMatches) {
+            self.regexes += 1;
+            if self.regexes > REGEXES_MAX {
+                let message = format!("more than {REGEXES_MAX} regular expressions");
+                return Err(ParseError::new(start, message));
+            }
+        }
         let matcher = Matcher::new(&label, comparison, &value).map_err(|reason| {
             let message = format!("error parsing regexp: {reason}: {value:?}");
             ParseError::new(start, message)
