@@ -16,7 +16,8 @@ pub fn is_stale(value: f64) -> bool {
 
 /// A store of samples.
 pub trait Source {
-    /// All series that match, in any order, each once, with at least their samples in the span.
+    /// All series that match, each once, with at least their samples in the span. Any order will do;
+    /// by labels is the cheapest for who asks.
     ///
     /// # Errors
     /// When the store could not be read, or has more than the selection allows.

@@ -118,6 +118,7 @@ impl Evaluator<'_> {
         self.hold(groups.len().saturating_mul(grid.count))?;
         let mut results = Vec::with_capacity(groups.len());
         for group in groups {
+            self.work(group.members.len().saturating_mul(grid.count))?;
             let result = match operation {
                 Aggregation::Sum | Aggregation::Avg => {
                     self.total(&group, operation == Aggregation::Avg, grid, inner)

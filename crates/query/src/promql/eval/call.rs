@@ -84,7 +84,7 @@ impl Evaluator<'_> {
             "idelta" => self.instant_change(&input, false),
             "sum_over_time" => self.total_over_time(&input, false),
             "avg_over_time" => self.total_over_time(&input, true),
-            "absent_over_time" => Ok(absent_over_time(range, &input)),
+            "absent_over_time" => absent_over_time(range, &input),
             "deriv" => self.floats_over_time(&input, |window| {
                 let first = *window.timestamps.first()?;
                 trend::line(window, first).map(|(slope, _)| slope)
@@ -195,7 +195,7 @@ pub(super) fn argument(call: &Call, place: usize) -> Evaluation<&Expression> {
     }
 }
 
-fn absent_over_time(range: &Expression, input: &Input) -> Vec<Series> {
+fn absent_over_time(range: &Expression, input: &Input) -> Evaluation<Vec<Series>> {
     let steps = input.references.grid().count;
     let mut values = vec![1.0; steps];
     for one in &input.series {
@@ -205,8 +205,9 @@ fn absent_over_time(range: &Expression, input: &Input) -> Vec<Series> {
             {
                 *value = super::series::ABSENT;
             }
-        });
+            Ok(())
+        })?;
     }
     let labels = super::instant::absent_labels(range);
-    vec![Series::floats(labels, values)]
+    Ok(vec![Series::floats(labels, values)])
 }

@@ -160,19 +160,19 @@ impl Evaluator<'_> {
         let mut results = Vec::with_capacity(input.series.len());
         self.hold(input.series.len().saturating_mul(steps))?;
         for one in &input.series {
-            self.work(steps + one.data.len())?;
             let mut series = Series::empty(one.data.labels.clone(), steps);
             series.drop_name = drop_name || one.drop_name;
             let mut is_filled = false;
             input.each_window(&one.data, |window| {
                 if window.is_empty() {
-                    return;
+                    return Ok(());
                 }
                 if let Some(sample) = function(window) {
                     is_filled = true;
                     series.set(window.step, sample);
                 }
-            });
+                self.work(window.values.len() + window.histograms.len())
+            })?;
             if is_filled {
                 results.push(series);
             }
@@ -182,8 +182,12 @@ impl Evaluator<'_> {
 }
 
 impl Input {
-    /// Calls a function with the window of each step.
-    pub(super) fn each_window(&self, data: &SeriesData, mut function: impl FnMut(&Window<'_>)) {
+    /// Calls a function with the window of each step, until it fails.
+    pub(super) fn each_window(
+        &self,
+        data: &SeriesData,
+        mut function: impl FnMut(&Window<'_>) -> Evaluation<()>,
+    ) -> Evaluation<()> {
         let metric = data.labels.get(crate::labels::METRIC_NAME).to_owned();
         let mut floats = Bounds::default();
         let mut histograms = Bounds::default();
@@ -207,8 +211,9 @@ impl Input {
                     .get(histograms.first..histograms.end)
                     .unwrap_or_default(),
                 metric: &metric,
-            });
+            })?;
         }
+        Ok(())
     }
 
     /// From when to when samples are looked at.
@@ -246,7 +251,8 @@ impl Input {
                             .collect(),
                     });
                 }
-            });
+                Ok(())
+            })?;
             matrix.extend(found);
         }
         matrix.sort_by(|one, other| one.labels.cmp(&other.labels));

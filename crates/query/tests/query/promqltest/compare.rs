@@ -163,6 +163,23 @@ fn matrix(eval: &Eval, found: &[MatrixSeries], (start, step): (i64, i64)) -> Res
     Ok(())
 }
 
+/// Whether two results say the same, to the bit for floats.
+pub(crate) fn are_same(one: &[VectorSample], other: &[VectorSample]) -> bool {
+    let is_same = |(one, other): (&VectorSample, &VectorSample)| {
+        one.labels == other.labels
+            && match (&one.sample, &other.sample) {
+                (Sample::Float(one), Sample::Float(other)) => {
+                    one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan()
+                }
+                (Sample::Histogram(one), Sample::Histogram(other)) => {
+                    one == other || one.sum.is_nan() && other.sum.is_nan()
+                }
+                _ => false,
+            }
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
 fn points(series: &MatrixSeries) -> Vec<(i64, Sample)> {
     let floats = series.floats.iter();
     let floats = floats.map(|(time, value)| (*time, Sample::Float(*value)));
@@ -193,12 +210,12 @@ fn is_same_histogram(literal: &Literal, found: &Histogram) -> bool {
         && bounds
             .into_iter()
             .all(|(one, other)| is_almost(*one, *other))
-        && are_same(&wanted.positive, &found.positive)
-        && are_same(&wanted.negative, &found.negative)
+        && have_same_buckets(&wanted.positive, &found.positive)
+        && have_same_buckets(&wanted.negative, &found.negative)
         && (!literal.has_hint || wanted.reset_hint == found.reset_hint)
 }
 
-fn are_same(wanted: &[Bucket], found: &[Bucket]) -> bool {
+fn have_same_buckets(wanted: &[Bucket], found: &[Bucket]) -> bool {
     let filled = |buckets: &[Bucket]| -> Vec<Bucket> {
         let filled = buckets.iter().filter(|bucket| bucket.count != 0.0);
         filled.copied().collect()

@@ -1,5 +1,6 @@
 //! Runs the commands of a file against a door to queries, and collects what is not as expected.
 
+use query::labels::Labels;
 use query::promql::engine::{Outcome, QueryError};
 use query::promql::value::{Sample, Value, VectorSample};
 
@@ -71,7 +72,8 @@ fn evaluate(eval: &Eval, door: &dyn Door) -> Result<(), String> {
                 return Ok(());
             };
             compare::annotations(eval, &outcome.annotations)?;
-            compare::range(eval, &outcome.value, (start, step))
+            compare::range(eval, &outcome.value, (start, step))?;
+            again_as_instants(eval, (start, end, step), &outcome.value, door)
         }
     }
 }
@@ -79,20 +81,49 @@ fn evaluate(eval: &Eval, door: &dyn Door) -> Result<(), String> {
 /// Functions that mean something else over a range.
 const OF_THE_QUERY: [&str; 4] = ["range()", "step()", "start()", "end()"];
 
-/// The middle step of a range must be what the instant is.
-fn again_as_range(eval: &Eval, time: i64, value: &Value, door: &dyn Door) -> Result<(), String> {
-    const MINUTE: i64 = 60_000;
-    let depends = OF_THE_QUERY
-        .iter()
-        .any(|word| eval.expression.contains(word));
-    let has_range = matches!(value, Value::Scalar(..) | Value::Vector(_));
-    if depends || eval.expected.is_ordered || !has_range {
+fn depends_on_query(expression: &str) -> bool {
+    let expression = expression.to_ascii_lowercase();
+    OF_THE_QUERY.iter().any(|word| expression.contains(word))
+}
+
+/// Each step of a range must be what the instant is.
+fn again_as_instants(
+    eval: &Eval,
+    (start, end, step): (i64, i64, i64),
+    value: &Value,
+    door: &dyn Door,
+) -> Result<(), String> {
+    if depends_on_query(&eval.expression) {
         return Ok(());
     }
-    let outcome = door
-        .range(&eval.expression, (time - MINUTE, time + MINUTE, MINUTE))
-        .map_err(|error| error.to_string())?;
-    let Value::Matrix(matrix) = outcome.value else {
+    let mut time = start;
+    while time <= end {
+        let outcome = door.instant(&eval.expression, time);
+        let outcome = outcome.map_err(|error| format!("at {time}: {error}"))?;
+        let mut instants = match outcome.value {
+            Value::Vector(vector) => vector,
+            Value::Scalar(_, number) => vec![VectorSample {
+                labels: Labels::none(),
+                timestamp_ms: time,
+                sample: Sample::Float(number),
+            }],
+            other => return Err(format!("no vector: {other:?}")),
+        };
+        instants.sort_by(|one, other| one.labels.cmp(&other.labels));
+        let steps = at(value, time)?;
+        if !compare::are_same(&steps, &instants) {
+            return Err(format!(
+                "at {time}: {steps:?}\n    as an instant {instants:?}"
+            ));
+        }
+        time += step;
+    }
+    Ok(())
+}
+
+/// What series of a range have at a time.
+fn at(value: &Value, time: i64) -> Result<Vec<VectorSample>, String> {
+    let Value::Matrix(matrix) = value else {
         return Err("no matrix".to_owned());
     };
     let mut vector = Vec::new();
@@ -107,6 +138,21 @@ fn again_as_range(eval: &Eval, time: i64, value: &Value, door: &dyn Door) -> Res
             sample,
         }));
     }
+    Ok(vector)
+}
+
+/// The middle step of a range must be what the instant is.
+fn again_as_range(eval: &Eval, time: i64, value: &Value, door: &dyn Door) -> Result<(), String> {
+    const MINUTE: i64 = 60_000;
+    let depends = depends_on_query(&eval.expression);
+    let has_range = matches!(value, Value::Scalar(..) | Value::Vector(_));
+    if depends || eval.expected.is_ordered || !has_range {
+        return Ok(());
+    }
+    let outcome = door
+        .range(&eval.expression, (time - MINUTE, time + MINUTE, MINUTE))
+        .map_err(|error| error.to_string())?;
+    let vector = at(&outcome.value, time)?;
     if let (
         Value::Scalar(..),
         [
