@@ -146,7 +146,8 @@ impl<'a> Lexer<'a> {
             !(is_inside || is_sign && !is_hexadecimal)
         });
         let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        let kind = number::parse(text)
+        let kind = octal(text)
+            .or_else(|| number::parse(text))
             .map(Kind::Number)
             .or_else(|| duration(text).map(Kind::Duration));
         let Some(kind) = kind else {
@@ -219,6 +220,14 @@ impl<'a> Lexer<'a> {
         }
         Ok(())
     }
+}
+
+/// A number with a zero before it counts in eights, if it can.
+fn octal(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix('0').filter(|digits| !digits.is_empty())?;
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = u64::from_str_radix(digits, 8).ok().filter(|_| is_plain)?;
+    Some(number as f64)
 }
 
 /// Milliseconds of a duration such as `1h30m`: units from large to small, each once.

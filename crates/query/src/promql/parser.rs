@@ -26,6 +26,16 @@ const LIST_MAX: usize = 4096;
 /// Regular expressions of one expression: each may take some memory.
 const REGEXES_MAX: usize = 128;
 
+/// Keywords that are no metric's name without quotes; all others can be.
+const RESERVED: [&str; 6] = [
+    "atan2",
+    "bool",
+    "group_left",
+    "group_right",
+    "ignoring",
+    "on",
+];
+
 /// What is wrong with an expression, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
@@ -267,6 +277,9 @@ impl<'a> Parser<'a> {
             }
         }
         if !is_called {
+            if RESERVED.iter().any(|word| self.is_word(word)) {
+                return Err(self.unexpected(""));
+            }
             self.advance()?;
             return self.selector(start, Some(word));
         }

@@ -143,8 +143,12 @@ impl Evaluator<'_> {
 
     /// Warns of quantiles that are none.
     pub(super) fn check_shares(&self, shares: &[f64], position: usize) {
+        let mut told = None;
         for share in shares {
-            if !(0.0..=1.0).contains(share) {
+            // The same number once more needs no text.
+            if !(0.0..=1.0).contains(share)
+                && told.replace(share.to_bits()) != Some(share.to_bits())
+            {
                 let share = crate::number::Short(*share);
                 let message = format!("quantile value should be between 0 and 1, got {share}");
                 self.warn(position, &message);

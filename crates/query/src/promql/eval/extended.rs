@@ -133,11 +133,11 @@ fn float_change(window: &Window<'_>, is_counter: bool, edges: Edges) -> Option<f
     };
     let mut before = left_value;
     let inner = window.values.get(first..end).unwrap_or_default();
-    for now in inner.iter().chain([&right_value]) {
-        if *now < before {
+    for value in inner.iter().chain([&right_value]) {
+        if *value < before {
             result += before;
         }
-        before = *now;
+        before = *value;
     }
     Some(result)
 }
@@ -269,25 +269,27 @@ impl Evaluator<'_> {
         let lookback = self.context.options.lookback_ms;
         let mut series = Series::empty(data.labels.clone(), steps);
         let metric = data.labels.get(crate::labels::METRIC_NAME);
+        let floats = data
+            .timestamps
+            .iter()
+            .copied()
+            .zip(data.values.iter().copied());
+        let floats: Vec<(i64, f64)> = floats.filter(|(_, value)| !is_stale(*value)).collect();
+        let histograms = data.histograms.iter();
+        let histograms: Vec<&HistogramSample> = histograms
+            .filter(|sample| !sample.histogram.is_stale())
+            .collect();
         for step in 0..steps {
             let time = references.time(step);
             let (after, until) = (time.saturating_sub(lookback), time.saturating_add(lookback));
-            let is_near = |timestamp: i64| timestamp > after && timestamp <= until;
-            let floats = data.timestamps.iter().zip(&data.values);
-            let floats: Vec<(i64, f64)> = floats
-                .filter(|(timestamp, value)| is_near(**timestamp) && !is_stale(**value))
-                .map(|(timestamp, value)| (*timestamp, *value))
-                .collect();
-            let histograms = data.histograms.iter();
-            let histograms: Vec<&HistogramSample> = histograms
-                .filter(|sample| is_near(sample.timestamp) && !sample.histogram.is_stale())
-                .collect();
+            let floats = near(&floats, |(timestamp, _)| *timestamp, (after, until));
+            let histograms = near(&histograms, |sample| sample.timestamp, (after, until));
             if !floats.is_empty() && !histograms.is_empty() {
                 self.warn_mixed(position, metric);
-            } else if let Some(value) = float_at(&floats, time) {
+            } else if let Some(value) = float_at(floats, time) {
                 series.set_float(step, value);
             } else {
-                match histogram_at(&histograms, time) {
+                match histogram_at(histograms, time) {
                     Ok(Some(histogram)) => series.set_histogram(step, Arc::new(histogram)),
                     Ok(None) => {}
                     Err(()) => self.warn_mixed_schemas(position, metric),
@@ -296,6 +298,13 @@ impl Evaluator<'_> {
         }
         series
     }
+}
+
+/// The samples after a time, up to another.
+fn near<T>(samples: &[T], time: impl Fn(&T) -> i64, (after, until): (i64, i64)) -> &[T] {
+    let first = samples.partition_point(|sample| time(sample) <= after);
+    let end = samples.partition_point(|sample| time(sample) <= until);
+    samples.get(first..end).unwrap_or_default()
 }
 
 fn float_at(samples: &[(i64, f64)], time: i64) -> Option<f64> {

@@ -30,6 +30,21 @@ enum Found<'a> {
     Classic(Buckets),
 }
 
+/// What answers have shown, to be told once per histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    /// A native histogram and classic buckets are there at one step.
+    Mixed,
+    /// Counts of classic buckets fell.
+    Mended,
+    /// Observations are no numbers, and neither is the quantile.
+    NanQuantile,
+    /// Observations are no numbers, and the quantile is too high.
+    SkewedQuantile,
+    /// Observations are no numbers, and in no fraction.
+    NanFraction,
+}
+
 /// What is asked of a histogram.
 #[derive(Debug, Clone, Copy)]
 enum Question {
@@ -169,7 +184,7 @@ impl Evaluator<'_> {
     ) -> Evaluation<Series> {
         let mut answers = Series::empty(family.labels.clone(), grid.count);
         answers.drop_name = true;
-        let metric = family.labels.get(METRIC_NAME);
+        let mut noted = Vec::new();
         self.work(grid.count.saturating_mul(family.buckets.len() + 1))?;
         for step in 0..grid.count {
             let native = family
@@ -188,70 +203,83 @@ impl Evaluator<'_> {
                 .collect();
             let found = match native {
                 Some(_) if !buckets.is_empty() => {
-                    let metric = for_metric(metric);
-                    let message =
-                        format!("vector contains a mix of classic and native histograms{metric}");
-                    self.warn(position, &message);
+                    note(&mut noted, Noted::Mixed);
                     continue;
                 }
                 Some(native) => Found::Native(native),
                 None if buckets.is_empty() => continue,
                 None => Found::Classic(Buckets::new(buckets)),
             };
-            answers.set_float(
-                step,
-                self.answer(&found, question(step), (position, metric)),
-            );
+            answers.set_float(step, answer(&found, question(step), &mut noted));
         }
+        self.tell_noted(&noted, (position, family.labels.get(METRIC_NAME)));
         Ok(answers)
     }
 
-    fn answer(
-        &self,
-        found: &Found<'_>,
-        question: Question,
-        (position, metric): (usize, &str),
-    ) -> f64 {
+    fn tell_noted(&self, noted: &[Noted], (position, metric): (usize, &str)) {
         let metric = for_metric(metric);
-        match (found, question) {
-            (Found::Native(histogram), Question::Quantile(share)) => {
-                let value = histogram.quantile(share);
-                let is_asked = (0.0..=1.0).contains(&share) && histogram.count != 0.0;
-                if histogram.sum.is_nan() && is_asked {
-                    let result = if value.is_nan() {
-                        "is NaN"
-                    } else {
-                        "is skewed higher"
-                    };
-                    let message = format!(
-                        "input to histogram_quantile has NaN observations, result {result}{metric}"
-                    );
-                    self.inform(position, &message);
+        for note in noted {
+            let message = match note {
+                Noted::Mixed => {
+                    let message =
+                        format!("vector contains a mix of classic and native histograms{metric}");
+                    self.warn(position, &message);
+                    continue;
                 }
-                value
-            }
-            (Found::Native(histogram), Question::Fraction(lower, upper)) => {
-                if histogram.sum.is_nan() && histogram.count != 0.0 {
-                    let message = format!(
-                        "input to histogram_fraction has NaN observations, which are excluded from all fractions{metric}"
-                    );
-                    self.inform(position, &message);
+                Noted::Mended => {
+                    "input to histogram_quantile needed to be fixed for monotonicity (buckets were read at different times)"
                 }
-                histogram.fraction(lower, upper)
-            }
-            (Found::Classic(buckets), Question::Quantile(share)) => {
-                let (value, was_mended) = buckets.quantile(share);
-                if was_mended {
-                    let message = format!(
-                        "input to histogram_quantile needed to be fixed for monotonicity (buckets were read at different times){metric}"
-                    );
-                    self.inform(position, &message);
+                Noted::NanQuantile => {
+                    "input to histogram_quantile has NaN observations, result is NaN"
                 }
-                value
+                Noted::SkewedQuantile => {
+                    "input to histogram_quantile has NaN observations, result is skewed higher"
+                }
+                Noted::NanFraction => {
+                    "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+                }
+            };
+            self.inform(position, &format!("{message}{metric}"));
+        }
+    }
+}
+
+fn note(noted: &mut Vec<Noted>, what: Noted) {
+    if !noted.contains(&what) {
+        noted.push(what);
+    }
+}
+
+fn answer(found: &Found<'_>, question: Question, noted: &mut Vec<Noted>) -> f64 {
+    match (found, question) {
+        (Found::Native(histogram), Question::Quantile(share)) => {
+            let value = histogram.quantile(share);
+            let is_asked = (0.0..=1.0).contains(&share) && histogram.count != 0.0;
+            if histogram.sum.is_nan() && is_asked {
+                let what = if value.is_nan() {
+                    Noted::NanQuantile
+                } else {
+                    Noted::SkewedQuantile
+                };
+                note(noted, what);
             }
-            (Found::Classic(buckets), Question::Fraction(lower, upper)) => {
-                buckets.fraction(lower, upper)
+            value
+        }
+        (Found::Native(histogram), Question::Fraction(lower, upper)) => {
+            if histogram.sum.is_nan() && histogram.count != 0.0 {
+                note(noted, Noted::NanFraction);
             }
+            histogram.fraction(lower, upper)
+        }
+        (Found::Classic(buckets), Question::Quantile(share)) => {
+            let (value, was_mended) = buckets.quantile(share);
+            if was_mended {
+                note(noted, Noted::Mended);
+            }
+            value
+        }
+        (Found::Classic(buckets), Question::Fraction(lower, upper)) => {
+            buckets.fraction(lower, upper)
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::series::Series;
-use super::{Evaluation, Evaluator, Grid, fail};
+use super::{Evaluation, Evaluator, Grid};
 use crate::histogram::{Histogram, ResetHint};
 use crate::promql::annotations::for_metric;
 use crate::promql::ast::{Edges, Selector};
-use crate::source::{HistogramSample, Selection, SeriesData, is_stale};
+use crate::source::{HistogramSample, Selection, SeriesData, SourceError, is_stale};
 
 /// The reference times of a selector over a grid: the steps or a fixed time, less the offset.
 #[derive(Debug, Clone, Copy)]
@@ -143,8 +143,7 @@ impl Evaluator<'_> {
         };
         let mut series = self.context.source.select(&selection)?;
         if series.len() > options.series_max {
-            let max = options.series_max;
-            return fail(format!("the query selects more than {max} series"));
+            return Err(SourceError::TooManySeries(options.series_max).into());
         }
         self.hold(series.iter().map(SeriesData::len).sum())?;
         series.sort_by(|one, other| one.labels.cmp(&other.labels));

@@ -1,7 +1,7 @@
 //! `and`, `or` and `unless`: series by whether the other side has their match at a step.
 
 use super::series::Series;
-use super::{Evaluation, Evaluator, Grid};
+use super::{Evaluation, Evaluator, Grid, fail};
 use crate::labels::{Groups, Projection};
 use crate::promql::ast::{Binary, Matching, Operator};
 
@@ -75,10 +75,11 @@ impl Evaluator<'_> {
             }
             right.retain(|series| !series.is_empty());
             left.append(&mut right);
-            // At no step do both sides have the same labels: what is on the left was removed from
-            // the right.
-            let alike = left.clone();
-            return Ok(super::series::joined(alike).unwrap_or(left));
+            // What is on the left was removed from the right, so that nothing overlaps.
+            return match super::series::joined(left) {
+                Some(joined) => Ok(joined),
+                None => fail(super::names::SAME_LABELS),
+            };
         }
         let mut presence = Presence::of(&right, &projection, grid.count);
         for series in &mut left {

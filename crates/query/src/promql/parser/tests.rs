@@ -36,6 +36,7 @@ fn shape(expression: &Expression) -> String {
 fn operators_bind_as_they_should() {
     let cases = [
         ("1 + 2 * 3", "(1 + (2 * 3))"),
+        ("0755 + 09 + 0xc", "((493 + 9) + 12)"),
         ("2 ^ 3 ^ 2", "(2 ^ (3 ^ 2))"),
         ("-a ^ 2", "(-(a ^ 2))"),
         ("-a * b", "((-a) * b)"),
@@ -125,6 +126,24 @@ fn says_what_is_wrong_and_where() {
             "1:13: parse error: offset may not be set multiple times",
         ),
         ("\"a", "1:1: parse error: unterminated quoted string"),
+        ("sum(on)", "1:5: parse error: unexpected identifier \"on\""),
+        ("a + on b", "1:5: parse error: unexpected identifier \"on\""),
+        (
+            "foo{a>1}",
+            "1:6: parse error: unexpected \">\" in label matching, expected label matching operator",
+        ),
+        (
+            "x offset 1s[5m]",
+            "1:1: parse error: no offset modifiers allowed before range",
+        ),
+        (
+            "1 offset 1d",
+            "1:3: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+        ),
+        (
+            "x @ +Inf",
+            "1:3: parse error: timestamp out of bounds for @ modifier: inf",
+        ),
     ];
     for (text, expected) in cases {
         let error = parse(text).unwrap_err();
