@@ -16,7 +16,7 @@ pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("longer than {PATTERN_BYTES_MAX} bytes"));
     }
-    let translated = translate(pattern);
+    let translated = translate(pattern)?;
     // By itself first: what closes a group that it did not open must not reach the anchors.
     let build = |text: &str| {
         RegexBuilder::new(text)
@@ -37,24 +37,50 @@ fn reason(error: &regex::Error) -> String {
     last.trim_start_matches("error: ").to_owned()
 }
 
+/// Repetitions of more than this are refused, as RE2 does.
+const REPETITIONS_MAX: u32 = 1000;
+
+/// What has been repeated already cannot be repeated once more, except to say that it shall match as
+/// little as possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    No,
+    Once,
+    Lazily,
+}
+
 /// Writes what the two dialects read differently so that both mean RE2's.
-fn translate(pattern: &str) -> String {
+fn translate(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
     let mut is_in_class = false;
+    let mut repeated = Repeated::No;
     while let Some(letter) = rest.chars().next() {
         let after = rest.get(letter.len_utf8()..).unwrap_or_default();
+        let bounds = repetition(after).filter(|_| letter == '{' && !is_in_class);
+        let repeats = !is_in_class && (matches!(letter, '*' | '+' | '?') || bounds.is_some());
+        repeated = match (repeats, repeated) {
+            (false, _) => Repeated::No,
+            (true, Repeated::No) => Repeated::Once,
+            (true, Repeated::Once) if letter == '?' => Repeated::Lazily,
+            _ => return Err("invalid nested repetition operator".to_owned()),
+        };
+        if let Some((most, braces)) = bounds {
+            if most > REPETITIONS_MAX {
+                return Err("invalid repeat count".to_owned());
+            }
+            out.push('{');
+            out.push_str(braces);
+            rest = after.get(braces.len()..).unwrap_or_default();
+            continue;
+        }
         rest = match letter {
             '\\' => escape(&mut out, after),
             '[' if is_in_class && after.starts_with(':') => {
                 out.push(letter);
                 after
             }
-            '[' if is_in_class => {
-                out.push_str("\\[");
-                after
-            }
-            '[' => {
+            '[' if !is_in_class => {
                 is_in_class = true;
                 open_class(&mut out, after)
             }
@@ -63,22 +89,18 @@ fn translate(pattern: &str) -> String {
                 out.push(letter);
                 after
             }
-            '&' | '~' if is_in_class => {
-                out.push('\\');
-                out.push(letter);
-                after
-            }
-            '{' if !is_in_class && !is_repetition(after) => {
-                out.push_str("\\{");
-                after
-            }
             _ => {
+                let is_literal = matches!(letter, '[' | '&' | '~') && is_in_class
+                    || letter == '{' && !is_in_class;
+                if is_literal {
+                    out.push('\\');
+                }
                 out.push(letter);
                 after
             }
         };
     }
-    out
+    Ok(out)
 }
 
 /// A class begins; a bracket that stands first in it is a member.
@@ -128,13 +150,21 @@ fn escape<'a>(out: &mut String, after: &'a str) -> &'a str {
     rest
 }
 
-/// Whether `3}`, `3,}` or `3,5}` follows: otherwise a brace is a character.
-fn is_repetition(after: &str) -> bool {
-    let Some((inside, _)) = after.split_once('}') else {
-        return false;
-    };
+/// The larger number of `3}`, `3,}` or `3,5}`, and that text; a brace before anything else is a
+/// character.
+fn repetition(after: &str) -> Option<(u32, &str)> {
+    let end = after.find('}')?;
+    let inside = after.get(..end)?;
     let (from, to) = inside.split_once(',').unwrap_or((inside, ""));
-    !from.is_empty() && (from.bytes().chain(to.bytes())).all(|byte| byte.is_ascii_digit())
+    let mut bytes = from.bytes().chain(to.bytes());
+    if from.is_empty() || !bytes.all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = |text: &str| match text {
+        "" => 0,
+        _ => text.parse().unwrap_or(u32::MAX),
+    };
+    Some((number(from).max(number(to)), after.get(..=end)?))
 }
 
 #[cfg(test)]
@@ -172,6 +202,19 @@ mod tests {
     fn says_why_it_is_none() {
         assert_eq!(anchored("(.*").unwrap_err(), "unclosed group");
         assert!(anchored("a)(b").is_err());
-        assert!(anchored("a{1000}{1000}{1000}").is_err());
+        for pattern in [
+            "a**",
+            "a*+",
+            "a{2}{3}",
+            "a{1001}",
+            "a??*",
+            "(a{1000}){1000}",
+            "\\pL{1000}",
+        ] {
+            assert!(anchored(pattern).is_err(), "{pattern}");
+        }
+        for pattern in ["a*?", "a{2}?", "[*+]*", "a\\**"] {
+            assert!(anchored(pattern).is_ok(), "{pattern}");
+        }
     }
 }

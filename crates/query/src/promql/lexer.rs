@@ -76,6 +76,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The text of a token.
+    pub(super) fn text(&self, span: Span) -> &'a str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
     /// Whether this symbol comes next.
     pub(super) fn is_before(&self, symbol: &str) -> bool {
         let mut ahead = self.clone();

@@ -36,6 +36,11 @@ const RESERVED: [&str; 6] = [
     "on",
 ];
 
+/// Symbols that messages show as operators.
+const OPERATORS: [&str; 17] = [
+    "+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "</", ">/", "=~", "!~", "@",
+];
+
 /// What is wrong with an expression, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
@@ -160,22 +165,29 @@ impl<'a> Parser<'a> {
         if self.is_symbol(symbol) {
             return self.advance();
         }
-        let wanted = format!("{place}, expected {symbol:?}");
-        Err(self.unexpected(&wanted))
+        if symbol == ")" && self.ahead.kind == Kind::End {
+            let message = "unclosed left parenthesis".to_owned();
+            return Err(ParseError::new(self.ahead.span.start, message));
+        }
+        Err(self.unexpected(place))
     }
 
-    /// The next token is not what can stand there.
+    /// The next token is not what can stand there; `place` says where, and what could.
     fn unexpected(&self, place: &str) -> ParseError {
+        let text = self.lexer.text(self.ahead.span);
         let found = match &self.ahead.kind {
             Kind::End => "end of input".to_owned(),
             Kind::Word(word) => format!("identifier {word:?}"),
-            Kind::Number(number) => format!("number \"{number}\""),
-            Kind::Duration(_) => "duration".to_owned(),
-            Kind::Text(text) => format!("string {}", crate::quote::quoted(text)),
+            Kind::Number(_) => format!("number {text:?}"),
+            Kind::Duration(_) => format!("duration {text:?}"),
+            Kind::Text(_) => format!("string {}", crate::quote::quoted(text.as_bytes())),
+            Kind::Symbol(")") if place.is_empty() => "right parenthesis ')'".to_owned(),
+            Kind::Symbol("]") if place.is_empty() => "right bracket ']'".to_owned(),
+            Kind::Symbol(symbol) if OPERATORS.contains(symbol) => format!("<op:{symbol}>"),
             Kind::Symbol(symbol) => format!("{symbol:?}"),
         };
-        let place = if place.is_empty() || place.starts_with(',') {
-            place.to_owned()
+        let place = if place.is_empty() {
+            String::new()
         } else {
             format!(" in {place}")
         };
@@ -250,7 +262,7 @@ impl<'a> Parser<'a> {
     fn parenthesized(&mut self, start: usize) -> Result<Expression, ParseError> {
         self.advance()?;
         let inner = self.deeper(|parser| parser.binary(0))?;
-        self.expect(")", "parenthesized expression")?;
+        self.expect(")", "")?;
         let height = inner.height;
         self.made(start, Node::Parenthesized(Box::new(inner)), height)
     }
@@ -309,9 +321,14 @@ impl<'a> Parser<'a> {
             if arguments.len() > LIST_MAX {
                 return Err(self.unexpected("call with too many arguments"));
             }
+            let comma = self.ahead.span.start;
             if !self.accept(",")? {
-                self.expect(")", "call")?;
+                self.expect(")", "")?;
                 return Ok(arguments);
+            }
+            if self.is_symbol(")") {
+                let message = "trailing commas not allowed in function call args".to_owned();
+                return Err(ParseError::new(comma, message));
             }
         }
     }

@@ -200,16 +200,14 @@ impl Evaluator<'_> {
         }
         if group.has_histograms() {
             let mut notes = Notes::default();
+            let mut is_mixed = false;
             for step in 0..grid.count {
                 if group.histograms(step).next().is_none() {
                     continue;
                 }
                 if counts.get(step).is_some_and(|count| *count > 0.0) {
                     result.clear(step);
-                    self.warn(
-                        position,
-                        "encountered a mix of histograms and floats for aggregation",
-                    );
+                    is_mixed = true;
                     continue;
                 }
                 let total = over_time::total(&group.histograms(step), is_mean, (&mut notes, ""));
@@ -218,6 +216,10 @@ impl Evaluator<'_> {
                 }
             }
             self.note(notes, position);
+            if is_mixed {
+                let message = "encountered a mix of histograms and floats for aggregation";
+                self.warn(position, message);
+            }
         }
         result
     }

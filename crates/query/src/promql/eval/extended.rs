@@ -279,22 +279,29 @@ impl Evaluator<'_> {
         let histograms: Vec<&HistogramSample> = histograms
             .filter(|sample| !sample.histogram.is_stale())
             .collect();
+        let (mut is_mixed, mut has_mixed_schemas) = (false, false);
         for step in 0..steps {
             let time = references.time(step);
             let (after, until) = (time.saturating_sub(lookback), time.saturating_add(lookback));
             let floats = near(&floats, |(timestamp, _)| *timestamp, (after, until));
             let histograms = near(&histograms, |sample| sample.timestamp, (after, until));
             if !floats.is_empty() && !histograms.is_empty() {
-                self.warn_mixed(position, metric);
+                is_mixed = true;
             } else if let Some(value) = float_at(floats, time) {
                 series.set_float(step, value);
             } else {
                 match histogram_at(histograms, time) {
                     Ok(Some(histogram)) => series.set_histogram(step, Arc::new(histogram)),
                     Ok(None) => {}
-                    Err(()) => self.warn_mixed_schemas(position, metric),
+                    Err(()) => has_mixed_schemas = true,
                 }
             }
+        }
+        if is_mixed {
+            self.warn_mixed(position, metric);
+        }
+        if has_mixed_schemas {
+            self.warn_mixed_schemas(position, metric);
         }
         series
     }

@@ -55,11 +55,10 @@ impl Parser<'_> {
 
     /// `(a, "b.c")`
     pub(super) fn label_names(&mut self) -> Result<Vec<String>, ParseError> {
-        let place = "grouping opts";
-        self.expect("(", place)?;
+        self.expect("(", "grouping opts")?;
         let mut names = Vec::new();
         while !self.is_symbol(")") {
-            names.push(self.label_name(place)?);
+            names.push(self.label_name("grouping opts, expected label")?);
             if names.len() > LIST_MAX {
                 return Err(self.unexpected("list with too many labels"));
             }
@@ -67,7 +66,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        self.expect(")", place)?;
+        self.expect(")", "grouping opts, expected \",\" or \")\"")?;
         Ok(names)
     }
 
@@ -81,8 +80,7 @@ impl Parser<'_> {
             _ => None,
         };
         let Some(name) = name else {
-            let place = format!("{place}, expected label");
-            return Err(self.unexpected(&place));
+            return Err(self.unexpected(place));
         };
         self.advance()?;
         Ok(name)

@@ -32,7 +32,7 @@ impl Parser<'_> {
         self.expect("{", "series description")?;
         while !self.is_symbol("}") {
             let is_text = matches!(self.ahead.kind, Kind::Text(_));
-            let name = self.label_name("series description")?;
+            let name = self.label_name("series description, expected label")?;
             if is_text && (self.is_symbol(",") || self.is_symbol("}")) {
                 pairs.push((METRIC_NAME.to_owned(), name));
             } else {

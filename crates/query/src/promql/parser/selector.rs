@@ -28,14 +28,13 @@ impl Parser<'_> {
                     break;
                 }
             }
-            self.expect("}", "label matching")?;
+            self.expect("}", "label matching, expected \",\" or \"}\"")?;
         }
         if let Some(name) = &selector.name {
             let twice = selector
                 .matchers
                 .iter()
-                .find(|matcher| matcher.name == METRIC_NAME)
-                .filter(|matcher| matcher.comparison == Comparison::Equal);
+                .find(|matcher| matcher.name == METRIC_NAME);
             if let Some(twice) = twice {
                 let (one, other) = (name, &twice.value);
                 let message = format!("metric name must not be set twice: {one:?} or {other:?}");
@@ -50,7 +49,7 @@ impl Parser<'_> {
     fn matcher(&mut self, selector: &mut Selector) -> Result<(), ParseError> {
         let start = self.ahead.span.start;
         let is_text = matches!(self.ahead.kind, Kind::Text(_));
-        let label = self.label_name("label matching")?;
+        let label = self.label_name("label matching, expected identifier or \"}\"")?;
         if is_text && (self.is_symbol(",") || self.is_symbol("}")) {
             if let Some(name) = &selector.name {
                 let message = format!("metric name must not be set twice: {name:?} or {label:?}");
@@ -128,7 +127,12 @@ impl Parser<'_> {
             None
         };
         self.lexer.is_in_brackets = false;
-        self.expect("]", "subquery or range")?;
+        let expected = if is_subquery {
+            "subquery selector, expected \"]\""
+        } else {
+            "subquery or range, expected \":\" or \"]\""
+        };
+        self.expect("]", expected)?;
         if is_subquery {
             let height = inner.height;
             let subquery = Subquery {
@@ -183,7 +187,7 @@ impl Parser<'_> {
             self.expect(")", "@ modifier")?;
             at
         } else {
-            let seconds = self.signed_number("@ modifier, expected timestamp")?;
+            let seconds = self.signed_number("@, expected timestamp")?;
             let milliseconds = (seconds * 1000.0).round();
             if milliseconds.is_nan() || milliseconds.abs() >= 9e18 {
                 let message = format!("timestamp out of bounds for @ modifier: {seconds}");

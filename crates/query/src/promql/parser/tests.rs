@@ -130,7 +130,7 @@ fn says_what_is_wrong_and_where() {
         ("a + on b", "1:5: parse error: unexpected identifier \"on\""),
         (
             "foo{a>1}",
-            "1:6: parse error: unexpected \">\" in label matching, expected label matching operator",
+            "1:6: parse error: unexpected <op:>> in label matching, expected label matching operator",
         ),
         (
             "x offset 1s[5m]",
