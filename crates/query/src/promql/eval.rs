@@ -27,7 +27,7 @@ use std::cell::RefCell;
 use self::series::Series;
 use super::annotations::Annotations;
 use super::ast::{At, Duration, Expression, Moment, Node, Type};
-use super::engine::{Context, Interruption, Outcome, QueryError};
+use super::engine::{Context, Interruption, Outcome, QueryError, STEPS_MAX};
 use super::parser::type_of;
 use super::value::{Sample, Value};
 
@@ -253,6 +253,10 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates a part over a grid.
     fn eval(&self, expression: &Expression, grid: Grid) -> Evaluation<Evaluated> {
+        // Within a subquery there may be any number of steps, also for plain numbers.
+        if grid.count > STEPS_MAX {
+            self.hold(grid.count)?;
+        }
         let is_literal = matches!(expression.node, Node::Number(_) | Node::Text(_));
         if grid.count > 1 && !is_literal && is_invariant(expression) {
             let once = self.eval_node(expression, Grid::one(grid.start_ms))?;
