@@ -32,6 +32,7 @@ type Pair = (Option<usize>, Option<usize>);
 
 /// Collects results by what they are made of.
 struct Results<'a> {
+    evaluator: &'a Evaluator<'a>,
     binary: &'a Binary,
     sides: &'a Sides,
     projection: &'a Projection,
@@ -67,6 +68,7 @@ impl Evaluator<'_> {
         let projection = projection(matching);
         let groups = groups(&sides, &projection);
         let mut results = Results {
+            evaluator: self,
             binary,
             sides: &sides,
             projection: &projection,
@@ -86,7 +88,6 @@ impl Evaluator<'_> {
         }
         let seen = results.seen;
         let series = results.finish()?;
-        self.hold(series.len().saturating_mul(grid.count))?;
         self.tell(&seen, binary.operator, position);
         Ok(series)
     }
@@ -142,12 +143,14 @@ impl Results<'_> {
             && self.are_plain(group)
         {
             for many in &group.many {
+                self.evaluator.hold(self.steps)?;
                 self.fast(*many, *one);
             }
             return Ok(());
         }
+        let mut room = Group::default();
         for (step, _) in active.iter().enumerate().filter(|(_, active)| **active) {
-            self.step(group, step)?;
+            self.step(group, step, &mut room)?;
         }
         Ok(())
     }
@@ -199,36 +202,36 @@ impl Results<'_> {
         self.series.push(series);
     }
 
-    fn step(&mut self, group: &Group, step: usize) -> Evaluation<()> {
+    /// All pairs of a group at a step; `now` is room for those series that have something.
+    fn step(&mut self, group: &Group, step: usize, now: &mut Group) -> Evaluation<()> {
         let sides = self.sides;
-        let present = |side: &[Series], numbers: &[usize]| -> Vec<usize> {
-            let numbers = numbers.iter().copied();
-            numbers
-                .filter(|number| {
-                    side.get(*number)
-                        .is_some_and(|series| series.cell(step).is_some())
-                })
-                .collect()
+        let present = |side: &[Series], numbers: &[usize], now: &mut Vec<usize>| {
+            let is_present = |number: &usize| {
+                let series = side.get(*number);
+                series.is_some_and(|series| series.cell(step).is_some())
+            };
+            now.clear();
+            now.extend(numbers.iter().copied().filter(is_present));
         };
-        let many = present(&sides.many, &group.many);
-        let one = present(&sides.one, &group.one);
-        if let [first, second, ..] = one.as_slice() {
+        present(&sides.many, &group.many, &mut now.many);
+        present(&sides.one, &group.one, &mut now.one);
+        if let [first, second, ..] = now.one.as_slice() {
             return self.duplicate(*first, *second);
         }
-        let one = one.first().copied();
+        let one = now.one.first().copied();
         if one.is_none() && sides.fill_one.is_none() {
             return Ok(());
         }
-        if self.binary.matching.many == Many::None && many.len() > 1 {
+        if self.binary.matching.many == Many::None && now.many.len() > 1 {
             return fail(
                 "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
             );
         }
-        if many.is_empty() && one.is_some() && sides.fill_many.is_some() {
-            self.join((None, one), step);
+        if now.many.is_empty() && one.is_some() && sides.fill_many.is_some() {
+            self.join((None, one), step)?;
         }
-        for number in many {
-            self.join((Some(number), one), step);
+        for number in &now.many {
+            self.join((Some(*number), one), step)?;
         }
         Ok(())
     }
@@ -254,13 +257,13 @@ impl Results<'_> {
     }
 
     /// The result of a pair at a step.
-    fn join(&mut self, pair: Pair, step: usize) {
+    fn join(&mut self, pair: Pair, step: usize) -> Evaluation<()> {
         let sides = self.sides;
         let (Some(many), Some(one)) = (
             cell(&sides.many, pair.0, sides.fill_many, step),
             cell(&sides.one, pair.1, sides.fill_one, step),
         ) else {
-            return;
+            return Ok(());
         };
         let (left, right) = if sides.is_swapped {
             (one, many)
@@ -269,8 +272,8 @@ impl Results<'_> {
         };
         let result = operate(self.binary.operator, left, right, &mut self.seen);
         let returns_bool = self.binary.returns_bool;
-        let Some(series) = self.result(pair) else {
-            return;
+        let Some(series) = self.result(pair)? else {
+            return Ok(());
         };
         match result {
             Joined::Value(sample) => series.set(step, sample),
@@ -280,18 +283,20 @@ impl Results<'_> {
             Joined::Holds(true) => series.copy(step, left),
             Joined::Holds(false) | Joined::Incompatible => {}
         }
+        Ok(())
     }
 
     /// The result series of a pair.
-    fn result(&mut self, pair: Pair) -> Option<&mut Series> {
+    fn result(&mut self, pair: Pair) -> Evaluation<Option<&mut Series>> {
         let next = self.series.len();
         let place = *self.places.entry(pair).or_insert(next);
         if place == next {
+            self.evaluator.hold(self.steps)?;
             let mut series = Series::empty(self.labels(pair), self.steps);
             series.drop_name = self.drops_name(pair);
             self.series.push(series);
         }
-        self.series.get_mut(place)
+        Ok(self.series.get_mut(place))
     }
 
     fn drops_name(&self, (many, one): Pair) -> bool {
