@@ -44,7 +44,7 @@ pub struct Expression {
     pub span: Span,
     /// What it is.
     pub node: Node,
-    /// How many expressions stand within one another at most, this one included.
+    /// A measure of how deep expressions stand within one another, this one included.
     pub(crate) height: u32,
 }
 

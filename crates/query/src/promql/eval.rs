@@ -283,7 +283,7 @@ impl<'a> Evaluator<'a> {
                     Ok(value)
                 }
             }
-            Node::Binary(binary) => self.binary(binary, expression.span.start, grid),
+            Node::Binary(_) => self.chain(expression, grid),
             Node::Call(call) => self.call(call, expression.span.start, grid),
             Node::Aggregate(aggregate) => self
                 .aggregate(aggregate, expression.span.start, grid)

@@ -21,6 +21,9 @@ pub const EXPRESSION_BYTES_MAX: usize = 256 << 10;
 /// How deep expressions may stand within one another; a thread with 2 MiB of stack has room for so many,
 /// also without optimization.
 pub const DEPTH_MAX: u32 = 100;
+/// What a level of nesting adds to the height of an expression, of which a further operator in a chain
+/// adds one: chains are walked along and not descended into.
+const NESTED: u32 = 10;
 /// Members of one list: labels, matchers, arguments.
 const LIST_MAX: usize = 4096;
 /// Regular expressions of one expression: each may take some memory.
@@ -194,9 +197,14 @@ impl<'a> Parser<'a> {
         ParseError::new(self.ahead.span.start, format!("unexpected {found}{place}"))
     }
 
-    /// An expression that begins at a byte and ends with the last token.
+    /// An expression that begins at a byte and ends with the last token; `inner` is the height of what
+    /// stands in it.
     fn made(&self, start: usize, node: Node, inner: u32) -> Result<Expression, ParseError> {
-        if inner >= DEPTH_MAX {
+        self.with_height(start, node, inner + NESTED)
+    }
+
+    fn with_height(&self, start: usize, node: Node, height: u32) -> Result<Expression, ParseError> {
+        if height > DEPTH_MAX * NESTED {
             let message = format!("expression is nested deeper than {DEPTH_MAX}");
             return Err(ParseError::new(start, message));
         }
@@ -206,7 +214,7 @@ impl<'a> Parser<'a> {
                 end: self.end,
             },
             node,
-            height: inner + 1,
+            height,
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::series::{ABSENT, Cell, Series, is_absent};
 use super::{Evaluated, Evaluation, Evaluator, Grid, fail};
 use crate::histogram::Histogram;
-use crate::promql::ast::{Binary, Operator};
+use crate::promql::ast::{Binary, Expression, Node, Operator};
 use crate::promql::value::Sample;
 
 /// What an operator makes of two samples.
@@ -131,13 +131,29 @@ fn joined(operator: Operator, left: &Histogram, right: &Histogram, seen: &mut Se
 }
 
 impl Evaluator<'_> {
-    pub(super) fn binary(
+    /// Operators one behind the other, as long as each stands on the left of the next: a long chain
+    /// needs no deep stack.
+    pub(super) fn chain(&self, expression: &Expression, grid: Grid) -> Evaluation<Evaluated> {
+        let mut chain = Vec::new();
+        let mut first = expression;
+        while let Node::Binary(binary) = &first.node {
+            chain.push((binary, first.span.start));
+            first = &binary.left;
+        }
+        let mut value = self.eval(first, grid)?;
+        for (binary, position) in chain.into_iter().rev() {
+            value = self.binary(binary, position, value, grid)?;
+        }
+        Ok(value)
+    }
+
+    fn binary(
         &self,
         binary: &Binary,
         position: usize,
+        left: Evaluated,
         grid: Grid,
     ) -> Evaluation<Evaluated> {
-        let left = self.eval(&binary.left, grid)?;
         let right = self.eval(&binary.right, grid)?;
         self.work(grid.count)?;
         match (left, right) {

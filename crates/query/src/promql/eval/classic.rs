@@ -8,7 +8,7 @@ use crate::number;
 const ROUNDING: f64 = 1e-12;
 
 /// The bound of a bucket, from its label.
-pub(super) fn le(text: &str) -> Option<f64> {
+pub(super) fn bound(text: &str) -> Option<f64> {
     number::parse(text)
 }
 

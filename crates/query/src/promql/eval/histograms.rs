@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::call::argument;
-use super::classic::{Buckets, le};
+use super::classic::{self, Buckets};
 use super::relabel::label_name;
 use super::series::{Cell, Series};
 use super::{Evaluation, Evaluator, Grid};
@@ -156,7 +156,7 @@ impl Evaluator<'_> {
             };
             let has_floats = series.cells().any(|cell| matches!(cell, Cell::Float(_)));
             if has_floats {
-                match le(&bound) {
+                match classic::bound(&bound) {
                     Some(bound) => family.buckets.push((bound, series.clone())),
                     None => {
                         let bound = crate::quote::quoted(bound.as_bytes());

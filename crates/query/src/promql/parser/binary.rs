@@ -1,6 +1,6 @@
 //! Operators between expressions, and the modifiers that may follow them.
 
-use super::{Kind, ParseError, Parser};
+use super::{Kind, NESTED, ParseError, Parser};
 use crate::promql::ast::{Binary, Expression, Many, Matching, Node, Operator};
 
 impl Parser<'_> {
@@ -18,7 +18,7 @@ impl Parser<'_> {
             let next = operator.binding() + u8::from(!is_right);
             let right = self.deeper(|parser| parser.binary(next))?;
             let start = left.span.start;
-            let height = left.height.max(right.height);
+            let height = (left.height + 1).max(right.height + NESTED);
             let binary = Binary {
                 operator,
                 left,
@@ -26,7 +26,7 @@ impl Parser<'_> {
                 returns_bool,
                 matching,
             };
-            left = self.made(start, Node::Binary(Box::new(binary)), height)?;
+            left = self.with_height(start, Node::Binary(Box::new(binary)), height)?;
         }
         Ok(left)
     }

@@ -41,7 +41,7 @@ pub(super) fn check(expression: &Expression) -> Result<Type, ParseError> {
             }
         },
         Node::Parenthesized(inner) => check(inner),
-        Node::Binary(binary) => check_binary(expression, binary),
+        Node::Binary(_) => check_chain(expression),
         Node::Call(call) => check_call(expression, call),
         Node::Aggregate(aggregate) => check_aggregate(aggregate),
     }
@@ -56,9 +56,23 @@ fn selects_something(expression: &Expression, selector: &Selector) -> Result<(),
     Ok(())
 }
 
-fn check_binary(expression: &Expression, binary: &Binary) -> Result<Type, ParseError> {
+/// Checks operators one behind the other, as long as each stands on the left of the next.
+fn check_chain(expression: &Expression) -> Result<Type, ParseError> {
+    let mut chain = Vec::new();
+    let mut first = expression;
+    while let Node::Binary(binary) = &first.node {
+        chain.push((first, binary));
+        first = &binary.left;
+    }
+    let mut kind = check(first)?;
+    for (expression, binary) in chain.into_iter().rev() {
+        kind = check_binary(expression, binary, kind)?;
+    }
+    Ok(kind)
+}
+
+fn check_binary(expression: &Expression, binary: &Binary, left: Type) -> Result<Type, ParseError> {
     let fail = |message: &str| Err(ParseError::new(expression.span.start, message.to_owned()));
-    let left = check(&binary.left)?;
     let right = check(&binary.right)?;
     for (side, kind) in [(&binary.left, left), (&binary.right, right)] {
         if !matches!(kind, Type::Scalar | Type::Vector) {
