@@ -6,6 +6,7 @@ mod compare;
 mod histogram;
 pub(crate) mod memory;
 mod notation;
+mod pinned;
 mod run;
 pub(crate) mod script;
 

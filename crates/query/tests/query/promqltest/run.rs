@@ -5,6 +5,7 @@ use query::promql::engine::{Outcome, QueryError};
 use query::promql::value::{Sample, Value, VectorSample};
 
 use super::compare;
+use super::pinned::pinned;
 use super::script::{Command, Eval, Kind, Load, When};
 
 /// Where commands are sent.
@@ -64,7 +65,8 @@ fn evaluate(eval: &Eval, door: &dyn Door) -> Result<(), String> {
             compare::annotations(eval, &outcome.annotations)?;
             compare::instant(eval, &outcome.value)?;
             again_as_range(eval, time, &outcome.value, door)
-                .map_err(|reason| format!("as a range: {reason}"))
+                .map_err(|reason| format!("as a range: {reason}"))?;
+            again_pinned(eval, time, door)
         }
         When::Range { start, end, step } => {
             let outcome = door.range(&eval.expression, (start, end, step));
@@ -139,6 +141,22 @@ fn at(value: &Value, time: i64) -> Result<Vec<VectorSample>, String> {
         }));
     }
     Ok(vector)
+}
+
+/// With its time written behind its selectors a query says the same before and after that time.
+fn again_pinned(eval: &Eval, time: i64, door: &dyn Door) -> Result<(), String> {
+    const AWAY: i64 = 600_000;
+    let Some(text) = pinned(&eval.expression, time) else {
+        return Ok(());
+    };
+    for elsewhere in [-AWAY, time + AWAY] {
+        let outcome = door.instant(&text, elsewhere);
+        let checked = outcome
+            .map_err(|error| error.to_string())
+            .and_then(|outcome| compare::instant(eval, &outcome.value));
+        checked.map_err(|reason| format!("{text} at {elsewhere}: {reason}"))?;
+    }
+    Ok(())
 }
 
 /// The middle step of a range must be what the instant is.
