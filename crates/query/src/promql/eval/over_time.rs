@@ -278,7 +278,7 @@ fn end(window: &Window<'_>, is_last: bool, take: fn(&Point<'_>) -> Sample) -> Op
     };
     let float = pick(window.values.len()).and_then(|at| {
         let value = *window.values.get(at)?;
-        Some(Point::Float(value, window.begun().nth(at)?))
+        Some(Point::Float(value, window.begun_at(at)?))
     });
     let histogram = pick(window.histograms.len())
         .and_then(|at| window.histograms.get(at))

@@ -40,6 +40,14 @@ fn overlaps(before: Begun, now: Begun) -> bool {
 }
 
 impl<'a> Window<'a> {
+    /// The times of one float.
+    pub(super) fn begun_at(&self, at: usize) -> Option<Begun> {
+        Some(Begun {
+            timestamp: *self.timestamps.get(at)?,
+            start: self.starts.get(at).copied().unwrap_or(0),
+        })
+    }
+
     /// Times of the floats.
     pub(super) fn begun(&self) -> impl Iterator<Item = Begun> + use<'a> {
         let starts = self.starts.iter().copied().chain(std::iter::repeat(0));
@@ -238,7 +246,7 @@ fn extrapolated(window: &Window<'_>, change: Change, notes: &mut Notes) -> Optio
 
 fn extrapolated_float(window: &Window<'_>, change: Change, notes: &mut Notes) -> Option<f64> {
     let (first, last) = (*window.values.first()?, *window.values.last()?);
-    let zero_ms = zero_time(window.begun().next()?, window).filter(|_| change.is_counter);
+    let zero_ms = zero_time(window.begun_at(0)?, window).filter(|_| change.is_counter);
     if window.values.len() < 2 && zero_ms.is_none() {
         return None;
     }
@@ -450,13 +458,7 @@ fn last_two<'a>(window: &Window<'a>) -> Option<[Point<'a>; 2]> {
         return Some([points.pop()?, now]);
     }
     let at = window.values.len().checked_sub(2)?;
-    let point = |at: usize| {
-        let begun = Begun {
-            timestamp: *window.timestamps.get(at)?,
-            start: window.starts.get(at).copied().unwrap_or(0),
-        };
-        Some(Point::Float(*window.values.get(at)?, begun))
-    };
+    let point = |at: usize| Some(Point::Float(*window.values.get(at)?, window.begun_at(at)?));
     Some([point(at)?, point(at + 1)?])
 }
 
