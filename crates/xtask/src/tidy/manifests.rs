@@ -11,11 +11,12 @@ use crate::files;
 const PACKAGES_MAX: usize = 400;
 
 /// What each crate may use of the others: arrows point downwards only.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("base", &[]),
     ("wire", &["base"]),
     ("collect", &["base", "wire", "state"]),
     ("observe", &["base", "wire"]),
+    ("query", &[]),
     ("state", &["base"]),
     ("identity", &["base", "state"]),
     ("reach", &["base", "wire", "identity", "state"]),
@@ -25,8 +26,8 @@ const EDGES: [(&str, &[&str]); 10] = [
             "base", "wire", "state", "identity", "collect", "observe", "reach",
         ],
     ),
-    // `observe` for its fuzz target only: the tests know the program from outside.
-    ("it", &["wire", "observe"]),
+    // `observe` and `query` for their fuzz targets only: the tests know the program from outside.
+    ("it", &["wire", "observe", "query"]),
     ("xtask", &[]),
 ];
 
