@@ -9,9 +9,11 @@ import { dayOf, shortDay } from './times';
 const POINT_SIZE = 6;
 const CROSS = 5;
 const NAME_WIDTH = 64;
-/** 1, 2, 5, 10, 20, 50 seconds and so on, from a hundredth of a second on. */
-const STEPS = Array.from({ length: 9 }, (_, power) => 10 ** (power - 2))
-  .flatMap((power) => [power, 2 * power, 5 * power]);
+/** Seconds between two lines of the grid, as clocks have them. */
+const STEPS = [
+  0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200,
+  21_600, 43_200, 86_400, 172_800, 604_800,
+];
 
 export function drawLines(
   element: HTMLElement,

@@ -12,8 +12,7 @@ export function size(bytes: number): string {
     value /= 1024;
     unit += 1;
   }
-  const digits = value < 100 && !Number.isInteger(value) ? 1 : 0;
-  return `${value.toFixed(digits)} ${UNITS[unit]}`;
+  return `${Number(value.toFixed(value < 100 ? 1 : 0))} ${UNITS[unit]}`;
 }
 
 /** `12.5 s`, `3 min 20 s`, `2 h 5 min`, `30 d` */
