@@ -10,7 +10,9 @@
 mod artefacts_bucket;
 mod artefacts_clients;
 mod artefacts_durability;
+mod artefacts_groups;
 mod artefacts_rights;
+mod artefacts_runs;
 mod artefacts_s3;
 mod artefacts_search;
 mod artefacts_vectors;
