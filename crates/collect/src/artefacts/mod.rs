@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod joined;
 mod krkn;
+mod look;
 mod metrics;
 pub mod migrations;
 mod objects;
@@ -40,6 +41,7 @@ use wire::s3::request::{Incoming, Link};
 use self::catalogue::Catalogue;
 use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
+use self::look::Looks;
 use self::metrics::ArtefactMetrics;
 use self::objects::{Bucket, Folder, Keys, ObjectError, Objects, sweep_service};
 use self::places::{Place, Places};
@@ -114,6 +116,7 @@ struct Shared {
     room: Room,
     uploads: Semaphore,
     telemetry: Semaphore,
+    looks: Looks,
     metrics: ArtefactMetrics,
     retries: Retries,
     /// What is kept for a shorter time was changed.
@@ -154,6 +157,7 @@ impl Artefacts {
             telemetry: Semaphore::new(TELEMETRY_MAX),
             metrics,
             retention_changed: Notify::new(),
+            looks: Looks::default(),
             catalogue,
             objects,
             users,
@@ -170,6 +174,7 @@ impl Artefacts {
     pub fn routes(&self, policy: impl Fn() -> Policy) -> Routes {
         krkn::routes(&self.shared, &policy)
             .merge(api::routes(&self.shared, &policy))
+            .merge(look::routes(&self.shared, &policy))
             .merge(files::routes(&self.shared, &policy))
             .merge(s3::routes(&self.shared, &policy))
     }

@@ -70,11 +70,26 @@ fn targets() -> Vec<Target> {
             run: wire::fuzz::s3,
         },
         Target {
+            name: "tar",
+            seeds: vec![archive()],
+            run: wire::fuzz::tar,
+        },
+        Target {
             name: "configuration",
             seeds: it::configuration::all_examples(),
             run: observe::fuzz::fuzz,
         },
     ]
+}
+
+/// An archive with a long name, a folder and an end.
+fn archive() -> Vec<u8> {
+    let mut archive = wire::tar::head(&"n".repeat(200), 5, 1_700_000_000);
+    archive.extend(b"hello");
+    archive.resize(archive.len() + wire::tar::padding(5), 0);
+    archive.extend(wire::tar::head("folder/", 0, 0));
+    archive.extend(wire::tar::end());
+    archive
 }
 
 /// Bounds the memory of this process, so that an input that asks for more ends it.

@@ -11,6 +11,7 @@ mod artefacts_bucket;
 mod artefacts_clients;
 mod artefacts_durability;
 mod artefacts_groups;
+mod artefacts_look;
 mod artefacts_rights;
 mod artefacts_runs;
 mod artefacts_s3;
