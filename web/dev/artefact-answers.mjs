@@ -100,7 +100,7 @@ function files(run, query) {
 
 function versions(run, query) {
   const file = run.all.find((one) => one.name === query.get('name'));
-  if (!file) return query.get('name') === 'prometheus.tar' ? { versions: [] } : null;
+  if (!file) return null;
   return { versions: Array.from({ length: file.versions }, (_, index) => ({ id: 900 - index, bytes: file.bytes - index * 4_711, created_at: at(Date.parse(file.changed_at) - index * 600_000), created_by: 'krkn', content_type: file.content_type, etag: file.etag, sha256: file.sha256, is_current: index === 0 })) };
 }
 
@@ -129,8 +129,8 @@ function text(whole, media, query, is_packed) {
 function members(name, query) {
   const offset = Number(query.get('offset') ?? 0);
   const limit = Number(query.get('limit') ?? 500);
-  const all = Array.from({ length: 1_300 }, (_, index) => ({ name: index === 0 ? 'prometheus/' : `prometheus/wal/${String(index).padStart(8, '0')}${index % 7 === 0 ? '.log' : ''}`, type: index === 0 ? 'folder' : index === 3 ? 'link' : 'file', bytes: index * 3_131, changed_at: at(Date.now() - index * 60_000 - DAY) }));
-  return { kind: 'archive', format: name.endsWith('.gz') ? 'tar.gz' : 'tar', members: all.slice(offset, offset + limit), next: offset + limit < all.length ? offset + limit : null };
+  const all = Array.from({ length: 1_300 }, (_, index) => ({ name: index === 0 ? 'prometheus/' : `prometheus/wal/${String(index).padStart(8, '0')}${index % 7 === 0 ? '.log' : ''}`, type: index === 0 ? 'folder' : index === 3 ? 'link' : 'file', bytes: index * 3_131, changed_at: at(Date.now() - index * 60_000 - DAY), at: index * 512 }));
+  return { kind: 'archive', format: name.endsWith('.gz') ? 'tar.gz' : 'tar', members: all.slice(offset, offset + limit), next: offset + limit < all.length ? offset + limit : null, problem: null };
 }
 
 function recovery(data, group, query) {
@@ -141,7 +141,7 @@ function recovery(data, group, query) {
     id: run.id, run: run.run, at: run.created_at, status: run.telemetry.job_status ? 'passed' : 'failed',
     scenarios: run.telemetry.scenarios.filter((one) => !wanted || one.scenario === wanted).map((one) => {
       const { recovered, unrecovered } = one.affected_pods;
-      return { scenario: one.scenario, status: one.exit_status === 0 ? 'passed' : 'failed', pods: recovered.length, unrecovered: unrecovered.length, recovery: most(recovered, 'total_recovery_time'), readiness: most(recovered, 'pod_readiness_time'), rescheduling: most(recovered, 'pod_rescheduling_time') };
+      return { scenario: one.scenario, status: one.exit_status === 0 ? 'passed' : 'failed', pods: recovered.length + unrecovered.length, unrecovered: unrecovered.length, recovery: most(recovered, 'total_recovery_time'), readiness: most(recovered, 'pod_readiness_time'), rescheduling: most(recovered, 'pod_rescheduling_time') };
     }),
   })).filter((run) => run.scenarios.length > 0 && (!query.has('since') || run.at >= query.get('since')));
   return { runs, scenarios: [...new Set(all.flatMap((run) => run.telemetry.scenarios.map((one) => one.scenario)))].sort(), next: null };

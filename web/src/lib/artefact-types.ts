@@ -107,6 +107,8 @@ export interface Member {
   type: 'file' | 'folder' | 'link' | 'other';
   bytes: number;
   changed_at: string | null;
+  /** Where it begins in the unpacked archive: it is found at once by that. */
+  at: number;
 }
 
 export interface ArchiveWindow {
@@ -114,6 +116,8 @@ export interface ArchiveWindow {
   format: string;
   members: Member[];
   next?: number | null;
+  /** Why there is nothing behind these members although the archive has not ended. */
+  problem?: string | null;
 }
 
 export interface TextWindow {
@@ -165,7 +169,7 @@ export interface Comparison {
 export interface ScenarioRecovery {
   scenario: string;
   status: RunStatus | null;
-  /** That recovered. */
+  /** What was hit, pods and virtual machines; `unrecovered` are among them. */
   pods: number;
   unrecovered: number;
   /** The longest, in seconds. */
@@ -190,7 +194,7 @@ export interface Recovery {
 }
 
 export interface RefusedClient {
-  address: string;
+  address: string | null;
   user: string | null;
   key: string;
   status: number;

@@ -133,7 +133,7 @@ it('shows bytes', () => {
 });
 
 it('finds members by words', () => {
-  const members = ['wal/0001', 'WAL/0002.log', 'meta.json'].map((name) => ({ name, type: 'file' as const, bytes: 1, changed_at: null }));
+  const members = ['wal/0001', 'WAL/0002.log', 'meta.json'].map((name) => ({ name, type: 'file' as const, bytes: 1, changed_at: null, at: 0 }));
   expect(membersWith(members, ' wal LOG ').map(({ name }) => name)).toEqual(['WAL/0002.log']);
   expect(membersWith(members, ' ')).toHaveLength(3);
 });

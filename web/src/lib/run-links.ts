@@ -19,9 +19,10 @@ export const fileLink = ({ group, run }: RunName, file: string, query: Query = {
 export const compareLink = (left: RunName | string, right: RunName | string): string =>
   address(RUNS, { view: 'compare', left: keyOf(left), right: keyOf(right) });
 
-/** The bytes of a file. */
-export const downloadLink = ({ group, run }: RunName, file: string): string =>
-  `/download/${joined(group, run, file)}`;
+/** The bytes of a file, of its newest version unless another one is named. */
+export const downloadLink = (
+  { group, run }: RunName, file: string, version: string | null = null,
+): string => address(`/download/${joined(group, run, file)}`, { version });
 /** All files of a run as one tar archive. */
 export const archiveLink = ({ group, run }: RunName): string => `/download/${joined(group, run)}/`;
 

@@ -159,6 +159,12 @@ const ROUTES: [RouteRow; 143] = [
     [
         "main.listener",
         "GET",
+        "/v1/artefacts/runs/{group}/{run}/look",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "GET",
         "/v1/artefacts/runs/{group}/{run}/telemetry",
         "artefacts",
     ],
@@ -166,12 +172,6 @@ const ROUTES: [RouteRow; 143] = [
         "main.listener",
         "GET",
         "/v1/artefacts/runs/{group}/{run}/versions",
-        "artefacts",
-    ],
-    [
-        "main.listener",
-        "GET",
-        "/v1/artefacts/runs/{group}/{run}/look",
         "artefacts",
     ],
     ["main.listener", "GET", "/v1/audit", "audit:read"],

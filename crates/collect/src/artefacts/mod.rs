@@ -275,15 +275,17 @@ async fn tie(catalogue: &Catalogue, objects: &Objects) -> Result<(), OpenError> 
 
 impl Shared {
     /// A link by which `method` may be done to a key. It is signed without the prefix of the place,
-    /// which a front takes away before it comes back to us.
-    fn link(&self, place: &Place, method: &str, key: &Key) -> String {
+    /// which a front takes away before it comes back to us. Without a version it is about the newest.
+    fn link(&self, place: &Place, (method, key): (&str, &Key), version: Option<i64>) -> String {
+        let version = version.map(|id| id.to_string());
+        let parameters: Vec<(&str, &str)> = version.iter().map(|id| ("versionId", &**id)).collect();
         let path = format!("/{}/{}", self.config.bucket, key.encode());
         let (name, secret) = self.users.link();
         let link = Link {
             method,
             host: &place.host,
             path: &path,
-            parameters: &[],
+            parameters: &parameters,
             region: REGION,
             expires: self.config.link_expiration.as_secs().max(1),
         };

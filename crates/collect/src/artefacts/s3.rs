@@ -5,7 +5,7 @@ mod bucket;
 mod multipart;
 mod object;
 
-pub(super) use self::object::new_version;
+pub(super) use self::object::{new_version, read_version};
 
 use std::sync::Arc;
 
