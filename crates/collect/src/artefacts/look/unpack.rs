@@ -3,6 +3,8 @@
 //! something packed lies in something packed, so that it does not matter how tightly it is.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::io::{Cursor, Read};
 use std::time::Duration;
