@@ -59,7 +59,7 @@ function runs(data, query) {
   const fitting = data.runs.filter((run) =>
     (!query.has('group') || run.group === query.get('group')) && (!query.has('state') || run.state === query.get('state')) &&
     (!query.has('pinned') || run.pinned) && (!query.has('since') || run.created_at >= query.get('since')) && (!query.has('until') || run.created_at < query.get('until')) &&
-    (!query.has('text') || `${run.group}/${run.run}`.toLowerCase().includes(query.get('text').toLowerCase())) &&
+    (!query.has('text') || [run.run, ...Object.values(run.fields).flat()].some((one) => one.toLowerCase().includes(query.get('text').toLowerCase()))) &&
     has(run, 'tag', query.get('tag')) && has(run, 'status', query.get('status')) && has(run, 'cluster_version', query.get('version')) &&
     has(run, 'scenario', query.get('scenario')) && (!field || has(run, field, value)));
   const before = Number(query.get('before') ?? Infinity);

@@ -9,7 +9,7 @@ export type RunFilterName = (typeof RUN_FILTERS)[number];
 export type RunFilters = Partial<Record<RunFilterName, string>>;
 
 export const RUN_FILTER_LABELS: Record<RunFilterName, string> = {
-  text: 'Words',
+  text: 'Text',
   group: 'Group',
   tag: 'Tag',
   status: 'Status',

@@ -178,7 +178,7 @@ pub(super) async fn upload(hub: &Program) {
         assert_eq!(uploads.put((GROUP, old), name, body.as_bytes()).await, 200);
     }
     for number in 0..FILES {
-        let name = format!("pods/pod-{number:05}.log");
+        let name = format!("pods/{number:05}-pod.log");
         let status = uploads.put((GROUP, old), &name, b"ready\n").await;
         assert_eq!(status, 200, "{name}");
     }
