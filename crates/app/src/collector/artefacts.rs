@@ -232,7 +232,10 @@ fn is_forged(head: &Parts) -> bool {
 /// browser's own question for a name and a password would stand in the way. Listeners without TLS have
 /// no sign-in page.
 fn leads_to_sign_in(head: &Parts) -> bool {
-    let is_tls = head.extensions.get::<Peer>().is_some_and(|peer| peer.is_tls);
+    let is_tls = head
+        .extensions
+        .get::<Peer>()
+        .is_some_and(|peer| peer.is_tls);
     let fetch = head.headers.get("sec-fetch-dest");
     is_tls && fetch.is_some_and(|dest| dest == "empty")
 }

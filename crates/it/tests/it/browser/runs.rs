@@ -144,7 +144,11 @@ fn archive() -> Vec<u8> {
 fn packed_log() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     for line in 1..=LINES {
-        writeln!(encoder, "2026-11-21T10:00:00Z INFO step {line} of the recovery is done").unwrap();
+        writeln!(
+            encoder,
+            "2026-11-21T10:00:00Z INFO step {line} of the recovery is done"
+        )
+        .unwrap();
     }
     encoder.finish().unwrap()
 }
@@ -153,10 +157,15 @@ fn packed_log() -> Vec<u8> {
 pub(super) async fn upload(hub: &Program) {
     let authority = format!("127.0.0.1:{}", hub.main.port());
     let connection = Connection::open(&authority).await.unwrap();
-    let mut uploads = Uploads { authority, connection };
+    let mut uploads = Uploads {
+        authority,
+        connection,
+    };
     for (number, has_passed) in [(1, true), (2, false), (3, true), (4, true)] {
         let run = format!("1790000{number}-run-{number}");
-        uploads.telemetry((GROUP, &run), &telemetry(number, has_passed)).await;
+        uploads
+            .telemetry((GROUP, &run), &telemetry(number, has_passed))
+            .await;
     }
     let (old, new) = ("17900003-run-3", "17900004-run-4");
     let parts = archive();
@@ -166,7 +175,10 @@ pub(super) async fn upload(hub: &Program) {
         ("prometheus-00.tar", first),
         ("prometheus-01.tar", second),
         ("results/krkn.log.gz", &packed_log()),
-        ("results/report.json", b"{\"steps\": [{\"name\": \"kill\"}], \"done\": true}"),
+        (
+            "results/report.json",
+            b"{\"steps\": [{\"name\": \"kill\"}], \"done\": true}",
+        ),
         ("console.png", &picture),
         ("core.bin", &[0, 1, 2, 255].repeat(512)),
         ("notes.txt", b"the first version\n"),
@@ -190,7 +202,9 @@ pub(super) async fn upload(hub: &Program) {
         }
     }
     for _ in 0..3 {
-        let status = uploads.put((FULL, "1-large"), "large.tar", &[7; 2_048]).await;
+        let status = uploads
+            .put((FULL, "1-large"), "large.tar", &[7; 2_048])
+            .await;
         assert_eq!(status, 507);
     }
 }
