@@ -12,7 +12,7 @@ use super::*;
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known; `artefacts` for these, users of the configuration,
 /// signatures of S3, and programs of this machine.
-const ROUTES: [RouteRow; 140] = [
+const ROUTES: [RouteRow; 143] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -112,6 +112,9 @@ const ROUTES: [RouteRow; 140] = [
     ["main.listener", "GET", "/navigate/{*path}", "artefacts"],
     ["main.listener", "GET", "/presigned-url", "artefacts"],
     ["main.listener", "GET", "/readyz", "public"],
+    ["main.listener", "GET", "/runs", "public"],
+    ["main.listener", "GET", "/runs/", "public"],
+    ["main.listener", "GET", "/runs/{*path}", "public"],
     ["main.listener", "GET", "/second-factor", "own"],
     ["main.listener", "GET", "/telemetryui", "public"],
     ["main.listener", "GET", "/telemetryui/", "public"],

@@ -200,6 +200,18 @@ fn is_forged(head: &Parts) -> bool {
         && !head.extensions.get::<Peer>().is_some_and(is_same)
 }
 
+/// Whether a page of ours asks on a listener that has the sign-in page: it leads there itself, and the
+/// browser's own question for a name and a password would stand in the way. Listeners without TLS have
+/// no sign-in page.
+fn leads_to_sign_in(head: &Parts) -> bool {
+    let is_tls = head
+        .extensions
+        .get::<Peer>()
+        .is_some_and(|peer| peer.is_tls);
+    let fetch = head.headers.get("sec-fetch-dest");
+    is_tls && fetch.is_some_and(|dest| dest == "empty")
+}
+
 /// The answer to somebody whom nobody knows: our own API has an envelope of its own.
 fn refuse(head: &Parts) -> Response {
     let mut response = Artefacts::refuse_anonymous();
@@ -207,7 +219,7 @@ fn refuse(head: &Parts) -> Response {
         let asks = response.headers_mut().remove(WWW_AUTHENTICATE);
         let text = "send an API token as `Authorization: Bearer …`, or a name and a password";
         response = error_response(Class::Unauthenticated, text);
-        if let Some(asks) = asks {
+        if let Some(asks) = asks.filter(|_| !leads_to_sign_in(head)) {
             response.headers_mut().insert(WWW_AUTHENTICATE, asks);
         }
     }

@@ -30,7 +30,7 @@ const CLOSE_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The largest telemetry that may be configured.
 const TELEMETRY_LIMIT_MAX: u64 = 256 << 20;
 /// First segments of other paths.
-const TAKEN: [&str; 18] = [
+const TAKEN: [&str; 19] = [
     "api",
     "apps",
     "clients",
@@ -46,6 +46,7 @@ const TAKEN: [&str; 18] = [
     "poll",
     "push",
     "readyz",
+    "runs",
     "second-factor",
     "telemetry",
     "telemetryui",

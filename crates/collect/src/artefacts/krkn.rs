@@ -32,7 +32,7 @@ use super::Shared;
 use super::catalogue::{Shown, Window};
 use super::error::Trouble;
 use super::joined::archive;
-use super::s3::new_version;
+use super::s3::{new_version, read_version};
 use super::upload::SILENCE_LIMIT;
 use super::visitor::{Act, Visitor};
 
@@ -130,7 +130,7 @@ async fn presign(shared: &Shared, request: Request) -> Result<Response, Trouble>
     drop(room.inspect_err(|trouble| shared.note_refused((&head, &key), trouble))?);
     shared.catalogue.begin_run(&key).await?;
     let place = shared.places.for_links(&head).ok_or(Trouble::NoBucket)?;
-    Ok(text(shared.link(&place, "PUT", &key)))
+    Ok(text(shared.link(&place, ("PUT", &key), None)))
 }
 
 fn fetch(shared: &Shared, request: Request) -> Result<Response, Trouble> {
@@ -169,12 +169,17 @@ fn whole(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Trouble> {
     Ok((StatusCode::OK, headers, body).into_response())
 }
 
-/// A link to a file; whether that is there is not looked at, as in the original.
+/// A link to a file, or to the `version` of it; whether that is there is not looked at, as in the
+/// original.
 fn link_to_fetch(shared: &Shared, head: &Parts, first: &str) -> Result<String, Trouble> {
     let key = Key::new(rest_of(head, first)?)?;
     Shared::check(&visitor(head)?, &key, Act::Read)?;
     let place = shared.places.for_links(head).ok_or(Trouble::NoBucket)?;
-    Ok(shared.link(&place, "GET", &key))
+    let query = head.uri.query().unwrap_or_default();
+    let pairs = query_pairs(query).unwrap_or_default();
+    let version = pairs.iter().find(|(name, _)| name == "version");
+    let version = read_version(version.map(|(_, id)| id.as_str()))?;
+    Ok(shared.link(&place, ("GET", &key), version))
 }
 
 async fn navigate(shared: &Shared, request: Request) -> Result<Response, Trouble> {

@@ -47,9 +47,9 @@ use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
 use self::look::Looks;
 use self::metrics::ArtefactMetrics;
+pub use self::noted::{Note, Noted};
 use self::objects::{Bucket, Folder, KeysError, ObjectError, Objects, find_keys, sweep_service};
 use self::places::{Place, Places};
-pub use self::noted::{Note, Noted};
 use self::retries::Retries;
 use self::room::Room;
 use self::users::Users;
@@ -274,15 +274,17 @@ async fn tie(catalogue: &Catalogue, objects: &Objects) -> Result<(), OpenError> 
 
 impl Shared {
     /// A link by which `method` may be done to a key. It is signed without the prefix of the place,
-    /// which a front takes away before it comes back to us.
-    fn link(&self, place: &Place, method: &str, key: &Key) -> String {
+    /// which a front takes away before it comes back to us. Without a version it is about the newest.
+    fn link(&self, place: &Place, (method, key): (&str, &Key), version: Option<i64>) -> String {
+        let version = version.map(|id| id.to_string());
+        let parameters: Vec<(&str, &str)> = version.iter().map(|id| ("versionId", &**id)).collect();
         let path = format!("/{}/{}", self.config.bucket, key.encode());
         let (name, secret) = self.users.link();
         let link = Link {
             method,
             host: &place.host,
             path: &path,
-            parameters: &[],
+            parameters: &parameters,
             region: REGION,
             expires: self.config.link_expiration.as_secs().max(1),
         };

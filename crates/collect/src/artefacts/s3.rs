@@ -8,7 +8,7 @@ mod multipart;
 mod object;
 mod tags;
 
-pub(super) use self::object::new_version;
+pub(super) use self::object::{new_version, read_version};
 
 use std::sync::Arc;
 

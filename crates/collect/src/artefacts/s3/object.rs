@@ -97,7 +97,7 @@ pub(super) fn put_headers(headers: &mut HeaderMap, new: &NewVersion<'_>) {
 }
 
 /// The version that a request names. What can't be one of ours is no file: it does not stand for all.
-pub(super) fn read_version(text: Option<&str>) -> Result<Option<i64>, Trouble> {
+pub(in crate::artefacts) fn read_version(text: Option<&str>) -> Result<Option<i64>, Trouble> {
     let version = text.map(|text| text.trim().parse());
     version.transpose().map_err(|_| Trouble::NoFile)
 }
