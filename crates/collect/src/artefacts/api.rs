@@ -66,8 +66,10 @@ pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Rout
 }
 
 #[derive(Serialize)]
-struct Groups {
+struct GroupList {
     groups: Vec<ShownGroup>,
+    /// What the bucket of S3 is called, for clients that use it with a session.
+    bucket: String,
     /// Bytes that may be kept, where there is a limit.
     quota: ShownQuota,
 }
@@ -122,8 +124,9 @@ async fn groups(shared: &Shared, head: &Parts) -> Result<Response, ApiError> {
         bytes: group.bytes,
     });
     let quota = shared.config.quota;
-    Ok(Json(Groups {
+    Ok(Json(GroupList {
         groups: groups.collect(),
+        bucket: shared.config.bucket.clone(),
         quota: ShownQuota {
             total: quota.total,
             group: quota.group,

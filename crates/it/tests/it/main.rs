@@ -9,6 +9,7 @@
 
 mod artefacts_bucket;
 mod artefacts_clients;
+mod artefacts_commands;
 mod artefacts_durability;
 mod artefacts_rights;
 mod artefacts_s3;

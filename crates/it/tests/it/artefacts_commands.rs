@@ -1,0 +1,316 @@
+//! `landline artefacts …` with the real program: what is put and got is whole, what breaks off goes on, and
+//! names lead nowhere else.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use it::artefacts::{Store, section};
+use it::program::{Program, code, command_in, program_path, send_signal};
+use it::relay::{Mode, Relay};
+use it::wait;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// The code of a command that was answered with no.
+const NO: i32 = 1;
+/// What is put in parts: eight of them, the last one short.
+const LARGE_BYTES: usize = 60_000_000;
+const PART_BYTES: f64 = 8_388_608.0;
+/// A line that is slow enough to be cut in the middle: 20 MB/s.
+const SLOW: Mode = Mode::Link {
+    bits_per_second: 160_000_000,
+    round_trip: std::time::Duration::ZERO,
+};
+
+/// Bytes that repeat nowhere.
+fn content(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A folder from which the program is found through a relay.
+struct Far {
+    folder: tempfile::TempDir,
+    relay: Relay,
+}
+
+impl Far {
+    fn of(program: &Program) -> Self {
+        let relay = Relay::start(&[program.main]);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let listeners = json!({"main": relay.address});
+        std::fs::write(data.join("listeners.json"), listeners.to_string()).unwrap();
+        let configuration = json!({"roles": ["collector"], "data_dir": "./data"});
+        let path = folder.path().join("landline.yaml");
+        std::fs::write(path, configuration.to_string()).unwrap();
+        Self { folder, relay }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        command_in(self.folder.path(), &[&["artefacts"], words].concat())
+    }
+
+    /// What a command that succeeds prints.
+    fn shown(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command that is refused says.
+    fn refused(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert_eq!(code(output.status), NO, "{words:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// One object a line.
+    fn parsed(&self, words: &[&str]) -> Vec<Value> {
+        let text = self.shown(&[words, &["--json"]].concat());
+        let parse = |line: &str| serde_json::from_str(line).unwrap();
+        text.lines().map(parse).collect()
+    }
+
+    /// Starts a command that is to be cut off.
+    fn spawn(&self, words: &[&str]) -> Child {
+        let mut command = Command::new(program_path());
+        command.arg("artefacts").args(words);
+        command.current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+async fn uploaded(store: &Store) -> f64 {
+    let name = "landline_artefacts_uploaded_bytes_total";
+    store.program.metric(name, &[]).await
+}
+
+/// Puts a large file over a slow line until some of its parts are there, and cuts it off with this signal.
+async fn put_and_cut(store: &Store, far: &Far, signal: Signal) -> (f64, String) {
+    far.relay.set(SLOW);
+    let mut child = far.spawn(&["put", "large.bin", "ci/7"]);
+    wait::until("parts have come", wait::SOON * 3, async || {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "it was too fast to be cut off");
+        (uploaded(store).await >= PART_BYTES).then_some(())
+    })
+    .await;
+    far.relay.set(Mode::BlackHole);
+    send_signal(child.id(), signal);
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    far.relay.set(Mode::Reset);
+    far.relay.set(Mode::Pass);
+    wait::until("nothing is on its way any more", wait::SOON, async || {
+        (store.files_below("incoming") == 0).then_some(())
+    })
+    .await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    (uploaded(store).await, said)
+}
+
+/// A put that was killed goes on: parts that came are not sent again, and the whole is what it was.
+#[tokio::test]
+async fn what_was_killed_goes_on() {
+    let store = Store::start(section(json!({}))).await;
+    let far = Far::of(&store.program);
+    let bytes = content(LARGE_BYTES);
+    far.write("large.bin", &bytes);
+    let (before, _) = put_and_cut(&store, &far, Signal::KILL).await;
+    assert!(
+        before >= PART_BYTES && before < LARGE_BYTES as f64,
+        "{before}"
+    );
+    let put = far.parsed(&["put", "large.bin", "ci/7"]);
+    assert_eq!(put[0]["kept_bytes"].as_f64(), Some(before), "{put:?}");
+    assert_eq!(put[0]["parts"], 8, "{put:?}");
+    // Each byte has come once.
+    assert_eq!(uploaded(&store).await, LARGE_BYTES as f64);
+    let found = store.s3("GET", "/ci/7/large.bin", &[], "").await;
+    assert!(found.body == bytes, "{} bytes differ", found.body.len());
+    // Nothing is left that could be gone on with.
+    let uploads = store.s3("GET", "", &[("uploads", "")], "").await.text();
+    assert!(!uploads.contains("<Upload>"), "{uploads}");
+    get_killed(&far, &bytes).await;
+}
+
+/// A get that was killed goes on where it was.
+async fn get_killed(far: &Far, bytes: &[u8]) {
+    far.relay.set(SLOW);
+    let mut child = far.spawn(&["get", "ci/7/large.bin", "-o", "back.bin"]);
+    let part = wait::until("some has come", wait::SOON * 3, async || {
+        assert!(child.try_wait().unwrap().is_none(), "it was too fast");
+        let part = find_part(far.folder.path())?;
+        (part.metadata().ok()?.len() > 4_000_000).then_some(part)
+    })
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    far.relay.set(Mode::Pass);
+    assert!(!far.path("back.bin").exists());
+    let kept = part.metadata().unwrap().len();
+    assert!(kept < bytes.len() as u64);
+    let got = far.parsed(&["get", "ci/7/large.bin", "-o", "back.bin"]);
+    assert_eq!(got[0]["kept_bytes"], kept, "{got:?}");
+    assert_eq!(got[0]["is_checked"], true, "{got:?}");
+    assert!(std::fs::read(far.path("back.bin")).unwrap() == bytes);
+    assert_eq!(find_part(far.folder.path()), None);
+    // What is here is not fetched again; what differs is.
+    let got = far.parsed(&["get", "ci/7/large.bin", "-o", "back.bin"]);
+    assert_eq!(got[0]["kept_bytes"], bytes.len(), "{got:?}");
+    let mut other = bytes.to_vec();
+    other[30_000_000] ^= 1;
+    far.write("back.bin", &other);
+    let got = far.parsed(&["get", "ci/7/large.bin", "-o", "back.bin"]);
+    assert_eq!(got[0]["kept_bytes"], 0, "{got:?}");
+    assert!(std::fs::read(far.path("back.bin")).unwrap() == bytes);
+    // What came before and is wrong is seen, and is not in the way of the next attempt.
+    std::fs::remove_file(far.path("back.bin")).unwrap();
+    std::fs::write(&part, &other[..40_000_000]).unwrap();
+    let said = far.refused(&["get", "ci/7/large.bin", "-o", "back.bin"]);
+    assert!(said.contains("is not what the collector keeps"), "{said}");
+    assert!(!far.path("back.bin").exists());
+    far.shown(&["get", "ci/7/large.bin", "-o", "back.bin"]);
+    assert!(std::fs::read(far.path("back.bin")).unwrap() == bytes);
+}
+
+fn find_part(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    paths.find(|path| path.extension().is_some_and(|word| word == "part"))
+}
+
+/// Ctrl-C says how to go on; another file of the same name does not go on with its parts.
+#[tokio::test]
+async fn only_parts_of_the_same_file_are_gone_on_with() {
+    let store = Store::start(section(json!({}))).await;
+    let far = Far::of(&store.program);
+    let mut bytes = content(LARGE_BYTES);
+    far.write("large.bin", &bytes);
+    let (before, said) = put_and_cut(&store, &far, Signal::INT).await;
+    assert!(
+        said.contains("the same command goes on where it was"),
+        "{said}"
+    );
+    bytes[0] ^= 1;
+    bytes[LARGE_BYTES - 1] ^= 1;
+    let first = bytes.clone();
+    bytes[9_000_000] ^= 1;
+    bytes[17_000_000] ^= 1;
+    bytes[26_000_000] ^= 1;
+    far.write("large.bin", &bytes);
+    let put = far.parsed(&["put", "large.bin", "ci/7"]);
+    assert_eq!(put[0]["kept_bytes"], 0, "{put:?}");
+    assert_eq!(uploaded(&store).await, before + LARGE_BYTES as f64);
+    let found = store.s3("GET", "/ci/7/large.bin", &[], "").await;
+    assert!(found.body == bytes && found.body != first);
+    let put = far.parsed(&["put", "large.bin", "ci/7", "--no-resume"]);
+    assert_eq!(put[0]["kept_bytes"], 0, "{put:?}");
+}
+
+/// Small files, folders, other names, archives; and what is wrong is said before anything is sent.
+#[tokio::test]
+async fn files_are_put_and_got() {
+    let store = Store::start(section(json!({}))).await;
+    let far = Far::of(&store.program);
+    far.write("a.log", b"first");
+    far.write("b #%?.log", b"second");
+    far.write("empty", b"");
+    far.write("sub/a.log", b"other");
+    let said = far.shown(&["put", "a.log", "b #%?.log", "empty", "ci/7/logs/"]);
+    assert_eq!(said.lines().count(), 3, "{said}");
+    far.shown(&["put", "sub/a.log", "ci/7/named"]);
+    far.shown(&["get", "ci/7", "-o", "back"]);
+    let read = |name: &str| std::fs::read(far.path(name)).unwrap();
+    assert_eq!(read("back/logs/a.log"), b"first");
+    assert_eq!(read("back/logs/b #%?.log"), b"second");
+    assert_eq!(read("back/logs/empty"), b"");
+    assert_eq!(read("back/named"), b"other");
+    far.shown(&["get", "ci/7/logs/", "-o", "logs"]);
+    assert_eq!(read("logs/a.log"), b"first");
+    assert_eq!(far.shown(&["get", "ci/7/named", "-o", "-"]), "other");
+    far.shown(&["get", "ci/7", "--tar", "run.tar"]);
+    assert!(read("run.tar").windows(6).any(|bytes| bytes == b"second"));
+    let piped = far.run(&["get", "ci/7", "--tar", "-"]);
+    assert_eq!(piped.stdout, read("run.tar"));
+    // An older version stays until it is removed with the file.
+    far.write("a.log", b"again");
+    far.shown(&["put", "a.log", "ci/7/logs/"]);
+    far.shown(&["get", "ci/7", "-o", "back"]);
+    assert_eq!(read("back/logs/a.log"), b"again");
+    for (words, why) in [
+        (
+            &["put", "a.log", "sub/a.log", "ci/8"][..],
+            "two of the files would be ci/8/a.log",
+        ),
+        (
+            &["put", "a.log", "empty", "ci/8/name"],
+            "several files need a folder",
+        ),
+        (&["put", "nothing", "ci/8"], "nothing: No such file"),
+        (&["put", "sub", "ci/8"], "is no plain file"),
+        (&["get", "ci/7/nothing"], "there is no file ci/7/nothing"),
+        (&["get", "ci/nothing"], "there are no files in ci/nothing/"),
+        (&["get", "ci/7", "-o", "-"], "--tar -"),
+        (
+            &["rm", "ci/7/nothing", "--yes"],
+            "there is no file ci/7/nothing",
+        ),
+    ] {
+        let said = far.refused(words);
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    // Nothing of what was refused is there.
+    let listed = store
+        .s3("GET", "", &[("list-type", "2"), ("prefix", "ci/8")], "")
+        .await;
+    assert!(!listed.text().contains("<Key>"), "{}", listed.text());
+}
+
+/// A file in the way of a folder is said, and the others come.
+#[tokio::test]
+async fn a_failure_in_the_middle_leaves_the_others() {
+    let store = Store::start(section(json!({}))).await;
+    let far = Far::of(&store.program);
+    for name in ["a", "b/c", "d"] {
+        let reply = store.s3("PUT", &format!("/ci/7/{name}"), &[], name).await;
+        assert_eq!(reply.status, 200);
+    }
+    far.write("back/b", b"mine");
+    let said = far.refused(&["get", "ci/7", "-o", "back"]);
+    assert!(said.contains("1 of 3 files are missing"), "{said}");
+    let read = |name: &str| std::fs::read(far.path(name)).unwrap();
+    assert_eq!(
+        (read("back/a"), read("back/d")),
+        (b"a".to_vec(), b"d".to_vec())
+    );
+    assert_eq!(read("back/b"), b"mine");
+    std::fs::remove_file(far.path("back/b")).unwrap();
+    let got = far.parsed(&["get", "ci/7", "-o", "back"]);
+    let kept = got
+        .iter()
+        .filter(|file| file["kept_bytes"] == file["bytes"]);
+    assert_eq!(kept.count(), 2, "{got:?}");
+    assert_eq!(read("back/b/c"), b"b/c");
+}
