@@ -16,8 +16,10 @@ use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::artefacts::config::{AccessConfig, ArtefactsConfig};
 use collect::artefacts::{Act, Artefacts, Settings, Visitor, is_signed};
+use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
+use identity::audit::{Caller, Event};
 use identity::names::Labels;
 use identity::roles::{Kind, Verb};
 use state::State;
@@ -74,8 +76,10 @@ impl Opening {
             environment: self.environment.variables,
             supervisor: supervisor.clone(),
         };
-        let (artefacts, service) = Artefacts::open(state, settings, metrics).await?;
-        supervisor.register(service);
+        let (artefacts, services) = Artefacts::open(state, settings, metrics).await?;
+        for service in services {
+            supervisor.register(service);
+        }
         let door = Door {
             askers: Arc::clone(askers),
             artefacts: artefacts.clone(),
@@ -126,7 +130,7 @@ impl Door {
         } else {
             head = self.askers.judge((POLICY, &may_something), head).await?;
             let asker = head.extensions.get::<Asker>().cloned();
-            visitor_of(asker.ok_or_else(|| refuse(&head))?)
+            self.visitor_of(asker.ok_or_else(|| refuse(&head))?)
         };
         head.extensions.insert(visitor);
         Ok(head)
@@ -142,7 +146,10 @@ impl Door {
             return Err(error_response(Class::TooMany, text));
         }
         if let Some(visitor) = self.artefacts.user(name, password) {
-            return Ok(visitor);
+            // Not one of the cluster's, though a name may be the same.
+            let user = format!("{POLICY}/{}", visitor.name());
+            let caller = Caller::user(user, Some(peer.ip()));
+            return Ok(self.noting(visitor, caller));
         }
         let may_carry_secrets = peer.is_tls || peer.is_loopback();
         if may_carry_secrets {
@@ -150,7 +157,7 @@ impl Door {
             let secret = Secret::new(password);
             match tokens.verify(&secret, Some(peer.ip())).await {
                 Ok(principal) if principal.user == name => {
-                    return Ok(visitor_of(Asker::of(principal, &peer)));
+                    return Ok(self.visitor_of(Asker::of(principal, &peer)));
                 }
                 Err(error) if error.class() == Class::Internal => {
                     return Err(crate::admin::refuse(&error));
@@ -168,6 +175,32 @@ impl Door {
         Err(refuse(head))
     }
 
+    /// Has what somebody changes in the audit log.
+    fn noting(&self, visitor: Visitor, caller: Caller) -> Visitor {
+        let askers = Arc::clone(&self.askers);
+        visitor.noting(move |change| {
+            let event =
+                Event::success(change.kind, &caller, change.target).with("change", change.details);
+            let askers = Arc::clone(&askers);
+            Box::pin(async move {
+                if let Err(error) = askers.identity.audit().record(&[event]).await {
+                    let error = base::client::chain(&error);
+                    tracing::error!(error, "a change could not be recorded in the audit log");
+                }
+            }) as BoxFuture<'static, ()>
+        })
+    }
+
+    /// What somebody known may do by their roles.
+    fn visitor_of(&self, asker: Asker) -> Visitor {
+        let caller = asker.caller.clone();
+        let visitor = Visitor::new(&caller.actor.to_string(), move |group, act| {
+            let labels: Labels = [(GROUP.to_owned(), group.to_owned())].into();
+            asker.may(Kind::Artefacts, verb_of(act), &labels)
+        });
+        self.noting(visitor, caller)
+    }
+
     /// Somebody who showed nothing.
     fn unknown(&self, head: &Parts) -> Result<Visitor, Response> {
         let name = match self.access {
@@ -177,7 +210,9 @@ impl Door {
                 return Err(refuse(head));
             }
         };
-        Ok(Visitor::new(name, |_, act| act != Act::Delete))
+        Ok(Visitor::new(name, |_, act| {
+            matches!(act, Act::Read | Act::Create)
+        }))
     }
 }
 
@@ -208,21 +243,16 @@ fn refuse(head: &Parts) -> Response {
 }
 
 fn may_something(asker: &Asker) -> bool {
-    [Verb::Read, Verb::Create, Verb::Delete]
+    Act::ALL
         .into_iter()
-        .any(|verb| asker.may_somewhere(Kind::Artefacts, verb))
+        .any(|act| asker.may_somewhere(Kind::Artefacts, verb_of(act)))
 }
 
-/// What somebody known may do by their roles.
-fn visitor_of(asker: Asker) -> Visitor {
-    let name = asker.caller.actor.to_string();
-    Visitor::new(&name, move |group, act| {
-        let labels: Labels = [(GROUP.to_owned(), group.to_owned())].into();
-        let verb = match act {
-            Act::Read => Verb::Read,
-            Act::Create => Verb::Create,
-            Act::Delete => Verb::Delete,
-        };
-        asker.may(Kind::Artefacts, verb, &labels)
-    })
+fn verb_of(act: Act) -> Verb {
+    match act {
+        Act::Read => Verb::Read,
+        Act::Create => Verb::Create,
+        Act::Update => Verb::Update,
+        Act::Delete => Verb::Delete,
+    }
 }

@@ -1,7 +1,12 @@
 //! What the tables know of artefacts: runs, files and their versions. Bytes are elsewhere; what an
 //! operation leaves without an owner it gives back, to be removed after the commit.
 
+mod files;
+mod groups;
 mod list;
+mod recovery;
+mod removal;
+mod runs;
 mod search;
 mod telemetry;
 mod uploads;
@@ -12,17 +17,21 @@ use state::{Read, State, StateError, Write};
 use wire::s3::key::Key;
 use wire::s3::xml::Object;
 
+pub(crate) use self::files::{FileEntry, FileVersion, Listed};
+pub(crate) use self::groups::{Group, GroupChange, GroupRow};
 pub(crate) use self::list::{Page, Shown, Window};
+pub(crate) use self::recovery::{Recovered, RecoverySearch, Scenario};
+pub(crate) use self::removal::Removal;
+pub(crate) use self::runs::{RunState, Seen};
 pub(crate) use self::search::{Run, Search};
-pub(crate) use self::telemetry::Field;
+pub(crate) use self::telemetry::{Facts, Field};
 pub(crate) use self::uploads::{NewPart, Upload};
 use super::objects::Segment;
+use super::settings::GroupSettings;
 use super::time;
 
 /// Objects of one version that are read at once: as many as an upload has parts.
 const SEGMENTS_MAX: i64 = 10_000;
-/// Versions of a file that are removed in one transaction.
-const VERSIONS_MAX: i64 = 1_000;
 
 /// What is known of what is kept; clones share the state.
 #[derive(Debug, Clone)]
@@ -59,11 +68,12 @@ pub(crate) struct Version {
     pub(crate) segments: Vec<Segment>,
 }
 
-/// How much is kept, versions and parts included, in bytes.
+/// How much is kept, versions and parts included, in bytes, and what is set for the group.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) group: u64,
     pub(crate) total: u64,
+    pub(crate) settings: GroupSettings,
 }
 
 /// A piece of a file.
@@ -134,14 +144,18 @@ impl Catalogue {
     /// How much is kept in all groups, and in the one of a key.
     pub(crate) async fn usage(&self, key: &Key) -> Result<Usage, StateError> {
         let sql = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT), \
-             CAST(COALESCE(SUM(CASE WHEN name = $1 THEN bytes ELSE 0 END), 0) AS BIGINT) \
+             CAST(COALESCE(SUM(CASE WHEN name = $1 THEN bytes ELSE 0 END), 0) AS BIGINT), \
+             COALESCE(MAX(CASE WHEN name = $1 THEN retention ELSE '' END), ''), \
+             COALESCE(MAX(CASE WHEN name = $1 THEN quota ELSE '' END), '') \
              FROM artefact_groups";
         let mut read = self.state.read().await?;
         let row = sqlx::query(sql).bind(folder_name(key.parts().group));
         let row = row.fetch_one(&mut read).await?;
+        let (retention, quota): (String, String) = (row.try_get(2)?, row.try_get(3)?);
         Ok(Usage {
             total: size(&row, 0)?,
             group: size(&row, 1)?,
+            settings: GroupSettings::of(&retention, &quota),
         })
     }
 
@@ -189,52 +203,6 @@ impl Catalogue {
         }))
     }
 
-    /// Removes a file with all its versions, or one version of it; the objects that it leaves.
-    pub(crate) async fn remove(
-        &self,
-        key: &Key,
-        version: Option<i64>,
-    ) -> Result<Vec<String>, StateError> {
-        let bytes = || key.as_str().as_bytes().to_vec();
-        let mut read = self.state.read().await?;
-        let sql = "SELECT 1 FROM artefact_files WHERE key = $1";
-        let row = sqlx::query(sql).bind(bytes());
-        if row.fetch_optional(&mut read).await?.is_none() {
-            return Ok(Vec::new());
-        }
-        drop(read);
-        let mut write = self.state.write().await?;
-        // In the order in which versions come, and kept from others to the end: a version that came
-        // while the file goes would go with it.
-        ensure_run(&mut write, key).await?;
-        let sql = "UPDATE artefact_files SET version = version WHERE key = $1 RETURNING id, run_id";
-        let row = sqlx::query(sql).bind(bytes());
-        let Some(row) = row.fetch_optional(&mut write).await? else {
-            return Ok(Vec::new());
-        };
-        let (file, run): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let mut objects = Vec::new();
-        let mut freed = 0_i64;
-        loop {
-            let sql = "SELECT id, bytes FROM artefact_versions WHERE file_id = $1 \
-                 AND id = COALESCE($2, id) ORDER BY id LIMIT $3";
-            let rows = sqlx::query(sql).bind(file).bind(version).bind(VERSIONS_MAX);
-            let rows = rows.fetch_all(&mut write).await?;
-            for row in &rows {
-                let id: i64 = row.try_get(0)?;
-                freed += row.try_get::<i64, _>(1)?;
-                objects.extend(take_objects(&mut write, id).await?);
-            }
-            if version.is_some() || rows.len() < usize::try_from(VERSIONS_MAX).unwrap_or(0) {
-                break;
-            }
-        }
-        settle_file(&mut write, (file, run)).await?;
-        add_bytes(&mut write, run, -freed).await?;
-        write.commit().await?;
-        Ok(objects)
-    }
-
     /// The objects of the newest versions of the files whose keys begin so, in their order, with what
     /// is shown of the files; nothing when there are more than are read at once.
     pub(crate) async fn current_segments(
@@ -277,35 +245,6 @@ impl Catalogue {
     }
 }
 
-/// Removes a version with the rows of its objects, whose names it gives.
-async fn take_objects(write: &mut Write, version: i64) -> Result<Vec<String>, StateError> {
-    for sql in [
-        "DELETE FROM artefact_versions WHERE id = $1",
-        "DELETE FROM artefact_telemetry WHERE version = $1",
-    ] {
-        sqlx::query(sql).bind(version).execute(&mut *write).await?;
-    }
-    let sql = "DELETE FROM artefact_objects WHERE version = $1 RETURNING id";
-    let rows = sqlx::query(sql).bind(version).fetch_all(write).await?;
-    let ids = rows.iter().map(|row| row.try_get(0));
-    Ok(ids.collect::<Result<_, _>>()?)
-}
-
-/// Has a file show its newest version, or be gone without one.
-async fn settle_file(write: &mut Write, (file, run): (i64, i64)) -> Result<(), StateError> {
-    let sql = "SELECT id, bytes, etag, created_at FROM artefact_versions WHERE file_id = $1 \
-         ORDER BY id DESC LIMIT 1";
-    let newest = sqlx::query(sql).bind(file);
-    if let Some(row) = newest.fetch_optional(&mut *write).await? {
-        return show_version(write, file, &row).await;
-    }
-    let sql = "DELETE FROM artefact_files WHERE id = $1";
-    sqlx::query(sql).bind(file).execute(&mut *write).await?;
-    let sql = "UPDATE artefact_runs SET files = files - 1 WHERE id = $1";
-    sqlx::query(sql).bind(run).execute(&mut *write).await?;
-    Ok(())
-}
-
 async fn show_version(write: &mut Write, file: i64, row: &AnyRow) -> Result<(), StateError> {
     let (id, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let (etag, created): (String, i64) = (row.try_get(2)?, row.try_get(3)?);
@@ -336,7 +275,7 @@ async fn segments(read: &mut Read, version: i64) -> Result<Vec<Segment>, StateEr
     Ok(segments)
 }
 
-/// The rows of a key's group and run, made if need be. They are locked from here on, the group first,
+/// The rows of a key's group and run, made if need be: something comes, and the run is open again. They are locked from here on, the group first,
 /// so that nobody waits for somebody who waits for them.
 async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> {
     let (parts, now) = (key.parts(), time::now());
@@ -347,7 +286,8 @@ async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> 
     let sql = "INSERT INTO artefact_runs \
          (group_id, name, title, created_at, changed_at, telemetry_at, files, bytes) \
          VALUES ($1, $2, $3, $4, $4, 0, 0, 0) \
-         ON CONFLICT (group_id, name) DO UPDATE SET changed_at = excluded.changed_at RETURNING id";
+         ON CONFLICT (group_id, name) DO UPDATE SET changed_at = excluded.changed_at, \
+         state = CASE WHEN artefact_runs.telemetry_at > 0 THEN 1 ELSE 0 END RETURNING id";
     let row = sqlx::query(sql)
         .bind(group)
         .bind(folder_name(parts.run))

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::config::{Field, format_bytes, format_duration};
+use base::config::{Field, as_bytes, as_duration, as_keep, as_optional_bytes};
 use base::secret::SecretSource;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use url::Url;
 
 use super::objects::usual_endpoint;
+use super::settings::{GroupConfig, Limit, read_retention};
 use super::visitor::Act;
 
 #[cfg(test)]
@@ -22,6 +23,8 @@ const LINK_EXPIRATION_MAX: Duration = Duration::from_hours(7 * 24);
 /// Users of one collector.
 const USERS_MAX: usize = 1_000;
 const NAME_BYTES_MAX: usize = 64;
+/// How soon a run may be over after the last that came.
+const CLOSE_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The largest telemetry that may be configured.
 const TELEMETRY_LIMIT_MAX: u64 = 256 << 20;
 /// First segments of other paths.
@@ -73,6 +76,15 @@ pub struct ArtefactsConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// How much may be kept.
     pub quota: Quota,
+    /// How long runs are kept after their last change; for ever without it.
+    #[serde(serialize_with = "as_keep")]
+    pub retention: Option<Duration>,
+    /// What holds for groups of some names instead.
+    #[serde(serialize_with = "as_groups")]
+    pub groups: Vec<GroupConfig>,
+    /// How long nothing has come to a run that is closed.
+    #[serde(serialize_with = "as_duration")]
+    pub close_after: Duration,
     /// The largest telemetry, in bytes.
     #[serde(serialize_with = "as_bytes")]
     pub telemetry_limit: u64,
@@ -157,6 +169,9 @@ impl Default for ArtefactsConfig {
                 group: None,
                 keep_free: 1 << 30,
             },
+            retention: None,
+            groups: Vec::new(),
+            close_after: Duration::from_hours(1),
             telemetry_limit: 32 << 20,
         }
     }
@@ -209,6 +224,19 @@ impl ArtefactsConfig {
         let quota = section
             .optional("quota")
             .and_then(|field| Quota::read(&field));
+        let retention = section
+            .optional("retention")
+            .and_then(|field| read_retention(&field));
+        let groups = section
+            .optional("groups")
+            .and_then(|field| GroupConfig::read_all(&field));
+        let close_after = section.optional("close_after").and_then(|field| {
+            let idle = field.duration()?;
+            if idle < CLOSE_AFTER_MIN {
+                field.error("a run is over after 1s at the earliest", None);
+            }
+            Some(idle)
+        });
         let telemetry_limit = section.optional("telemetry_limit").and_then(|field| {
             let bytes = field.bytes()?;
             if !(1..=TELEMETRY_LIMIT_MAX).contains(&bytes) {
@@ -228,6 +256,9 @@ impl ArtefactsConfig {
             public_url,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
             quota: quota.unwrap_or(default.quota),
+            retention: retention.and_then(Limit::get),
+            groups: groups.unwrap_or_default(),
+            close_after: close_after.unwrap_or(default.close_after),
             telemetry_limit: telemetry_limit.unwrap_or(default.telemetry_limit),
         })
     }
@@ -351,6 +382,7 @@ impl UserConfig {
             let words = [
                 ("read", Act::Read),
                 ("create", Act::Create),
+                ("update", Act::Update),
                 ("delete", Act::Delete),
             ];
             field.list(|field| field.choice(&words))
@@ -360,7 +392,7 @@ impl UserConfig {
             name: name?,
             password: password?,
             groups: groups.unwrap_or_default(),
-            rights: rights.unwrap_or_else(|| vec![Act::Read, Act::Create, Act::Delete]),
+            rights: rights.unwrap_or_else(|| Act::ALL.to_vec()),
         })
     }
 }
@@ -383,24 +415,8 @@ impl Quota {
     }
 }
 
-fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format_duration(*duration))
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde gives a reference to the field"
-)]
-fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format_bytes(*bytes))
-}
-
-#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
-fn as_optional_bytes<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    match bytes {
-        Some(bytes) => as_bytes(bytes, serializer),
-        None => serializer.serialize_none(),
-    }
+fn as_groups<S: Serializer>(groups: &[GroupConfig], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(groups.iter().map(|group| (&group.name, &group.settings)))
 }
 
 fn as_texts<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {

@@ -23,6 +23,9 @@ const BUSY_SECONDS: u16 = 5;
 pub(crate) enum Trouble {
     #[error("{0}")]
     Invalid(String),
+    /// Telemetry that is none.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Key(#[from] KeyError),
     #[error("{0}")]
@@ -38,6 +41,8 @@ pub(crate) enum Trouble {
     Anonymous,
     #[error("you may not do this in the group {0:?}")]
     Forbidden(String),
+    #[error("{0} is pinned: what is in it can't be removed until it is no longer pinned")]
+    Pinned(String),
     #[error("there is no such file")]
     NoFile,
     #[error("there is no such upload")]
@@ -78,7 +83,7 @@ impl Trouble {
     /// The status, and the word by which S3 knows it.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "InvalidArgument"),
+            Self::Invalid(_) | Self::Refused(_) => (StatusCode::BAD_REQUEST, "InvalidArgument"),
             Self::Key(KeyError::TooLong) => (StatusCode::BAD_REQUEST, "KeyTooLongError"),
             Self::Key(_) => (StatusCode::BAD_REQUEST, "InvalidArgument"),
             Self::Xml(_) => (StatusCode::BAD_REQUEST, "MalformedXML"),
@@ -87,7 +92,7 @@ impl Trouble {
             Self::Chunks(_) | Self::Incomplete => (StatusCode::BAD_REQUEST, "IncompleteBody"),
             Self::UnknownUser => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
             Self::Anonymous => (StatusCode::UNAUTHORIZED, "AccessDenied"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "AccessDenied"),
+            Self::Forbidden(_) | Self::Pinned(_) => (StatusCode::FORBIDDEN, "AccessDenied"),
             Self::NoFile => (StatusCode::NOT_FOUND, "NoSuchKey"),
             Self::NoUpload => (StatusCode::NOT_FOUND, "NoSuchUpload"),
             Self::NoBucket => (StatusCode::NOT_FOUND, "NoSuchBucket"),
@@ -112,6 +117,28 @@ impl Trouble {
     /// The word of the metric of refusals.
     pub(crate) fn reason(&self) -> &'static str {
         self.kind().1
+    }
+
+    /// For the envelope of our own API.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Object(error) => error.class(),
+            Self::State(error) => error.class(),
+            Self::Busy => Class::Unavailable,
+            other => match other.status() {
+                StatusCode::NOT_FOUND => Class::NotFound,
+                StatusCode::FORBIDDEN => Class::Forbidden,
+                StatusCode::UNAUTHORIZED => Class::Unauthenticated,
+                StatusCode::PAYLOAD_TOO_LARGE => Class::TooLarge,
+                status if status.is_client_error() => Class::Invalid,
+                _ => Class::Internal,
+            },
+        }
+    }
+
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind().0
     }
 
     fn retry_after(&self) -> Option<u16> {

@@ -4,6 +4,7 @@ use base::telemetry::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 /// Why something was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -18,6 +19,9 @@ pub(crate) struct ArtefactMetrics {
     pub(crate) bytes: Counter,
     pub(crate) links: Counter,
     pub(crate) refused: Family<Reason, Counter>,
+    pub(crate) expired_runs: Counter,
+    pub(crate) expired_files: Counter,
+    pub(crate) retrying: Gauge,
 }
 
 impl ArtefactMetrics {
@@ -43,6 +47,21 @@ impl ArtefactMetrics {
                 "landline_artefacts_refused",
                 "Requests that were refused, by S3's word for the reason",
                 own.refused.clone(),
+            );
+            all.register(
+                "landline_artefacts_expired_runs",
+                "Runs that were removed because their time had passed",
+                own.expired_runs.clone(),
+            );
+            all.register(
+                "landline_artefacts_expired_files",
+                "Files that were removed because the time of their run had passed",
+                own.expired_files.clone(),
+            );
+            all.register(
+                "landline_artefacts_retrying_clients",
+                "Clients whose uploads are refused and that try them again",
+                own.retrying.clone(),
             );
         });
         own

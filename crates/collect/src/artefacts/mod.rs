@@ -12,9 +12,12 @@ mod metrics;
 pub mod migrations;
 mod objects;
 mod places;
+mod retention;
+mod retries;
 mod room;
 mod s3;
 mod serve;
+pub mod settings;
 mod time;
 mod upload;
 mod users;
@@ -30,7 +33,7 @@ use base::supervise::{Service, Supervisor};
 use base::telemetry::Metrics;
 use http::request::Parts;
 use state::{State, StateError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use wire::s3::key::Key;
 use wire::s3::request::{Incoming, Link};
 
@@ -40,9 +43,11 @@ use self::error::Trouble;
 use self::metrics::ArtefactMetrics;
 use self::objects::{Bucket, Folder, Keys, ObjectError, Objects, sweep_service};
 use self::places::{Place, Places};
+use self::retries::Retries;
 use self::room::Room;
 use self::users::Users;
 pub use self::visitor::{Act, Visitor};
+pub use crate::records::Change;
 
 /// Telemetry that is read at once: it is held whole.
 const TELEMETRY_MAX: usize = 4;
@@ -110,6 +115,9 @@ struct Shared {
     uploads: Semaphore,
     telemetry: Semaphore,
     metrics: ArtefactMetrics,
+    retries: Retries,
+    /// What is kept for a shorter time was changed.
+    retention_changed: Notify,
 }
 
 /// The store of artefacts; clones share it.
@@ -119,13 +127,13 @@ pub struct Artefacts {
 }
 
 impl Artefacts {
-    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the service collects what killed
-    /// processes left behind.
+    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the services collect what killed
+    /// processes left behind, remove what is too old, and close runs.
     pub async fn open(
         state: &State,
         settings: Settings,
         metrics: &Metrics,
-    ) -> Result<(Self, Service), OpenError> {
+    ) -> Result<(Self, [Service; 3]), OpenError> {
         let objects = open_objects(&settings)?;
         let Settings {
             config,
@@ -136,20 +144,25 @@ impl Artefacts {
         let users = Users::open(&config.users, link_secret, &environment)?;
         let catalogue = Catalogue::new(state);
         tie(&catalogue, &objects).await?;
-        let service = sweep_service(&objects, state);
+        let sweep = sweep_service(&objects, state);
+        let metrics = ArtefactMetrics::new(metrics);
         let shared = Shared {
+            retries: Retries::new(metrics.retrying.clone()),
             places: Places::new(config.public_url.as_ref(), &config.trusted_proxies),
             room: Room::new(config.quota),
             uploads: Semaphore::new(objects.uploads_max()),
             telemetry: Semaphore::new(TELEMETRY_MAX),
-            metrics: ArtefactMetrics::new(metrics),
+            metrics,
+            retention_changed: Notify::new(),
             catalogue,
             objects,
             users,
             config,
         };
         let shared = Arc::new(shared);
-        Ok((Self { shared }, service))
+        let retention = retention::service(&shared);
+        let closing = retention::closing_service(&shared);
+        Ok((Self { shared }, [sweep, retention, closing]))
     }
 
     /// All paths. The policy gives each request a [`Visitor`], but for those that bring a signature,

@@ -80,6 +80,7 @@ pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Rout
 async fn answer(shared: &Shared, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let is_head = request.method() == Method::HEAD;
+    let upload = shared.upload_in(&request);
     let (head, body) = request.into_parts();
     let answered = match ask(shared, head) {
         Ok(asked) => Box::pin(perform(shared, asked, body)).await,
@@ -87,6 +88,9 @@ async fn answer(shared: &Shared, request: Request) -> Response {
     };
     answered.unwrap_or_else(|trouble| {
         shared.metrics.count_refused(trouble.reason());
+        if let Some((head, key)) = &upload {
+            shared.note_refused((head, key), &trouble);
+        }
         let response = trouble.xml(&path);
         if is_head {
             let (head, _) = response.into_parts();

@@ -120,6 +120,7 @@ impl Shared {
         }
         self.metrics.uploads.inc();
         self.metrics.bytes.inc_by(finished.bytes);
+        self.retries.settle(key);
         Ok(finished)
     }
 
@@ -133,7 +134,9 @@ impl Shared {
         };
         let mut sink = self.objects.begin(hashes).await?;
         sink.write(bytes).await?;
-        Ok(sink.finish().await?)
+        let finished = sink.finish().await?;
+        self.retries.settle(key);
+        Ok(finished)
     }
 }
 

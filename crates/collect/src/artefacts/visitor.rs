@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
+
+use crate::records::Change;
 
 /// What somebody wants to do in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -13,10 +16,19 @@ pub enum Act {
     Read,
     /// Upload.
     Create,
+    /// Pin, and set how long and how much is kept.
+    Update,
     /// Remove.
     Delete,
 }
 
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Create, Self::Update, Self::Delete];
+}
+
+/// Writes a change into the audit log.
+type Note = dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync;
 /// Says whether something may be done in the group of this name.
 type May = dyn Fn(&str, Act) -> bool + Send + Sync;
 
@@ -26,6 +38,7 @@ type May = dyn Fn(&str, Act) -> bool + Send + Sync;
 pub struct Visitor {
     name: Arc<str>,
     may: Arc<May>,
+    note: Option<Arc<Note>>,
 }
 
 impl fmt::Debug for Visitor {
@@ -41,11 +54,29 @@ impl Visitor {
         Self {
             name: name.into(),
             may: Arc::new(may),
+            note: None,
+        }
+    }
+
+    /// With a place for what they change.
+    #[must_use]
+    pub fn noting(
+        mut self,
+        note: impl Fn(Change) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        self.note = Some(Arc::new(note));
+        self
+    }
+
+    /// Notes a change that was made.
+    pub(crate) async fn note(&self, change: Change) {
+        if let Some(note) = &self.note {
+            note(change).await;
         }
     }
 
     /// How they are called.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 

@@ -147,7 +147,7 @@ async fn a_search_shows_what_may_be_seen() {
         "{groups}"
     );
     let other = "/v1/artefacts/runs?group=other";
-    assert_eq!(store.send("GET", other, &headers, "").await.status, 403);
+    assert_eq!(store.send("GET", other, &headers, "").await.status, 404);
     assert_eq!(
         store
             .send("GET", "/v1/artefacts/runs", &[], "")

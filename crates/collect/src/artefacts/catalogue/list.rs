@@ -1,6 +1,7 @@
 //! Lists in the order of keys, by pages. Groups and runs come from rows of their own; below a run,
 //! what has a common prefix is jumped over.
 
+use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, StateError};
 use wire::s3::xml::Object;
@@ -9,6 +10,8 @@ use super::{Catalogue, folder_name, size, text};
 
 /// Keys that are read in one statement.
 const CHUNK: i64 = 1_000;
+/// The same where the next folder may begin.
+const CHUNK_MIN: i64 = 16;
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +68,13 @@ impl Catalogue {
             all.dedup_by(|one, other| one.key() == other.key());
             all
         } else {
-            walk(&mut read, window, wanted).await?
+            let query = "SELECT f.key, f.modified, f.etag, f.bytes FROM artefact_files f";
+            let walked = walk(&mut read, query, window, wanted).await?;
+            let shown = walked.into_iter().map(|entry| match entry {
+                Walked::Row(_, row) => file_of(&row),
+                Walked::Folder(folder) => Ok(Shown::Folder(folder)),
+            });
+            shown.collect::<Result<_, _>>()?
         };
         let is_truncated = entries.len() > window.limit;
         entries.truncate(window.limit);
@@ -187,13 +196,13 @@ async fn files_beside(
     let files = rows.iter().map(|row| {
         let shown = file_of(row)?;
         // A key that ends with a slash is a folder.
-        let folder = folder_of(&shown, window);
+        let folder = folder_of(shown.key(), window);
         Ok(folder.map_or(shown, Shown::Folder))
     });
     files.collect()
 }
 
-fn file_of(row: &sqlx::any::AnyRow) -> Result<Shown, StateError> {
+fn file_of(row: &AnyRow) -> Result<Shown, StateError> {
     Ok(Shown::File(Object {
         key: text(row, 0)?,
         modified: row.try_get(1)?,
@@ -203,26 +212,45 @@ fn file_of(row: &sqlx::any::AnyRow) -> Result<Shown, StateError> {
     }))
 }
 
-/// Keys in their order; by folders, what is behind a further slash is passed over.
-async fn walk(
+/// A row of a file, or what is shown instead of all files of a folder.
+pub(super) enum Walked {
+    Row(String, AnyRow),
+    Folder(String),
+}
+
+impl Walked {
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Row(key, _) | Self::Folder(key) => key,
+        }
+    }
+}
+
+/// Keys in their order; by folders, what is behind a further slash is passed over. `query` selects the
+/// key first, then whatever is wanted, from `artefact_files f`, and ends where the conditions begin.
+pub(super) async fn walk(
     read: &mut Read,
+    query: &str,
     window: Window<'_>,
     wanted: usize,
-) -> Result<Vec<Shown>, StateError> {
+) -> Result<Vec<Walked>, StateError> {
     let end = end_of(window.prefix.as_bytes());
-    let mut entries: Vec<Shown> = Vec::new();
+    let mut entries: Vec<Walked> = Vec::new();
     let (mut is, mut first) = begin_of(window.prefix, window.after);
     // A folder after which it begins is passed over with all that is in it.
     if window.is_by_folder && window.after.ends_with('/') && window.after != window.prefix {
         first = end_of(window.after.as_bytes());
     }
+    // What is read of a folder that is passed over is read for nothing.
+    let mut chunk = if window.is_by_folder {
+        CHUNK_MIN
+    } else {
+        CHUNK
+    };
     loop {
-        let sql = format!(
-            "SELECT key, modified, etag, bytes FROM artefact_files \
-             WHERE key {is} $1 AND key < $2 ORDER BY key LIMIT $3"
-        );
+        let sql = format!("{query} WHERE f.key {is} $1 AND f.key < $2 ORDER BY f.key LIMIT $3");
         let missing = i64::try_from(wanted - entries.len()).unwrap_or(CHUNK);
-        let limit = CHUNK.min(missing.max(1));
+        let limit = chunk.min(missing.max(1));
         let query = sqlx::query::<Any>(AssertSqlSafe(sql))
             .bind(first)
             .bind(end.clone())
@@ -230,19 +258,14 @@ async fn walk(
         let rows = query.fetch_all(&mut *read).await?;
         let is_last = i64::try_from(rows.len()).unwrap_or(0) < limit;
         (is, first) = (">", Vec::new());
-        let mut passed = None;
-        for row in &rows {
-            let shown = file_of(row)?;
-            first = shown.key().as_bytes().to_vec();
-            let folder = folder_of(&shown, window);
-            match folder {
+        for row in rows {
+            let key = text(&row, 0)?;
+            first = key.as_bytes().to_vec();
+            match folder_of(&key, window) {
                 Some(folder) if entries.last().is_some_and(|last| last.key() == folder) => {}
-                Some(folder) => entries.push(Shown::Folder(folder)),
-                None => entries.push(shown),
+                Some(folder) => entries.push(Walked::Folder(folder)),
+                None => entries.push(Walked::Row(key, row)),
             }
-            passed = entries
-                .last()
-                .filter(|last| matches!(last, Shown::Folder(_)));
             if entries.len() >= wanted {
                 return Ok(entries);
             }
@@ -250,16 +273,18 @@ async fn walk(
         if is_last {
             return Ok(entries);
         }
-        if let Some(folder) = passed {
-            first = end_of(folder.key().as_bytes());
+        chunk = (chunk * 2).min(CHUNK);
+        if let Some(Walked::Folder(folder)) = entries.last() {
+            first = end_of(folder.as_bytes());
+            chunk = CHUNK_MIN;
         }
     }
 }
 
 /// The common prefix that a key is shown as, with its slash.
-fn folder_of(shown: &Shown, window: Window<'_>) -> Option<String> {
-    let rest = shown.key().strip_prefix(window.prefix)?;
+fn folder_of(key: &str, window: Window<'_>) -> Option<String> {
+    let rest = key.strip_prefix(window.prefix)?;
     let end = rest.find('/').filter(|_| window.is_by_folder)?;
     let length = window.prefix.len() + end + 1;
-    shown.key().get(..length).map(str::to_owned)
+    key.get(..length).map(str::to_owned)
 }

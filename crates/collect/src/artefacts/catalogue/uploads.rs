@@ -206,7 +206,10 @@ async fn lock_upload(write: &mut Write, key: &Key, upload: &str) -> Result<bool,
 }
 
 /// Removes the row of an upload and those of the parts that it still has.
-async fn take_upload(write: &mut Write, upload: &str) -> Result<(Vec<String>, i64), StateError> {
+pub(super) async fn take_upload(
+    write: &mut Write,
+    upload: &str,
+) -> Result<(Vec<String>, i64), StateError> {
     let sql = "DELETE FROM artefact_uploads WHERE id = $1";
     sqlx::query(sql)
         .bind(upload.to_owned())

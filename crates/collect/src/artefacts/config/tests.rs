@@ -34,7 +34,7 @@ fn the_usual_section_is_taken() {
     assert_eq!(artefacts.link_expiration, Duration::from_mins(20));
     assert_eq!(artefacts.access, AccessConfig::Local);
     let user = artefacts.users.first().expect("a user");
-    assert_eq!(user.rights, [Act::Read, Act::Create, Act::Delete]);
+    assert_eq!(user.rights, Act::ALL);
     assert!(user.groups.is_empty());
     assert!(
         read("records: {}")
