@@ -314,3 +314,105 @@ async fn a_failure_in_the_middle_leaves_the_others() {
     assert_eq!(kept.count(), 2, "{got:?}");
     assert_eq!(read("back/b/c"), b"b/c");
 }
+
+/// Groups, runs and files are listed; runs are pinned, and removed after a yes.
+#[tokio::test]
+async fn runs_are_listed_pinned_and_removed() {
+    let program = Program::start(
+        &json!({
+            "roles": ["collector"],
+            "listen": "127.0.0.1:0",
+            "data_dir": "./data",
+            "collector": {"artefacts": {"quota": {"keep_free": "1B"}}},
+        })
+        .to_string(),
+    )
+    .await;
+    let run = |words: &[&str]| program.command(&[&["artefacts"], words].concat());
+    let shown = |words: &[&str]| {
+        let output = run(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let parsed = |words: &[&str]| -> Vec<Value> {
+        let text = shown(&[words, &["--json"]].concat());
+        let parse = |line: &str| serde_json::from_str(line).unwrap();
+        text.lines().map(parse).collect()
+    };
+    let refused = |words: &[&str]| {
+        let output = run(words);
+        assert_eq!(code(output.status), NO, "{words:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    program.write("a", "aa");
+    program.write("b-00.tar", "bbb");
+    program.write("b-01.tar", "bbb");
+    shown(&["put", "a", "b-00.tar", "b-01.tar", "ci/7"]);
+    shown(&["put", "a", "ci/7/logs/"]);
+    shown(&["put", "a", "ci/8"]);
+    shown(&["put", "a", "other/8"]);
+    let names = |rows: &[Value], field: &str| -> Vec<String> {
+        let names = rows.iter().filter_map(|row| row[field].as_str());
+        names.map(str::to_owned).collect()
+    };
+    assert_eq!(names(&parsed(&["ls"]), "name"), ["ci", "other"]);
+    let mut runs = names(&parsed(&["ls", "ci"]), "run");
+    runs.sort();
+    assert_eq!(runs, ["7", "8"]);
+    assert_eq!(names(&parsed(&["ls", "ci", "--text", "8"]), "run"), ["8"]);
+    assert!(parsed(&["ls", "ci", "--status", "failed"]).is_empty());
+    let files = parsed(&["ls", "ci/7"]);
+    assert_eq!(names(&files, "name"), ["a", "b-00.tar", "b-01.tar"]);
+    assert_eq!(names(&files, "folder"), ["logs/"]);
+    let joined: Vec<&Value> = files
+        .iter()
+        .filter(|row| row["joined"].is_object())
+        .collect();
+    assert_eq!(joined.len(), 1, "{files:?}");
+    assert_eq!(joined[0]["joined"]["name"], "b.tar");
+    let all = parsed(&["ls", "ci/7", "--recursive"]);
+    assert_eq!(names(&all, "name"), ["a", "b-00.tar", "b-01.tar", "logs/a"]);
+    assert_eq!(names(&parsed(&["ls", "ci/7/logs/"]), "name"), ["logs/a"]);
+    let said = refused(&["ls", "ci/7", "--tag", "x"]);
+    assert!(said.contains("for the runs of a group"), "{said}");
+
+    let said = shown(&[
+        "groups",
+        "set",
+        "ci",
+        "--retention",
+        "30d",
+        "--quota",
+        "1GiB",
+    ]);
+    assert_eq!(said, "ci keeps runs for 30d, may use 1.0 GiB\n");
+    assert!(shown(&["groups"]).contains("30d"));
+    let group = parsed(&["groups"]).remove(0);
+    assert_eq!(group["settings"]["quota"], "1GiB", "{group}");
+    shown(&["groups", "set", "ci", "--quota", "default"]);
+    let group = parsed(&["groups"]).remove(0);
+    assert_eq!(
+        (&group["quota"], &group["retention"]),
+        (&Value::Null, &json!(2_592_000))
+    );
+
+    shown(&["pin", "ci/7"]);
+    assert_eq!(names(&parsed(&["ls", "ci", "--pinned"]), "run"), ["7"]);
+    let said = refused(&["rm", "ci/7", "--yes"]);
+    assert!(
+        said.contains("`landline artefacts unpin ci/7` first"),
+        "{said}"
+    );
+    assert!(shown(&["unpin", "ci/7"]).contains("is not pinned: it goes at"));
+    // Nobody is there who could say yes.
+    let said = refused(&["rm", "ci/7"]);
+    assert!(
+        said.contains("with its 4 files") && said.contains("--yes"),
+        "{said}"
+    );
+    assert!(shown(&["rm", "ci/7/a"]).contains("with all its versions"));
+    assert!(shown(&["rm", "ci/7", "--yes"]).contains("is gone, with 3 files"));
+    assert_eq!(names(&parsed(&["ls", "ci"]), "run"), ["8"]);
+    let said = refused(&["rm", "ci/7", "--yes"]);
+    assert!(said.contains("there is no such run"), "{said}");
+}

@@ -55,7 +55,13 @@ async fn run(store: &Store, arguments: &RemoveArguments, output: &mut Output) ->
             "remove the run {name} with its {files} files, {bytes}?"
         ))?;
     }
-    let answer = hub.delete(&path).await?;
+    let answer = hub.delete(&path).await.map_err(|error| match error {
+        CommandError::Refused { status: 409, .. } => CommandError::Refused {
+            status: 409,
+            text: format!("{name} is pinned: `landline artefacts unpin {name}` first"),
+        },
+        error => error,
+    })?;
     if arguments.question.json {
         return output.json(&answer);
     }
