@@ -131,7 +131,7 @@ async fn put_and_cut(store: &Store, far: &Far, signal: Signal) -> (f64, String) 
 }
 
 /// A put that was killed goes on: parts that came are not sent again, and the whole is what it was.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_killed_goes_on() {
     let store = Store::start(section(json!({}))).await;
     let far = Far::of(&store.program);
@@ -202,7 +202,7 @@ fn find_part(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Ctrl-C says how to go on; another file of the same name does not go on with its parts.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_parts_of_the_same_file_are_gone_on_with() {
     let store = Store::start(section(json!({}))).await;
     let far = Far::of(&store.program);
@@ -230,7 +230,7 @@ async fn only_parts_of_the_same_file_are_gone_on_with() {
 }
 
 /// Small files, folders, other names, archives; and what is wrong is said before anything is sent.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_are_put_and_got() {
     let store = Store::start(section(json!({}))).await;
     let far = Far::of(&store.program);
@@ -289,7 +289,7 @@ async fn files_are_put_and_got() {
 }
 
 /// A file in the way of a folder is said, and the others come.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_in_the_middle_leaves_the_others() {
     let store = Store::start(section(json!({}))).await;
     let far = Far::of(&store.program);
@@ -316,7 +316,7 @@ async fn a_failure_in_the_middle_leaves_the_others() {
 }
 
 /// Groups, runs and files are listed; runs are pinned, and removed after a yes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_are_listed_pinned_and_removed() {
     let program = Program::start(
         &json!({
