@@ -154,8 +154,13 @@ pub fn judge(report: &Value) -> Vec<Verdict> {
         &at_most(50.0),
     );
     judge(
-        "objects of a run, worst page of 1,000, at most 50 ms",
+        "objects of a run, worst page of 1,000 of S3's list, at most 50 ms",
         number("/lists/objects/worst_ms"),
+        &at_most(50.0),
+    );
+    judge(
+        "objects of a run, worst page of 1,000 of /v1, at most 50 ms",
+        number("/lists/objects_by_v1/worst_ms"),
         &at_most(50.0),
     );
     verdicts

@@ -82,7 +82,10 @@ impl Store {
     pub(super) async fn find(&self, key: &str) -> Outcome<Option<Known>> {
         let path = self.path(key);
         match self.hub.call(&Call::new(Method::HEAD, &path)).await {
-            Ok(answer) => Ok(Some(known(answer.headers()))),
+            Ok(answer) => match known(answer.headers()) {
+                Some(known) => Ok(Some(known)),
+                None => Err(self.odd("the length of a file")),
+            },
             Err(CommandError::Refused { status: 404, .. }) => Ok(None),
             Err(CommandError::Refused { status: 403, .. }) => {
                 Err(CommandError::wrong(format!("you may not read {key}")))
@@ -298,20 +301,21 @@ pub(super) async fn persist<T>(
     }
 }
 
-fn known(headers: &HeaderMap) -> Known {
+/// What an answer says of a file; nothing when it does not say how long it is.
+fn known(headers: &HeaderMap) -> Option<Known> {
     let number = |name: &HeaderName| text(headers, name).and_then(|text| text.parse().ok());
     let owned = |name: &'static str| {
         let name = HeaderName::from_static(name);
         text(headers, &name).map(str::to_owned)
     };
     let etag = text(headers, &ETAG).unwrap_or_default();
-    Known {
-        bytes: number(&CONTENT_LENGTH).unwrap_or(0),
+    Some(Known {
+        bytes: number(&CONTENT_LENGTH)?,
         etag: etag.trim_matches('"').to_owned(),
         sha256: owned("landline-sha256"),
         version: owned("x-amz-version-id"),
         part_bytes: number(&PART_BYTES).filter(|bytes| *bytes > 0),
-    }
+    })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -22,6 +22,15 @@ const CONNECTIONS: usize = 5;
 /// Large parts whose last byte is waited for.
 const WAITED: usize = 3;
 
+/// Who takes the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Landline,
+    /// The client flushes each file when its answer has come.
+    NginxSynced,
+    Nginx,
+}
+
 /// What one way has taken, over all rounds.
 #[derive(Debug, Default)]
 struct Taken {
@@ -72,23 +81,26 @@ pub(super) async fn measure(
     for turn in 0..=size.rounds {
         let is_measured = turn > 0;
         let links = links(store, &format!("parts/{turn}"), "part").await;
-        let cpu = || proc::cpu_seconds(store.program.pid()).unwrap_or(0.0);
-        take(&mut ours, is_measured, cpu, || {
-            send_all(store.address, body, &links, None)
-        });
-        if let Some(dav) = &dav {
-            let cpu = || dav.nginx.cpu_seconds();
-            for (taken, folder) in [
-                (&mut synced, Some(dav.folder.as_path())),
-                (&mut plain, None),
-            ] {
-                let paths: Vec<String> = (0..PARTS).map(|n| format!("/{turn}-{n}.tar")).collect();
-                take(taken, is_measured, cpu, || {
-                    send_all(dav.nginx.address, body, &paths, folder)
-                });
-                for path in &paths {
-                    std::fs::remove_file(dav.folder.join(&path[1..])).unwrap();
+        let mut ways = [Way::Landline, Way::NginxSynced, Way::Nginx];
+        // None of them is always the one after the other.
+        ways.rotate_left(turn % ways.len());
+        for way in ways {
+            let taken = match way {
+                Way::Landline => &mut ours,
+                Way::NginxSynced => &mut synced,
+                Way::Nginx => &mut plain,
+            };
+            let taken = (taken, is_measured);
+            match (way, &dav) {
+                (Way::Landline, _) => {
+                    let cpu = || proc::cpu_seconds(store.program.pid()).unwrap_or(0.0);
+                    take(taken, cpu, || send_all(store.address, body, &links, None));
                 }
+                (_, Some(dav)) => {
+                    let flushed = (way == Way::NginxSynced).then_some(dav.folder.as_path());
+                    send_to_nginx(taken, dav, (turn, body), flushed);
+                }
+                (_, None) => {}
             }
         }
         remove(store, &format!("/artefacts/parts/{turn}/"), PARTS);
@@ -109,7 +121,23 @@ pub(super) async fn measure(
     })
 }
 
-fn take(taken: &mut Taken, is_measured: bool, cpu: impl Fn() -> f64, send: impl FnOnce()) {
+fn send_to_nginx(
+    taken: (&mut Taken, bool),
+    dav: &Dav,
+    (turn, body): (usize, (&[u8], u64)),
+    flushed: Option<&Path>,
+) {
+    let paths: Vec<String> = (0..PARTS).map(|n| format!("/{turn}-{n}.tar")).collect();
+    let cpu = || dav.nginx.cpu_seconds();
+    take(taken, cpu, || {
+        send_all(dav.nginx.address, body, &paths, flushed);
+    });
+    for path in &paths {
+        std::fs::remove_file(dav.folder.join(&path[1..])).unwrap();
+    }
+}
+
+fn take((taken, is_measured): (&mut Taken, bool), cpu: impl Fn() -> f64, send: impl FnOnce()) {
     rustix::fs::sync();
     let (begun, before) = (Instant::now(), cpu());
     send();
