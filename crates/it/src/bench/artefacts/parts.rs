@@ -83,7 +83,8 @@ pub(super) async fn measure(
         let links = links(store, &format!("parts/{turn}"), "part").await;
         let mut ways = [Way::Landline, Way::NginxSynced, Way::Nginx];
         // None of them is always the one after the other.
-        ways.rotate_left(turn % ways.len());
+        let count = ways.len();
+        ways.rotate_left(turn % count);
         for way in ways {
             let taken = match way {
                 Way::Landline => &mut ours,
