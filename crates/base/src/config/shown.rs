@@ -8,16 +8,11 @@ use serde::Serializer;
 use super::{format_bytes, format_duration};
 
 /// A size, such as `32MiB`.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde gives a reference to the field"
-)]
 pub fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_bytes(*bytes))
 }
 
 /// A size, or nothing where there is no limit.
-#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
 pub fn as_optional_bytes<S: Serializer>(
     bytes: &Option<u64>,
     serializer: S,
@@ -34,7 +29,6 @@ pub fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<
 }
 
 /// How long something is kept: a time, or `forever`.
-#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
 pub fn as_keep<S: Serializer>(keep: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     match keep {
         Some(keep) => as_duration(keep, serializer),

@@ -22,6 +22,7 @@ use base::error::Class;
 use base::http::{Policy, Routes, error_response, read_body};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use state::StateError;
 use wire::s3::key::{Key, percent_decode};
 
@@ -164,5 +165,8 @@ async fn read_change<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let invalid = |text: &str| ApiError::Invalid(text.to_owned());
     let body = read_body(body, CHANGE_BYTES_MAX).await;
     let body = body.map_err(|_| invalid("the body is a JSON object of at most 4 KiB"))?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(error.to_string()))
+    let wrong = |error: serde_json::Error| ApiError::Invalid(error.to_string());
+    // A list would be taken for the fields in their order.
+    let object: Map<String, Value> = serde_json::from_slice(&body).map_err(wrong)?;
+    serde_json::from_value(Value::Object(object)).map_err(wrong)
 }

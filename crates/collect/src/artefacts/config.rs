@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::config::{Field, as_bytes, as_duration, as_keep, as_optional_bytes};
+use base::config::{Field, Section, as_bytes, as_duration, as_keep, as_optional_bytes};
 use base::secret::SecretSource;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
@@ -212,31 +212,13 @@ impl ArtefactsConfig {
             ])
         });
         let public_url = section.optional("public_url").and_then(|field| field.url());
-        let trusted_proxies = section.optional("trusted_proxies").and_then(|field| {
-            field.list(|field| {
-                let network = field.text()?.parse::<IpNet>().ok();
-                if network.is_none() {
-                    field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
-                }
-                network
-            })
-        });
+        let trusted_proxies = section
+            .optional("trusted_proxies")
+            .and_then(|field| field.list(|field| read_network(&field)));
         let quota = section
             .optional("quota")
             .and_then(|field| Quota::read(&field));
-        let retention = section
-            .optional("retention")
-            .and_then(|field| read_retention(&field));
-        let groups = section
-            .optional("groups")
-            .and_then(|field| GroupConfig::read_all(&field));
-        let close_after = section.optional("close_after").and_then(|field| {
-            let idle = field.duration()?;
-            if idle < CLOSE_AFTER_MIN {
-                field.error("a run is over after 1s at the earliest", None);
-            }
-            Some(idle)
-        });
+        let kept = Kept::read(&mut section);
         let telemetry_limit = section.optional("telemetry_limit").and_then(|field| {
             let bytes = field.bytes()?;
             if !(1..=TELEMETRY_LIMIT_MAX).contains(&bytes) {
@@ -256,12 +238,50 @@ impl ArtefactsConfig {
             public_url,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
             quota: quota.unwrap_or(default.quota),
-            retention: retention.and_then(Limit::get),
-            groups: groups.unwrap_or_default(),
-            close_after: close_after.unwrap_or(default.close_after),
+            retention: kept.retention,
+            groups: kept.groups,
+            close_after: kept.close_after.unwrap_or(default.close_after),
             telemetry_limit: telemetry_limit.unwrap_or(default.telemetry_limit),
         })
     }
+}
+
+/// How long what is kept.
+struct Kept {
+    retention: Option<Duration>,
+    groups: Vec<GroupConfig>,
+    close_after: Option<Duration>,
+}
+
+impl Kept {
+    fn read(section: &mut Section<'_>) -> Self {
+        let retention = section
+            .optional("retention")
+            .and_then(|field| read_retention(&field));
+        let groups = section
+            .optional("groups")
+            .and_then(|field| GroupConfig::read_all(&field));
+        let close_after = section.optional("close_after").and_then(|field| {
+            let idle = field.duration()?;
+            if idle < CLOSE_AFTER_MIN {
+                field.error("a run is over after 1s at the earliest", None);
+            }
+            Some(idle)
+        });
+        Self {
+            retention: retention.and_then(Limit::get),
+            groups: groups.unwrap_or_default(),
+            close_after,
+        }
+    }
+}
+
+fn read_network(field: &Field<'_>) -> Option<IpNet> {
+    let network = field.text()?.parse::<IpNet>().ok();
+    if network.is_none() {
+        field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
+    }
+    network
 }
 
 fn read_objects(field: &Field<'_>) -> Option<ObjectsConfig> {

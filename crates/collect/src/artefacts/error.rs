@@ -41,7 +41,7 @@ pub(crate) enum Trouble {
     Anonymous,
     #[error("you may not do this in the group {0:?}")]
     Forbidden(String),
-    #[error("{0} is pinned: what is in it can't be removed until it is no longer pinned")]
+    #[error("{0} or its group is pinned: what is in it stays until it is no longer")]
     Pinned(String),
     #[error("there is no such file")]
     NoFile,
@@ -65,7 +65,9 @@ pub(crate) enum Trouble {
     InvalidPartOrder,
     #[error("the range is outside of the file")]
     Range(u64),
-    #[error("{0} is full; remove something or raise collector.artefacts.quota")]
+    #[error(
+        "{0} is full; remove something, or raise collector.artefacts.quota or what is set for the group"
+    )]
     Full(&'static str),
     #[error("too many uploads at once; try again")]
     Busy,

@@ -187,8 +187,8 @@ impl Shared {
 
 /// Who signed a request, as it says; it is only asked for when the signature was right.
 fn signer(head: &Parts) -> Option<String> {
-    let header = head.headers.get(AUTHORIZATION)?.to_str().ok();
-    let header = header.and_then(|value| value.split_once("Credential="));
+    let header = head.headers.get(AUTHORIZATION);
+    let header = header.and_then(|value| value.to_str().ok()?.split_once("Credential="));
     let credential = match header {
         Some((_, credential)) => credential.to_owned(),
         None => {

@@ -198,14 +198,16 @@ mod tests {
 
     #[test]
     fn what_is_nearest_to_a_group_holds() {
-        let mut config = ArtefactsConfig::default();
-        config.retention = parse_duration("90d");
+        let mut config = ArtefactsConfig {
+            retention: parse_duration("90d"),
+            groups: vec![
+                group("ci*", "30d", "2B"),
+                group("ci-nightly", "forever", ""),
+                group("ci-*", "", "none"),
+            ],
+            ..ArtefactsConfig::default()
+        };
         config.quota.group = Some(1);
-        config.groups = vec![
-            group("ci*", "30d", "2B"),
-            group("ci-nightly", "forever", ""),
-            group("ci-*", "", "none"),
-        ];
         let of = |name: &str, own: GroupSettings| {
             let effective = config.effective(name, &own);
             let days = effective.retention.map(|time| time.as_secs() / 86_400);

@@ -110,6 +110,59 @@ async fn killed(kills: usize) {
     .await;
 }
 
+/// A removal that is killed leaves a run with fewer files, each of them whole, and goes on when it is
+/// asked for again; nothing is left on the disk in the end.
+#[tokio::test]
+async fn a_removal_that_is_killed_goes_on() {
+    const FILES: usize = 500;
+    const RUN: &str = "/v1/artefacts/runs/g/r";
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut store = Store::start_at(listen, section(json!({}))).await;
+    let credentials = basic(USER, PASSWORD);
+    let headers = [("authorization", credentials.as_str())];
+    for number in 0..FILES {
+        let path = format!("/artefacts/g/r/{number:04}");
+        let put = store.send("PUT", &path, &headers, &content(&path)).await;
+        assert_eq!(put.status, 200);
+    }
+    let kept = store
+        .send("PUT", "/artefacts/g/other/f", &headers, "x")
+        .await;
+    assert_eq!(kept.status, 200);
+    let url = store.url(RUN);
+    let asked = credentials.clone();
+    let removal = tokio::spawn(async move {
+        client::send("DELETE", &url, &[("authorization", &asked)], "").await
+    });
+    wait::until("the removal has begun", wait::SOON, async || {
+        (store.files_below("objects") <= FILES).then_some(())
+    })
+    .await;
+    store.program.signal(Signal::KILL);
+    assert_eq!(store.program.wait_exit(wait::SOON).await, -9);
+    // Its answer was cut off, or it was too fast for us.
+    let _answer = removal.await.unwrap();
+    store.program.restart();
+    store.program.ready().await;
+    let left = versions(&store).await;
+    wait::until("orphans are collected", wait::SOON, async || {
+        (store.files_below("objects") == left).then_some(())
+    })
+    .await;
+    for entry in store.navigate("/g/r").await {
+        let path = format!("/artefacts/g/r/{}", entry["path"].as_str().unwrap());
+        let found = store.send("GET", &path, &headers, "").await;
+        assert_eq!(found.text(), content(&path), "{path} is torn");
+    }
+    let again = store.send("DELETE", RUN, &headers, "").await;
+    assert!([200, 404].contains(&again.status), "{}", again.text());
+    assert_eq!(store.get(RUN).await.status, 404);
+    wait::until("nothing of it is left", wait::SOON, async || {
+        (store.files_below("objects") == 1).then_some(())
+    })
+    .await;
+}
+
 /// How many versions there are of all files.
 async fn versions(store: &Store) -> usize {
     let last = |page: &str, element: &str| {

@@ -10,8 +10,10 @@ use it::need::need;
 use it::postgres::Database;
 use it::program::Program;
 use it::{client, wait};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wire::auth::basic;
+use wire::s3::key::percent_encode;
 
 const GROUPS: &str = "/v1/artefacts/groups";
 
@@ -44,7 +46,7 @@ async fn names(store: &Store, user: (&str, &str)) -> Vec<String> {
         assert_eq!(groups.len(), 1, "{page}");
         names.push(groups[0]["name"].as_str().unwrap().to_owned());
         match page["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
+            Some(next) => after = format!("&after={}", percent_encode(next, false)),
             None => return names,
         }
     }
@@ -123,6 +125,7 @@ async fn groups_are_shown_and_set(store: &Store) {
     for (wrong, status) in [
         (json!({"retention": "0"}), 400),
         (json!({"quota": "much"}), 400),
+        (json!({"quota": ""}), 400),
         (json!({"pinned": null}), 400),
         (json!({"name": "other"}), 400),
         (json!([]), 400),
@@ -273,6 +276,8 @@ async fn a_quota_that_was_set_holds() {
     let change = json!({"quota": "70KiB", "retention": "1w"});
     let path = format!("{GROUPS}/small");
     assert_eq!(ask(&store, "PATCH", &path, &change).await.status, 200);
+    store.program.signal(Signal::KILL);
+    assert_eq!(store.program.wait_exit(wait::SOON).await, -9);
     store.program.restart();
     store.program.ready().await;
     store.address = own_listener(&store.program);

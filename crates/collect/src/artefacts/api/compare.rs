@@ -89,8 +89,11 @@ async fn side(
     let expected = || invalid("left and right are needed, each a run as `group/run`");
     let named = named.ok_or_else(expected)?;
     let (group, run) = named.split_once('/').ok_or_else(expected)?;
-    if !is_name(group) || !is_name(run) {
+    if group.is_empty() || run.is_empty() || run.contains('/') {
         return Err(expected());
+    }
+    if !is_name(group) || !is_name(run) {
+        return Err(ApiError::NotFound("run"));
     }
     let visitor = enter(head, group, Act::Read)?;
     let found = runs::find(shared, (group, run)).await?;

@@ -28,7 +28,7 @@ const LIMITS: (usize, usize) = (500, 1_000);
 const PARTS_MAX: usize = 10_000;
 
 #[derive(Serialize)]
-struct Files {
+struct Page {
     files: Vec<ShownFile>,
     folders: Vec<String>,
     joined: Vec<Joined>,
@@ -102,7 +102,7 @@ pub(super) async fn list(shared: &Shared, request: Request) -> Answer {
     let last = entries.last().filter(|_| is_truncated);
     let next = last.map(|entry| name(entry.key()));
     let whole = whole_files(shared, &entries, (window, is_truncated)).await?;
-    let mut shown = Files {
+    let mut shown = Page {
         files: Vec::new(),
         folders: Vec::new(),
         joined: Vec::new(),
@@ -205,7 +205,7 @@ pub(super) async fn versions(shared: &Shared, request: Request) -> Answer {
     query.finish()?;
     let name = name.ok_or_else(|| invalid("name is needed: that of a file of the run"))?;
     let key = Key::of_run(&format!("{group}/{run}"), &name);
-    let key = key.map_err(|error| ApiError::Invalid(error.to_string()))?;
+    let key = key.map_err(|_| ApiError::NotFound("file"))?;
     let versions = shared.catalogue.file_versions(&key).await?;
     if versions.is_empty() {
         return Err(ApiError::NotFound("file"));

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::response::IntoResponse;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use wire::s3::xml::timestamp;
@@ -22,7 +23,7 @@ use crate::records::Change;
 const LIMITS: (usize, usize) = (200, 1_000);
 
 #[derive(Serialize)]
-struct GroupPage {
+struct Page {
     groups: Vec<ShownGroup>,
     /// What the bucket of S3 is called, for clients that use it with a session.
     bucket: String,
@@ -103,7 +104,7 @@ pub(super) async fn list(shared: &Shared, request: Request) -> Answer {
     let bytes = sight.groups.iter().map(|group| group.bytes).sum();
     let quota = shared.config.quota.total.filter(|_| sight.is_all());
     let free = shared.objects.free().filter(|_| sight.is_all());
-    Ok(Json(GroupPage {
+    Ok(Json(Page {
         groups,
         bucket: shared.config.bucket.clone(),
         next,
@@ -145,6 +146,9 @@ type Said = Option<String>;
 
 fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Said, D::Error> {
     let value: Option<String> = Deserialize::deserialize(deserializer)?;
+    if value.as_ref().is_some_and(String::is_empty) {
+        return Err(D::Error::custom("a setting is not empty: null resets it"));
+    }
     Ok(Some(value.unwrap_or_default()))
 }
 

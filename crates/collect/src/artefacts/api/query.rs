@@ -8,6 +8,9 @@ use wire::s3::key::query_pairs;
 use super::ApiError;
 use crate::artefacts::time;
 
+/// The longest value: a key, or a run with its group, is shorter.
+const CHARACTERS_MAX: usize = 2_100;
+
 /// The parameters of a request that are not yet taken.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -18,6 +21,10 @@ impl Query {
     pub(super) fn of(head: &Parts) -> Result<Self, ApiError> {
         let pairs = query_pairs(head.uri.query().unwrap_or_default());
         let pairs = pairs.ok_or_else(|| invalid("the query can't be read"))?;
+        let is_long = |text: &str| text.chars().nth(CHARACTERS_MAX).is_some();
+        if pairs.iter().any(|(_, value)| is_long(value)) {
+            return Err(invalid("no value is longer than 2100 characters"));
+        }
         // PostgreSQL has no texts with NUL.
         if pairs.iter().any(|(_, value)| value.contains('\0')) {
             return Err(invalid("no value has a NUL"));

@@ -40,16 +40,16 @@ pub(super) async fn run(shared: &Shared, request: Request) -> Answer {
         newest: shared.catalogue.newest_version().await?,
     };
     let (files, is_gone) = shared.remove_run(found.id, removal).await?;
+    if !is_gone && files == 0 {
+        let text = "the run was pinned or changed meanwhile: nothing was removed";
+        return Err(ApiError::Conflict(text.to_owned()));
+    }
     let noted = Change {
         kind: "artefact_run.removed",
         target: format!("artefact_run:{group}/{run}"),
         details: json!({"files": files}),
     };
     visitor.note(noted).await;
-    if !is_gone && files == 0 {
-        let text = "the run was pinned or changed meanwhile: nothing was removed";
-        return Err(ApiError::Conflict(text.to_owned()));
-    }
     Ok(Json(json!({"removed": files})).into_response())
 }
 

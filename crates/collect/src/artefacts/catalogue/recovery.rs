@@ -15,6 +15,7 @@ const SCENARIOS_MAX: i64 = 50_000;
 const NAMES_MAX: i64 = 1_000;
 /// The word for what ended well.
 const PASSED: &str = "passed";
+const FAILED: &str = "failed";
 
 /// A scenario of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,11 +87,20 @@ pub(super) async fn put_scenarios(
     Ok(())
 }
 
+/// Whether a run ended so. By both words an index leads to the run; by the first alone it would lead to
+/// all runs.
+fn has_ended(status: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM artefact_fields f WHERE f.name = 'status' AND f.value = '{status}' \
+         AND f.run_id = r.id)"
+    )
+}
+
 impl Scenario {
     /// The word for how it ended.
     pub(crate) fn word(&self) -> Option<&'static str> {
         self.has_passed
-            .map(|has_passed| if has_passed { PASSED } else { "failed" })
+            .map(|has_passed| if has_passed { PASSED } else { FAILED })
     }
 }
 
@@ -108,12 +118,13 @@ impl Catalogue {
         };
         let sql = format!(
             "SELECT r.id, r.name, r.created_at, \
-             (SELECT MIN(f.value) FROM artefact_fields f WHERE f.run_id = r.id \
-              AND f.name = 'status') FROM artefact_runs r \
+             CASE WHEN {} THEN '{PASSED}' WHEN {} THEN '{FAILED}' ELSE '' END FROM artefact_runs r \
              WHERE r.group_id = (SELECT id FROM artefact_groups WHERE name = $1) AND r.id < $2 \
              AND r.created_at >= $3 AND r.created_at < $4 AND EXISTS \
              (SELECT 1 FROM artefact_scenarios s WHERE s.run_id = r.id{of_name}) \
-             ORDER BY r.id DESC LIMIT $5"
+             ORDER BY r.id DESC LIMIT $5",
+            has_ended(PASSED),
+            has_ended(FAILED)
         );
         let query = sqlx::query::<Any>(AssertSqlSafe(sql))
             .bind(folder_name(group))
@@ -132,7 +143,7 @@ impl Catalogue {
                 id: row.try_get(0)?,
                 run: name_of(row, 1)?,
                 created_at: row.try_get(2)?,
-                status: row.try_get(3)?,
+                status: Some(row.try_get(3)?).filter(|text: &String| !text.is_empty()),
                 scenarios: Vec::new(),
             })
         });

@@ -58,7 +58,7 @@ impl Taken {
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     if sorted.len().is_multiple_of(2) && middle > 0 {
-        (sorted[middle - 1] + sorted[middle]) / 2.0
+        f64::midpoint(sorted[middle - 1], sorted[middle])
     } else {
         sorted.get(middle).copied().unwrap_or(f64::NAN)
     }
@@ -134,7 +134,7 @@ fn send_to_nginx(
         send_all(dav.nginx.address, body, &paths, flushed);
     });
     for path in &paths {
-        std::fs::remove_file(dav.folder.join(&path[1..])).unwrap();
+        std::fs::remove_file(dav.folder.join(path.trim_start_matches('/'))).unwrap();
     }
 }
 
@@ -168,7 +168,7 @@ fn send_all(address: SocketAddr, body: (&[u8], u64), paths: &[String], flushed: 
                         answer.status
                     );
                     if let Some(folder) = flushed {
-                        File::open(folder.join(&path[1..]))
+                        File::open(folder.join(path.trim_start_matches('/')))
                             .unwrap()
                             .sync_all()
                             .unwrap();
