@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 /// The code of a command that was answered with no.
 const NO: i32 = 1;
 /// What is put in parts: eight of them, the last one short.
-const LARGE_BYTES: usize = 60_000_000;
-const PART_BYTES: f64 = 8_388_608.0;
+const LARGE_BYTES: u64 = 60_000_000;
+const PART_BYTES: u64 = 8_388_608;
 /// A line that is slow enough to be cut in the middle: 20 MB/s.
 const SLOW: Mode = Mode::Link {
     bits_per_second: 160_000_000,
@@ -23,7 +23,8 @@ const SLOW: Mode = Mode::Link {
 };
 
 /// Bytes that repeat nowhere.
-fn content(length: usize) -> Vec<u8> {
+fn content(length: u64) -> Vec<u8> {
+    let length = usize::try_from(length).unwrap();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -101,13 +102,14 @@ impl Far {
     }
 }
 
-async fn uploaded(store: &Store) -> f64 {
+async fn uploaded(store: &Store) -> u64 {
     let name = "landline_artefacts_uploaded_bytes_total";
-    store.program.metric(name, &[]).await
+    let value = store.program.metric(name, &[]).await;
+    value.to_string().parse().unwrap()
 }
 
 /// Puts a large file over a slow line until some of its parts are there, and cuts it off with this signal.
-async fn put_and_cut(store: &Store, far: &Far, signal: Signal) -> (f64, String) {
+async fn put_and_cut(store: &Store, far: &Far, signal: Signal) -> (u64, String) {
     far.relay.set(SLOW);
     let mut child = far.spawn(&["put", "large.bin", "ci/7"]);
     wait::until("parts have come", wait::SOON * 3, async || {
@@ -138,15 +140,12 @@ async fn what_was_killed_goes_on() {
     let bytes = content(LARGE_BYTES);
     far.write("large.bin", &bytes);
     let (before, _) = put_and_cut(&store, &far, Signal::KILL).await;
-    assert!(
-        before >= PART_BYTES && before < LARGE_BYTES as f64,
-        "{before}"
-    );
+    assert!((PART_BYTES..LARGE_BYTES).contains(&before), "{before}");
     let put = far.parsed(&["put", "large.bin", "ci/7"]);
-    assert_eq!(put[0]["kept_bytes"].as_f64(), Some(before), "{put:?}");
+    assert_eq!(put[0]["kept_bytes"].as_u64(), Some(before), "{put:?}");
     assert_eq!(put[0]["parts"], 8, "{put:?}");
     // Each byte has come once.
-    assert_eq!(uploaded(&store).await, LARGE_BYTES as f64);
+    assert_eq!(uploaded(&store).await, LARGE_BYTES);
     let found = store.s3("GET", "/ci/7/large.bin", &[], "").await;
     assert!(found.body == bytes, "{} bytes differ", found.body.len());
     // Nothing is left that could be gone on with.
@@ -214,7 +213,7 @@ async fn only_parts_of_the_same_file_are_gone_on_with() {
         "{said}"
     );
     bytes[0] ^= 1;
-    bytes[LARGE_BYTES - 1] ^= 1;
+    *bytes.last_mut().unwrap() ^= 1;
     let first = bytes.clone();
     bytes[9_000_000] ^= 1;
     bytes[17_000_000] ^= 1;
@@ -222,7 +221,7 @@ async fn only_parts_of_the_same_file_are_gone_on_with() {
     far.write("large.bin", &bytes);
     let put = far.parsed(&["put", "large.bin", "ci/7"]);
     assert_eq!(put[0]["kept_bytes"], 0, "{put:?}");
-    assert_eq!(uploaded(&store).await, before + LARGE_BYTES as f64);
+    assert_eq!(uploaded(&store).await, before + LARGE_BYTES);
     let found = store.s3("GET", "/ci/7/large.bin", &[], "").await;
     assert!(found.body == bytes && found.body != first);
     let put = far.parsed(&["put", "large.bin", "ci/7", "--no-resume"]);
@@ -315,6 +314,40 @@ async fn a_failure_in_the_middle_leaves_the_others() {
     assert_eq!(read("back/b/c"), b"b/c");
 }
 
+/// The program of this machine, which is found without being named.
+struct Here {
+    program: Program,
+}
+
+impl Here {
+    fn run(&self, words: &[&str]) -> Output {
+        self.program.command(&[&["artefacts"], words].concat())
+    }
+
+    fn shown(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn parsed(&self, words: &[&str]) -> Vec<Value> {
+        let text = self.shown(&[words, &["--json"]].concat());
+        let parse = |line: &str| serde_json::from_str(line).unwrap();
+        text.lines().map(parse).collect()
+    }
+
+    fn refused(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert_eq!(code(output.status), NO, "{words:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+fn names(rows: &[Value], field: &str) -> Vec<String> {
+    let names = rows.iter().filter_map(|row| row[field].as_str());
+    names.map(str::to_owned).collect()
+}
+
 /// Groups, runs and files are listed; runs are pinned, and removed after a yes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_are_listed_pinned_and_removed() {
@@ -328,40 +361,24 @@ async fn runs_are_listed_pinned_and_removed() {
         .to_string(),
     )
     .await;
-    let run = |words: &[&str]| program.command(&[&["artefacts"], words].concat());
-    let shown = |words: &[&str]| {
-        let output = run(words);
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let parsed = |words: &[&str]| -> Vec<Value> {
-        let text = shown(&[words, &["--json"]].concat());
-        let parse = |line: &str| serde_json::from_str(line).unwrap();
-        text.lines().map(parse).collect()
-    };
-    let refused = |words: &[&str]| {
-        let output = run(words);
-        assert_eq!(code(output.status), NO, "{words:?}: {output:?}");
-        String::from_utf8(output.stderr).unwrap()
-    };
-    program.write("a", "aa");
-    program.write("b-00.tar", "bbb");
-    program.write("b-01.tar", "bbb");
-    shown(&["put", "a", "b-00.tar", "b-01.tar", "ci/7"]);
-    shown(&["put", "a", "ci/7/logs/"]);
-    shown(&["put", "a", "ci/8"]);
-    shown(&["put", "a", "other/8"]);
-    let names = |rows: &[Value], field: &str| -> Vec<String> {
-        let names = rows.iter().filter_map(|row| row[field].as_str());
-        names.map(str::to_owned).collect()
-    };
-    assert_eq!(names(&parsed(&["ls"]), "name"), ["ci", "other"]);
-    let mut runs = names(&parsed(&["ls", "ci"]), "run");
+    let here = Here { program };
+    here.program.write("a", "aa");
+    here.program.write("b-00.tar", "bbb");
+    here.program.write("b-01.tar", "bbb");
+    here.shown(&["put", "a", "b-00.tar", "b-01.tar", "ci/7"]);
+    here.shown(&["put", "a", "ci/7/logs/"]);
+    here.shown(&["put", "a", "ci/8"]);
+    here.shown(&["put", "a", "other/8"]);
+    assert_eq!(names(&here.parsed(&["ls"]), "name"), ["ci", "other"]);
+    let mut runs = names(&here.parsed(&["ls", "ci"]), "run");
     runs.sort();
     assert_eq!(runs, ["7", "8"]);
-    assert_eq!(names(&parsed(&["ls", "ci", "--text", "8"]), "run"), ["8"]);
-    assert!(parsed(&["ls", "ci", "--status", "failed"]).is_empty());
-    let files = parsed(&["ls", "ci/7"]);
+    assert_eq!(
+        names(&here.parsed(&["ls", "ci", "--text", "8"]), "run"),
+        ["8"]
+    );
+    assert!(here.parsed(&["ls", "ci", "--status", "failed"]).is_empty());
+    let files = here.parsed(&["ls", "ci/7"]);
     assert_eq!(names(&files, "name"), ["a", "b-00.tar", "b-01.tar"]);
     assert_eq!(names(&files, "folder"), ["logs/"]);
     let joined: Vec<&Value> = files
@@ -370,13 +387,20 @@ async fn runs_are_listed_pinned_and_removed() {
         .collect();
     assert_eq!(joined.len(), 1, "{files:?}");
     assert_eq!(joined[0]["joined"]["name"], "b.tar");
-    let all = parsed(&["ls", "ci/7", "--recursive"]);
+    let all = here.parsed(&["ls", "ci/7", "--recursive"]);
     assert_eq!(names(&all, "name"), ["a", "b-00.tar", "b-01.tar", "logs/a"]);
-    assert_eq!(names(&parsed(&["ls", "ci/7/logs/"]), "name"), ["logs/a"]);
-    let said = refused(&["ls", "ci/7", "--tag", "x"]);
+    assert_eq!(
+        names(&here.parsed(&["ls", "ci/7/logs/"]), "name"),
+        ["logs/a"]
+    );
+    let said = here.refused(&["ls", "ci/7", "--tag", "x"]);
     assert!(said.contains("for the runs of a group"), "{said}");
+    groups_are_set(&here);
+    runs_are_pinned(&here);
+}
 
-    let said = shown(&[
+fn groups_are_set(here: &Here) {
+    let said = here.shown(&[
         "groups",
         "set",
         "ci",
@@ -386,33 +410,44 @@ async fn runs_are_listed_pinned_and_removed() {
         "1GiB",
     ]);
     assert_eq!(said, "ci keeps runs for 30d, may use 1.0 GiB\n");
-    assert!(shown(&["groups"]).contains("30d"));
-    let group = parsed(&["groups"]).remove(0);
+    assert!(here.shown(&["groups"]).contains("30d"));
+    let group = here.parsed(&["groups"]).remove(0);
     assert_eq!(group["settings"]["quota"], "1GiB", "{group}");
-    shown(&["groups", "set", "ci", "--quota", "default"]);
-    let group = parsed(&["groups"]).remove(0);
+    here.shown(&["groups", "set", "ci", "--quota", "default"]);
+    let group = here.parsed(&["groups"]).remove(0);
     assert_eq!(
         (&group["quota"], &group["retention"]),
         (&Value::Null, &json!(2_592_000))
     );
+}
 
-    shown(&["pin", "ci/7"]);
-    assert_eq!(names(&parsed(&["ls", "ci", "--pinned"]), "run"), ["7"]);
-    let said = refused(&["rm", "ci/7", "--yes"]);
+fn runs_are_pinned(here: &Here) {
+    here.shown(&["pin", "ci/7"]);
+    assert_eq!(names(&here.parsed(&["ls", "ci", "--pinned"]), "run"), ["7"]);
+    let said = here.refused(&["rm", "ci/7", "--yes"]);
     assert!(
         said.contains("`landline artefacts unpin ci/7` first"),
         "{said}"
     );
-    assert!(shown(&["unpin", "ci/7"]).contains("is not pinned: it goes at"));
+    assert!(
+        here.shown(&["unpin", "ci/7"])
+            .contains("is not pinned: it goes at")
+    );
     // Nobody is there who could say yes.
-    let said = refused(&["rm", "ci/7"]);
+    let said = here.refused(&["rm", "ci/7"]);
     assert!(
         said.contains("with its 4 files") && said.contains("--yes"),
         "{said}"
     );
-    assert!(shown(&["rm", "ci/7/a"]).contains("with all its versions"));
-    assert!(shown(&["rm", "ci/7", "--yes"]).contains("is gone, with 3 files"));
-    assert_eq!(names(&parsed(&["ls", "ci"]), "run"), ["8"]);
-    let said = refused(&["rm", "ci/7", "--yes"]);
+    assert!(
+        here.shown(&["rm", "ci/7/a"])
+            .contains("with all its versions")
+    );
+    assert!(
+        here.shown(&["rm", "ci/7", "--yes"])
+            .contains("is gone, with 3 files")
+    );
+    assert_eq!(names(&here.parsed(&["ls", "ci"]), "run"), ["8"]);
+    let said = here.refused(&["rm", "ci/7", "--yes"]);
     assert!(said.contains("there is no such run"), "{said}");
 }
