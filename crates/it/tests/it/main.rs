@@ -10,6 +10,7 @@
 mod artefacts_attempts;
 mod artefacts_bucket;
 mod artefacts_clients;
+mod artefacts_commands;
 mod artefacts_copies;
 mod artefacts_durability;
 mod artefacts_groups;

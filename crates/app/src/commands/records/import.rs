@@ -2,7 +2,6 @@
 //! collector that runs. How far it is, is kept there, so that the same command goes on.
 
 mod carry;
-mod progress;
 mod schema;
 mod source;
 
@@ -15,10 +14,10 @@ use collect::records::imported::{Batch, Begin, judge};
 use serde_json::{Value, json};
 
 use self::carry::Frames;
-use self::progress::Progress;
 use self::source::{Source, Span};
 use super::hub::Hub;
 use super::output::Output;
+use super::progress::{Progress, Unit};
 use super::table::{self, Column, flexible, whole};
 use super::{CommandError, ImportArguments, Outcome, query, text};
 
@@ -163,7 +162,7 @@ async fn run(
         source,
         path,
         last,
-        progress: Progress::new(number_of(&begun, "records"), done),
+        progress: Progress::new(Unit::Records, number_of(&begun, "records"), done),
     };
     work.send_all(id_of(&begun, "reached")?, reached).await?;
     let finish = format!("{}/finish", work.path);
@@ -350,7 +349,7 @@ async fn look(
     let frames = carry::frames(hub, source, true).await?;
     let notes = carry::notes(hub, source, None).await?;
     let all = u64::try_from(span.records).unwrap_or(0);
-    let mut progress = Progress::new(all, 0);
+    let mut progress = Progress::new(Unit::Records, all, 0);
     let (mut after, mut kept, mut done) = (0, 0_u64, 0);
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     while after < span.last {

@@ -25,6 +25,8 @@ const LIMITS: (usize, usize) = (200, 1_000);
 #[derive(Serialize)]
 struct Page {
     groups: Vec<ShownGroup>,
+    /// What the bucket of S3 is called, for clients that use it with a session.
+    bucket: String,
     /// To be asked for as `after`.
     next: Option<String>,
     total: Total,
@@ -104,6 +106,7 @@ pub(super) async fn list(shared: &Shared, request: Request) -> Answer {
     let free = shared.objects.free().filter(|_| sight.is_all());
     Ok(Json(Page {
         groups,
+        bucket: shared.config.bucket.clone(),
         next,
         total: Total { bytes, quota },
         free,

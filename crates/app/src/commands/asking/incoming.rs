@@ -15,14 +15,14 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// An answer that comes bit by bit.
-pub(super) struct Incoming {
+pub(in crate::commands) struct Incoming {
     body: Body,
     name: String,
 }
 
 impl Incoming {
     /// From the hub of this name.
-    pub(super) fn new(body: Body, name: &str) -> Self {
+    pub(in crate::commands) fn new(body: Body, name: &str) -> Self {
         Self {
             body,
             name: name.to_owned(),
@@ -30,7 +30,7 @@ impl Incoming {
     }
 
     /// What comes next within this time; nothing at the end.
-    pub(super) async fn next(&mut self, patience: Duration) -> Outcome<Option<Bytes>> {
+    pub(in crate::commands) async fn next(&mut self, patience: Duration) -> Outcome<Option<Bytes>> {
         loop {
             let frame = tokio::time::timeout(patience, self.body.frame()).await;
             let silent = |_| CommandError::Away(format!("{} is silent", self.name));
@@ -45,7 +45,7 @@ impl Incoming {
     }
 
     /// The same, line by line.
-    pub(super) fn lines(self) -> Lines {
+    pub(in crate::commands) fn lines(self) -> Lines {
         Lines {
             incoming: self,
             buffer: LineBuffer::default(),
@@ -54,7 +54,7 @@ impl Incoming {
 }
 
 /// An answer of lines.
-pub(super) struct Lines {
+pub(in crate::commands) struct Lines {
     incoming: Incoming,
     buffer: LineBuffer,
 }
@@ -62,7 +62,7 @@ pub(super) struct Lines {
 impl Lines {
     /// The next line without its end; nothing after the last. What has no end is no line: the
     /// answer was cut there.
-    pub(super) async fn next(&mut self) -> Outcome<Option<BytesMut>> {
+    pub(in crate::commands) async fn next(&mut self) -> Outcome<Option<BytesMut>> {
         loop {
             if let Some(line) = self.buffer.take() {
                 return Ok(Some(line));

@@ -1,11 +1,11 @@
-//! How far an import is: one line that changes on a terminal, and a line now and then elsewhere.
+//! How far something is that takes long: one line that changes on a terminal, and a line now and then elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use base::clock;
 
-use super::super::{chart, text};
+use super::{chart, text};
 
 /// How often a terminal's line changes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -16,32 +16,82 @@ const BAR_COLUMNS: usize = 24;
 /// Goes to the beginning of a terminal's line and clears it.
 const CLEAR_LINE: &str = "\r\x1b[K";
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Unit {
+    /// Records.
+    Records,
+    /// Bytes of files.
+    Bytes,
+}
+
+impl Unit {
+    fn amount(self, count: u64) -> String {
+        match self {
+            Self::Records => text::number(count),
+            Self::Bytes => text::bytes(count),
+        }
+    }
+}
+
 /// What people see while they wait.
-pub(super) struct Progress {
+pub(in crate::commands) struct Progress {
+    unit: Unit,
     all: u64,
     /// How many there were at the beginning.
     before: u64,
+    done: u64,
     started: Instant,
     told: Option<Instant>,
     is_terminal: bool,
     is_line_used: bool,
+    is_hidden: bool,
 }
 
 impl Progress {
-    /// Of so many records, of which `before` are done.
-    pub(super) fn new(all: u64, before: u64) -> Self {
+    /// Of so many, of which `before` are done.
+    pub(in crate::commands) fn new(unit: Unit, all: u64, before: u64) -> Self {
         Self {
+            unit,
+            done: before,
             all,
             before,
             started: clock::now(),
             told: None,
             is_terminal: std::io::stderr().is_terminal(),
             is_line_used: false,
+            is_hidden: false,
         }
     }
 
+    /// So many more are done.
+    pub(in crate::commands) fn add(&mut self, more: u64) {
+        self.at(self.done.saturating_add(more));
+    }
+
+    /// So many more were done before.
+    pub(in crate::commands) fn add_before(&mut self, more: u64) {
+        self.before = self.before.saturating_add(more);
+        self.add(more);
+    }
+
+    /// So many are to be done again.
+    pub(in crate::commands) fn take_back(&mut self, count: u64) {
+        self.done = self.done.saturating_sub(count);
+        self.before = self.before.min(self.done);
+    }
+
+    /// Nothing is shown: the terminal is used for something else.
+    pub(in crate::commands) fn hide(&mut self) {
+        self.is_hidden = true;
+    }
+
     /// So many are done.
-    pub(super) fn at(&mut self, done: u64) {
+    pub(in crate::commands) fn at(&mut self, done: u64) {
+        self.done = done;
+        if self.is_hidden {
+            return;
+        }
         let now = clock::now();
         let interval = if self.is_terminal {
             INTERVAL
@@ -54,7 +104,7 @@ impl Progress {
         }
         self.told = Some(now);
         let passed = now.saturating_duration_since(self.started);
-        let line = line(self.all, (self.before, done), passed);
+        let line = line(self.unit, self.all, (self.before, done), passed);
         if self.is_terminal {
             let bar = text::padded(&chart::bar(done, self.all, BAR_COLUMNS), BAR_COLUMNS);
             self.is_line_used = true;
@@ -65,20 +115,20 @@ impl Progress {
     }
 
     /// Leaves the line to others.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::commands) fn clear(&mut self) {
         if std::mem::take(&mut self.is_line_used) {
             eprint!("{CLEAR_LINE}");
         }
     }
 
     /// How long it took.
-    pub(super) fn seconds(&self) -> f64 {
+    pub(in crate::commands) fn seconds(&self) -> f64 {
         let passed = clock::now().saturating_duration_since(self.started);
         passed.as_secs_f64()
     }
 }
 
-fn line(all: u64, (before, done): (u64, u64), passed: Duration) -> String {
+fn line(unit: Unit, all: u64, (before, done): (u64, u64), passed: Duration) -> String {
     // What others removed there may make it fewer than were counted.
     let all = all.max(done);
     let tenths = u128::from(done) * 1_000 / u128::from(all.max(1));
@@ -94,12 +144,17 @@ fn line(all: u64, (before, done): (u64, u64), passed: Duration) -> String {
         }
     };
     format!(
-        "{} of {} records, {}.{} %, {}/s{left}",
-        text::number(done),
-        text::number(all),
+        "{} of {}{}, {}.{} %, {}/s{left}",
+        unit.amount(done),
+        unit.amount(all),
+        if unit == Unit::Records {
+            " records"
+        } else {
+            ""
+        },
         tenths / 10,
         tenths % 10,
-        text::number(u64::try_from(rate).unwrap_or(u64::MAX)),
+        unit.amount(u64::try_from(rate).unwrap_or(u64::MAX)),
     )
 }
 
@@ -120,7 +175,7 @@ mod tests {
     fn a_line_says_rate_and_rest() {
         let check = |all, counts, milliseconds, expected: &str| {
             let passed = Duration::from_millis(milliseconds);
-            assert_eq!(line(all, counts, passed), expected);
+            assert_eq!(line(Unit::Records, all, counts, passed), expected);
         };
         check(0, (0, 0), 0, "0 of 0 records, 0.0 %, 0/s");
         check(
@@ -148,5 +203,11 @@ mod tests {
             1_000,
             "10,000 of 40,000,000 records, 0.0 %, 10,000/s, 1 h 6 min left",
         );
+    }
+    #[test]
+    fn bytes_have_units() {
+        let passed = Duration::from_secs(2);
+        let line = line(Unit::Bytes, 64 << 20, (0, 16 << 20), passed);
+        assert_eq!(line, "16.0 MiB of 64.0 MiB, 25.0 %, 8.0 MiB/s, 6 s left");
     }
 }

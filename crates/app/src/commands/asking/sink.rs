@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const BUFFER: usize = 256 << 10;
 
 /// Where to.
-pub(super) struct Sink {
+pub(in crate::commands) struct Sink {
     writer: Option<BufWriter<Box<dyn Write>>>,
     /// A file beside, and the one that it becomes.
     pending: Option<(PathBuf, PathBuf)>,
@@ -16,12 +16,12 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Standard output.
-    pub(super) fn standard() -> Self {
+    pub(in crate::commands) fn standard() -> Self {
         Self::of(Box::new(io::stdout()), None)
     }
 
     /// A file. What is no plain file, such as a pipe, is written to as it is.
-    pub(super) fn file(path: &Path) -> io::Result<Self> {
+    pub(in crate::commands) fn file(path: &Path) -> io::Result<Self> {
         // A link stays one: what it leads to is replaced.
         let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if target.metadata().is_ok_and(|found| !found.is_file()) {
@@ -43,12 +43,12 @@ impl Sink {
     }
 
     /// Whether there is a file that is not whole yet.
-    pub(super) fn is_pending(&self) -> bool {
+    pub(in crate::commands) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
     /// The file is whole.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(in crate::commands) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.writer = None;
         match self.pending.take() {

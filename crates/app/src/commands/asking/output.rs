@@ -12,14 +12,14 @@ use super::Outcome;
 const WIDTH_DEFAULT: usize = 80;
 
 /// Standard output.
-pub(super) struct Output {
+pub(in crate::commands) struct Output {
     writer: BufWriter<Stdout>,
     /// Columns of the terminal; nothing when it is none.
     width: Option<usize>,
 }
 
 impl Output {
-    pub(super) fn new() -> Self {
+    pub(in crate::commands) fn new() -> Self {
         let output = std::io::stdout();
         let width = output.is_terminal().then(|| {
             let columns = tcgetwinsize(&output).map_or(0, |size| usize::from(size.ws_col));
@@ -32,33 +32,33 @@ impl Output {
     }
 
     /// Columns of the terminal; nothing when there is no reason to cut.
-    pub(super) fn width(&self) -> Option<usize> {
+    pub(in crate::commands) fn width(&self) -> Option<usize> {
         self.width
     }
 
     /// A line.
-    pub(super) fn line(&mut self, line: &str) -> Outcome {
+    pub(in crate::commands) fn line(&mut self, line: &str) -> Outcome {
         Ok(writeln!(self.writer, "{}", line.trim_end())?)
     }
 
     /// Several.
-    pub(super) fn lines(&mut self, lines: &[String]) -> Outcome {
+    pub(in crate::commands) fn lines(&mut self, lines: &[String]) -> Outcome {
         lines.iter().try_for_each(|line| self.line(line))
     }
 
     /// An object for a script, on one line.
-    pub(super) fn json_line(&mut self, value: &Value) -> Outcome {
+    pub(in crate::commands) fn json_line(&mut self, value: &Value) -> Outcome {
         Ok(writeln!(self.writer, "{value}")?)
     }
 
     /// An answer for a script.
-    pub(super) fn json(&mut self, value: &Value) -> Outcome {
+    pub(in crate::commands) fn json(&mut self, value: &Value) -> Outcome {
         writeln!(self.writer, "{value:#}")?;
         self.flush()
     }
 
     /// What was written is to be seen now.
-    pub(super) fn flush(&mut self) -> Outcome {
+    pub(in crate::commands) fn flush(&mut self) -> Outcome {
         Ok(self.writer.flush()?)
     }
 }

@@ -1,5 +1,5 @@
-//! Asking a hub for records. Programs of this machine may read without proof, so that a token is no
-//! condition here.
+//! Asking a hub for what its collector has. Programs of this machine may read without proof, so that a
+//! token is no condition here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use base::supervise::Supervisor;
 use base::tls::ClientTls;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::Value;
+use wire::s3::xml;
 
 use super::incoming::Incoming;
 use super::{CommandError, Outcome, Question};
@@ -35,32 +36,34 @@ const TOKEN_BYTES_MAX: u64 = 1 << 10;
 /// What a process says of paths that it doesn't have.
 const NOTHING: &str = "there is nothing at this path";
 
-/// The hub whose records are asked for.
-pub(super) struct Hub {
+/// The hub that is asked.
+pub(in crate::commands) struct Hub {
     way: Way,
     client: Client,
     /// The file of the administrator's token, of the process of this machine. Each start writes
     /// another one.
     token_file: Option<PathBuf>,
     has_given_token: bool,
+    /// What it is asked for, as people call it.
+    things: &'static str,
 }
 
 /// What is asked for beyond the path.
 #[derive(Clone)]
-pub(super) struct Wanted<'a> {
+pub(in crate::commands) struct Wanted<'a> {
     /// The type of the answer.
-    pub(super) accept: &'static str,
+    pub(in crate::commands) accept: &'static str,
     /// The last record that was seen, for a stream that goes on.
-    pub(super) seen: Option<i64>,
+    pub(in crate::commands) seen: Option<i64>,
     /// What is done.
-    pub(super) method: Method,
+    pub(in crate::commands) method: Method,
     /// What is sent.
-    pub(super) body: Option<&'a Value>,
+    pub(in crate::commands) body: Option<&'a Value>,
 }
 
 impl Wanted<'_> {
     /// What is there, in this type.
-    pub(super) const fn of(accept: &'static str) -> Self {
+    pub(in crate::commands) const fn of(accept: &'static str) -> Self {
         Self {
             accept,
             seen: None,
@@ -73,9 +76,41 @@ impl Wanted<'_> {
 /// The usual type.
 const JSON: &str = "application/json";
 
+/// A request as it is, for what is no question in JSON.
+#[derive(Debug, Clone)]
+pub(in crate::commands) struct Call<'a> {
+    /// What is done.
+    pub(in crate::commands) method: Method,
+    /// The path with its query.
+    pub(in crate::commands) path: &'a str,
+    /// Beside those that every request has.
+    pub(in crate::commands) headers: Vec<(HeaderName, String)>,
+    /// What is sent.
+    pub(in crate::commands) body: Bytes,
+    /// How long the head of the answer may take.
+    pub(in crate::commands) patience: Duration,
+}
+
+impl<'a> Call<'a> {
+    /// Without headers and body.
+    pub(in crate::commands) fn new(method: Method, path: &'a str) -> Self {
+        Self {
+            method,
+            path,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            patience: ASK_TIMEOUT,
+        }
+    }
+}
+
 impl Hub {
     /// As other commands find it, but without asking for a token where none is needed.
-    pub(super) fn find(question: &Question, environment: &Environment) -> Outcome<Self> {
+    pub(in crate::commands) fn find(
+        question: &Question,
+        environment: &Environment,
+        things: &'static str,
+    ) -> Outcome<Self> {
         let local = match question.proxy {
             Some(_) => None,
             None => local(question, environment),
@@ -93,16 +128,21 @@ impl Hub {
             client: Client::through(dial, ClientTls::default(), Supervisor::new()),
             token_file,
             has_given_token: environment.variables.contains_key(TOKEN_VARIABLE),
+            things,
         })
     }
 
     /// Asks, and gives the answer as a whole.
-    pub(super) async fn get(&self, path: &str) -> Outcome<Value> {
+    pub(in crate::commands) async fn get(&self, path: &str) -> Outcome<Value> {
         self.whole(self.send(path, Wanted::of(JSON)).await?).await
     }
 
     /// Changes something. Some paths say all by themselves.
-    pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> Outcome<Value> {
+    pub(in crate::commands) async fn post(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<Value> {
         let wanted = Wanted {
             method: Method::POST,
             body,
@@ -111,8 +151,18 @@ impl Hub {
         self.whole(self.send(path, wanted).await?).await
     }
 
+    /// Changes some of what something is.
+    pub(in crate::commands) async fn patch(&self, path: &str, body: &Value) -> Outcome<Value> {
+        let wanted = Wanted {
+            method: Method::PATCH,
+            body: Some(body),
+            ..Wanted::of(JSON)
+        };
+        self.whole(self.send(path, wanted).await?).await
+    }
+
     /// Removes something.
-    pub(super) async fn delete(&self, path: &str) -> Outcome<Value> {
+    pub(in crate::commands) async fn delete(&self, path: &str) -> Outcome<Value> {
         let wanted = Wanted {
             method: Method::DELETE,
             ..Wanted::of(JSON)
@@ -121,15 +171,17 @@ impl Hub {
     }
 
     /// Asks, and gives the answer as it comes.
-    pub(super) async fn open(&self, path: &str, wanted: Wanted<'_>) -> Outcome<Incoming> {
+    pub(in crate::commands) async fn open(
+        &self,
+        path: &str,
+        wanted: Wanted<'_>,
+    ) -> Outcome<Incoming> {
         let answer = self.send(path, wanted).await?;
         Ok(Incoming::new(answer.into_body(), &self.way.name))
     }
 
     async fn whole(&self, answer: Response<Body>) -> Outcome<Value> {
-        let deadline = clock::now() + ASK_TIMEOUT;
-        let body = client::read_body(answer.into_body(), ANSWER_BYTES_MAX, deadline).await;
-        let body = body.map_err(|error| self.no_answer(&error))?;
+        let body = self.bytes(answer).await?;
         serde_json::from_slice(&body).map_err(|_| {
             CommandError::wrong(format!("what {} answered is not JSON", self.way.name))
         })
@@ -137,49 +189,63 @@ impl Hub {
 
     /// Gives the answer if it is a good one.
     async fn send(&self, path: &str, wanted: Wanted<'_>) -> Outcome<Response<Body>> {
+        let mut call = Call::new(wanted.method, path);
+        call.headers.push((ACCEPT, wanted.accept.to_owned()));
+        if let Some(id) = wanted.seen {
+            let seen = HeaderName::from_static("last-event-id");
+            call.headers.push((seen, id.to_string()));
+        }
+        if let Some(body) = wanted.body {
+            call.headers.push((CONTENT_TYPE, JSON.to_owned()));
+            call.body = Bytes::from(body.to_string());
+        }
+        self.call(&call).await
+    }
+
+    /// Sends a request, and gives the answer if it is a good one.
+    pub(in crate::commands) async fn call(&self, call: &Call<'_>) -> Outcome<Response<Body>> {
         let mut token = self.token();
-        let mut answer = self.exchange(path, wanted.clone(), token.as_ref()).await?;
+        let mut answer = self.exchange(call, token.as_ref()).await?;
         if answer.status() == StatusCode::UNAUTHORIZED && self.token() != token {
             // A start between: it listens before it writes the token, and answers afterwards.
             token = self.token();
-            answer = self.exchange(path, wanted, token.as_ref()).await?;
+            answer = self.exchange(call, token.as_ref()).await?;
         }
-        if answer.status() == StatusCode::OK {
+        if answer.status().is_success() {
             return Ok(answer);
         }
         Err(self.refusal(answer).await)
     }
 
-    async fn exchange(
-        &self,
-        path: &str,
-        wanted: Wanted<'_>,
-        token: Option<&Secret>,
-    ) -> Outcome<Response<Body>> {
-        let name = &self.way.name;
+    /// The bytes of an answer that is held as a whole.
+    pub(in crate::commands) async fn bytes(&self, answer: Response<Body>) -> Outcome<Bytes> {
+        let deadline = clock::now() + ASK_TIMEOUT;
+        let body = client::read_body(answer.into_body(), ANSWER_BYTES_MAX, deadline).await;
+        body.map_err(|error| self.no_answer(&error))
+    }
+
+    /// What the hub is called.
+    pub(in crate::commands) fn name(&self) -> &str {
+        &self.way.name
+    }
+
+    async fn exchange(&self, call: &Call<'_>, token: Option<&Secret>) -> Outcome<Response<Body>> {
+        let (name, path) = (&self.way.name, call.path);
         // The door does TLS itself, so that to the client it is a plain connection.
         let mut request = Request::builder()
-            .method(wanted.method)
+            .method(call.method.clone())
             .uri(format!("http://{name}{path}"))
-            .header(ACCEPT, wanted.accept)
             .header(USER_AGENT, concat!("landline/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
-        if let Some(id) = wanted.seen {
-            request = request.header("last-event-id", id);
+        for (header, value) in &call.headers {
+            request = request.header(header, value);
         }
-        let body = match wanted.body {
-            Some(body) => {
-                request = request.header(CONTENT_TYPE, "application/json");
-                Bytes::from(body.to_string())
-            }
-            None => Bytes::new(),
-        };
-        let request = request.body(Full::new(body));
+        let request = request.body(Full::new(call.body.clone()));
         let request = request
             .map_err(|_| CommandError::wrong(format!("{name} can't be asked for {path}")))?;
-        let deadline = clock::now() + ASK_TIMEOUT;
+        let deadline = clock::now() + call.patience;
         let answer = self.client.send(request, deadline).await;
         answer.map_err(|error| self.no_answer(&error))
     }
@@ -198,23 +264,26 @@ impl Hub {
         let status = answer.status().as_u16();
         let deadline = clock::now() + ASK_TIMEOUT;
         let body = client::read_body(answer.into_body(), REFUSAL_BYTES_MAX, deadline).await;
-        let body: Value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
-        // Our own paths say it in `error`, those of the original collector at the top.
+        let body = body.unwrap_or_default();
+        let of_s3 = xml::read_text(&body, "Message").ok().flatten();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        // Our own paths say it in `error`, those of the original collector at the top, S3 in XML.
         let message = body
             .pointer("/error/message")
             .or_else(|| body.get("message"));
-        let message = message.and_then(Value::as_str);
+        let message = message.and_then(Value::as_str).or(of_s3.as_deref());
         let name = &self.way.name;
         let text = match (status, message) {
             (404, None | Some(NOTHING)) => {
-                format!("the process at {name} has no records: it needs the role `collector`")
+                let things = self.things;
+                format!("the process at {name} has no {things}: it needs the role `collector`")
             }
             (401, Some(message)) => format!("{name}: {message}; {}", self.remedy()),
             (_, Some(message)) => message.to_owned(),
             (_, None) => format!("{name} answered {status}"),
         };
         match status {
-            502..=504 => CommandError::Away(format!("{name}: {text}")),
+            408 | 502..=504 => CommandError::Away(format!("{name}: {text}")),
             _ => CommandError::Refused { status, text },
         }
     }

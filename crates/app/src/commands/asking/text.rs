@@ -5,9 +5,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::query::DOMAIN;
 use crate::commands::plain;
 
+/// The domain of nearly all classifications; people leave it out.
+pub(in crate::commands) const DOMAIN: &str = "org.clearlinux/";
 /// Machines are known by their beginning.
 const MACHINE_CHARACTERS: usize = 8;
 /// Machine identifiers up to this length are shown as they are.
@@ -18,21 +19,21 @@ const MORE: char = '…';
 const ODD: char = '\u{fffd}';
 
 /// A field as a text.
-pub(super) fn field(row: &Value, name: &str) -> String {
+pub(in crate::commands) fn field(row: &Value, name: &str) -> String {
     row.get(name)
         .map(plain)
         .map_or_else(String::new, |text| harmless(&text))
 }
 
 /// One line without anything that a terminal obeys.
-pub(super) fn harmless(text: &str) -> String {
+pub(in crate::commands) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| if is_odd(c) { ODD } else { c })
         .collect()
 }
 
 /// The same with its lines as they are.
-pub(super) fn harmless_lines(text: &str) -> Vec<String> {
+pub(in crate::commands) fn harmless_lines(text: &str) -> Vec<String> {
     let text = text.replace('\t', "    ");
     text.lines().map(harmless).collect()
 }
@@ -44,7 +45,7 @@ fn is_odd(c: char) -> bool {
 }
 
 /// How long ago, in the largest unit that fits.
-pub(super) fn age(then: &str, now: OffsetDateTime) -> String {
+pub(in crate::commands) fn age(then: &str, now: OffsetDateTime) -> String {
     let Ok(then) = OffsetDateTime::parse(then, &Rfc3339) else {
         return "?".to_owned();
     };
@@ -58,7 +59,7 @@ pub(super) fn age(then: &str, now: OffsetDateTime) -> String {
 }
 
 /// A severity as people call it.
-pub(super) fn severity(number: Option<i64>) -> &'static str {
+pub(in crate::commands) fn severity(number: Option<i64>) -> &'static str {
     match number {
         Some(1) => "low",
         Some(2) => "med",
@@ -69,12 +70,12 @@ pub(super) fn severity(number: Option<i64>) -> &'static str {
 }
 
 /// A classification without the usual domain.
-pub(super) fn classification(text: &str) -> String {
+pub(in crate::commands) fn classification(text: &str) -> String {
     text.strip_prefix(DOMAIN).unwrap_or(text).to_owned()
 }
 
 /// The beginning of a machine's identifier.
-pub(super) fn machine(id: &str) -> String {
+pub(in crate::commands) fn machine(id: &str) -> String {
     if id.chars().count() <= MACHINE_CHARACTERS_WHOLE {
         return id.to_owned();
     }
@@ -83,7 +84,7 @@ pub(super) fn machine(id: &str) -> String {
 }
 
 /// A number with a comma at the thousands.
-pub(super) fn number(number: u64) -> String {
+pub(in crate::commands) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -95,8 +96,27 @@ pub(super) fn number(number: u64) -> String {
     text
 }
 
+/// A size in the largest unit of 1024 that fits, with a tenth.
+pub(in crate::commands) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut factor = 1_u64;
+    let mut found = None;
+    for unit in units {
+        if count / factor < 1_024 {
+            break;
+        }
+        factor <<= 10;
+        found = Some(unit);
+    }
+    let Some(unit) = found else {
+        return format!("{count} B");
+    };
+    let tenths = u128::from(count) * 10 / u128::from(factor);
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
 /// Columns of a terminal that a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(in crate::commands) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
@@ -119,7 +139,7 @@ fn columns(c: char) -> usize {
 }
 
 /// At most so many columns; who was cut shows it.
-pub(super) fn cut(text: &str, columns_max: usize) -> String {
+pub(in crate::commands) fn cut(text: &str, columns_max: usize) -> String {
     if width(text) <= columns_max {
         return text.to_owned();
     }
@@ -139,7 +159,7 @@ pub(super) fn cut(text: &str, columns_max: usize) -> String {
 }
 
 /// At least so many columns.
-pub(super) fn padded(text: &str, columns: usize) -> String {
+pub(in crate::commands) fn padded(text: &str, columns: usize) -> String {
     let blanks = columns.saturating_sub(width(text));
     text.to_owned() + &" ".repeat(blanks)
 }
@@ -186,6 +206,17 @@ mod tests {
         check("abc", 1, "…");
         check("abc", 0, "");
         assert_eq!(padded("日", 4), "日  ");
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        let check = |count: u64, expected: &str| assert_eq!(bytes(count), expected);
+        check(0, "0 B");
+        check(1_023, "1023 B");
+        check(1_024, "1.0 KiB");
+        check(60_000_000, "57.2 MiB");
+        check(1 << 40, "1.0 TiB");
+        check(u64::MAX, "15.9 EiB");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const DAYS_MAX: usize = 3_660;
 const NONE: char = '·';
 
 /// A bar of up to `columns`, which stand for `most`. What is more than nothing is seen.
-pub(super) fn bar(value: u64, most: u64, columns: usize) -> String {
+pub(in crate::commands) fn bar(value: u64, most: u64, columns: usize) -> String {
     if value == 0 || most == 0 {
         return String::new();
     }
@@ -27,7 +27,7 @@ pub(super) fn bar(value: u64, most: u64, columns: usize) -> String {
 }
 
 /// A column for each value, the highest of them full.
-pub(super) fn sparkline(values: &[u64]) -> String {
+pub(in crate::commands) fn sparkline(values: &[u64]) -> String {
     let most = values.iter().copied().max().unwrap_or(0);
     let column = |value: &u64| match *value {
         0 => NONE,
@@ -42,7 +42,7 @@ pub(super) fn sparkline(values: &[u64]) -> String {
 }
 
 /// The same values in at most `columns` sums of equally many, and how many each has.
-pub(super) fn condensed(values: &[u64], columns: usize) -> (Vec<u64>, usize) {
+pub(in crate::commands) fn condensed(values: &[u64], columns: usize) -> (Vec<u64>, usize) {
     let each = values.len().div_ceil(columns.max(1)).max(1);
     // The newest sum is whole: what came last is what people look at.
     let odd = values.len() % each;
@@ -55,13 +55,17 @@ pub(super) fn condensed(values: &[u64], columns: usize) -> (Vec<u64>, usize) {
 }
 
 /// The number of a day such as 2026-11-21.
-pub(super) fn day_number(text: &str) -> Option<i32> {
+pub(in crate::commands) fn day_number(text: &str) -> Option<i32> {
     let date = Date::parse(text, format_description!("[year]-[month]-[day]"));
     Some(date.ok()?.to_julian_day())
 }
 
 /// A value for each day, also for those that nothing is known of. What is outside is left out.
-pub(super) fn days(first: i32, last: i32, known: impl IntoIterator<Item = (i32, u64)>) -> Vec<u64> {
+pub(in crate::commands) fn days(
+    first: i32,
+    last: i32,
+    known: impl IntoIterator<Item = (i32, u64)>,
+) -> Vec<u64> {
     let count = usize::try_from(last - first + 1).unwrap_or(0).min(DAYS_MAX);
     let mut values = vec![0; count];
     for (day, value) in known {
@@ -74,7 +78,7 @@ pub(super) fn days(first: i32, last: i32, known: impl IntoIterator<Item = (i32, 
 }
 
 /// What columns of days are.
-pub(super) fn caption(first: i32, last: i32, each: usize) -> String {
+pub(in crate::commands) fn caption(first: i32, last: i32, each: usize) -> String {
     let date =
         |day| Date::from_julian_day(day).map_or_else(|_| String::new(), |day| day.to_string());
     let column = match each {

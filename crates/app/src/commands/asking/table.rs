@@ -9,19 +9,19 @@ const LAST_COLUMNS_MIN: usize = 8;
 
 /// A column.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    pub(super) head: &'static str,
+pub(in crate::commands) struct Column {
+    pub(in crate::commands) head: &'static str,
     /// To how many columns of the terminal it may be shortened; nothing when it may not.
-    pub(super) floor: Option<usize>,
+    pub(in crate::commands) floor: Option<usize>,
 }
 
 /// A column that is shown as a whole.
-pub(super) const fn whole(head: &'static str) -> Column {
+pub(in crate::commands) const fn whole(head: &'static str) -> Column {
     Column { head, floor: None }
 }
 
 /// A column that gives way. If it is the last, it does so before the others, down to its floor.
-pub(super) const fn flexible(head: &'static str, floor: usize) -> Column {
+pub(in crate::commands) const fn flexible(head: &'static str, floor: usize) -> Column {
     Column {
         head,
         floor: Some(floor),
@@ -30,14 +30,18 @@ pub(super) const fn flexible(head: &'static str, floor: usize) -> Column {
 
 /// How wide columns are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::commands) struct Layout {
     /// With whether longer cells are cut; else they push what follows.
     widths: Vec<(usize, bool)>,
 }
 
 impl Layout {
     /// For these rows on a terminal of this width; without one nothing is cut.
-    pub(super) fn of(columns: &[Column], rows: &[Vec<String>], terminal: Option<usize>) -> Self {
+    pub(in crate::commands) fn of(
+        columns: &[Column],
+        rows: &[Vec<String>],
+        terminal: Option<usize>,
+    ) -> Self {
         let mut widths: Vec<usize> = columns.iter().map(|column| width(column.head)).collect();
         for row in rows {
             for (widest, cell) in widths.iter_mut().zip(row) {
@@ -55,7 +59,7 @@ impl Layout {
     }
 
     /// A row.
-    pub(super) fn line(&self, cells: &[String]) -> String {
+    pub(in crate::commands) fn line(&self, cells: &[String]) -> String {
         let cells = cells.iter().zip(&self.widths);
         let cells: Vec<String> = cells
             .map(|(cell, (width, is_cut))| match is_cut {
@@ -67,7 +71,7 @@ impl Layout {
     }
 
     /// The heads.
-    pub(super) fn head(&self, columns: &[Column]) -> String {
+    pub(in crate::commands) fn head(&self, columns: &[Column]) -> String {
         let heads = columns.iter().map(|column| column.head.to_owned());
         self.line(&heads.collect::<Vec<_>>())
     }
@@ -99,7 +103,7 @@ fn fit(columns: &[Column], widths: &mut [usize], terminal: usize) {
 }
 
 /// A whole table.
-pub(super) fn lines(
+pub(in crate::commands) fn lines(
     columns: &[Column],
     rows: &[Vec<String>],
     terminal: Option<usize>,
