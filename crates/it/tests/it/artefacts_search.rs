@@ -70,6 +70,7 @@ async fn runs_are_found(store: &Store) {
         ("text=NIGHT", &["2-b", "1-a"]),
         ("text=50%25", &["3-c"]),
         ("text=5%25", &[]),
+        ("text=OTHE", &["3-c"]),
         ("group=none", &[]),
     ] {
         assert_eq!(found(store, query).await, expected, "{query}");

@@ -81,7 +81,13 @@ pub(super) async fn list(shared: &Shared, request: Request) -> Answer {
     match &search.group {
         Some(group) if !visitor.may(group, Act::Read) => return Err(ApiError::NotFound("group")),
         Some(_) => {}
-        None => search.seen = Sight::of(shared, &visitor).await?.seen()?,
+        None => {
+            let sight = Sight::of(shared, &visitor).await?;
+            if let Some(text) = &search.text {
+                search.named = sight.named(text);
+            }
+            search.seen = sight.seen()?;
+        }
     }
     let found = shared.catalogue.search(&search).await?;
     let last = found.last().map(|run| run.id);

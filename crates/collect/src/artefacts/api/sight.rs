@@ -33,6 +33,14 @@ impl Sight {
         self.hidden.is_empty()
     }
 
+    /// Those with this part in their name, in any case.
+    pub(super) fn named(&self, part: &str) -> Vec<i64> {
+        let part = part.to_lowercase();
+        let is_named = |group: &&GroupRow| group.name.to_lowercase().contains(&part);
+        let named = self.groups.iter().filter(is_named).take(NAMED_MAX);
+        named.map(|group| group.id).collect()
+    }
+
     /// For a search; there is none when neither the groups that they may read nor the others are few.
     pub(super) fn seen(self) -> Result<Seen, ApiError> {
         if self.is_all() {

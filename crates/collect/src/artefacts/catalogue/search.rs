@@ -23,6 +23,8 @@ pub(crate) struct Search {
     pub(crate) group: Option<String>,
     /// A part of the name, or of the value of a field, in any case.
     pub(crate) text: Option<String>,
+    /// Groups whose names have that part: all of their runs fit it.
+    pub(crate) named: Vec<i64>,
     /// Fields with their values.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) state: Option<RunState>,
@@ -107,8 +109,13 @@ impl Search {
             let at = mark(Value::Text(pattern(text)));
             conditions.push(format!(
                 " AND (r.title LIKE ${at} ESCAPE '!' OR EXISTS (SELECT 1 FROM artefact_fields f \
-                 WHERE f.run_id = r.id AND lower(f.value) LIKE ${at} ESCAPE '!'))"
+                 WHERE f.run_id = r.id AND lower(f.value) LIKE ${at} ESCAPE '!')"
             ));
+            if !self.named.is_empty() {
+                let ids = listed(&self.named);
+                conditions.push(format!(" OR r.group_id IN ({ids})"));
+            }
+            conditions.push(")".to_owned());
         }
         let conditions = conditions.concat();
         let limit = mark(Value::Number(i64::try_from(self.limit).unwrap_or(1)));
@@ -129,9 +136,13 @@ impl Seen {
             Self::Only(ids) => ("IN", ids),
             Self::AllBut(ids) => ("NOT IN", ids),
         };
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        format!(" AND r.group_id {is} ({})", ids.join(", "))
+        format!(" AND r.group_id {is} ({})", listed(ids))
     }
+}
+
+fn listed(ids: &[i64]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.join(", ")
 }
 
 /// A part of a text, for LIKE.
