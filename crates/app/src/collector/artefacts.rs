@@ -141,11 +141,12 @@ impl Door {
     async fn known(&self, head: &Parts, name: &str, password: &str) -> Result<Visitor, Response> {
         let peer = head.extensions.get::<Peer>().copied();
         let peer = peer.ok_or_else(|| refuse(head))?;
-        if let Some(wait) = self.artefacts.wait(peer.ip(), name) {
+        let address = self.artefacts.address(head).unwrap_or(peer.ip());
+        if let Some(wait) = self.artefacts.wait(address, name) {
             return Err(held_off(wait));
         }
         if let Some(visitor) = self.artefacts.user(name, password) {
-            self.artefacts.right(peer.ip(), name);
+            self.artefacts.right(address, name);
             return Ok(visitor);
         }
         let may_carry_secrets = peer.is_tls || peer.is_loopback();
@@ -154,7 +155,7 @@ impl Door {
             let secret = Secret::new(password);
             match tokens.verify(&secret, Some(peer.ip())).await {
                 Ok(principal) if principal.user == name => {
-                    self.artefacts.right(peer.ip(), name);
+                    self.artefacts.right(address, name);
                     return Ok(visitor_of(Asker::of(principal, &peer)));
                 }
                 Err(error) if error.class() == Class::Internal => {
@@ -169,7 +170,7 @@ impl Door {
         {
             return Ok(visitor);
         }
-        self.artefacts.wrong(peer.ip(), name, password);
+        self.artefacts.wrong(address, name, password);
         Err(refuse(head))
     }
 

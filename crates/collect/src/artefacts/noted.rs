@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use base::http::Peer;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use serde_json::json;
@@ -47,7 +46,7 @@ impl Shared {
     pub(crate) async fn note(&self, (head, visitor): (&Parts, Option<&Visitor>), change: Change) {
         let noted = Noted {
             who: visitor.map_or("link", Visitor::name).to_owned(),
-            address: head.extensions.get::<Peer>().map(Peer::ip),
+            address: self.address(head),
             change,
         };
         (self.note.0)(noted).await;

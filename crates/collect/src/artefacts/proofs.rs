@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base::clock;
+use base::http::Peer;
+use http::request::Parts;
 use wire::s3::request::SignatureError;
 
 use super::config::LINK_NAME;
@@ -17,6 +19,11 @@ const PASSWORD: &str = "password";
 const SIGNATURE: &str = "signature";
 
 impl Artefacts {
+    /// From where a request comes: behind a front that is trusted, what that says.
+    pub fn address(&self, head: &Parts) -> Option<IpAddr> {
+        self.shared.address(head)
+    }
+
     /// How long a name has to wait at an address before its password is looked at.
     pub fn wait(&self, address: IpAddr, name: &str) -> Option<Duration> {
         let wait = self.shared.guesses.wait(address, name, clock::now())?;
@@ -45,6 +52,11 @@ impl Artefacts {
 }
 
 impl Shared {
+    pub(super) fn address(&self, head: &Parts) -> Option<IpAddr> {
+        let peer = head.extensions.get::<Peer>().map(Peer::ip);
+        self.places.client(head).or(peer)
+    }
+
     /// Refuses a signature of a name that was wrong too often, before it is looked at. Ours can't be
     /// guessed, and many have links.
     pub(super) fn check_wait(&self, address: IpAddr, name: &str) -> Result<(), Trouble> {

@@ -80,6 +80,8 @@ async fn look(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
         let removal = Removal {
             changed_before: Some(before),
             newest: i64::MAX,
+            asked_at: time::now(),
+            retention: Some(group.settings.retention),
         };
         let (mut runs, mut files, mut after) = (0_u64, 0_u64, 0_i64);
         while !scope.is_stopping() {

@@ -161,6 +161,13 @@ impl Shared {
         let path = request.uri().path().strip_prefix('/')?;
         let path = path.strip_prefix(self.config.bucket.as_str())?;
         let key = Key::decode(path.strip_prefix('/')?).ok()?;
+        let is_of_tags = request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("tagging"));
+        if is_of_tags {
+            return None;
+        }
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.uri = request.uri().clone();
         head.headers = request.headers().clone();
@@ -171,6 +178,9 @@ impl Shared {
     /// Remembers an upload that was refused for something that may pass: whoever may not has nothing to
     /// wait for, and a stranger could fill the list.
     pub(crate) fn note_refused(&self, (head, key): (&Parts, &Key), trouble: &Trouble) {
+        if matches!(trouble, Trouble::HeldOff(_)) {
+            return;
+        }
         let may_pass = matches!(
             trouble.status(),
             StatusCode::INSUFFICIENT_STORAGE

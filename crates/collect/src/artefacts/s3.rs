@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use base::http::{Peer, Policy, Routes};
+use base::http::{Policy, Routes};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -174,8 +174,8 @@ fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
         .ok_or_else(|| Trouble::Invalid("x-amz-content-sha256 is not known".to_owned()))?;
     let (visitor, chunk_key, is_link) = match incoming.claim()? {
         Some(claim) => {
-            let address = head.extensions.get::<Peer>().map(Peer::ip);
-            let who = (address.ok_or(Trouble::Anonymous)?, &*claim.access_key_id);
+            let address = shared.address(&head).ok_or(Trouble::Anonymous)?;
+            let who = (address, &*claim.access_key_id);
             shared.check_wait(who.0, who.1)?;
             let proved = prove(shared, (&claim, &incoming), &head);
             shared.count_signature(who, &proved);

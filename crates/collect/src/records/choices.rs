@@ -68,8 +68,7 @@ impl Choices {
 
 async fn read(state: &State) -> Result<BTreeMap<i64, Values>, StateError> {
     let mut all: BTreeMap<i64, Values> = BTreeMap::new();
-    let mut read = state.read().await?;
-    counts::refresh(state, &mut read).await;
+    let mut read = counts::refreshed(state).await?;
     let sql = "SELECT project, classification FROM record_counts \
          GROUP BY project, classification ORDER BY SUM(records) DESC LIMIT $1";
     let rows = sqlx::query(sql).bind(VALUES_MAX);

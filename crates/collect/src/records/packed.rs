@@ -124,7 +124,9 @@ pub(crate) fn statement(read: &Read, columns: &[Column], rest: &str) -> String {
         match column {
             Column::Number(name) => terms.push(format!("{name} || ';'")),
             Column::Text(name) if is_postgres => {
-                terms.push(format!("octet_length({name}) || ':' || {name}"));
+                // In the bytes that are sent, whatever the database keeps texts in.
+                let bytes = format!("convert_to({name}, 'UTF8')");
+                terms.push(format!("octet_length({bytes}) || ':' || {name}"));
             }
             // SQLite counts the characters of a text.
             Column::Text(name) => {

@@ -144,12 +144,12 @@ async fn walk(
         let hits = search::find(&mut read, &conditions, window).await?;
         let found: Vec<i64> = hits.iter().map(|hit| hit.id).collect();
         let rows = stored::without_payload(&mut read, JUDGED, &found).await?;
+        drop(read);
         last = found.last().copied().unwrap_or(last);
         if removes && !found.is_empty() {
             // What is gone can't be counted any more.
-            counts::catch_up(&shared.state, &mut read).await?;
+            drop(counts::catch_up(&shared.state).await?);
         }
-        drop(read);
         let mut ids = Vec::new();
         for row in rows.rows() {
             let keep = keep_row(retention, row)?;

@@ -164,7 +164,8 @@ impl<R: Render> Sending<R> {
             };
             let mut read = self.shared.state.read().await?;
             let found = stored::of_ids(&mut read, R::COLUMNS, &ids, self.wanted.order).await?;
-            // Those that were found may be removed before they are read.
+            // Those that were found may be removed before they are read; others are found for them.
+            self.found = self.found.saturating_sub(ids.len() - found.len());
             if !found.is_empty() {
                 return Ok(found);
             }

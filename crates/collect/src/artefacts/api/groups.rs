@@ -102,8 +102,8 @@ pub(super) async fn list(shared: &Shared, request: Request) -> Answer {
     let groups = groups.into_iter();
     let groups = groups.map(|group| shown(shared, &visitor, group)).collect();
     let bytes = sight.groups.iter().map(|group| group.bytes).sum();
-    let quota = shared.config.quota.total.filter(|_| sight.is_all());
-    let free = shared.objects.free().filter(|_| sight.is_all());
+    let quota = shared.config.quota.total.filter(|_| sight.has_all());
+    let free = shared.objects.free().filter(|_| sight.has_all());
     Ok(Json(Page {
         groups,
         bucket: shared.config.bucket.clone(),

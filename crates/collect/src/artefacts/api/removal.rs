@@ -9,6 +9,7 @@ use super::query::Query;
 use super::{Answer, ApiError, enter, group_of, run_of, runs};
 use crate::artefacts::Shared;
 use crate::artefacts::catalogue::Removal;
+use crate::artefacts::time;
 use crate::artefacts::visitor::Act;
 use crate::records::Change;
 
@@ -38,18 +39,21 @@ pub(super) async fn run(shared: &Shared, request: Request) -> Answer {
     let removal = Removal {
         changed_before: None,
         newest: shared.catalogue.newest_version().await?,
+        asked_at: time::now(),
+        retention: None,
     };
+    // Before it: whoever asked may leave in the middle.
+    let noted = Change {
+        kind: "artefact_run.removed",
+        target: format!("artefact_run:{group}/{run}"),
+        details: json!({"files": found.files}),
+    };
+    shared.note((&head, Some(&visitor)), noted).await;
     let (files, is_gone) = shared.remove_run(found.id, removal).await?;
     if !is_gone && files == 0 {
         let text = "the run was pinned or changed meanwhile: nothing was removed";
         return Err(ApiError::Conflict(text.to_owned()));
     }
-    let noted = Change {
-        kind: "artefact_run.removed",
-        target: format!("artefact_run:{group}/{run}"),
-        details: json!({"files": files}),
-    };
-    shared.note((&head, Some(&visitor)), noted).await;
     Ok(Json(json!({"removed": files})).into_response())
 }
 
@@ -59,14 +63,23 @@ pub(super) async fn group(shared: &Shared, request: Request) -> Answer {
     let visitor = enter(&head, &name, Act::Delete)?;
     Query::of(&head)?.finish()?;
     let group = shared.catalogue.group(&name).await?;
-    let group = group.ok_or(ApiError::NotFound("group"))?.row;
+    let group = group.ok_or(ApiError::NotFound("group"))?;
+    let (runs, group) = (group.runs, group.row);
     if group.is_pinned {
         return Err(pinned("the group", head.uri.path()));
     }
     let removal = Removal {
         changed_before: None,
         newest: shared.catalogue.newest_version().await?,
+        asked_at: time::now(),
+        retention: None,
     };
+    let noted = Change {
+        kind: "artefact_group.removed",
+        target: format!("artefact_group:{name}"),
+        details: json!({"runs": runs}),
+    };
+    shared.note((&head, Some(&visitor)), noted).await;
     let (mut removed, mut after) = (0_u64, 0_i64);
     loop {
         let page = shared
@@ -81,11 +94,5 @@ pub(super) async fn group(shared: &Shared, request: Request) -> Answer {
         }
     }
     shared.catalogue.forget_group(group.id, true).await?;
-    let noted = Change {
-        kind: "artefact_group.removed",
-        target: format!("artefact_group:{name}"),
-        details: json!({"runs": removed}),
-    };
-    shared.note((&head, Some(&visitor)), noted).await;
     Ok(Json(json!({"removed": removed})).into_response())
 }

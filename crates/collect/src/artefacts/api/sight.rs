@@ -9,12 +9,17 @@ use crate::artefacts::visitor::{Act, Visitor};
 /// Groups that a search names to the database.
 const NAMED_MAX: usize = 10_000;
 
+/// No group has this name, so that only who may read all may read it.
+const NO_NAME: &str = "\0";
+
 /// The groups that somebody may read, in their order.
 #[derive(Debug)]
 pub(super) struct Sight {
     pub(super) groups: Vec<GroupRow>,
     /// Those that they may not.
     hidden: Vec<i64>,
+    /// Whether they may read all that there will ever be.
+    has_all: bool,
 }
 
 impl Sight {
@@ -25,12 +30,14 @@ impl Sight {
         Ok(Self {
             groups,
             hidden: hidden.into_iter().map(|group| group.id).collect(),
+            has_all: visitor.may(NO_NAME, Act::Read),
         })
     }
 
-    /// Whether they may read all.
-    pub(super) fn is_all(&self) -> bool {
-        self.hidden.is_empty()
+    /// Whether they may read all groups, also those that are made later: sums over all are told to these
+    /// alone, so that nobody sees by them when others come.
+    pub(super) fn has_all(&self) -> bool {
+        self.has_all && self.hidden.is_empty()
     }
 
     /// Those with this part in their name, in any case.
@@ -43,7 +50,7 @@ impl Sight {
 
     /// For a search; there is none when neither the groups that they may read nor the others are few.
     pub(super) fn seen(self) -> Result<Seen, ApiError> {
-        if self.is_all() {
+        if self.hidden.is_empty() {
             return Ok(Seen::All);
         }
         if self.groups.len() <= NAMED_MAX {

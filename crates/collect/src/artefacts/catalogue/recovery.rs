@@ -211,7 +211,7 @@ async fn add_scenarios(
     let ids: Vec<String> = runs.iter().map(|run| run.id.to_string()).collect();
     let sql = format!(
         "SELECT run_id, scenario, status, pods, unrecovered, recovery, readiness, rescheduling \
-         FROM artefact_scenarios WHERE run_id IN ({}) ORDER BY run_id, position LIMIT $1",
+         FROM artefact_scenarios WHERE run_id IN ({}) ORDER BY run_id DESC, position LIMIT $1",
         ids.join(", ")
     );
     // Each page has other numbers.

@@ -2,6 +2,8 @@
 //! A step is one transaction; what it leaves without an owner it gives back, and if the process dies
 //! before that is removed, the sweep of the objects finds it.
 
+use std::time::Duration;
+
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{StateError, Write};
@@ -10,6 +12,7 @@ use wire::s3::key::Key;
 use super::uploads::take_upload;
 use super::{Catalogue, add_bytes, list, show_version, text};
 use crate::artefacts::error::Trouble;
+use crate::artefacts::settings::{GroupSettings, Limit};
 
 /// Versions of a file that are removed in one transaction.
 const VERSIONS_MAX: i64 = 1_000;
@@ -25,9 +28,16 @@ const STEP_UPLOADS: i64 = 1_000;
 pub(crate) struct Removal {
     /// Only when nothing has come since, in Unix milliseconds.
     pub(crate) changed_before: Option<i64>,
-    /// The newest version that goes: what comes meanwhile stays.
+    /// The newest version that goes, and when it was asked, in Unix milliseconds: what comes meanwhile
+    /// stays.
     pub(crate) newest: i64,
+    pub(crate) asked_at: i64,
+    /// Only while this is what was set for how long the group is kept.
+    pub(crate) retention: Option<Retained>,
 }
+
+/// What was set for how long a group is kept; nothing where the configuration decides.
+type Retained = Option<Limit<Duration>>;
 
 /// What a step of a removal did.
 #[derive(Debug, Default)]
@@ -52,6 +62,7 @@ struct Locked {
     is_nameless: bool,
     is_pinned: bool,
     changed_at: i64,
+    retention: Retained,
 }
 
 impl Catalogue {
@@ -132,7 +143,11 @@ impl Catalogue {
             return Ok(step);
         };
         let has_changed = |before: i64| locked.changed_at >= before;
-        if locked.is_pinned || removal.changed_before.is_some_and(has_changed) {
+        let is_set_anew = |retention| locked.retention != retention;
+        if locked.is_pinned
+            || removal.changed_before.is_some_and(has_changed)
+            || removal.retention.is_some_and(is_set_anew)
+        {
             step.is_kept = true;
             return Ok(step);
         }
@@ -145,9 +160,11 @@ impl Catalogue {
             .bind(STEP_VERSIONS);
         let rows = rows.fetch_all(&mut write).await?;
         if rows.is_empty() {
-            step.is_last = !take_one_upload(&mut write, &locked, &mut step).await?;
+            let place = (&locked, removal.asked_at);
+            step.is_last = !take_one_upload(&mut write, place, &mut step).await?;
             // Something may have come meanwhile.
-            step.is_kept = step.is_last && !finish(&mut write, &locked).await?;
+            step.is_kept = step.is_last
+                && (locked.changed_at > removal.asked_at || !finish(&mut write, &locked).await?);
         } else {
             take_versions(&mut write, run, (&rows, &mut step)).await?;
             step.is_last = false;
@@ -181,7 +198,7 @@ async fn lock_run(write: &mut Write, run: i64) -> Result<Option<Locked>, StateEr
     };
     let group: i64 = row.try_get(0)?;
     let sql = "UPDATE artefact_groups SET created_at = created_at WHERE id = $1 \
-         RETURNING name, pinned";
+         RETURNING name, pinned, retention";
     let row = sqlx::query(sql).bind(group);
     let Some(group_row) = row.fetch_optional(&mut *write).await? else {
         return Ok(None);
@@ -201,6 +218,7 @@ async fn lock_run(write: &mut Write, run: i64) -> Result<Option<Locked>, StateEr
         is_nameless: name.is_empty(),
         is_pinned: is_pinned(&group_row)? || is_pinned(&row)?,
         changed_at: row.try_get(2)?,
+        retention: GroupSettings::of(group_row.try_get(2)?, "").retention,
     }))
 }
 
@@ -243,14 +261,15 @@ async fn take_versions(
 /// Gives up one of the uploads under way in a run; whether there was one.
 async fn take_one_upload(
     write: &mut Write,
-    locked: &Locked,
+    (locked, asked_at): (&Locked, i64),
     step: &mut Step,
 ) -> Result<bool, StateError> {
     let sql = "SELECT id, key FROM artefact_uploads WHERE key >= $1 AND key < $2 \
-         ORDER BY key LIMIT $3";
+         AND created_at <= $3 ORDER BY key LIMIT $4";
     let rows = sqlx::query(sql)
         .bind(locked.prefix.as_bytes().to_vec())
         .bind(list::end_of(locked.prefix.as_bytes()))
+        .bind(asked_at)
         .bind(STEP_UPLOADS);
     for row in rows.fetch_all(&mut *write).await? {
         let key = text(&row, 1)?;

@@ -162,7 +162,7 @@ impl Catalogue {
     /// A page of runs.
     pub(crate) async fn search(&self, search: &Search) -> Result<Vec<Run>, StateError> {
         let (sql, values) = search.statement();
-        let is_usual = search.seen == Seen::All;
+        let is_usual = search.seen == Seen::All && search.named.is_empty();
         let mut query = sqlx::query::<Any>(AssertSqlSafe(sql)).persistent(is_usual);
         for value in values {
             query = match value {
@@ -189,7 +189,7 @@ pub(super) async fn add_fields(read: &mut Read, runs: &mut [Run]) -> Result<(), 
     let marks = marks.join(", ");
     let sql = format!(
         "SELECT run_id, name, value FROM artefact_fields WHERE run_id IN ({marks}) \
-         ORDER BY run_id, name, value LIMIT $1"
+         ORDER BY run_id DESC, name, value LIMIT $1"
     );
     let mut query = sqlx::query::<Any>(AssertSqlSafe(sql)).bind(FIELDS_MAX);
     for run in runs.iter() {

@@ -74,9 +74,6 @@ impl Asked {
             }
         }
         let name = name.ok_or_else(|| invalid("name is missing: a file of the run"))?;
-        if at.is_some() && member.is_none() {
-            return Err(invalid("at is for a member: give its name as well"));
-        }
         Ok(Self {
             key: key(path, &name)?,
             version,

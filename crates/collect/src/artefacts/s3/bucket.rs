@@ -22,6 +22,8 @@ use crate::artefacts::visitor::Act;
 
 /// Entries of a page, as S3 has it.
 const PAGE_MAX: usize = 1_000;
+/// Removals that are noted together.
+const NOTED_TOGETHER: usize = 50;
 /// The list of what is to be removed.
 const DELETE_BYTES_MAX: usize = 2 << 20;
 /// Behind the id of any upload: those are hexadecimal digits.
@@ -202,26 +204,31 @@ pub(super) async fn read_document(
 async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, Trouble> {
     let bytes = read_document(&asked, body, DELETE_BYTES_MAX).await?;
     let (removals, is_quiet) = read_delete(&bytes)?;
-    let (mut gone, mut failed, mut objects) = (Vec::new(), Vec::new(), Vec::new());
-    let mut removed: BTreeMap<String, Vec<(Key, Option<i64>)>> = BTreeMap::new();
-    for removal in removals {
-        match remove_one(shared, &asked, &removal).await {
-            Ok((key, version, left)) => {
-                if !left.is_empty() {
-                    let parts = key.parts();
-                    let run = format!("{}/{}", parts.group, parts.run);
-                    removed.entry(run).or_default().push((key, version));
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
+    let mut removals = removals.into_iter().peekable();
+    // Whoever asked may leave in the middle: what is gone by then is in the audit log.
+    while removals.peek().is_some() {
+        let mut objects = Vec::new();
+        let mut removed: BTreeMap<String, Vec<(Key, Option<i64>)>> = BTreeMap::new();
+        for removal in removals.by_ref().take(NOTED_TOGETHER) {
+            match remove_one(shared, &asked, &removal).await {
+                Ok((key, version, left)) => {
+                    if !left.is_empty() {
+                        let parts = key.parts();
+                        let run = format!("{}/{}", parts.group, parts.run);
+                        removed.entry(run).or_default().push((key, version));
+                    }
+                    objects.extend(left);
+                    gone.push(removal);
                 }
-                objects.extend(left);
-                gone.push(removal);
+                Err(trouble) => failed.push((removal, trouble.reason(), trouble.to_string())),
             }
-            Err(trouble) => failed.push((removal, trouble.reason(), trouble.to_string())),
         }
+        for keys in removed.values() {
+            shared.note_removed(asked.by(), keys).await;
+        }
+        shared.objects.remove(objects).await;
     }
-    for keys in removed.values() {
-        shared.note_removed(asked.by(), keys).await;
-    }
-    shared.objects.remove(objects).await;
     if is_quiet {
         gone.clear();
     }

@@ -9,6 +9,7 @@ use super::Asked;
 use crate::artefacts::Shared;
 use crate::artefacts::catalogue::Condition;
 use crate::artefacts::error::Trouble;
+use crate::artefacts::visitor::Act;
 
 /// Tags that one condition may name.
 const TAGS_MAX: usize = 32;
@@ -42,6 +43,10 @@ pub(super) async fn check_condition(
     let condition = condition_of(&asked.head.headers)?;
     if condition == Condition::Any {
         return Ok(condition);
+    }
+    if condition != Condition::Absent {
+        // The answer tells what is there.
+        asked.check(key, Act::Read)?;
     }
     let found = shared.catalogue.find(key, None).await?;
     let etag = found.map(|version| version.etag);

@@ -1,6 +1,9 @@
 //! Copies within the store: `CopyObject` and `UploadPartCopy`. Nothing goes to the client and back.
 
+use std::time::Duration;
+
 use axum::response::Response;
+use base::clock;
 use http::{HeaderName, HeaderValue};
 use wire::s3::key::{Key, percent_decode};
 use wire::s3::xml;
@@ -26,6 +29,9 @@ const DIRECTIVE: &str = "x-amz-metadata-directive";
 /// Whether tags do.
 const TAGS_DIRECTIVE: &str = "x-amz-tagging-directive";
 
+/// How long a copy may take, which is recorded at its end.
+const COPY_LIMIT: Duration = Duration::from_mins(30);
+
 /// A file to be copied.
 struct Source {
     key: Key,
@@ -46,9 +52,18 @@ pub(super) async fn copy(shared: &Shared, asked: &Asked, key: &Key) -> Result<Re
     let _room = shared.take_room(key, source.version.bytes).await?;
     let _slot = shared.uploads.try_acquire().map_err(|_| Trouble::Busy)?;
     let mut copied = Vec::new();
+    let began = clock::now();
     for segment in &source.version.segments {
+        // An hour later the first ones would count as orphans.
+        let is_late = clock::now().saturating_duration_since(began) > COPY_LIMIT;
         match shared.objects.copy(segment).await {
-            Ok(segment) => copied.push(segment),
+            Ok(segment) if !is_late => copied.push(segment),
+            Ok(segment) => {
+                copied.push(segment);
+                give_up(shared, copied).await;
+                let text = "the copy takes more than half an hour: copy it by parts".to_owned();
+                return Err(Trouble::Invalid(text));
+            }
             Err(error) => {
                 give_up(shared, copied).await;
                 return Err(error.into());
@@ -70,6 +85,7 @@ pub(super) async fn copy(shared: &Shared, asked: &Asked, key: &Key) -> Result<Re
         return Err(Trouble::Unmet);
     };
     shared.metrics.copies.inc();
+    shared.retries.settle(key);
     let mut response = document(xml::copied("CopyObjectResult", &new.etag, time::now()));
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-amz-version-id"), version.into());

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
+use serde_json::json;
 use wire::s3::key::Key;
 use wire::s3::xml::{self, read_tags};
 
@@ -13,6 +14,7 @@ use crate::artefacts::Shared;
 use crate::artefacts::error::Trouble;
 use crate::artefacts::serve::{check_tags, tags_of, with_tags};
 use crate::artefacts::visitor::Act;
+use crate::records::Change;
 
 /// Ten tags, escaped.
 const DOCUMENT_BYTES_MAX: usize = 64 << 10;
@@ -24,7 +26,7 @@ pub(super) async fn perform(
 ) -> Result<Response, Trouble> {
     let act = match *asked.method() {
         Method::GET => Act::Read,
-        Method::PUT | Method::DELETE => Act::Create,
+        Method::PUT | Method::DELETE => Act::Update,
         _ => return Err(Trouble::Method),
     };
     asked.check(&key, act)?;
@@ -49,5 +51,11 @@ pub(super) async fn perform(
         // Somebody else was first, or it has gone.
         return Err(Trouble::Busy);
     }
+    let change = Change {
+        kind: "artefact.tagged",
+        target: format!("artefact:{key}"),
+        details: json!({"version": version.id, "tags": tags}),
+    };
+    shared.note(asked.by(), change).await;
     Ok(status.into_response())
 }

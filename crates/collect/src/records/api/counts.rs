@@ -112,8 +112,7 @@ async fn count(shared: &Shared, reader: &Reader, window: Asked<Window>) -> Answe
         "SELECT day, {column} AS value, CAST(SUM(records) AS BIGINT) AS records FROM {table}"
     );
     let tail = format!("GROUP BY day, {column} ORDER BY day DESC LIMIT {VALUES_MAX}");
-    let mut read = shared.state.read().await?;
-    counts::refresh(&shared.state, &mut read).await;
+    let mut read = counts::refreshed(&shared.state).await?;
     let mut days: BTreeMap<i64, BTreeMap<String, i64>> = BTreeMap::new();
     for row in conditions.fetch(&mut read, &head, &tail).await? {
         let counts = days.entry(row.try_get(0)?).or_default();

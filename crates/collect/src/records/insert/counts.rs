@@ -3,10 +3,12 @@
 //! reads counts has the rest counted first.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use base::client::chain;
 use sqlx::{AssertSqlSafe, Row as _};
 use state::{Read, State, StateError, Write};
+use tokio::time::timeout;
 
 use super::Numbered;
 use super::rows::Rows;
@@ -15,39 +17,64 @@ use crate::records::time::DAY_MILLISECONDS;
 /// Records that wait to be counted until intake counts them.
 pub(crate) const UNCOUNTED_MAX: i64 = 256;
 
-/// Counts what was kept and not counted yet.
-pub(crate) async fn catch_up(state: &State, read: &mut Read) -> Result<(), StateError> {
+/// How long somebody who reads waits for the newest to be counted.
+const REFRESH_LIMIT: Duration = Duration::from_secs(1);
+/// Ids that one statement counts: it has an end, however many wait.
+const IDS_MAX: i64 = 10_000;
+
+/// Counts what was kept and not counted yet, and gives a connection for reading.
+pub(crate) async fn catch_up(state: &State) -> Result<Read, StateError> {
+    let mut read = state.read().await?;
+    if !are_behind(&mut read).await? {
+        return Ok(read);
+    }
+    // Others read while this one waits for its turn to write.
+    drop(read);
+    let mut write = state.write().await?;
+    catch_up_in(&mut write).await?;
+    write.commit().await?;
+    state.read().await
+}
+
+/// The same where it can be done soon: counts can be read from a full disk too.
+pub(crate) async fn refreshed(state: &State) -> Result<Read, StateError> {
+    let mut read = state.read().await?;
+    if !are_behind(&mut read).await? {
+        return Ok(read);
+    }
+    drop(read);
+    match timeout(REFRESH_LIMIT, catch_up(state)).await {
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(error)) => {
+            tracing::warn!(error = chain(&error), "the newest records are not counted");
+            state.read().await
+        }
+        Err(_) => state.read().await,
+    }
+}
+
+async fn are_behind(read: &mut Read) -> Result<bool, StateError> {
     let sql = "SELECT next, counted FROM record_sequence WHERE id = 1";
     let row = sqlx::query(sql).fetch_one(read).await?;
     let (next, counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if counted >= next - 1 {
-        return Ok(());
-    }
-    let mut write = state.write().await?;
-    catch_up_in(&mut write).await?;
-    write.commit().await
-}
-
-/// The same where it can be done: counts can be read from a full disk too.
-pub(crate) async fn refresh(state: &State, read: &mut Read) {
-    if let Err(error) = catch_up(state, read).await {
-        tracing::warn!(error = chain(&error), "the newest records are not counted");
-    }
+    Ok(counted < next - 1)
 }
 
 /// The same in a transaction, which nothing of intake runs beside from here on.
 pub(crate) async fn catch_up_in(write: &mut Write) -> Result<(), StateError> {
     let sql = "UPDATE record_sequence SET next = next WHERE id = 1 RETURNING next, counted";
     let row = sqlx::query(sql).fetch_one(&mut *write).await?;
-    let (next, counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if counted < next - 1 {
-        count(write, counted, next - 1).await?;
+    let (next, mut counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    while counted < next - 1 {
+        counted = count(write, counted, next - 1).await?;
     }
     Ok(())
 }
 
-/// Counts the records behind one id, up to another. Needs the lock of intake.
-pub(crate) async fn count(write: &mut Write, after: i64, through: i64) -> Result<(), StateError> {
+/// Counts the records behind one id, up to another or [`IDS_MAX`]; gives up to which. Needs the lock of
+/// intake.
+pub(crate) async fn count(write: &mut Write, after: i64, through: i64) -> Result<i64, StateError> {
+    let through = through.min(after.saturating_add(IDS_MAX));
     let columns = "classification, severity, system_name, build, external";
     let days = format!(
         "INSERT INTO record_counts (project, day, {columns}, records) \
@@ -67,7 +94,7 @@ pub(crate) async fn count(write: &mut Write, after: i64, through: i64) -> Result
     }
     let sql = "UPDATE record_sequence SET counted = $1 WHERE id = 1";
     sqlx::query(sql).bind(through).execute(write).await?;
-    Ok(())
+    Ok(through)
 }
 
 const ADD_DAYS: &str = "ON CONFLICT \
