@@ -83,6 +83,14 @@ pub struct DiskError {
 }
 
 impl DiskError {
+    pub(crate) fn new(action: &'static str, path: String, source: io::Error) -> Self {
+        Self {
+            action,
+            path,
+            source,
+        }
+    }
+
     /// Whether the file system is full.
     pub fn is_full(&self) -> bool {
         matches!(

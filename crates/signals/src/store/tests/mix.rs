@@ -1,0 +1,222 @@
+//! A mix of series as a machine has them, and how many bytes they take. Prints, for people.
+
+use super::*;
+use crate::disk::RealDisk;
+
+/// Seconds between two scrapes.
+const STEP_MS: i64 = 15_000;
+/// Scrapes of 24 hours.
+const SCRAPES: usize = 5_760;
+
+#[derive(Debug, Clone, Copy)]
+enum Class {
+    Requests,
+    CpuSeconds,
+    Bytes,
+    Buckets,
+    Memory,
+    Decimals,
+    NearConstant,
+    Random,
+}
+
+/// As measured for the decision: 1,736 series.
+const CLASSES: [(Class, usize); 8] = [
+    (Class::Requests, 100),
+    (Class::CpuSeconds, 250),
+    (Class::Bytes, 250),
+    (Class::Buckets, 400),
+    (Class::Memory, 300),
+    (Class::Decimals, 150),
+    (Class::NearConstant, 200),
+    (Class::Random, 86),
+];
+
+struct Generator {
+    class: Class,
+    labels: Labels,
+    state: f64,
+    chance: fastrand::Rng,
+}
+
+impl Generator {
+    fn next(&mut self) -> f64 {
+        let chance = &mut self.chance;
+        match self.class {
+            Class::Requests => self.state += f64::from(chance.u32(0..40)),
+            Class::CpuSeconds => self.state += f64::from(chance.u32(0..1_500)),
+            Class::Bytes => self.state += f64::from(chance.u32(0..3_000_000)),
+            Class::Buckets => self.state += f64::from(chance.u32(0..10) / 9),
+            Class::Memory => {
+                let step = f64::from(chance.i32(-40..=40));
+                self.state = (self.state + step).max(0.0);
+                return self.state * 4_096.0;
+            }
+            Class::Decimals => {
+                let step = f64::from(chance.i32(-100..=100));
+                self.state += step;
+            }
+            Class::NearConstant => {
+                if chance.u32(0..500) == 0 {
+                    self.state = f64::from(chance.u32(0..5));
+                }
+            }
+            Class::Random => return chance.f64() * 1e3,
+        }
+        match self.class {
+            Class::CpuSeconds | Class::Decimals => self.state / 100.0,
+            _ => self.state,
+        }
+    }
+}
+
+fn generators() -> Vec<Generator> {
+    let mut all = Vec::new();
+    for (class, count) in CLASSES {
+        for number in 0..count {
+            let metric = format!("node_{class:?}_total");
+            let cpu = (number % 8).to_string();
+            let device = format!("device-{}", number / 8);
+            let labels = Labels::new([
+                (METRIC_NAME, metric.as_str()),
+                ("instance", "host-1.example.net:9100"),
+                ("job", "node"),
+                ("cpu", &cpu),
+                ("device", &device),
+            ]);
+            let mut chance = fastrand::Rng::with_seed(all.len() as u64);
+            all.push(Generator {
+                class,
+                labels: labels.unwrap(),
+                state: f64::from(chance.u32(1_000..1_000_000)),
+                chance,
+            });
+        }
+    }
+    all
+}
+
+/// Fills a store as scraping would, with jitter in 2 % of the times.
+fn fill(store: &Store, generators: &mut [Generator], scrapes: usize, mut every: impl FnMut(i64)) {
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut ids: Vec<Option<SeriesId>> = vec![None; generators.len()];
+    for scrape in 0..scrapes {
+        let jitter = if chance.u32(0..50) == 0 {
+            chance.i64(1..5)
+        } else {
+            0
+        };
+        let time = 1_000 * 24 * HOUR + scrape as i64 * STEP_MS + jitter;
+        let values: Vec<f64> = generators.iter_mut().map(Generator::next).collect();
+        let batch: Vec<Entry<'_>> = generators
+            .iter()
+            .zip(&values)
+            .zip(&ids)
+            .map(|((one, value), id)| Entry {
+                id: *id,
+                ..entry(&one.labels, time, *value)
+            })
+            .collect();
+        let appended = store.append(&batch, time).unwrap();
+        assert_eq!(appended.taken, batch.len());
+        ids = appended.ids;
+        every(time);
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::File::open("/proc/self/status").unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(status));
+    let line = lines
+        .map(Result::unwrap)
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_part_of_the_mix_is_small_after_compaction() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    let mut some: Vec<Generator> = generators().into_iter().step_by(17).collect();
+    fill(&store, &mut some, 960, |_| {});
+    let samples = some.len() * 960;
+    store.compact().unwrap();
+    let bytes = store.statistics().segment_bytes;
+    let each = bytes as f64 / samples as f64;
+    assert!(each < 1.5, "{each} bytes a sample");
+}
+
+#[test]
+#[ignore = "prints bytes per sample of a day, for people: 10 million samples"]
+fn bytes_per_sample_of_the_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk::new(folder.path()));
+    let (store, _) = Store::open(disk, Options::default()).unwrap();
+    let mut all = generators();
+    let mut log_most = 0;
+    let mut head_most = 0;
+    let mut scrape = 0;
+    fill(&store, &mut all, SCRAPES, |time| {
+        scrape += 1;
+        if scrape % 240 == 0 {
+            store.maintain(time).unwrap();
+            let statistics = store.statistics();
+            log_most = statistics.log_bytes.max(log_most);
+            head_most = statistics.head_bytes.max(head_most);
+        }
+    });
+    let samples = (all.len() * SCRAPES) as f64;
+    let statistics = store.statistics();
+    let flushed = statistics.segment_bytes as f64 / statistics.segment_samples as f64;
+    eprintln!(
+        "in segments of 2 h: {flushed:.3} bytes/sample, log at most {log_most}, head at most {head_most}, resident {} KiB",
+        resident_kib()
+    );
+    store.compact().unwrap();
+    let statistics = store.statistics();
+    assert_eq!(statistics.segments, 1);
+    eprintln!(
+        "after compaction: {:.4} bytes/sample of {samples}",
+        statistics.segment_bytes as f64 / samples
+    );
+    store.verify().unwrap();
+}
+
+#[test]
+#[ignore = "prints memory of many series, for people"]
+fn memory_of_many_series() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    let before = resident_kib();
+    let count = 200_000;
+    for chunk in 0..count / 1_000 {
+        let all: Vec<Labels> = (0..1_000)
+            .map(|at| {
+                let number = chunk * 1_000 + at;
+                let pod = format!("shop-7f9c-{number:x}");
+                let path = format!("/api/v1/orders/{}", number % 100);
+                Labels::new([
+                    (METRIC_NAME, "http_requests_total"),
+                    ("code", ["200", "404", "500"][number % 3]),
+                    (
+                        "instance",
+                        &format!("10.0.{}.{}:8080", number / 250 % 250, number % 250),
+                    ),
+                    ("job", "shop"),
+                    ("path", &path),
+                    ("pod", &pod),
+                ])
+                .unwrap()
+            })
+            .collect();
+        let batch: Vec<Entry<'_>> = all.iter().map(|one| entry(one, 1_000, 1.0)).collect();
+        store.append(&batch, 1_000).unwrap();
+    }
+    let statistics = store.statistics();
+    let resident = (resident_kib() - before) * 1024 / count as u64;
+    eprintln!(
+        "{} bytes a series by own count, {resident} resident, disk in memory included",
+        statistics.head_bytes / count
+    );
+}
