@@ -28,7 +28,7 @@ const TRIED_COLUMNS_MAX: usize = 32;
 const BLOCK_HISTOGRAMS_MAX: usize = 1_024;
 
 /// All samples of one series, sorted by time, no time twice.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SeriesSamples {
     /// Numbers.
     pub floats: Columns,
