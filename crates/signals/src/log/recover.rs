@@ -76,6 +76,7 @@ pub(crate) fn recover(
             recovered.files.push(scan.found);
         } else {
             // The file was being made when the power went.
+            recovered.cut = Some(damage(disk, number, 0, "the header is wrong"));
             let name = file_name(number);
             named(disk, "remove", &name, disk.remove(&name))?;
             named(disk, "sync", FOLDER, disk.sync_folder(FOLDER))?;

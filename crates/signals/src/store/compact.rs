@@ -21,7 +21,7 @@ impl Store {
     /// and nothing in them that was deleted.
     pub fn compact(&self) -> Result<(), StoreError> {
         self.flush_all()?;
-        while self.compact_once()?.is_some() {}
+        while self.compact_once(true)?.is_some() {}
         let mut manifest = self.manifest();
         let mut rest: Vec<SegmentEntry> = manifest.segments.clone();
         rest.retain(|entry| {
@@ -34,10 +34,15 @@ impl Store {
         Ok(())
     }
 
-    /// Joins the segments of one stretch, if there are any to join. Returns how many there were.
-    pub(super) fn compact_once(&self) -> Result<Option<usize>, StoreError> {
+    /// Joins the segments of one stretch, if there are any to join; also of one that is not over,
+    /// if that is `final_form`. Returns how many there were.
+    pub(super) fn compact_once(&self, final_form: bool) -> Result<Option<usize>, StoreError> {
         let mut manifest = self.manifest();
-        let newest = self.head().flushed_until;
+        let newest = if final_form {
+            Some(i64::MAX)
+        } else {
+            self.head().flushed_until
+        };
         let Some(group) = self.plan(&manifest, newest) else {
             return Ok(None);
         };

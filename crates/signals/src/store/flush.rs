@@ -42,7 +42,7 @@ impl Store {
             upkeep.flushed += self.flush(cut)?;
         }
         upkeep.retired += self.retire(now)?;
-        while let Some(joined) = self.compact_once()? {
+        while let Some(joined) = self.compact_once(false)? {
             upkeep.compacted += joined;
         }
         Ok(upkeep)
@@ -98,6 +98,8 @@ impl Store {
         next.log_first = self.log.first_needed(cut);
         let segments = self.open_segments(&next)?;
         next.write(&*self.disk)?;
+        let log_first = next.log_first;
+        *manifest = next;
         {
             let mut head = self.head_mut();
             head.flushed_until = Some(cut);
@@ -107,8 +109,7 @@ impl Store {
         for some in ids.chunks(SERIES_AT_ONCE) {
             self.head_mut().forget(some, cut);
         }
-        self.log.remove_below(next.log_first)?;
-        *manifest = next;
+        self.log.remove_below(log_first)?;
         Ok(made.len())
     }
 
@@ -141,6 +142,7 @@ impl Store {
         next.log_first = first;
         let segments = self.open_segments(&next)?;
         next.write(&*self.disk)?;
+        *manifest = next;
         self.set_segments(&mut head, segments);
         let ids: Vec<u32> = head.iter().map(|(id, _)| id).collect();
         head.forget(&ids, i64::MAX);
@@ -150,8 +152,7 @@ impl Store {
             self.log.enqueue(extras_of(&head));
         }
         drop(head);
-        self.log.remove_below(next.log_first)?;
-        *manifest = next;
+        self.log.remove_below(first)?;
         Ok(made.len())
     }
 
