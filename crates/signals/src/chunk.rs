@@ -21,7 +21,7 @@ pub(crate) struct OpenChunk {
     leading: u8,
     length: u8,
     /// Places from which on a start time holds; none is 0.
-    starts: Option<Box<Vec<(u16, i64)>>>,
+    starts: Vec<(u16, i64)>,
 }
 
 /// A chunk that does not change any more; clones share the bytes.
@@ -91,8 +91,7 @@ impl OpenChunk {
 
     /// Bytes on the heap.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let starts = self.starts.as_ref().map_or(0, |starts| starts.capacity());
-        self.bits.bytes.capacity() + starts * size_of::<(u16, i64)>()
+        self.bits.bytes.capacity() + self.starts.capacity() * size_of::<(u16, i64)>()
     }
 
     /// Adds a sample that is later than all before.
@@ -111,8 +110,7 @@ impl OpenChunk {
             self.put_value(bits ^ self.value);
         }
         if start != self.start() {
-            let starts = self.starts.get_or_insert_default();
-            starts.push((self.count, start));
+            self.starts.push((self.count, start));
         }
         self.count += 1;
         self.last = time;
@@ -120,8 +118,7 @@ impl OpenChunk {
     }
 
     fn start(&self) -> i64 {
-        let last = self.starts.as_ref().and_then(|starts| starts.last());
-        last.map_or(0, |(_, start)| *start)
+        self.starts.last().map_or(0, |(_, start)| *start)
     }
 
     fn put_time(&mut self, change: i64) {
@@ -170,7 +167,7 @@ impl OpenChunk {
             count: self.count,
             first: self.first,
             last: self.last,
-            starts: self.starts.as_ref().map(|starts| starts.as_slice().into()),
+            starts: (!self.starts.is_empty()).then(|| self.starts.as_slice().into()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which series of the head have which labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::Bound;
 
@@ -72,12 +72,12 @@ impl Index {
     pub(crate) fn remove(&mut self, dead: &[(u32, Labels)]) {
         let ids: Vec<u32> = dead.iter().map(|(id, _)| *id).collect();
         self.all = postings::subtract(&self.all, &ids);
-        let mut touched: BTreeMap<(&str, &str), ()> = BTreeMap::new();
+        let mut touched: BTreeSet<(&str, &str)> = BTreeSet::new();
         for (_, labels) in dead {
             self.entries = self.entries.saturating_sub(labels.iter().count());
-            touched.extend(labels.iter().map(|pair| (pair, ())));
+            touched.extend(labels.iter());
         }
-        for (name, value) in touched.into_keys() {
+        for (name, value) in touched {
             let Some(values) = self.names.get_mut(name) else {
                 continue;
             };

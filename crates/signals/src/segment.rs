@@ -102,7 +102,7 @@ struct Footer {
 /// A label name: where the directory of its values is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Name {
-    name: String,
+    text: String,
     directory: Place,
     values: u32,
 }
@@ -120,7 +120,7 @@ impl Footer {
         }
         put_varint(&mut out, self.names.len() as u64);
         for name in &self.names {
-            crate::bytes::put_bytes(&mut out, name.name.as_bytes());
+            crate::bytes::put_bytes(&mut out, name.text.as_bytes());
             name.directory.put(&mut out);
             put_varint(&mut out, u64::from(name.values));
         }
@@ -141,7 +141,7 @@ impl Footer {
         }
         for _ in 0..from.count()? {
             footer.names.push(Name {
-                name: from.text()?.to_owned(),
+                text: from.text()?.to_owned(),
                 directory: Place::read(&mut from)?,
                 values: from.small()?,
             });

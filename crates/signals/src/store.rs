@@ -42,6 +42,8 @@ pub struct Options {
     pub log_bytes_max: u64,
     /// Bytes of samples in a file of the log.
     pub log_file_bytes: u64,
+    /// Parts of a hundred of the disk that have to stay free; with less, intake is refused.
+    pub free_percent_min: u64,
     /// Series in the head.
     pub series_max: usize,
     /// Stretches that compaction makes of smaller ones, in milliseconds, the shortest first.
@@ -60,6 +62,7 @@ impl Default for Options {
             head_bytes_max: 2 << 30,
             log_bytes_max: 8 << 30,
             log_file_bytes: 128 << 20,
+            free_percent_min: 5,
             series_max: 8_000_000,
             compaction_ms: vec![DAY_MS, 10 * DAY_MS],
         }
@@ -132,9 +135,6 @@ pub(crate) struct Segments {
     tombstones: Vec<Tombstone>,
 }
 
-/// Parts of a hundred of the disk that have to stay free.
-const FREE_PERCENT_MIN: u64 = 5;
-
 impl Store {
     /// Opens the store on a disk, and makes it if there is none.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Opened), StoreError> {
@@ -188,7 +188,7 @@ impl Store {
     pub fn check_space(&self) -> Result<(), StoreError> {
         self.since_space.store(0, Ordering::Relaxed);
         let space = named(&*self.disk, "ask the room of", "", self.disk.space())?;
-        let is_full = space.free < space.total / 100 * FREE_PERCENT_MIN;
+        let is_full = space.free < space.total / 100 * self.options.free_percent_min;
         self.is_full.store(is_full, Ordering::Relaxed);
         Ok(())
     }

@@ -138,3 +138,6 @@ impl DiskFile for RealFile {
         self.0.sync_data()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ struct Content {
     now: Vec<u8>,
     /// As after the last sync.
     durable: Vec<u8>,
+    /// Up to where both are surely the same.
+    same: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +126,7 @@ impl SimulatedDisk {
                     Cut::Tear(_) => torn(content, &mut chance),
                 };
                 Content {
+                    same: left.len(),
                     now: left.clone(),
                     durable: left,
                 }
@@ -157,6 +160,7 @@ impl SimulatedDisk {
         let mut inner = self.inner();
         let id = inner.files.len();
         inner.files.push(Content {
+            same: bytes.len(),
             now: bytes.clone(),
             durable: bytes,
         });
@@ -375,7 +379,9 @@ impl DiskFile for SimulatedFile {
         let mut inner = self.disk.inner();
         inner.step(format!("cut {length} {}", self.name))?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        inner.files[self.id].now.truncate(length);
+        let content = &mut inner.files[self.id];
+        content.now.truncate(length);
+        content.same = content.same.min(length);
         Ok(())
     }
 
@@ -383,7 +389,10 @@ impl DiskFile for SimulatedFile {
         let mut inner = self.disk.inner();
         inner.step(format!("sync {}", self.name))?;
         let content = &mut inner.files[self.id];
-        content.durable = content.now.clone();
+        content.durable.truncate(content.same);
+        let new = content.now[content.same..].to_vec();
+        content.durable.extend_from_slice(&new);
+        content.same = content.now.len();
         Ok(())
     }
 }

@@ -51,10 +51,6 @@ fn new(disk: &SimulatedDisk) -> Log {
 }
 
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "many threads append at once; the scope ends them"
-)]
 fn many_threads_are_acknowledged_when_their_records_are_on_disk() {
     let disk = SimulatedDisk::default();
     let log = new(&disk);

@@ -193,7 +193,7 @@ impl Segment {
         passes: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Value>, ReadError> {
         let names = &self.footer.names;
-        let at = names.binary_search_by(|have| have.name.as_str().cmp(name));
+        let at = names.binary_search_by(|have| have.text.as_str().cmp(name));
         let Some(name) = at.ok().and_then(|at| names.get(at)) else {
             return Ok(Vec::new());
         };
@@ -220,7 +220,7 @@ impl Segment {
 
     /// The names of labels, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.footer.names.iter().map(|name| name.name.as_str())
+        self.footer.names.iter().map(|name| name.text.as_str())
     }
 
     /// The values of a label, in order, with the number of series of each.
@@ -348,7 +348,7 @@ impl Segment {
             let pages = read_directory(&directory)
                 .ok_or_else(|| self.damage(name.directory, "a directory of values is wrong"))?;
             places.extend(pages.iter().map(|(_, place)| *place));
-            for value in self.values_where(&name.name, "", "", &|_| true)? {
+            for value in self.values_where(&name.text, "", "", &|_| true)? {
                 if let List::Part(place) = value.list {
                     places.push(place);
                 }
@@ -448,8 +448,8 @@ pub(crate) fn remove_unnamed(
     let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
     for name in names {
         let number = number_of(name.strip_suffix(".new").unwrap_or(&name));
-        let is_named =
-            !name.ends_with(".new") && named_ones.iter().any(|entry| Some(entry.number) == number);
+        let is_named = number_of(&name).is_some()
+            && named_ones.iter().any(|entry| Some(entry.number) == number);
         if number.is_some() && !is_named {
             let name = format!("{FOLDER}/{name}");
             named(disk, "remove", &name, disk.remove(&name))?;

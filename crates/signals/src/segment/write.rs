@@ -169,7 +169,7 @@ impl<'a> SegmentWriter<'a> {
         for (name, values) in std::mem::take(&mut self.index) {
             let directory = self.put_values(&values)?;
             self.footer.names.push(Name {
-                name,
+                text: name,
                 directory,
                 values: count32(values.len()),
             });

@@ -94,8 +94,8 @@ pub enum AppendError {
     #[error("the log takes {0} bytes of the disk; send again later")]
     LogFull(u64),
     /// There is too little room on the disk.
-    #[error("less than 5 % of the disk is free; make room")]
-    DiskFull,
+    #[error("less than {0} % of the disk is free; make room")]
+    DiskFull(u64),
     /// The batch is too large.
     #[error("a batch of {0} samples, and it may have at most {BATCH_SAMPLES_MAX}")]
     Long(usize),
@@ -201,7 +201,7 @@ impl Store {
             return Err(AppendError::Closed(error));
         }
         if self.is_full() {
-            return Err(AppendError::DiskFull);
+            return Err(AppendError::DiskFull(self.options.free_percent_min));
         }
         let memory = head.memory_bytes();
         if memory > self.options.head_bytes_max {

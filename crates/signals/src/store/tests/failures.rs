@@ -46,7 +46,7 @@ fn a_flipped_bit_anywhere_is_found_and_its_file_is_named() {
     let (disk, content) = small();
     assert_eq!(found(&disk, &content), None);
     let files = disk.contents();
-    assert!(files.keys().any(|name| name.ends_with(".seg")));
+    assert!(files.keys().any(|name| name.starts_with("segments/")));
     let mut flipped = 0;
     for (name, bytes) in &files {
         for at in 0..bytes.len() {
@@ -72,7 +72,7 @@ fn a_missing_file_is_found_and_named() {
     let files = disk.contents();
     for gone in files.keys() {
         // That the last file of the log was there, nothing says: it holds the orderly end alone.
-        let is_last_log = files.keys().rfind(|name| name.ends_with(".wal")) == Some(gone);
+        let is_last_log = files.keys().rfind(|name| name.starts_with("wal/")) == Some(gone);
         let copy = SimulatedDisk::default();
         for (name, bytes) in files.iter().filter(|(name, _)| *name != gone) {
             copy.put(name, bytes.clone());
@@ -153,7 +153,7 @@ fn a_disk_that_is_nearly_full_takes_nothing_and_is_read() {
     assert!(store.is_full());
     assert!(matches!(
         append_one(&store, &one, 2, 2.0),
-        Err(AppendError::DiskFull)
+        Err(AppendError::DiskFull(5))
     ));
     assert_eq!(read_all(&store).len(), 1);
     disk.set_space(crate::disk::Space {

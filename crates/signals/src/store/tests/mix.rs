@@ -1,12 +1,11 @@
 //! A mix of series as a machine has them, and how many bytes they take. Prints, for people.
 
 use super::*;
-use crate::disk::RealDisk;
 
 /// Seconds between two scrapes.
 const STEP_MS: i64 = 15_000;
 /// Scrapes of 24 hours.
-const SCRAPES: usize = 5_760;
+const SCRAPES: i64 = 5_760;
 
 #[derive(Debug, Clone, Copy)]
 enum Class {
@@ -97,7 +96,7 @@ fn generators() -> Vec<Generator> {
 }
 
 /// Fills a store as scraping would, with jitter in 2 % of the times.
-fn fill(store: &Store, generators: &mut [Generator], scrapes: usize, mut every: impl FnMut(i64)) {
+fn fill(store: &Store, generators: &mut [Generator], scrapes: i64, mut every: impl FnMut(i64)) {
     let mut chance = fastrand::Rng::with_seed(7);
     let mut ids: Vec<Option<SeriesId>> = vec![None; generators.len()];
     for scrape in 0..scrapes {
@@ -106,7 +105,7 @@ fn fill(store: &Store, generators: &mut [Generator], scrapes: usize, mut every: 
         } else {
             0
         };
-        let time = 1_000 * 24 * HOUR + scrape as i64 * STEP_MS + jitter;
+        let time = 1_000 * 24 * HOUR + scrape * STEP_MS + jitter;
         let values: Vec<f64> = generators.iter_mut().map(Generator::next).collect();
         let batch: Vec<Entry<'_>> = generators
             .iter()
@@ -149,10 +148,9 @@ fn a_part_of_the_mix_is_small_after_compaction() {
 
 #[test]
 #[ignore = "prints bytes per sample of a day, for people: 10 million samples"]
+#[expect(clippy::print_stderr, reason = "it is run to be read")]
 fn bytes_per_sample_of_the_mix() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(RealDisk::new(folder.path()));
-    let (store, _) = Store::open(disk, Options::default()).unwrap();
+    let (store, _) = open(&SimulatedDisk::default()).unwrap();
     let mut all = generators();
     let mut log_most = 0;
     let mut head_most = 0;
@@ -166,7 +164,7 @@ fn bytes_per_sample_of_the_mix() {
             head_most = statistics.head_bytes.max(head_most);
         }
     });
-    let samples = (all.len() * SCRAPES) as f64;
+    let samples = all.len() as f64 * SCRAPES as f64;
     let statistics = store.statistics();
     let flushed = statistics.segment_bytes as f64 / statistics.segment_samples as f64;
     eprintln!(
@@ -185,6 +183,7 @@ fn bytes_per_sample_of_the_mix() {
 
 #[test]
 #[ignore = "prints memory of many series, for people"]
+#[expect(clippy::print_stderr, reason = "it is run to be read")]
 fn memory_of_many_series() {
     let disk = SimulatedDisk::default();
     let (store, _) = open(&disk).unwrap();

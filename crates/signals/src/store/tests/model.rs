@@ -34,14 +34,14 @@ impl Both {
             2 => -0.0,
             3 => f64::INFINITY,
             4..8 => self.chance.f64(),
-            9..14 => f64::from(self.chance.u32(0..3)),
+            8..14 => f64::from(self.chance.u32(0..3)),
             _ => f64::from(self.chance.i32(-10_000..10_000)) / 100.0,
         }
     }
 
     fn append(&mut self) {
         self.now += self.chance.i64(0..20) * MINUTE;
-        let count = self.chance.usize(1..300);
+        let count = self.chance.i64(1..300);
         let mut samples = Vec::new();
         for at in 0..count {
             let metric = ["a", "b"][self.chance.usize(0..2)];
@@ -51,7 +51,7 @@ impl Both {
             } else {
                 0
             };
-            let time = self.now - late + at as i64 * 100;
+            let time = self.now - late + at * 100;
             samples.push((series, time, self.value()));
         }
         let entries: Vec<Entry<'_>> = samples.iter().map(|(l, t, v)| entry(l, *t, *v)).collect();
@@ -81,7 +81,7 @@ impl Both {
             let have = self.model.get(&(labels.clone(), time)).copied();
             match refusal {
                 Some(Refusal::Duplicate) => {
-                    assert!(have.is_some_and(|have| have != value.to_bits()))
+                    assert!(have.is_some_and(|have| have != value.to_bits()));
                 }
                 Some(Refusal::TooOld) => assert!(self.newest.is_some_and(|newest| time < newest)),
                 Some(other) => panic!("{other}"),

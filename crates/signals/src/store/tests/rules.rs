@@ -131,6 +131,35 @@ fn histogram(count: f64) -> Histogram {
     }
 }
 
+/// What the test below has put in.
+fn check_histograms(store: &Store) {
+    let mut selection = store.select(&[], 0, i64::MAX).unwrap();
+    let mut samples = SeriesSamples::default();
+    assert_eq!(selection.len(), 2);
+    selection.read(0, &mut samples).unwrap();
+    assert_eq!(samples.histograms.len(), 400);
+    assert_eq!(samples.floats.times.len(), 400);
+    for (step, (time, start, value)) in (0_i64..).zip(&samples.histograms) {
+        assert_eq!(
+            (*time, **value == histogram(step as f64)),
+            (step * MINUTE, true)
+        );
+        assert_eq!(*start, if step < 200 { 7 } else { 200 * MINUTE - 1 });
+    }
+    assert!(
+        samples
+            .floats
+            .values
+            .iter()
+            .all(|value| value.to_bits() == STALE)
+    );
+    selection.read(1, &mut samples).unwrap();
+    assert_eq!(samples.floats.values[100].to_bits(), STALE);
+    assert_eq!(samples.floats.start(199), 7);
+    assert_eq!(samples.floats.start(200), 200 * MINUTE - 1);
+    assert_eq!(samples.floats.times.len(), samples.floats.starts.len());
+}
+
 #[test]
 fn histograms_start_times_and_staleness_survive_log_flush_and_compaction() {
     let disk = SimulatedDisk::default();
@@ -166,48 +195,21 @@ fn histograms_start_times_and_staleness_survive_log_flush_and_compaction() {
             "a number where a histogram is"
         );
     }
-    let check = |store: &Store| {
-        let mut selection = store.select(&[], 0, i64::MAX).unwrap();
-        let mut samples = SeriesSamples::default();
-        assert_eq!(selection.len(), 2);
-        selection.read(0, &mut samples).unwrap();
-        assert_eq!(samples.histograms.len(), 400);
-        assert_eq!(samples.floats.times.len(), 400);
-        for (step, (time, start, value)) in (0_i64..).zip(&samples.histograms) {
-            assert_eq!(
-                (*time, **value == histogram(step as f64)),
-                (step * MINUTE, true)
-            );
-            assert_eq!(*start, if step < 200 { 7 } else { 200 * MINUTE - 1 });
-        }
-        assert!(
-            samples
-                .floats
-                .values
-                .iter()
-                .all(|value| value.to_bits() == STALE)
-        );
-        selection.read(1, &mut samples).unwrap();
-        assert_eq!(samples.floats.values[100].to_bits(), STALE);
-        assert_eq!(samples.floats.start(199), 7);
-        assert_eq!(samples.floats.start(200), 200 * MINUTE - 1);
-        assert_eq!(samples.floats.times.len(), samples.floats.starts.len());
-    };
-    check(&store);
+    check_histograms(&store);
     drop(store);
     let (store, opened) = open(&disk).unwrap();
     assert_eq!(opened.replayed, 1_200);
-    check(&store);
+    check_histograms(&store);
     assert!(store.maintain(0).unwrap().flushed > 0);
-    check(&store);
+    check_histograms(&store);
     store.compact().unwrap();
-    check(&store);
+    check_histograms(&store);
     assert_eq!(store.statistics().segments, 1);
     store.verify().unwrap();
     drop(store);
     let (store, opened) = open(&disk).unwrap();
     assert_eq!(opened.replayed, 0);
-    check(&store);
+    check_histograms(&store);
 }
 
 #[test]
@@ -262,8 +264,8 @@ fn exemplars_and_metadata_survive_restarts_and_flushes() {
 fn names_values_and_statistics() {
     let disk = SimulatedDisk::default();
     let (store, _) = open(&disk).unwrap();
-    for number in 0..400 {
-        append_one(&store, &labels("old", number), number as i64, 1.0).unwrap();
+    for number in 0..400_u16 {
+        append_one(&store, &labels("old", number.into()), number.into(), 1.0).unwrap();
     }
     store.flush_all().unwrap();
     append_one(&store, &labels("new", 7), 500, 1.0).unwrap();
@@ -357,7 +359,9 @@ fn old_and_surplus_segments_go() {
 
 fn store_bytes(disk: &SimulatedDisk) -> u64 {
     let files = disk.contents();
-    let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
+    let segments = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("segments/"));
     segments.map(|(_, bytes)| bytes.len() as u64).sum()
 }
 
@@ -373,7 +377,7 @@ fn files_of_the_log_go_when_their_samples_are_in_segments() {
     let logs = || {
         disk.contents()
             .keys()
-            .filter(|name| name.ends_with(".wal"))
+            .filter(|name| name.starts_with("wal/"))
             .count()
     };
     let mut most = 0;
