@@ -47,11 +47,7 @@ pub(crate) struct SegmentEntry {
 impl Manifest {
     /// Writes the manifest; on disk when this returns.
     pub(crate) fn write(&self, disk: &dyn Disk) -> Result<(), DiskError> {
-        if let Err(error) = disk.remove(NEW_NAME)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return named(disk, "remove", NEW_NAME, Err(error));
-        }
+        remove_unfinished(disk)?;
         let file = named(disk, "create", NEW_NAME, disk.create(NEW_NAME))?;
         let text = self.to_text();
         named(disk, "write to", NEW_NAME, file.append(text.as_bytes()))?;
@@ -168,6 +164,14 @@ impl Manifest {
         }
         let checksum = checksum_line(&text);
         text + &checksum
+    }
+}
+
+/// Removes one that was being written.
+pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), DiskError> {
+    match disk.remove(NEW_NAME) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => named(disk, "remove", NEW_NAME, removed),
     }
 }
 

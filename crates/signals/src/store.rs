@@ -147,6 +147,7 @@ impl Store {
             Some(manifest) => manifest,
             None => begin(&*disk)?,
         };
+        manifest::remove_unfinished(&*disk)?;
         segment::remove_unnamed(&*disk, &manifest.segments)?;
         let segments = Segments::open(&*disk, &manifest)?;
         let mut head = Head::new(manifest.flushed);
@@ -173,8 +174,8 @@ impl Store {
         Ok((store, opened))
     }
 
-    /// Says in the log that the process ends in order. The store takes nothing afterwards that
-    /// would be safe to acknowledge, so that this is the last call.
+    /// Says in the log that the process ends in order, so that a bit that flips in what came last
+    /// is known to be damage. To be called last.
     pub fn close(&self) -> Result<(), StoreError> {
         let head = self.head_mut();
         let mut records = Encoder::default();

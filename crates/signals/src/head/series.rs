@@ -247,6 +247,22 @@ impl Series {
             .any(|first| first < time)
     }
 
+    /// Whether it has samples from `start` to `end`, as far as can be seen without decoding.
+    pub(crate) fn has_between(&self, start: i64, end: i64) -> bool {
+        let overlaps = |first: i64, last: i64| first <= end && last >= start;
+        let is_in = |time: &i64| (start..=end).contains(time);
+        (self.open.count() > 0 && overlaps(self.open.first(), self.open.last()))
+            || self
+                .closed
+                .iter()
+                .any(|chunk| overlaps(chunk.first, chunk.last))
+            || self.extra.as_ref().is_some_and(|extra| {
+                let mut late = extra.late.iter().map(|sample| sample.0);
+                let mut histograms = extra.histograms.iter().map(|sample| sample.0);
+                late.any(|time| is_in(&time)) || histograms.any(|time| is_in(&time))
+            })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         let extra = self.extra.as_ref();
         self.open.count() == 0

@@ -206,6 +206,13 @@ impl Cursor {
         let Some(entry) = self.next.take() else {
             return Ok(());
         };
+        let is_touched = |tombstone| touches(tombstone, &self.segment.entry);
+        if !tombstones.iter().any(is_touched) {
+            for chunk in &entry.chunks {
+                self.segment.read(chunk, columns, out)?;
+            }
+            return Ok(());
+        }
         let mut own = SeriesSamples::default();
         for chunk in &entry.chunks {
             self.segment.read(chunk, columns, &mut own)?;

@@ -17,6 +17,9 @@ const SERIES_AT_ONCE: usize = 1_000;
 /// Parts of a hundred of the head's memory from which on it is flushed early.
 const EARLY_PERCENT: usize = 80;
 
+/// Time that has to lie between early flushes, so that segments do not become too many.
+const EARLY_MS: i64 = STRETCH_MS / 4;
+
 /// What upkeep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {
@@ -53,20 +56,22 @@ impl Store {
         let head = self.head();
         let open_from = head.newest?.saturating_sub(self.options.late_ms);
         let limit = self.options.head_bytes_max / 100 * EARLY_PERCENT;
-        let cut = if head.memory_bytes() > limit {
+        let since = head
+            .closed_until
+            .map(|until| until.saturating_add(EARLY_MS));
+        let is_early = head.memory_bytes() > limit && since < Some(open_from);
+        let cut = if is_early {
             open_from
         } else {
             open_from.div_euclid(STRETCH_MS).saturating_mul(STRETCH_MS)
         };
-        let is_new = head.closed_until.is_none_or(|until| until < cut);
-        let has_older = head.iter().any(|(_, series)| series.begins_before(cut));
+        if head.closed_until.is_none_or(|until| until < cut) {
+            let mut series = head.iter();
+            return series.any(|(_, one)| one.begins_before(cut)).then_some(cut);
+        }
         // A flush that failed is tried again.
-        let is_unfinished = head.closed_until > head.flushed_until;
-        ((is_new && has_older) || is_unfinished).then_some(if is_unfinished && !is_new {
-            head.closed_until.unwrap_or(cut)
-        } else {
-            cut
-        })
+        head.closed_until
+            .filter(|_| head.closed_until > head.flushed_until)
     }
 
     /// Writes samples before `cut` into segments. Returns how many there are.

@@ -7,10 +7,10 @@ use super::compact::{bury, touches};
 use super::flush::keep_between;
 use super::{Segments, Store, StoreError};
 use crate::extra::{Exemplar, Metadata};
-use crate::head::{Frozen, merge};
+use crate::head::{Frozen, Head};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::matcher::Matcher;
-use crate::segment::{ChunkEntry, ColumnCache, SeriesSamples};
+use crate::segment::{ChunkEntry, ColumnCache, Segment, SeriesSamples};
 
 /// Names, values or metrics that statistics list.
 const LISTED_MAX: usize = 10;
@@ -70,10 +70,10 @@ impl Store {
         let mut series: Vec<Selected> = Vec::new();
         let segments = {
             let head = self.head();
-            let start = head.flushed_until.map_or(start, |until| until.max(start));
+            let from = begin(&head, start);
             for id in head.select(matchers) {
                 let Some(one) = head.get(id) else { continue };
-                let frozen = one.freeze_between(start, end);
+                let frozen = one.freeze_between(from, end);
                 if !frozen.is_empty() {
                     places.insert(one.labels.clone(), series.len());
                     series.push(Selected {
@@ -91,16 +91,10 @@ impl Store {
             }
             let ordinals = segment.find(matchers)?;
             for entry in segment.series(&ordinals)? {
-                let gone = segments.tombstones.iter().filter(|tombstone| {
-                    touches(tombstone, &segment.entry) && tombstone.covers(&entry.labels)
-                });
-                let gone: Vec<_> = gone.map(|gone| gone.start..=gone.end).collect();
                 let mut chunks = entry.chunks;
                 chunks.retain(|chunk| {
-                    let is_gone = gone
-                        .iter()
-                        .any(|gone| gone.contains(&chunk.first) && gone.contains(&chunk.last));
-                    chunk.first <= end && chunk.last >= start && !is_gone
+                    let one = std::iter::once(chunk);
+                    segments.left_of(segment, &entry.labels, one, (start, end)) > 0
                 });
                 if chunks.is_empty() {
                     continue;
@@ -129,6 +123,54 @@ impl Store {
         })
     }
 
+    /// The labels of the series for which all matchers hold and that have samples from `start` to
+    /// `end`, inclusive, in order.
+    pub fn series(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<Labels>, StoreError> {
+        let mut found = BTreeSet::new();
+        self.visit(matchers, (start, end), &mut |labels| {
+            if !found.contains(labels) {
+                found.insert(labels.clone());
+            }
+        })?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Shows the labels of matching series, some more than once.
+    fn visit(
+        &self,
+        matchers: &[Matcher],
+        (start, end): (i64, i64),
+        see: &mut dyn FnMut(&Labels),
+    ) -> Result<(), StoreError> {
+        let segments = {
+            let head = self.head();
+            let from = begin(&head, start);
+            for id in head.select(matchers) {
+                if let Some(one) = head.get(id)
+                    && one.has_between(from, end)
+                {
+                    see(&one.labels);
+                }
+            }
+            self.segments()
+        };
+        for segment in segments.between(start, end) {
+            let ordinals = segment.find(matchers)?;
+            for entry in segment.series(&ordinals)? {
+                let chunks = entry.chunks.iter();
+                if segments.left_of(segment, &entry.labels, chunks, (start, end)) > 0 {
+                    see(&entry.labels);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The names of the labels of matching series with samples from `start` to `end`, in order.
     pub fn label_names(
         &self,
@@ -147,13 +189,13 @@ impl Store {
                 names.extend(segment.names().map(str::to_owned));
             }
         } else {
-            for labels in self.select(matchers, start, end)?.labels() {
+            self.visit(matchers, (start, end), &mut |labels| {
                 for (name, _) in labels {
                     if !names.contains(name) {
                         names.insert(name.to_owned());
                     }
                 }
-            }
+            })?;
         }
         Ok(names.into_iter().collect())
     }
@@ -178,12 +220,12 @@ impl Store {
                 values.extend(segment.values(name)?.into_iter().map(|(value, _)| value));
             }
         } else {
-            for labels in self.select(matchers, start, end)?.labels() {
+            self.visit(matchers, (start, end), &mut |labels| {
                 let value = labels.get(name);
                 if !value.is_empty() && !values.contains(value) {
                     values.insert(value.to_owned());
                 }
-            }
+            })?;
         }
         Ok(values.into_iter().collect())
     }
@@ -253,8 +295,35 @@ fn most(counts: impl Iterator<Item = (String, usize)>) -> Vec<(String, usize)> {
     all
 }
 
+/// The time from which on the head is read: what is before is in segments.
+fn begin(head: &Head, start: i64) -> i64 {
+    head.flushed_until.map_or(start, |until| until.max(start))
+}
+
 impl Segments {
-    fn between(&self, start: i64, end: i64) -> impl Iterator<Item = &crate::segment::Segment> {
+    /// How many of these chunks have samples of that time that no tombstone covers as a whole.
+    fn left_of<'a>(
+        &self,
+        segment: &Segment,
+        labels: &Labels,
+        chunks: impl Iterator<Item = &'a ChunkEntry>,
+        (start, end): (i64, i64),
+    ) -> usize {
+        let gone = self
+            .tombstones
+            .iter()
+            .filter(|tombstone| touches(tombstone, &segment.entry) && tombstone.covers(labels));
+        let gone: Vec<_> = gone.map(|gone| gone.start..=gone.end).collect();
+        let is_left = |chunk: &&ChunkEntry| {
+            let is_gone = gone
+                .iter()
+                .any(|gone| gone.contains(&chunk.first) && gone.contains(&chunk.last));
+            chunk.first <= end && chunk.last >= start && !is_gone
+        };
+        chunks.filter(is_left).count()
+    }
+
+    fn between(&self, start: i64, end: i64) -> impl Iterator<Item = &Segment> {
         let list = self.list.iter().map(|segment| &**segment);
         list.filter(move |segment| segment.entry.first <= end && segment.entry.last >= start)
     }
@@ -301,13 +370,8 @@ impl Selection {
             }
             out.histograms.append(&mut own.histograms);
         }
-        let mut newest = SeriesSamples::default();
-        selected.frozen.read(&mut newest);
-        for (time, value, start) in newest.floats.iter() {
-            out.floats.push(time, value, start);
-        }
-        out.histograms.append(&mut newest.histograms);
-        merge(out);
+        // What the head has comes last, because it is newer; it is sorted in with the rest.
+        selected.frozen.read(out);
         keep_between(out, self.start, self.end);
         Ok(true)
     }

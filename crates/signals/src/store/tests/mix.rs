@@ -1,4 +1,8 @@
 //! A mix of series as a machine has them, and how many bytes they take. Prints, for people.
+//!
+//! Increments are even distributions whose entropy is, for each class, what the best of three
+//! codecs took in the measurements before the store was written: 1.10 bytes a sample in all. What
+//! is above that is ours.
 
 use super::*;
 
@@ -42,17 +46,20 @@ impl Generator {
     fn next(&mut self) -> f64 {
         let chance = &mut self.chance;
         match self.class {
-            Class::Requests => self.state += f64::from(chance.u32(0..40)),
-            Class::CpuSeconds => self.state += f64::from(chance.u32(0..1_500)),
-            Class::Bytes => self.state += f64::from(chance.u32(0..3_000_000)),
-            Class::Buckets => self.state += f64::from(chance.u32(0..10) / 9),
+            Class::Requests => self.state += f64::from(chance.u32(0..19)),
+            Class::CpuSeconds => self.state += f64::from(chance.u32(0..286)),
+            Class::Bytes => self.state += f64::from(chance.u32(0..277_000)),
+            Class::Buckets => {
+                self.state +=
+                    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0][chance.usize(0..10)]
+            }
             Class::Memory => {
-                let step = f64::from(chance.i32(-40..=40));
+                let step = f64::from(chance.i32(-87..=87));
                 self.state = (self.state + step).max(0.0);
                 return self.state * 4_096.0;
             }
             Class::Decimals => {
-                let step = f64::from(chance.i32(-100..=100));
+                let step = f64::from(chance.i32(-50..=50));
                 self.state += step;
             }
             Class::NearConstant => {

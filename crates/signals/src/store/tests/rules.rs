@@ -280,6 +280,8 @@ fn names_values_and_statistics() {
         400
     );
     let new = [Matcher::equal(METRIC_NAME, "new")];
+    assert_eq!(store.series(&new, 0, 1_000).unwrap(), [labels("new", 7)]);
+    assert!(store.series(&new, 0, 499).unwrap().is_empty());
     assert_eq!(store.label_values("number", &new, 0, 1_000).unwrap(), ["7"]);
     assert_eq!(store.label_names(&new, 0, 1).unwrap(), Vec::<String>::new());
     assert!(
@@ -315,6 +317,7 @@ fn a_selection_is_of_its_moment() {
     store.delete(&[], 0, i64::MAX).unwrap();
     store.compact().unwrap();
     assert!(read_all(&store).is_empty());
+    assert!(store.series(&[], 0, i64::MAX).unwrap().is_empty());
     let mut samples = SeriesSamples::default();
     for selection in [&mut before, &mut between] {
         assert!(selection.read(0, &mut samples).unwrap());
@@ -402,4 +405,41 @@ fn files_of_the_log_go_when_their_samples_are_in_segments() {
     let (store, opened) = open(&disk).unwrap();
     assert!(opened.replayed < 200, "{opened:?}");
     assert_eq!(read_all(&store), before);
+}
+
+#[test]
+fn threads_append_while_others_read_flush_and_compact() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    let clock = std::sync::atomic::AtomicI64::new(0);
+    let write = |one: &Labels| {
+        let mut count = 0;
+        while count < 200 {
+            let time = clock.fetch_add(2 * MINUTE, std::sync::atomic::Ordering::Relaxed);
+            // A thread that had to wait for long is late.
+            count += append_one(&store, one, time, 1.0).unwrap().taken;
+            // What was acknowledged is seen by who asks next.
+            let matcher = Matcher::equal("number", one.get("number"));
+            let seen = read(&store, &[matcher], 0, i64::MAX).unwrap();
+            assert_eq!(seen.len(), count);
+        }
+    };
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let write = &write;
+            scope.spawn(move || write(&labels("metric", number)));
+        }
+        let store = &store;
+        scope.spawn(move || {
+            for _ in 0..100 {
+                store.maintain(0).unwrap();
+                store.verify().unwrap();
+            }
+        });
+    });
+    store.maintain(0).unwrap();
+    assert!(store.statistics().segments > 0);
+    drop(store);
+    let (store, _) = open(&disk).unwrap();
+    assert_eq!(read_all(&store).len(), 800);
 }
