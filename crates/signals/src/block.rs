@@ -22,6 +22,9 @@ const PLACES_TRIED: [usize; 6] = [0, 1, 2, 3, 4, 6];
 /// Values that are looked at to find the decimal places.
 const SAMPLE: usize = 64;
 
+/// Values of a run, on average, from which on runs are the quick form.
+const RUN_LENGTH_MIN: usize = 4;
+
 /// How hard to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -56,8 +59,10 @@ pub(crate) fn write_values(values: &[f64], effort: Effort) -> Vec<u8> {
         return runs;
     }
     let mut forms = vec![runs];
-    forms.extend(write_decimal(values, effort));
+    let decimals = Decimals::of(values);
+    forms.extend(decimals.as_ref().map(Decimals::with_deltas));
     if values.len() >= PCO_VALUES_MIN {
+        forms.extend(decimals.and_then(|decimals| decimals.with_pco(effort)));
         forms.extend(write_pco(PCO, values, effort));
     }
     forms.push(write_raw(values));
@@ -70,6 +75,20 @@ pub(crate) fn write_values(values: &[f64], effort: Effort) -> Vec<u8> {
         }
     }
     write_raw(values)
+}
+
+/// The values as a block that is written and read quickly, for memory: equal values in a row, or
+/// distances of decimals. `None` if they are neither.
+pub(crate) fn write_small(values: &[f64]) -> Option<Vec<u8>> {
+    let runs = values.chunk_by(|left, right| left.to_bits() == right.to_bits());
+    if runs.count() * RUN_LENGTH_MIN <= values.len() {
+        return Some(write_runs(values));
+    }
+    let decimals = Decimals::of(values)?;
+    let out = decimals.with_deltas();
+    let mut back = Vec::with_capacity(values.len());
+    read_values(&out, values.len(), &mut back)?;
+    is_same(values, &back).then_some(out)
 }
 
 fn is_same(left: &[f64], right: &[f64]) -> bool {
@@ -186,44 +205,59 @@ fn read_pco<T: Number + Default>(body: &[u8], count: usize, out: &mut Vec<T>) ->
     (progress.finished && progress.n_processed == count).then_some(())
 }
 
-/// Decimals: places, exceptions with their place, and the integers.
-fn write_decimal(values: &[f64], effort: Effort) -> Option<Vec<u8>> {
-    let places = decimal_places(values)?;
-    let mut whole = Vec::with_capacity(values.len());
-    let mut exceptions = Vec::new();
-    let mut exception_count = 0_usize;
-    let mut last = 0;
-    let mut gap = 0_u64;
-    for value in values {
-        if let Some(integer) = number::as_integer(*value, places) {
-            last = integer;
-            gap += 1;
-        } else {
-            put_varint(&mut exceptions, gap);
-            number::put(&mut exceptions, *value);
-            exception_count += 1;
-            gap = 0;
+/// Values as integers: places, exceptions with their place, and the integers.
+struct Decimals {
+    head: Vec<u8>,
+    whole: Vec<i64>,
+}
+
+impl Decimals {
+    /// `None` if too many of the values are no decimals.
+    fn of(values: &[f64]) -> Option<Self> {
+        let places = decimal_places(values)?;
+        let mut whole = Vec::with_capacity(values.len());
+        let mut exceptions = Vec::new();
+        let mut exception_count = 0_usize;
+        let mut last = 0;
+        let mut gap = 0_u64;
+        for value in values {
+            if let Some(integer) = number::as_integer(*value, places) {
+                last = integer;
+                gap += 1;
+            } else {
+                put_varint(&mut exceptions, gap);
+                number::put(&mut exceptions, *value);
+                exception_count += 1;
+                gap = 0;
+            }
+            whole.push(last);
         }
-        whole.push(last);
+        if exception_count * EXCEPTION_SHARE > values.len() {
+            return None;
+        }
+        let mut head = Vec::new();
+        put_varint(&mut head, places as u64);
+        put_varint(&mut head, exception_count as u64);
+        head.extend_from_slice(&exceptions);
+        Some(Self { head, whole })
     }
-    if exception_count * EXCEPTION_SHARE > values.len() {
-        return None;
+
+    /// The first integer and the distances.
+    fn with_deltas(&self) -> Vec<u8> {
+        let mut out = vec![DECIMAL_DELTAS];
+        out.extend_from_slice(&self.head);
+        let mut before = 0_i64;
+        for integer in &self.whole {
+            put_signed(&mut out, integer.wrapping_sub(before));
+            before = *integer;
+        }
+        out
     }
-    let mut head = Vec::new();
-    put_varint(&mut head, places as u64);
-    put_varint(&mut head, exception_count as u64);
-    head.extend_from_slice(&exceptions);
-    let deltas = write_deltas(&head, &whole);
-    let packed = (values.len() >= PCO_VALUES_MIN)
-        .then(|| write_pco(DECIMAL_PCO, &whole, effort))
-        .flatten()
-        .map(|mut packed| {
-            packed.splice(1..1, head.iter().copied());
-            packed
-        });
-    match packed {
-        Some(packed) if packed.len() < deltas.len() => Some(packed),
-        _ => Some(deltas),
+
+    fn with_pco(&self, effort: Effort) -> Option<Vec<u8>> {
+        let mut packed = write_pco(DECIMAL_PCO, &self.whole, effort)?;
+        packed.splice(1..1, self.head.iter().copied());
+        Some(packed)
     }
 }
 
@@ -248,18 +282,6 @@ fn decimal_places(values: &[f64]) -> Option<usize> {
         }
     }
     best.map(|(_, places)| places)
-}
-
-/// Small blocks: the first integer and the distances.
-fn write_deltas(head: &[u8], whole: &[i64]) -> Vec<u8> {
-    let mut out = vec![DECIMAL_DELTAS];
-    out.extend_from_slice(head);
-    let mut before = 0_i64;
-    for integer in whole {
-        put_signed(&mut out, integer.wrapping_sub(before));
-        before = *integer;
-    }
-    out
 }
 
 fn read_decimal(form: u8, mut body: Reader<'_>, count: usize, out: &mut Vec<f64>) -> Option<()> {

@@ -1,7 +1,10 @@
 //! Samples of one series in memory, in the order of their times: distances of distances of times
-//! and XOR of values, as in Facebook's Gorilla (VLDB 2015, section 4.1).
+//! and XOR of values, as in Facebook's Gorilla (VLDB 2015, section 4.1). When a chunk is closed, its
+//! values become a block of decimals if that is smaller, which it is for most counters.
 
 use std::sync::Arc;
+
+use crate::block;
 
 /// Samples of a chunk.
 pub(crate) const CHUNK_SAMPLES_MAX: u16 = 256;
@@ -27,7 +30,10 @@ pub(crate) struct OpenChunk {
 /// A chunk that does not change any more; clones share the bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Chunk {
+    /// Times and values by turns, or the times first.
     bytes: Arc<[u8]>,
+    /// Where the block of values begins, if there is one.
+    block: Option<u16>,
     pub(crate) count: u16,
     pub(crate) first: i64,
     pub(crate) last: i64,
@@ -105,7 +111,7 @@ impl OpenChunk {
             self.length = 0;
         } else {
             let step = time.wrapping_sub(self.last);
-            self.put_time(step.wrapping_sub(self.step));
+            put_time(&mut self.bits, step.wrapping_sub(self.step));
             self.step = step;
             self.put_value(bits ^ self.value);
         }
@@ -119,24 +125,6 @@ impl OpenChunk {
 
     fn start(&self) -> i64 {
         self.starts.last().map_or(0, |(_, start)| *start)
-    }
-
-    fn put_time(&mut self, change: i64) {
-        if change == 0 {
-            self.bits.put(0, 1);
-            return;
-        }
-        let zigzag = crate::bytes::zigzag(change);
-        for (ones, bits) in (1_u32..).zip(TIME_BITS) {
-            if zigzag < 1 << bits {
-                let head = (1_u64 << (ones + 1)) - 2;
-                self.bits.put(head, ones + 1);
-                self.bits.put(zigzag, bits);
-                return;
-            }
-        }
-        self.bits.put(0b1111, 4);
-        self.bits.put(zigzag, 64);
     }
 
     fn put_value(&mut self, change: u64) {
@@ -164,6 +152,7 @@ impl OpenChunk {
     pub(crate) fn copy(&self) -> Chunk {
         Chunk {
             bytes: self.bits.bytes.as_slice().into(),
+            block: None,
             count: self.count,
             first: self.first,
             last: self.last,
@@ -175,8 +164,26 @@ impl OpenChunk {
     pub(crate) fn close(&mut self) -> Chunk {
         let chunk = self.copy();
         *self = Self::default();
-        chunk
+        chunk.repack().unwrap_or(chunk)
     }
+}
+
+fn put_time(bits: &mut BitWriter, change: i64) {
+    if change == 0 {
+        bits.put(0, 1);
+        return;
+    }
+    let zigzag = crate::bytes::zigzag(change);
+    for (ones, width) in (1_u32..).zip(TIME_BITS) {
+        if zigzag < 1 << width {
+            let head = (1_u64 << (ones + 1)) - 2;
+            bits.put(head, ones + 1);
+            bits.put(zigzag, width);
+            return;
+        }
+    }
+    bits.put(0b1111, 4);
+    bits.put(zigzag, 64);
 }
 
 fn small(bits: u32) -> u8 {
@@ -190,9 +197,58 @@ impl Chunk {
         self.bytes.len() + 16 + starts * size_of::<(u16, i64)>()
     }
 
+    /// The same samples with the values as a block, if that is smaller.
+    fn repack(&self) -> Option<Self> {
+        let mut samples = Columns::default();
+        self.read(&mut samples);
+        let values = block::write_small(&samples.values)?;
+        let mut bits = BitWriter::default();
+        let (mut before, mut step) = (self.first, 0_i64);
+        for time in samples.times.iter().skip(1) {
+            let next = time.wrapping_sub(before);
+            put_time(&mut bits, next.wrapping_sub(step));
+            (before, step) = (*time, next);
+        }
+        let mut bytes = bits.bytes;
+        let block = u16::try_from(bytes.len()).ok()?;
+        bytes.extend_from_slice(&values);
+        let is_smaller = bytes.len() < self.bytes.len();
+        is_smaller.then(|| Self {
+            bytes: bytes.into(),
+            block: Some(block),
+            ..self.clone()
+        })
+    }
+
+    fn read_block(&self, block: u16, out: &mut Columns) {
+        let (times, values) = self
+            .bytes
+            .split_at_checked(usize::from(block))
+            .unwrap_or_default();
+        let mut bits = BitReader::new(times);
+        let (mut time, mut step) = (self.first, 0_i64);
+        for at in 0..self.count {
+            if at > 0 {
+                step = step.wrapping_add(read_time(&mut bits));
+                time = time.wrapping_add(step);
+            }
+            out.times.push(time);
+        }
+        let read = block::read_values(values, usize::from(self.count), &mut out.values);
+        debug_assert!(read.is_some(), "it was written by this process");
+    }
+
     /// Appends the samples to `out`.
     pub(crate) fn read(&self, out: &mut Columns) {
         let before = out.times.len();
+        match self.block {
+            Some(block) => self.read_block(block, out),
+            None => self.read_bits(out),
+        }
+        self.read_starts(before, out);
+    }
+
+    fn read_bits(&self, out: &mut Columns) {
         let mut bits = BitReader::new(&self.bytes);
         let mut time = bits.take(64).cast_signed();
         let mut value = bits.take(64);
@@ -213,7 +269,6 @@ impl Chunk {
             out.times.push(time);
             out.values.push(f64::from_bits(value));
         }
-        self.read_starts(before, out);
     }
 
     fn read_starts(&self, before: usize, out: &mut Columns) {
