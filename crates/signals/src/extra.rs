@@ -1,6 +1,6 @@
 //! What is kept beside samples: exemplars and metadata, a bounded number of each.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::bytes::{Reader, put_bytes, put_signed};
 use crate::labels::Labels;
@@ -91,6 +91,10 @@ impl Metadata {
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     exemplars: VecDeque<Exemplar>,
+    /// How many are gone from the front.
+    gone: u64,
+    /// The last one of each series: how many came before it.
+    last: HashMap<Labels, u64, foldhash::fast::RandomState>,
     metadata: BTreeMap<String, Metadata>,
 }
 
@@ -98,14 +102,22 @@ impl Extras {
     /// Keeps an exemplar; false when it is there already.
     pub(crate) fn add_exemplar(&mut self, exemplar: Exemplar) -> bool {
         // The same one comes with each scrape until another replaces it.
-        let mut of_series = self.exemplars.iter().rev();
-        let last = of_series.find(|have| have.series == exemplar.series);
+        let last = self.last.get(&exemplar.series);
+        let last = last.and_then(|at| usize::try_from(at.checked_sub(self.gone)?).ok());
+        let last = last.and_then(|at| self.exemplars.get(at));
         if last.is_some_and(|have| have.is_same(&exemplar)) {
             return false;
         }
-        if self.exemplars.len() >= EXEMPLARS_MAX {
-            self.exemplars.pop_front();
+        if self.exemplars.len() >= EXEMPLARS_MAX
+            && let Some(oldest) = self.exemplars.pop_front()
+        {
+            if self.last.get(&oldest.series) == Some(&self.gone) {
+                self.last.remove(&oldest.series);
+            }
+            self.gone += 1;
         }
+        let at = self.gone + self.exemplars.len() as u64;
+        self.last.insert(exemplar.series.clone(), at);
         self.exemplars.push_back(exemplar);
         true
     }
@@ -129,3 +141,6 @@ impl Extras {
         &self.metadata
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -287,6 +287,9 @@ pub(crate) fn merge(parts: &mut SeriesSamples) {
         }
         *histograms = joined;
     }
+    // A number and a histogram at one time were taken in different lives of the head.
+    let times = &parts.floats.times;
+    histograms.retain(|(time, _, _)| times.binary_search(time).is_err());
 }
 
 #[cfg(test)]

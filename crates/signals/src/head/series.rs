@@ -329,6 +329,12 @@ impl Frozen {
         self.chunks.is_empty() && self.late.is_empty() && self.histograms.is_empty()
     }
 
+    /// How many samples there are in it.
+    pub(crate) fn count(&self) -> usize {
+        let chunks = self.chunks.iter().map(|chunk| usize::from(chunk.count));
+        chunks.sum::<usize>() + self.late.len() + self.histograms.len()
+    }
+
     /// Appends the samples, sorted.
     pub(crate) fn read(&self, out: &mut SeriesSamples) {
         for chunk in &self.chunks {

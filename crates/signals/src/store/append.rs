@@ -17,6 +17,8 @@ use crate::record::Encoder;
 pub const BATCH_SAMPLES_MAX: usize = 1_000_000;
 /// Refusals of one batch that are told one by one; the rest is counted.
 const REFUSALS_MAX: usize = 100;
+/// Milliseconds from 1970, forwards and backwards: what is beyond cannot be computed with.
+const TIME_MAX: i64 = 1 << 60;
 /// Bytes that go to the log before the room on the disk is asked for again.
 const SPACE_EVERY_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -282,8 +284,11 @@ impl Intake<'_> {
     }
 
     fn out_of_bounds(&self, time: i64) -> Option<Refusal> {
-        if time > self.newest {
+        if time > self.newest.min(TIME_MAX) {
             return Some(Refusal::TooNew);
+        }
+        if time < -TIME_MAX {
+            return Some(Refusal::TooOld);
         }
         let late = self.store.options.late_ms;
         let oldest = self.head.newest.map(|newest| newest.saturating_sub(late));

@@ -58,7 +58,12 @@ impl Store {
         if let Some(group) = overlapping(segments) {
             return Some(group);
         }
-        for stretch in &self.options.compaction_ms {
+        for stretch in self
+            .options
+            .compaction_ms
+            .iter()
+            .filter(|stretch| **stretch > 0)
+        {
             let mut windows: Vec<i64> = segments
                 .iter()
                 .map(|entry| entry.first.div_euclid(*stretch))

@@ -340,6 +340,16 @@ impl Selection {
         self.series.is_empty()
     }
 
+    /// How many samples there are at most, before any is decoded.
+    pub fn samples_at_most(&self) -> usize {
+        let samples = self.series.iter().map(|series| {
+            let chunks = series.chunks.iter();
+            let counts = chunks.map(|(_, chunk)| chunk.count as usize);
+            counts.sum::<usize>() + series.frozen.count()
+        });
+        samples.sum()
+    }
+
     /// The labels of the series, in order.
     pub fn labels(&self) -> impl Iterator<Item = &Labels> {
         self.series.iter().map(|series| &series.labels)

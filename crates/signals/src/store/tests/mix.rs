@@ -50,8 +50,7 @@ impl Generator {
             Class::CpuSeconds => self.state += f64::from(chance.u32(0..286)),
             Class::Bytes => self.state += f64::from(chance.u32(0..277_000)),
             Class::Buckets => {
-                self.state +=
-                    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0][chance.usize(0..10)]
+                self.state += f64::from(chance.u32(0..10).saturating_sub(5).div_ceil(3))
             }
             Class::Memory => {
                 let step = f64::from(chance.i32(-87..=87));
@@ -130,6 +129,12 @@ fn fill(store: &Store, generators: &mut [Generator], scrapes: i64, mut every: im
     }
 }
 
+/// Seconds that all processors have worked for this process.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 fn resident_kib() -> u64 {
     let status = std::fs::File::open("/proc/self/status").unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(status));
@@ -162,23 +167,52 @@ fn bytes_per_sample_of_the_mix() {
     let mut log_most = 0;
     let mut head_most = 0;
     let mut scrape = 0;
+    let begun = cpu_seconds();
+    let mut upkeep = 0.0;
     fill(&store, &mut all, SCRAPES, |time| {
         scrape += 1;
         if scrape % 240 == 0 {
+            let before = cpu_seconds();
             store.maintain(time).unwrap();
+            upkeep += cpu_seconds() - before;
             let statistics = store.statistics();
             log_most = statistics.log_bytes.max(log_most);
             head_most = statistics.head_bytes.max(head_most);
         }
     });
+    let filled = cpu_seconds() - begun - upkeep;
     let samples = all.len() as f64 * SCRAPES as f64;
+    eprintln!(
+        "appending {:.3} us of CPU a sample with making them, upkeep {:.3}",
+        filled * 1e6 / samples,
+        upkeep * 1e6 / samples
+    );
     let statistics = store.statistics();
     let flushed = statistics.segment_bytes as f64 / statistics.segment_samples as f64;
     eprintln!(
         "in segments of 2 h: {flushed:.3} bytes/sample, log at most {log_most}, head at most {head_most}, resident {} KiB",
         resident_kib()
     );
+    let before = cpu_seconds();
     store.compact().unwrap();
+    let compacted = cpu_seconds() - before;
+    eprintln!(
+        "compaction {:.3} us of CPU a sample",
+        compacted * 1e6 / samples
+    );
+    let before = cpu_seconds();
+    let requests = [Matcher::equal(METRIC_NAME, "node_Requests_total")];
+    let mut selection = store.select(&requests, 0, i64::MAX).unwrap();
+    let mut read = SeriesSamples::default();
+    for at in 0..selection.len() {
+        selection.read(at, &mut read).unwrap();
+        assert_eq!(read.floats.times.len(), 5_760);
+    }
+    let milliseconds = (cpu_seconds() - before) * 1e3;
+    eprintln!(
+        "reading {} series of 24 h: {milliseconds:.2} ms of CPU",
+        selection.len()
+    );
     let statistics = store.statistics();
     assert_eq!(statistics.segments, 1);
     eprintln!(

@@ -314,6 +314,10 @@ fn a_selection_is_of_its_moment() {
     let mut before = store.select(&[], 0, i64::MAX).unwrap();
     store.maintain(0).unwrap();
     let mut between = store.select(&[], 0, i64::MAX).unwrap();
+    assert_eq!(
+        (before.samples_at_most(), between.samples_at_most()),
+        (100, 100)
+    );
     store.delete(&[], 0, i64::MAX).unwrap();
     store.compact().unwrap();
     assert!(read_all(&store).is_empty());
