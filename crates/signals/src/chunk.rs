@@ -151,7 +151,7 @@ impl OpenChunk {
     /// The chunk as it is, in memory of its own.
     pub(crate) fn copy(&self) -> Chunk {
         Chunk {
-            bytes: self.bits.bytes.as_slice().into(),
+            bytes: self.bits.to_bytes().into(),
             block: None,
             count: self.count,
             first: self.first,
@@ -209,7 +209,7 @@ impl Chunk {
             put_time(&mut bits, next.wrapping_sub(step));
             (before, step) = (*time, next);
         }
-        let mut bytes = bits.bytes;
+        let mut bytes = bits.to_bytes();
         let block = u16::try_from(bytes.len()).ok()?;
         bytes.extend_from_slice(&values);
         let is_smaller = bytes.len() < self.bytes.len();
@@ -307,35 +307,45 @@ fn read_time(bits: &mut BitReader<'_>) -> i64 {
 #[derive(Debug, Default)]
 struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits that are free in the last byte.
-    free: u8,
+    /// Bits that are not in `bytes` yet, from the highest on.
+    waiting: u64,
+    /// How many of them there are.
+    used: u8,
 }
 
 impl BitWriter {
-    /// Appends the lowest `count` bits, highest first.
+    /// Appends the lowest `count` bits, highest first; at least one.
     fn put(&mut self, value: u64, count: u32) {
-        let mut left = count;
-        while left > 0 {
-            if self.free == 0 {
-                self.grow();
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let taken = left.min(u32::from(self.free));
-            let part = (value >> (left - taken)) & ((1 << taken) - 1);
-            self.free -= small(taken);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= u8::try_from(part << self.free).unwrap_or(0);
-            }
-            left -= taken;
+        let value = value.checked_shl(64 - count).unwrap_or(0);
+        self.waiting |= value >> self.used;
+        let total = u32::from(self.used) + count;
+        if total < 64 {
+            self.used = small(total);
+            return;
         }
+        self.grow();
+        self.bytes.extend_from_slice(&self.waiting.to_be_bytes());
+        let left = total - 64;
+        // What did not fit is the end of the value.
+        self.waiting = value.checked_shl(count - left).unwrap_or(0);
+        self.used = small(left);
     }
 
     /// Room grows by a quarter, because there are as many of these as series.
     fn grow(&mut self) {
-        if self.bytes.len() == self.bytes.capacity() {
+        if self.bytes.len() + 8 > self.bytes.capacity() {
             self.bytes.reserve_exact((self.bytes.len() / 4).max(24));
         }
+    }
+
+    /// All bits, in whole bytes.
+    fn to_bytes(&self) -> Vec<u8> {
+        let waiting = self.waiting.to_be_bytes();
+        let count = usize::from(self.used).div_ceil(8);
+        let mut bytes = Vec::with_capacity(self.bytes.len() + count);
+        bytes.extend_from_slice(&self.bytes);
+        bytes.extend_from_slice(waiting.get(..count).unwrap_or_default());
+        bytes
     }
 }
 

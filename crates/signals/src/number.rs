@@ -28,8 +28,13 @@ pub(crate) fn as_integer(value: f64, places: usize) -> Option<i64> {
     if scaled.is_nan() || scaled.abs() > WHOLE_MAX {
         return None;
     }
-    let whole = to_integer(scaled.round());
-    let back = as_double(whole, places)?;
+    // The nearest integer, or near it: the way back says whether it is the one.
+    let whole = to_integer(scaled + 0.5_f64.copysign(scaled));
+    let back = if places == 0 {
+        whole as f64
+    } else {
+        as_double(whole, places)?
+    };
     (back.to_bits() == value.to_bits()).then_some(whole)
 }
 

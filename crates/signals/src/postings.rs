@@ -20,6 +20,20 @@ pub(crate) fn intersect(left: &[u32], right: &[u32]) -> Vec<u32> {
     both
 }
 
+/// Whether anything is in both.
+pub(crate) fn intersects(left: &[u32], right: &[u32]) -> bool {
+    let (short, long) = if left.len() <= right.len() {
+        (left, right)
+    } else {
+        (right, left)
+    };
+    let mut rest = long;
+    short.iter().any(|id| {
+        rest = skip_to(rest, *id);
+        rest.first() == Some(id)
+    })
+}
+
 /// What is in `left` and not in `right`.
 pub(crate) fn subtract(left: &[u32], right: &[u32]) -> Vec<u32> {
     let mut kept = Vec::with_capacity(left.len());

@@ -11,7 +11,7 @@ mod write;
 use crate::bytes::{Reader, put_varint};
 
 pub(crate) use page::ChunkEntry;
-pub(crate) use read::{ColumnCache, Segment, SeriesEntry, remove_unnamed};
+pub(crate) use read::{ColumnCache, Segment, SeriesEntry, remove_unfinished, remove_unnamed};
 pub(crate) use write::SegmentWriter;
 pub use write::SeriesSamples;
 

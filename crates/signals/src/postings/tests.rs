@@ -18,6 +18,7 @@ proptest! {
     fn sets(left in list(), right in list()) {
         let (a, b): (BTreeSet<u32>, BTreeSet<u32>) = (left.iter().copied().collect(), right.iter().copied().collect());
         prop_assert_eq!(intersect(&left, &right), (&a & &b).into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(intersects(&left, &right), !a.is_disjoint(&b));
         prop_assert_eq!(subtract(&left, &right), (&a - &b).into_iter().collect::<Vec<_>>());
         prop_assert_eq!(union(&[&left, &right]), (&a | &b).into_iter().collect::<Vec<_>>());
         let mut out = Vec::new();

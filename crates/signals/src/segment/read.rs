@@ -440,7 +440,19 @@ fn number_of(name: &str) -> Option<u32> {
     name.strip_suffix(".seg")?.parse().ok()
 }
 
-/// The folder's files that the manifest does not name.
+/// Removes files that were being written when something failed.
+pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), DiskError> {
+    let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
+    for name in names {
+        if name.strip_suffix(".new").and_then(number_of).is_some() {
+            let name = format!("{FOLDER}/{name}");
+            named(disk, "remove", &name, disk.remove(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes files that the manifest does not name.
 pub(crate) fn remove_unnamed(
     disk: &dyn Disk,
     named_ones: &[SegmentEntry],

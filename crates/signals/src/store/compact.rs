@@ -7,12 +7,15 @@ use super::{Store, StoreError};
 use crate::block::Effort;
 use crate::chunk::Columns;
 use crate::damage::ReadError;
+use crate::disk::named;
 use crate::head::merge;
 use crate::labels::Labels;
 use crate::manifest::{Manifest, SegmentEntry};
 use crate::segment::{ColumnCache, Segment, SegmentWriter, SeriesEntry, SeriesSamples};
 use crate::tombstone::Tombstone;
 
+/// A segment spans at most this part of the time that samples are kept.
+const RETENTION_PARTS: i64 = 10;
 /// Columns that are kept decoded while segments are joined.
 const COLUMNS_MAX: usize = 1_024;
 
@@ -46,6 +49,12 @@ impl Store {
         let Some(group) = self.plan(&manifest, newest) else {
             return Ok(None);
         };
+        let bytes: u64 = group.iter().map(|entry| entry.length).sum();
+        let space = named(&*self.disk, "ask the room of", "", self.disk.space())?;
+        // Inputs go only when their successor is there.
+        if space.free < bytes {
+            return Ok(None);
+        }
         self.join(&mut manifest, &group)?;
         Ok(Some(group.len()))
     }
@@ -58,11 +67,15 @@ impl Store {
         if let Some(group) = overlapping(segments) {
             return Some(group);
         }
-        for stretch in self
+        // Whole segments are retired: none may be so long that old samples stay for its newest.
+        let longest = self
             .options
-            .compaction_ms
-            .iter()
-            .filter(|stretch| **stretch > 0)
+            .retention_ms
+            .map(|retention| retention / RETENTION_PARTS);
+        let stretches = self.options.compaction_ms.iter();
+        let stretches = stretches.filter(|stretch| **stretch > 0);
+        for stretch in
+            stretches.filter(|stretch| longest.is_none_or(|longest| **stretch <= longest))
         {
             let mut windows: Vec<i64> = segments
                 .iter()

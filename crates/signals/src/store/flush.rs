@@ -37,6 +37,10 @@ impl Store {
     /// clock, in milliseconds since 1970.
     pub fn maintain(&self, now: i64) -> Result<Upkeep, StoreError> {
         self.check_space()?;
+        {
+            let _alone = self.manifest();
+            segment::remove_unfinished(&*self.disk)?;
+        }
         let mut upkeep = Upkeep::default();
         if self.log.failure().is_some() {
             upkeep.flushed += self.flush_all()?;

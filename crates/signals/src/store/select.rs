@@ -10,6 +10,7 @@ use crate::extra::{Exemplar, Metadata};
 use crate::head::{Frozen, Head};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::matcher::Matcher;
+use crate::postings;
 use crate::segment::{ChunkEntry, ColumnCache, Segment, SeriesSamples};
 
 /// Names, values or metrics that statistics list.
@@ -160,13 +161,7 @@ impl Store {
             self.segments()
         };
         for segment in segments.between(start, end) {
-            let ordinals = segment.find(matchers)?;
-            for entry in segment.series(&ordinals)? {
-                let chunks = entry.chunks.iter();
-                if segments.left_of(segment, &entry.labels, chunks, (start, end)) > 0 {
-                    see(&entry.labels);
-                }
-            }
+            visit_segment(&segments, segment, matchers, (start, end), see)?;
         }
         Ok(())
     }
@@ -200,8 +195,9 @@ impl Store {
         Ok(names.into_iter().collect())
     }
 
-    /// The values of a label of matching series with samples from `start` to `end`, in order.
-    /// Without matchers, also of series whose samples of that time were deleted.
+    /// The values of a label of matching series with samples from `start` to `end`, in order. Of
+    /// the newest series also values whose samples are outside of that time; without matchers,
+    /// also of series whose samples were deleted.
     pub fn label_values(
         &self,
         name: &str,
@@ -209,25 +205,36 @@ impl Store {
         start: i64,
         end: i64,
     ) -> Result<Vec<String>, StoreError> {
-        let mut values = BTreeSet::new();
-        if matchers.is_empty() {
-            let segments = {
-                let head = self.head();
-                values.extend(head.index().values(name).map(|(value, _)| value.to_owned()));
-                self.segments()
-            };
-            for segment in segments.between(start, end) {
+        let (mut values, segments) = {
+            let head = self.head();
+            let is_in = head.newest.is_some_and(|newest| newest >= start)
+                && head.flushed_until.is_none_or(|until| until <= end);
+            let found = (!matchers.is_empty()).then(|| head.select(matchers));
+            let of_head = head.index().values(name).filter(|(_, ids)| {
+                let found = found.as_ref();
+                is_in && found.is_none_or(|found| postings::intersects(found, ids))
+            });
+            let values: Vec<String> = of_head.map(|(value, _)| value.to_owned()).collect();
+            (values, self.segments())
+        };
+        for segment in segments.between(start, end) {
+            if matchers.is_empty() {
                 values.extend(segment.values(name)?.into_iter().map(|(value, _)| value));
+                continue;
             }
-        } else {
-            self.visit(matchers, (start, end), &mut |labels| {
+            let mut of_segment = BTreeSet::new();
+            visit_segment(&segments, segment, matchers, (start, end), &mut |labels| {
                 let value = labels.get(name);
-                if !value.is_empty() && !values.contains(value) {
-                    values.insert(value.to_owned());
+                if !value.is_empty() && !of_segment.contains(value) {
+                    of_segment.insert(value.to_owned());
                 }
             })?;
+            values.extend(of_segment);
         }
-        Ok(values.into_iter().collect())
+        // It consists of parts that are in order, which this sort makes use of.
+        values.sort();
+        values.dedup();
+        Ok(values)
     }
 
     /// The exemplars of series for which all matchers hold, from `start` to `end`.
@@ -293,6 +300,23 @@ fn most(counts: impl Iterator<Item = (String, usize)>) -> Vec<(String, usize)> {
     all.sort_unstable_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
     all.truncate(LISTED_MAX);
     all
+}
+
+/// Shows the labels of the matching series of a segment.
+fn visit_segment(
+    segments: &Segments,
+    segment: &Segment,
+    matchers: &[Matcher],
+    span: (i64, i64),
+    see: &mut dyn FnMut(&Labels),
+) -> Result<(), StoreError> {
+    let ordinals = segment.find(matchers)?;
+    for entry in segment.series(&ordinals)? {
+        if segments.left_of(segment, &entry.labels, entry.chunks.iter(), span) > 0 {
+            see(&entry.labels);
+        }
+    }
+    Ok(())
 }
 
 /// The time from which on the head is read: what is before is in segments.

@@ -50,7 +50,7 @@ impl Generator {
             Class::CpuSeconds => self.state += f64::from(chance.u32(0..286)),
             Class::Bytes => self.state += f64::from(chance.u32(0..277_000)),
             Class::Buckets => {
-                self.state += f64::from(chance.u32(0..10).saturating_sub(5).div_ceil(3))
+                self.state += f64::from(chance.u32(0..10).saturating_sub(5).div_ceil(3));
             }
             Class::Memory => {
                 let step = f64::from(chance.i32(-87..=87));
@@ -162,7 +162,8 @@ fn a_part_of_the_mix_is_small_after_compaction() {
 #[ignore = "prints bytes per sample of a day, for people: 10 million samples"]
 #[expect(clippy::print_stderr, reason = "it is run to be read")]
 fn bytes_per_sample_of_the_mix() {
-    let (store, _) = open(&SimulatedDisk::default()).unwrap();
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
     let mut all = generators();
     let mut log_most = 0;
     let mut head_most = 0;
@@ -192,6 +193,15 @@ fn bytes_per_sample_of_the_mix() {
     eprintln!(
         "in segments of 2 h: {flushed:.3} bytes/sample, log at most {log_most}, head at most {head_most}, resident {} KiB",
         resident_kib()
+    );
+    drop(store);
+    let before = cpu_seconds();
+    let (store, opened) = open(&disk).unwrap();
+    let reopened = cpu_seconds() - before;
+    eprintln!(
+        "opening with {} samples in a log of {} bytes: {reopened:.3} s of CPU",
+        opened.replayed,
+        store.statistics().log_bytes
     );
     let before = cpu_seconds();
     store.compact().unwrap();

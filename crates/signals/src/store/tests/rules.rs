@@ -364,6 +364,28 @@ fn old_and_surplus_segments_go() {
     assert!(store_bytes(&disk) <= bytes / 2, "the files are gone");
 }
 
+#[test]
+fn segments_span_at_most_a_tenth_of_the_retention() {
+    let check = |retention_days: i64, expected: usize| {
+        let options = Options {
+            retention_ms: Some(retention_days * 24 * HOUR),
+            ..Options::default()
+        };
+        let (store, _) = Store::open(Arc::new(SimulatedDisk::default()), options).unwrap();
+        let one = labels("metric", 1);
+        for hour in 0..20 * 24 + 3 {
+            append_one(&store, &one, hour * HOUR, 1.0).unwrap();
+            if hour % 12 == 2 {
+                store.maintain(0).unwrap();
+            }
+        }
+        assert_eq!(store.statistics().segments, expected, "{retention_days}");
+        assert_eq!(read_all(&store).len(), 483);
+    };
+    check(1_000, 2);
+    check(20, 20);
+}
+
 fn store_bytes(disk: &SimulatedDisk) -> u64 {
     let files = disk.contents();
     let segments = files
