@@ -1,6 +1,6 @@
 //! Samples of one series in memory, in the order of their times: distances of distances of times
 //! and XOR of values, as in Facebook's Gorilla (VLDB 2015, section 4.1). When a chunk is closed, its
-//! values become a block of decimals if that is smaller, which it is for most counters.
+//! values can become a block of decimals, which is smaller for most counters.
 
 use std::sync::Arc;
 
@@ -32,12 +32,22 @@ pub(crate) struct OpenChunk {
 pub(crate) struct Chunk {
     /// Times and values by turns, or the times first.
     bytes: Arc<[u8]>,
-    /// Where the block of values begins, if there is one.
-    block: Option<u16>,
+    form: Form,
     pub(crate) count: u16,
     pub(crate) first: i64,
     pub(crate) last: i64,
     starts: Option<Arc<[(u16, i64)]>>,
+}
+
+/// How a chunk is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it grew.
+    Grown,
+    /// As it grew, because a block would not be smaller.
+    Kept,
+    /// Times, and a block of values from this byte on.
+    Block(u16),
 }
 
 /// Samples side by side; `starts` is as long as the others, or empty when all are 0.
@@ -152,7 +162,7 @@ impl OpenChunk {
     pub(crate) fn copy(&self) -> Chunk {
         Chunk {
             bytes: self.bits.to_bytes().into(),
-            block: None,
+            form: Form::Grown,
             count: self.count,
             first: self.first,
             last: self.last,
@@ -164,7 +174,7 @@ impl OpenChunk {
     pub(crate) fn close(&mut self) -> Chunk {
         let chunk = self.copy();
         *self = Self::default();
-        chunk.repack().unwrap_or(chunk)
+        chunk
     }
 }
 
@@ -197,8 +207,21 @@ impl Chunk {
         self.bytes.len() + 16 + starts * size_of::<(u16, i64)>()
     }
 
-    /// The same samples with the values as a block, if that is smaller.
-    fn repack(&self) -> Option<Self> {
+    /// Whether [`Chunk::pack`] could make it smaller.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.form == Form::Grown
+    }
+
+    /// Writes the values as a block, if that is smaller. It costs as much as adding the samples
+    /// did, and is left to upkeep.
+    pub(crate) fn pack(&mut self) {
+        match self.packed() {
+            Some(packed) => *self = packed,
+            None => self.form = Form::Kept,
+        }
+    }
+
+    fn packed(&self) -> Option<Self> {
         let mut samples = Columns::default();
         self.read(&mut samples);
         let values = block::write_small(&samples.values)?;
@@ -215,7 +238,7 @@ impl Chunk {
         let is_smaller = bytes.len() < self.bytes.len();
         is_smaller.then(|| Self {
             bytes: bytes.into(),
-            block: Some(block),
+            form: Form::Block(block),
             ..self.clone()
         })
     }
@@ -241,9 +264,9 @@ impl Chunk {
     /// Appends the samples to `out`.
     pub(crate) fn read(&self, out: &mut Columns) {
         let before = out.times.len();
-        match self.block {
-            Some(block) => self.read_block(block, out),
-            None => self.read_bits(out),
+        match self.form {
+            Form::Block(block) => self.read_block(block, out),
+            Form::Grown | Form::Kept => self.read_bits(out),
         }
         self.read_starts(before, out);
     }

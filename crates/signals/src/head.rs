@@ -210,6 +210,22 @@ impl Head {
         self.remove(&dead);
     }
 
+    /// The series whose closed chunks can be made smaller.
+    pub(crate) fn loose(&self) -> Vec<u32> {
+        let loose = self.iter().filter(|(_, series)| series.is_loose());
+        loose.map(|(id, _)| id).collect()
+    }
+
+    /// Makes closed chunks of some series as small as they get.
+    pub(crate) fn pack(&mut self, ids: &[u32]) {
+        for id in ids {
+            if let Some(series) = self.get_mut(*id) {
+                let grown = series.pack();
+                self.sample_bytes = self.sample_bytes.saturating_add_signed(grown);
+            }
+        }
+    }
+
     fn keep(&mut self, id: u32, keeps: impl Fn(i64) -> bool) {
         let Some(series) = self.get_mut(id) else {
             return;

@@ -74,8 +74,12 @@ pub(crate) fn read(from: &mut Reader<'_>) -> Option<f64> {
         RAW => from.double(),
         STALE_MARK => Some(f64::from_bits(STALE)),
         _ => {
+            let whole = unzigzag(head >> 2);
+            if head & 3 == 0 {
+                return Some(whole as f64);
+            }
             let places = PLACES.get(usize::try_from(head & 3).ok()?)?;
-            as_double(unzigzag(head >> 2), *places)
+            as_double(whole, *places)
         }
     }
 }

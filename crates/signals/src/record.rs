@@ -148,7 +148,7 @@ impl Encoder {
 }
 
 /// Reads records one by one; `None` when they make no sense.
-pub(crate) fn read(bytes: &[u8], visitor: &mut dyn Visitor) -> Option<()> {
+pub(crate) fn read(bytes: &[u8], visitor: &mut impl Visitor) -> Option<()> {
     let mut from = Reader::new(bytes);
     while !from.is_empty() {
         match from.byte()? {
@@ -179,7 +179,7 @@ pub(crate) fn read(bytes: &[u8], visitor: &mut dyn Visitor) -> Option<()> {
     Some(())
 }
 
-fn read_floats(from: &mut Reader<'_>, is_started: bool, visitor: &mut dyn Visitor) -> Option<()> {
+fn read_floats(from: &mut Reader<'_>, is_started: bool, visitor: &mut impl Visitor) -> Option<()> {
     let count = from.varint()?;
     let (mut id, mut time) = (0_i64, 0_i64);
     for _ in 0..count {

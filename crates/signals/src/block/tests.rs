@@ -35,11 +35,17 @@ fn check_chunk(samples: &[(i64, f64, i64)]) {
     for (time, value, start) in samples {
         open.push(*time, *value, *start);
     }
-    let mut back = Columns::default();
-    open.close().read(&mut back);
     let expected: Vec<_> = samples.iter().map(|s| (s.0, s.1.to_bits(), s.2)).collect();
-    let found: Vec<_> = back.iter().map(|s| (s.0, s.1.to_bits(), s.2)).collect();
-    assert_eq!(found, expected);
+    let mut chunk = open.close();
+    let before = chunk.memory_bytes();
+    for _ in 0..2 {
+        let mut back = Columns::default();
+        chunk.read(&mut back);
+        let found: Vec<_> = back.iter().map(|s| (s.0, s.1.to_bits(), s.2)).collect();
+        assert_eq!(found, expected);
+        chunk.pack();
+        assert!(!chunk.is_loose() && chunk.memory_bytes() <= before);
+    }
 }
 
 /// Doubles of all kinds: any bits, NaN with payloads, infinities, -0.0, decimals, counters.
@@ -149,4 +155,19 @@ fn one_staleness_marker_does_not_spoil_a_decimal_block() {
     let plain = check_values(&values);
     values[500] = f64::from_bits(number::STALE);
     assert!(check_values(&values) < plain + 16);
+}
+
+#[test]
+fn a_packed_chunk_of_a_counter_is_half_as_large() {
+    let mut open = OpenChunk::default();
+    let mut chance = fastrand::Rng::with_seed(1);
+    let mut total = 0_u32;
+    for at in 0..256 {
+        total += chance.u32(0..300);
+        open.push(at * 15_000, f64::from(total) / 100.0, 0);
+    }
+    let mut chunk = open.close();
+    let before = chunk.memory_bytes();
+    chunk.pack();
+    assert!(chunk.memory_bytes() * 2 < before);
 }

@@ -234,6 +234,19 @@ impl Series {
         difference(self.memory_bytes(), before)
     }
 
+    /// Whether [`Series::pack`] could make it smaller.
+    pub(super) fn is_loose(&self) -> bool {
+        self.closed.iter().any(Chunk::is_loose)
+    }
+
+    /// Makes closed chunks as small as they get. Says by how many bytes the series grew.
+    pub(super) fn pack(&mut self) -> isize {
+        let before = self.memory_bytes();
+        let loose = self.closed.iter_mut().filter(|chunk| chunk.is_loose());
+        loose.for_each(Chunk::pack);
+        difference(self.memory_bytes(), before)
+    }
+
     /// Whether it has samples before this time.
     pub(crate) fn begins_before(&self, time: i64) -> bool {
         let chunk = self.closed.first().map(|chunk| chunk.first);

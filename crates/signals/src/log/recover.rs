@@ -36,7 +36,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(
     disk: &dyn Disk,
     first: u32,
-    visitor: &mut dyn Visitor,
+    visitor: &mut impl Visitor,
 ) -> Result<Recovered, ReadError> {
     let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
     let mut recovered = Recovered {
@@ -150,7 +150,7 @@ impl<'a> Scan<'a> {
     fn read_frames(
         &mut self,
         may_be_torn: bool,
-        visitor: &mut dyn Visitor,
+        visitor: &mut impl Visitor,
         recovered: &mut Recovered,
     ) -> Result<(), ReadError> {
         let number = self.found.number;
@@ -238,12 +238,12 @@ impl<'a> Scan<'a> {
 }
 
 /// Remembers the latest time on the way.
-struct Noting<'a> {
+struct Noting<'a, V> {
     latest: i64,
-    inner: &'a mut dyn Visitor,
+    inner: &'a mut V,
 }
 
-impl Visitor for Noting<'_> {
+impl<V: Visitor> Visitor for Noting<'_, V> {
     fn series(&mut self, id: u32, labels: Labels) {
         self.inner.series(id, labels);
     }

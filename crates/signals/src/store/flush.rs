@@ -33,7 +33,7 @@ pub struct Upkeep {
 
 impl Store {
     /// Does what is due: asks for the room on the disk, begins the log anew after an error,
-    /// flushes, removes what is too old, compacts. To be called every minute or so; `now` is the
+    /// flushes, packs the head, removes what is too old, compacts. To be called every minute or so; `now` is the
     /// clock, in milliseconds since 1970.
     pub fn maintain(&self, now: i64) -> Result<Upkeep, StoreError> {
         self.check_space()?;
@@ -47,6 +47,10 @@ impl Store {
         }
         if let Some(cut) = self.due() {
             upkeep.flushed += self.flush(cut)?;
+        }
+        let loose = self.head().loose();
+        for some in loose.chunks(SERIES_AT_ONCE / 10) {
+            self.head_mut().pack(some);
         }
         upkeep.retired += self.retire(now)?;
         while let Some(joined) = self.compact_once(false)? {

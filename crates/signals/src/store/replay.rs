@@ -10,12 +10,18 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::record::Visitor;
 
+/// Ids that may be missing between two that stand in one list.
+const NEAR_MAX: usize = 1 << 20;
+
 /// Fills a head from the log.
 #[derive(Debug)]
 pub(super) struct Replay<'a> {
     head: &'a mut Head,
-    /// Ids of the log to ids of the head. Each file describes its series anew.
-    ids: HashMap<u32, u32, foldhash::fast::RandomState>,
+    /// Ids of the log to ids of the head, from the lowest on. Each file describes its series anew.
+    ids: Vec<Option<u32>>,
+    lowest: u32,
+    /// Those that are far from the others.
+    far: HashMap<u32, u32, foldhash::fast::RandomState>,
     pub(super) samples: u64,
 }
 
@@ -23,7 +29,9 @@ impl<'a> Replay<'a> {
     pub(super) fn new(head: &'a mut Head) -> Self {
         Self {
             head,
-            ids: HashMap::default(),
+            ids: Vec::new(),
+            lowest: 0,
+            far: HashMap::default(),
             samples: 0,
         }
     }
@@ -31,7 +39,32 @@ impl<'a> Replay<'a> {
     /// The head's id, unless the sample is in a segment already.
     fn place(&self, id: u32, time: i64) -> Option<u32> {
         let is_flushed = self.head.flushed_until.is_some_and(|until| time < until);
-        self.ids.get(&id).copied().filter(|_| !is_flushed)
+        if is_flushed {
+            return None;
+        }
+        let near = id.checked_sub(self.lowest).map(|at| at as usize);
+        let near = near.and_then(|at| self.ids.get(at).copied().flatten());
+        near.or_else(|| self.far.get(&id).copied())
+    }
+
+    fn set_place(&mut self, id: u32, here: u32) {
+        if self.ids.is_empty() {
+            self.lowest = id;
+        }
+        let Some(at) = id.checked_sub(self.lowest).map(|at| at as usize) else {
+            self.far.insert(id, here);
+            return;
+        };
+        if at > self.ids.len() + NEAR_MAX {
+            self.far.insert(id, here);
+            return;
+        }
+        if self.ids.len() <= at {
+            self.ids.resize(at + 1, None);
+        }
+        if let Some(place) = self.ids.get_mut(at) {
+            *place = Some(here);
+        }
     }
 }
 
@@ -39,7 +72,7 @@ impl Visitor for Replay<'_> {
     fn series(&mut self, id: u32, labels: Labels) {
         let found = self.head.find(&labels);
         if let Some(here) = found.or_else(|| self.head.add(&labels)) {
-            self.ids.insert(id, here);
+            self.set_place(id, here);
         }
     }
 

@@ -233,6 +233,28 @@ fn bytes_per_sample_of_the_mix() {
 }
 
 #[test]
+#[ignore = "prints how fast a log is read, for people"]
+#[expect(clippy::print_stderr, reason = "it is run to be read")]
+fn reading_a_long_log() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    fill(&store, &mut generators(), 1_000, |_| {});
+    drop(store);
+    let tries = 10;
+    let before = cpu_seconds();
+    let mut log_bytes = 0;
+    for _ in 0..tries {
+        let (store, opened) = open(&disk).unwrap();
+        assert_eq!(opened.replayed, 1_736_000);
+        log_bytes = store.statistics().log_bytes;
+    }
+    let each = (cpu_seconds() - before) / f64::from(tries);
+    let second = log_bytes as f64 / each / 1e6;
+    let sample = each / 1_736_000.0 * 1e9;
+    eprintln!("{log_bytes} bytes of log: {second:.0} MB a second of CPU, {sample:.1} ns a sample");
+}
+
+#[test]
 #[ignore = "prints memory of many series, for people"]
 #[expect(clippy::print_stderr, reason = "it is run to be read")]
 fn memory_of_many_series() {
