@@ -75,7 +75,7 @@ pub(crate) fn read(from: &mut Reader<'_>) -> Option<f64> {
         STALE_MARK => Some(f64::from_bits(STALE)),
         _ => {
             let whole = unzigzag(head >> 2);
-            if head & 3 == 0 {
+            if head.trailing_zeros() >= 2 {
                 return Some(whole as f64);
             }
             let places = PLACES.get(usize::try_from(head & 3).ok()?)?;

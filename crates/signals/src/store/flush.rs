@@ -18,7 +18,7 @@ const SERIES_AT_ONCE: usize = 1_000;
 const EARLY_PERCENT: usize = 80;
 
 /// Time that has to lie between early flushes, so that segments do not become too many.
-const EARLY_MS: i64 = STRETCH_MS / 4;
+const EARLY_MS: i64 = STRETCH_MS / 12;
 
 /// What upkeep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The whole store on a simulated disk: against a model, with the power cut, with flipped bits,
 //! with failing operations.
 
+mod bounds;
 mod failures;
 mod mix;
 mod model;
