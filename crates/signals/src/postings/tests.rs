@@ -135,3 +135,22 @@ fn a_pattern_is_anchored_and_its_shortcuts_change_nothing() {
     Matcher::new("l", Operator::Matches, "a)(b").unwrap_err();
     Matcher::new("l", Operator::Matches, "(").unwrap_err();
 }
+
+#[test]
+fn labels_that_make_no_sense_are_refused() {
+    use crate::labels::{LABEL_BYTES_MAX, LABELS_MAX, LabelsError};
+    let names: Vec<String> = (0..=LABELS_MAX).map(|number| number.to_string()).collect();
+    let many = Labels::new(names.iter().map(|name| (name.as_str(), "x")));
+    assert_eq!(many, Err(LabelsError::Many(LABELS_MAX + 1)));
+    let long = "x".repeat(LABEL_BYTES_MAX);
+    let error = Labels::new([("a", long.as_str())]).unwrap_err();
+    assert!(matches!(error, LabelsError::Long(_)), "{error}");
+    assert_eq!(Labels::new([("", "x")]), Err(LabelsError::EmptyName));
+    let twice = Labels::new([("a", "x"), ("b", ""), ("a", "y")]);
+    assert_eq!(twice, Err(LabelsError::Twice("a".to_owned())));
+    assert_eq!(Labels::new([("a", "")]), Err(LabelsError::None));
+    let labels = Labels::new([("b", "2"), ("a", "1\"")]).unwrap();
+    assert_eq!(labels.to_string(), r#"{a="1\"", b="2"}"#);
+    // Order is by names and values, not by lengths.
+    assert!(Labels::new([("a", "10")]).unwrap() < Labels::new([("a", "9")]).unwrap());
+}

@@ -172,3 +172,32 @@ fn two_processes_do_not_share_a_store() {
     drop(store);
     open(&disk).unwrap();
 }
+
+#[test]
+fn a_torn_end_of_the_log_is_cut_and_told() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    let one = labels("metric", 1);
+    append_one(&store, &one, 1, 1.0).unwrap();
+    let before = disk.contents();
+    append_one(&store, &one, 2, 2.0).unwrap();
+    drop(store);
+    let (name, whole) = disk.contents().into_iter().next_back().unwrap();
+    let kept = before[&name].len();
+    for length in kept + 1..whole.len() {
+        let copy = SimulatedDisk::default();
+        for (name, bytes) in &disk.contents() {
+            copy.put(name, bytes.clone());
+        }
+        copy.put(&name, whole[..length].to_vec());
+        let (store, opened) = open(&copy).unwrap();
+        let cut = opened.cut.unwrap();
+        assert_eq!(cut.offset, kept as u64);
+        assert!(cut.path.ends_with(&name), "{cut}");
+        assert_eq!(read_all(&store).len(), 1);
+        assert_eq!(copy.contents()[&name].len(), kept);
+        // It is told once: afterwards the log is whole.
+        drop(store);
+        assert_eq!(open(&copy).unwrap().1.cut, None);
+    }
+}
