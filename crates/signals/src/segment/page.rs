@@ -34,7 +34,9 @@ pub(crate) struct ChunkEntry {
 /// Gathers a page.
 #[derive(Debug, Default)]
 pub(super) struct PageWriter {
-    pairs: HashMap<(String, String), u32>,
+    /// Names and values as the dictionary has them, with their place.
+    pairs: HashMap<Vec<u8>, u32, foldhash::fast::RandomState>,
+    pair: Vec<u8>,
     dictionary: Vec<u8>,
     columns: HashMap<Column, u32>,
     column_list: Vec<u8>,
@@ -57,14 +59,18 @@ impl PageWriter {
         self.count += 1;
         put_varint(&mut self.series, labels.iter().count() as u64);
         for (name, value) in labels {
-            let next = crate::bytes::count32(self.pairs.len());
-            let key = (name.to_owned(), value.to_owned());
-            let dictionary = &mut self.dictionary;
-            let index = *self.pairs.entry(key).or_insert_with(|| {
-                put_bytes(dictionary, name.as_bytes());
-                put_bytes(dictionary, value.as_bytes());
-                next
-            });
+            self.pair.clear();
+            put_bytes(&mut self.pair, name.as_bytes());
+            put_bytes(&mut self.pair, value.as_bytes());
+            let index = match self.pairs.get(&self.pair) {
+                Some(index) => *index,
+                None => {
+                    let next = crate::bytes::count32(self.pairs.len());
+                    self.dictionary.extend_from_slice(&self.pair);
+                    self.pairs.insert(self.pair.clone(), next);
+                    next
+                }
+            };
             put_varint(&mut self.series, u64::from(index));
         }
         put_varint(&mut self.series, chunks.len() as u64);

@@ -233,6 +233,79 @@ fn bytes_per_sample_of_the_mix() {
 }
 
 #[test]
+#[ignore = "prints memory and bytes of 20,000 series each second, for people"]
+#[expect(clippy::print_stderr, reason = "it is run to be read")]
+fn memory_while_scraping() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        free_percent_min: 0,
+        ..Options::default()
+    };
+    let disk = Arc::new(crate::disk::RealDisk::new(folder.path()));
+    let before = resident_kib();
+    let (store, _) = Store::open(disk, options).unwrap();
+    let all: Vec<Labels> = (0..20_000)
+        .map(|number| {
+            let code = (number % 2_000).to_string();
+            let instance = format!("app-{}.example.net:9100", number / 2_000);
+            Labels::new([
+                (
+                    METRIC_NAME,
+                    ["app_requests_total", "app_temperature_celsius"][number % 2],
+                ),
+                ("code", &code),
+                ("instance", &instance),
+                ("job", "app"),
+            ])
+            .unwrap()
+        })
+        .collect();
+    let mut chance = fastrand::Rng::with_seed(1);
+    let mut state = vec![0_i32; all.len()];
+    let mut ids = vec![None; all.len()];
+    for second in 0..313_i64 {
+        let time = 1_000 * 24 * HOUR + second * 1_000;
+        for (number, value) in state.iter_mut().enumerate() {
+            *value += match number % 5 {
+                0 => 0,
+                1 => i32::from(chance.u32(0..60) == 0),
+                2 | 3 => chance.i32(0..100),
+                _ => chance.i32(-500..=500),
+            };
+        }
+        let values = state
+            .iter()
+            .enumerate()
+            .map(|(number, value)| match number % 5 {
+                4 => f64::from(*value) / 1_000.0,
+                _ => f64::from(*value),
+            });
+        let batch = all.iter().zip(&ids).zip(values);
+        let batch: Vec<Entry<'_>> = batch
+            .map(|((one, id), value)| Entry {
+                id: *id,
+                ..entry(one, time, value)
+            })
+            .collect();
+        ids = store.append(&batch, time).unwrap().ids;
+        if second % 60 == 59 {
+            store.maintain(time).unwrap();
+        }
+    }
+    let samples = 313.0 * all.len() as f64;
+    let statistics = store.statistics();
+    eprintln!(
+        "{} KiB resident more than before, {} bytes of head by own count, log {:.2} bytes/sample",
+        resident_kib() - before,
+        statistics.head_bytes,
+        statistics.log_bytes as f64 / samples
+    );
+    store.compact().unwrap();
+    let bytes = store.statistics().segment_bytes as f64;
+    eprintln!("after compaction {:.3} bytes/sample", bytes / samples);
+}
+
+#[test]
 #[ignore = "prints how fast a log is read, for people"]
 #[expect(clippy::print_stderr, reason = "it is run to be read")]
 fn reading_a_long_log() {
@@ -261,7 +334,7 @@ fn memory_of_many_series() {
     let disk = SimulatedDisk::default();
     let (store, _) = open(&disk).unwrap();
     let before = resident_kib();
-    let count = 200_000;
+    let count = 1_000_000;
     for chunk in 0..count / 1_000 {
         let all: Vec<Labels> = (0..1_000)
             .map(|at| {
@@ -291,4 +364,24 @@ fn memory_of_many_series() {
         "{} bytes a series by own count, {resident} resident, disk in memory included",
         statistics.head_bytes / count
     );
+    let matchers = [Matcher::equal("job", "shop")];
+    for (name, matchers) in [
+        ("code", &[][..]),
+        ("code", &matchers),
+        ("pod", &[]),
+        ("pod", &matchers),
+    ] {
+        let before = cpu_seconds();
+        let values = store.label_values(name, matchers, 0, 2_000).unwrap().len();
+        let milliseconds = (cpu_seconds() - before) * 1e3;
+        eprintln!(
+            "{values} values of {name} with {} matchers: {milliseconds:.1} ms of CPU",
+            matchers.len()
+        );
+    }
+    let before = cpu_seconds();
+    store.flush_all().unwrap();
+    let seconds = cpu_seconds() - before;
+    let left = store.statistics().head_bytes;
+    eprintln!("flushed in {seconds:.1} s of CPU, {left} bytes of head are left");
 }
