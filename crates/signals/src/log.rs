@@ -4,6 +4,7 @@
 mod recover;
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskError, DiskFile, named};
@@ -21,7 +22,8 @@ pub(crate) const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 const FRAME_BYTES_MAX: usize = QUEUE_BYTES_MAX + BATCH_BYTES_MAX + 1024;
 
 const FILE_MAGIC: [u8; 8] = *b"LLSWAL01";
-const FILE_HEADER_BYTES: usize = 16;
+/// Magic, number, salt, checksum.
+const FILE_HEADER_BYTES: usize = 24;
 const FRAME_MAGIC: [u8; 4] = *b"LLF1";
 /// Magic, length, commit number, checksum.
 const FRAME_HEADER_BYTES: usize = 20;
@@ -47,10 +49,17 @@ struct State {
     /// The file that takes what comes next; made when something is written to it.
     current: u32,
     commit: u64,
-    open: Option<Arc<dyn DiskFile>>,
-    open_number: u32,
+    open: OpenFile,
     files: VecDeque<LogFile>,
     failed: Option<DiskError>,
+}
+
+/// The file that was written to last.
+#[derive(Debug, Clone)]
+struct OpenFile {
+    number: u32,
+    file: Arc<dyn DiskFile>,
+    salt: u64,
 }
 
 #[derive(Debug)]
@@ -93,8 +102,7 @@ impl Log {
             is_writing: false,
             current,
             commit: recovered.commit,
-            open: Some(file),
-            open_number: current,
+            open: file,
             files,
             failed: None,
         };
@@ -191,7 +199,7 @@ impl Log {
         state.is_writing = true;
         let queue = std::mem::take(&mut state.queue);
         let target = state.enqueued;
-        let mut open = state.open.take().map(|file| (state.open_number, file));
+        let mut open = state.open.clone();
         let mut commit = state.commit;
         state.queued_bytes = 0;
         drop(state);
@@ -206,10 +214,7 @@ impl Log {
         let mut state = self.state();
         state.is_writing = false;
         state.commit = commit;
-        if let Some((number, file)) = open {
-            state.open_number = number;
-            state.open = Some(file);
-        }
+        state.open = open;
         match result {
             Ok(()) => state.synced = target,
             Err(error) => state.failed = Some(error),
@@ -220,22 +225,17 @@ impl Log {
 
     fn write_one(
         &self,
-        open: &mut Option<(u32, Arc<dyn DiskFile>)>,
+        open: &mut OpenFile,
         pending: &Pending,
         commit: u64,
     ) -> Result<(), DiskError> {
-        let file = match open {
-            Some((number, file)) if *number == pending.file => Arc::clone(file),
-            _ => {
-                let file = create(&*self.disk, pending.file)?;
-                *open = Some((pending.file, Arc::clone(&file)));
-                file
-            }
-        };
+        if open.number != pending.file {
+            *open = create(&*self.disk, pending.file)?;
+        }
         let name = file_name(pending.file);
-        let frame = frame(commit, &pending.bytes);
-        named(&*self.disk, "write to", &name, file.append(&frame))?;
-        named(&*self.disk, "sync", &name, file.sync())
+        let frame = frame(open.salt, commit, &pending.bytes);
+        named(&*self.disk, "write to", &name, open.file.append(&frame))?;
+        named(&*self.disk, "sync", &name, open.file.sync())
     }
 
     /// The number of the first file that is needed when everything before `cut` is in segments.
@@ -265,14 +265,13 @@ impl Log {
     /// already: no series counts as described any more.
     pub(crate) fn restart(&self) -> Result<u32, DiskError> {
         // Without a gap after the last one that was made.
-        let number = self.state().open_number + 1;
+        let number = self.state().open.number + 1;
         let file = create(&*self.disk, number)?;
         let mut state = self.state();
         state.queue.clear();
         state.queued_bytes = 0;
         state.current = number;
-        state.open = Some(file);
-        state.open_number = number;
+        state.open = file;
         state.files.retain(|file| file.number < number);
         state.files.push_back(LogFile::new(number));
         Ok(number)
@@ -314,8 +313,13 @@ pub(crate) fn has_frames(disk: &dyn Disk, number: u32) -> Result<bool, DiskError
     Ok(length > FILE_HEADER_BYTES as u64)
 }
 
+/// Makes the first file of a new store, on disk when this returns.
+pub(crate) fn begin_first(disk: &dyn Disk) -> Result<(), DiskError> {
+    create(disk, 1).map(drop)
+}
+
 /// Makes a file with its header, on disk when this returns.
-pub(crate) fn create(disk: &dyn Disk, number: u32) -> Result<Arc<dyn DiskFile>, DiskError> {
+fn create(disk: &dyn Disk, number: u32) -> Result<OpenFile, DiskError> {
     let name = file_name(number);
     // An earlier try may have left one that nobody reads.
     if let Err(error) = disk.remove(&name)
@@ -323,32 +327,42 @@ pub(crate) fn create(disk: &dyn Disk, number: u32) -> Result<Arc<dyn DiskFile>, 
     {
         return named(disk, "remove", &name, Err(error));
     }
+    let salt = foldhash::quality::RandomState::default().hash_one(number);
     let file = named(disk, "create", &name, disk.create(&name))?;
-    named(disk, "write to", &name, file.append(&header(number)))?;
+    let header = header(number, salt);
+    named(disk, "write to", &name, file.append(&header))?;
     named(disk, "sync", &name, file.sync())?;
     named(disk, "sync", FOLDER, disk.sync_folder(FOLDER))?;
-    Ok(file)
+    Ok(OpenFile { number, file, salt })
 }
 
-fn header(number: u32) -> Vec<u8> {
+fn header(number: u32, salt: u64) -> Vec<u8> {
     let mut header = Vec::with_capacity(FILE_HEADER_BYTES);
     header.extend_from_slice(&FILE_MAGIC);
     header.extend_from_slice(&number.to_le_bytes());
+    header.extend_from_slice(&salt.to_le_bytes());
     let checksum = crc32c::crc32c(&header);
     header.extend_from_slice(&checksum.to_le_bytes());
     header
 }
 
-fn frame(commit: u64, records: &[u8]) -> Vec<u8> {
+fn frame(salt: u64, commit: u64, records: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + records.len());
     let length = crate::bytes::count32(records.len());
     frame.extend_from_slice(&FRAME_MAGIC);
     frame.extend_from_slice(&length.to_le_bytes());
     frame.extend_from_slice(&commit.to_le_bytes());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame), records);
+    let checksum = frame_checksum(salt, &frame, records);
     frame.extend_from_slice(&checksum.to_le_bytes());
     frame.extend_from_slice(records);
     frame
+}
+
+/// The checksum of a frame begins with the salt of its file: labels come from strangers, and none
+/// of them can hold what would be taken for a frame.
+fn frame_checksum(salt: u64, head: &[u8], records: &[u8]) -> u32 {
+    let salted = crc32c::crc32c(&salt.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(salted, head), records)
 }
 
 #[cfg(test)]

@@ -271,7 +271,7 @@ fn begin(disk: &dyn Disk) -> Result<Manifest, StoreError> {
         let path = disk.path(manifest::NAME).display().to_string();
         return Err(StoreError::ManifestMissing(path));
     }
-    log::create(disk, 1)?;
+    log::begin_first(disk)?;
     let manifest = Manifest {
         log_first: 1,
         next: 1,

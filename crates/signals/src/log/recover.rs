@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     FILE_HEADER_BYTES, FOLDER, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC, LogFile,
-    file_name, header,
+    file_name, frame_checksum, header,
 };
 use crate::bytes::{Reader, in_memory};
 use crate::damage::{Damage, ReadError};
@@ -16,6 +16,8 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::record::{self, Visitor};
 
+/// Magic and number come before the salt of a file.
+const SALT_OFFSET: usize = 12;
 /// Bytes that are looked through at a time for a frame after a wrong one.
 const SCAN_BYTES: usize = 1024 * 1024;
 
@@ -101,6 +103,7 @@ struct Scan<'a> {
     file: Arc<dyn DiskFile>,
     name: String,
     length: u64,
+    salt: u64,
     found: LogFile,
 }
 
@@ -120,6 +123,7 @@ impl<'a> Scan<'a> {
             file,
             name,
             length,
+            salt: 0,
             found: LogFile::new(number),
         })
     }
@@ -137,9 +141,15 @@ impl<'a> Scan<'a> {
     }
 
     /// False if the header is wrong and may be, because the file was being made.
-    fn read_header(&self, may_be_torn: bool) -> Result<bool, ReadError> {
-        let is_whole = self.length >= FILE_HEADER_BYTES as u64
-            && self.read(0, FILE_HEADER_BYTES)? == header(self.found.number);
+    fn read_header(&mut self, may_be_torn: bool) -> Result<bool, ReadError> {
+        let mut is_whole = false;
+        if self.length >= FILE_HEADER_BYTES as u64 {
+            let bytes = self.read(0, FILE_HEADER_BYTES)?;
+            let mut fields = Reader::new(&bytes);
+            fields.take(SALT_OFFSET);
+            self.salt = fields.u64().unwrap_or(0);
+            is_whole = bytes == header(self.found.number, self.salt);
+        }
         // Behind the header stands nothing before it is synced.
         if is_whole || (may_be_torn && self.length <= FILE_HEADER_BYTES as u64) {
             return Ok(is_whole);
@@ -208,7 +218,7 @@ impl<'a> Scan<'a> {
         }
         let records = self.read(offset + FRAME_HEADER_BYTES as u64, length)?;
         let checked = head.get(..FRAME_HEADER_BYTES - 4).unwrap_or_default();
-        if crc32c::crc32c_append(crc32c::crc32c(checked), &records) != checksum {
+        if frame_checksum(self.salt, checked, &records) != checksum {
             return Ok(Found::Wrong("the checksum of a frame is wrong"));
         }
         Ok(Found::Frame { commit, records })

@@ -96,3 +96,26 @@ fn files_follow_one_another_and_go_when_they_are_not_needed() {
     let error = recover(&disk, 2, &mut seen).unwrap_err();
     assert!(error.to_string().contains("0000000002.wal"), "{error}");
 }
+
+#[test]
+fn a_label_that_looks_like_a_frame_is_none() {
+    let disk = SimulatedDisk::default();
+    let log = new(&disk);
+    log.wait(log.enqueue(records(1))).unwrap();
+    let before = disk.contents()[&file_name(1)].len();
+    // What a stranger could send: a frame as it would be without a salt.
+    let mut forged = records(2);
+    forged
+        .bytes
+        .extend_from_slice(&frame(0, 3, &records(3).bytes));
+    log.wait(log.enqueue(forged)).unwrap();
+    let whole = disk.contents()[&file_name(1)].clone();
+    for length in before + 1..whole.len() {
+        let copy = SimulatedDisk::default();
+        copy.put(&file_name(1), whole[..length].to_vec());
+        let mut seen = Seen::default();
+        let recovered = recover(&copy, 1, &mut seen).unwrap();
+        assert_eq!(recovered.cut.unwrap().offset, before as u64);
+        assert_eq!(seen.times, [1]);
+    }
+}
