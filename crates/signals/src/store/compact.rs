@@ -14,6 +14,8 @@ use crate::manifest::{Manifest, SegmentEntry};
 use crate::segment::{ColumnCache, Segment, SegmentWriter, SeriesEntry, SeriesSamples};
 use crate::tombstone::Tombstone;
 
+/// Tombstones with which upkeep leaves segments as they are.
+const TOMBSTONES_KEPT: usize = 16;
 /// A segment spans at most this part of the time that samples are kept.
 const RETENTION_PARTS: i64 = 10;
 /// Columns that are kept decoded while segments are joined.
@@ -59,7 +61,8 @@ impl Store {
         Ok(Some(group.len()))
     }
 
-    /// Segments that should be one: those that overlap, or those of a stretch that is over.
+    /// Segments that should be one: those that overlap, or those of a stretch that is over; or one
+    /// that many deletions wait for.
     fn plan(&self, manifest: &Manifest, over: Option<i64>) -> Option<Vec<SegmentEntry>> {
         let segments = &manifest.segments;
         // Overlapping ones first and all together: their numbers say whose values win, and the
@@ -93,7 +96,14 @@ impl Store {
                 }
             }
         }
-        None
+        // Each query looks at all tombstones.
+        let is_touched = |entry: &&SegmentEntry| {
+            let mut tombstones = manifest.tombstones.iter();
+            tombstones.any(|tombstone| touches(tombstone, entry))
+        };
+        let touched = segments.iter().find(is_touched);
+        let are_many = manifest.tombstones.len() > TOMBSTONES_KEPT;
+        touched.filter(|_| are_many).map(|entry| vec![*entry])
     }
 
     /// Writes the samples of some segments into one, and makes it their successor.

@@ -110,3 +110,25 @@ fn a_head_that_fills_is_flushed_early() {
     store.compact().unwrap();
     assert_eq!(read_all(&store), content);
 }
+
+#[test]
+fn many_deletions_are_worked_into_segments() {
+    let (_, store) = with(Options::default());
+    let one = labels("metric", 1);
+    for step in 0..100 {
+        append_one(&store, &one, step, 1.0).unwrap();
+    }
+    store.flush_all().unwrap();
+    for step in 0..20 {
+        store
+            .delete(&[Matcher::equal("job", "test")], step * 2, step * 2)
+            .unwrap();
+    }
+    assert_eq!(store.manifest().tombstones.len(), 20);
+    let content = read_all(&store);
+    assert_eq!(content.len(), 80);
+    store.maintain(100).unwrap();
+    assert!(store.manifest().tombstones.is_empty());
+    assert_eq!(read_all(&store), content);
+    assert_eq!(store.statistics().segment_samples, 80);
+}
