@@ -65,7 +65,7 @@ function pagePaths(): Plugin {
     name: 'landline-page-paths',
     configureServer(server) {
       server.middlewares.use((request, _response, next) => {
-        const isPage = /^\/telemetryui(?!\/records\/export\/)/.test(request.url ?? '');
+        const isPage = /^\/(telemetryui(?!\/records\/export\/)|runs(?=[/?]|$))/.test(request.url ?? '');
         if (isPage) request.url = '/ui/index.html';
         next();
       });
@@ -95,6 +95,6 @@ export default defineConfig({
   },
   server: {
     // `npm run dev` beside `npm run mock`, or beside a Landline on its usual port.
-    proxy: { '/v1': LANDLINE, '/telemetryui/records/export': LANDLINE },
+    proxy: { '/v1': LANDLINE, '/download': LANDLINE, '/telemetryui/records/export': LANDLINE },
   },
 });

@@ -11,4 +11,6 @@ export const VISITS = [
   ['frames', '/telemetryui/crashes/frames', 'h1:has-text("never guilty")'],
   ['quarantine', '/telemetryui/quarantine', 'summary'],
   ['missing', '/telemetryui/updates', 'h1'],
+  ['compare-none', '/runs?view=compare', '.empty'],
+  ['missing-run', '/runs//x', 'h1'],
 ];

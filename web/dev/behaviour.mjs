@@ -341,6 +341,95 @@ const checks = {
     assert.match(await plot.getAttribute('aria-valuetext'), /^Build \d+: \w+ \d+, .*other groups \d+$/);
   },
 
+  async 'runs are searched, and chosen for a comparison on two pages'(page) {
+    await page.goto(`${BASE}/runs`);
+    await page.waitForSelector('table.groups tbody tr');
+    await page.keyboard.press('g');
+    await page.keyboard.press('u');
+    await page.waitForURL('**/runs?view=runs');
+    await page.waitForSelector('table.runs tbody tr');
+    await page.keyboard.press('/');
+    await page.waitForFunction(() => document.activeElement?.name === 'text');
+    await page.keyboard.type('nightly');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**text=nightly');
+    await page.click('tbody tr:nth-child(1) input');
+    await page.click('text="Older"');
+    await page.waitForSelector('text="This is the oldest page."');
+    await page.click('tbody tr:nth-child(1) input');
+    await page.click('text="Compare"');
+    await page.waitForSelector('table.sides mark');
+    await page.goBack();
+    await page.click('[aria-label="Remove the filter Text"]');
+    await page.waitForURL((url) => url.pathname === '/runs' && url.search === '?view=runs');
+    await page.selectOption('[name=status]', 'failed');
+    await page.waitForFunction(() => [...document.querySelectorAll('td.status')].every((cell) => cell.textContent.includes('failed')));
+    await page.fill('[name=field]', 'half');
+    await page.press('[name=field]', 'Enter');
+    await page.waitForSelector('#field-problem:not([hidden])');
+  },
+
+  async 'rows of runs are opened by keys, and folders have pages'(page) {
+    await page.goto(`${BASE}/runs/default`);
+    await page.waitForSelector('table.runs tbody tr');
+    for (const key of ['j', 'j', 'j', 'k']) await page.keyboard.press(key);
+    const second = await page.getAttribute('tbody tr:nth-child(2) a[data-row]', 'href');
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), second);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`**${second}`);
+    await page.click('a:text-is("results/")');
+    await page.click('a:text-is("pods/")');
+    await page.waitForFunction(() => document.querySelectorAll('table.files tbody tr').length === 200);
+    const first = () => page.textContent('table.files tbody th');
+    assert.match(await first(), /pod-00000/);
+    await page.click('text="Next"');
+    await page.waitForFunction(() => document.querySelector('table.files tbody th').textContent.includes('pod-00200'));
+    await page.click('text="Next"');
+    await page.waitForFunction(() => document.querySelector('table.files tbody th').textContent.includes('pod-00400'));
+    await page.click('text="Back"');
+    await page.waitForFunction(() => document.querySelector('table.files tbody th').textContent.includes('pod-00200'));
+    await page.click('.trail >> text="results"');
+    await page.waitForSelector('a:text-is("krkn.log.gz")');
+  },
+
+  async 'a change that is refused says why'(page, context) {
+    await page.goto(`${BASE}/runs/performance?view=settings`);
+    await page.waitForSelector('#retention');
+    await mock(context, 'refusing=403');
+    await page.fill('#quota', '20GiB');
+    await page.click('text="Save quota"');
+    await page.waitForSelector('text=Could not change the group: no role of yours allows this');
+    assert.equal(await page.inputValue('#quota'), '20GiB');
+  },
+
+  async 'a log is read on, and members are found'(page) {
+    await page.goto(`${BASE}/runs?view=runs`);
+    const run = await page.getAttribute('tbody tr:nth-child(4) a[data-row]', 'href');
+    await page.goto(`${BASE}${run}/results/krkn.log.gz`);
+    await page.waitForSelector('.numbers');
+    const lines = () => page.evaluate(() => document.querySelector('.numbers').textContent.split('\n').length);
+    const before = await lines();
+    await page.click('text="Read on"');
+    await page.waitForFunction((count) => document.querySelector('.numbers').textContent.split('\n').length > count, before);
+    assert.equal(await page.evaluate(() => document.querySelector('.lines').textContent.split('\n').length), await lines());
+    await page.goto(`${BASE}${run}/prometheus.tar`);
+    await page.waitForSelector('table.members');
+    await page.keyboard.press('/');
+    await page.keyboard.type('00000700.log');
+    await page.waitForSelector('text=No member among those that were read');
+    await page.keyboard.press('Escape');
+    await page.click('text="Read more members"');
+    await page.waitForSelector('table.members a:has-text("00000700.log")');
+    await page.click('table.members a');
+    await page.waitForURL('**member=prometheus%2Fwal%2F00000700.log&at=358400');
+    await page.waitForSelector('.lines');
+    await page.goto(`${BASE}${run}/telemetry.json`);
+    await page.click('.tree summary:has-text("experiment")');
+    await page.waitForSelector('text="team-chaos"', { state: 'detached' });
+    await page.click('.tree summary:has-text("experiment")');
+    await page.waitForSelector('.tree >> text=team-chaos');
+  },
+
   async 'an old bookmark leads to what it meant'(page) {
     await page.goto(`${BASE}/telemetryui/crashes/guilty_edit/hidden`);
     await page.waitForURL('**/crashes?hidden=true');

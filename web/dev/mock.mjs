@@ -13,6 +13,8 @@ import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { answer } from './answers.mjs';
+import { answerArtefacts, download } from './artefact-answers.mjs';
+import { makeArtefacts } from './artefacts.mjs';
 import { makeData } from './data.mjs';
 import { tail } from './tail.mjs';
 
@@ -40,8 +42,8 @@ function cookieOptions(request) {
 }
 
 export function serve(options = {}) {
-  const full = makeData();
-  const none = { ...full, records: [], groups: [], quarantine: [], skipped: [] };
+  const full = { ...makeData(), artefacts: makeArtefacts() };
+  const none = { ...full, records: [], groups: [], quarantine: [], skipped: [], artefacts: { groups: [], runs: [], clients: [] } };
   const server = createServer((request, response) => {
     const url = new URL(request.url, 'http://mock');
     const asked = { ...options, ...cookieOptions(request) };
@@ -61,14 +63,15 @@ function api(request, response, url, asked, data) {
   request.on('data', (chunk) => (body += chunk));
   request.on('end', () => {
     const given = body === '' ? null : JSON.parse(body);
-    const result = answer(data, url, given, request.method);
+    const isOfRuns = url.pathname.startsWith('/v1/artefacts/');
+    const result = isOfRuns ? answerArtefacts(data.artefacts, url, given, request.method) : answer(data, url, given, request.method);
     if (result === null) send(response, 404, refusal(404));
     else if (result.refused) send(response, result.refused, { error: { code: 'refused', message: result.message } });
     else send(response, 200, result);
   });
 }
 
-const refusal = (status) => ({ error: { code: { 403: 'forbidden', 404: 'not_found', 503: 'unavailable' }[status] ?? 'refused', message: { 403: 'none of your roles reads records', 404: 'there is no such record', 503: 'the store does not answer' }[status] ?? `refused with ${status}` } });
+const refusal = (status) => ({ error: { code: { 403: 'forbidden', 404: 'not_found', 503: 'unavailable' }[status] ?? 'refused', message: { 403: 'none of your roles reads records', 404: 'it is not there', 503: 'the store does not answer' }[status] ?? `refused with ${status}` } });
 
 function send(response, status, value) {
   response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
@@ -84,7 +87,11 @@ function page(response, url) {
     if (!file.startsWith(DIST) || !existsSync(file)) return void response.writeHead(404).end();
     response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'x-content-type-options': 'nosniff' });
     createReadStream(file).pipe(response);
-  } else if (/^\/telemetryui(\/|$)/.test(url.pathname)) {
+  } else if (url.pathname.startsWith('/download/')) {
+    const [bytes, type] = download(url.pathname);
+    response.writeHead(200, { 'content-type': type });
+    response.end(bytes);
+  } else if (/^\/(telemetryui|runs)(\/|$)/.test(url.pathname)) {
     response.writeHead(200, { 'content-type': TYPES['.html'], 'content-security-policy': POLICY, 'cache-control': 'no-store' });
     response.end(readFileSync(join(DIST, 'index.html')));
   } else if (url.pathname === '/landline.css') {
@@ -92,7 +99,7 @@ function page(response, url) {
     response.end(readFileSync(STYLE));
   } else {
     response.writeHead(200, { 'content-type': TYPES['.html'] });
-    response.end(`<!doctype html><title>${url.pathname === '/login' ? 'Sign in' : 'Landline'}</title><link rel="stylesheet" href="/landline.css"><main><h1>${url.pathname === '/login' ? 'Sign in' : 'Landline'}</h1><p><a href="/telemetryui/">Records</a></p></main>`);
+    response.end(`<!doctype html><title>${url.pathname === '/login' ? 'Sign in' : 'Landline'}</title><link rel="stylesheet" href="/landline.css"><main><h1>${url.pathname === '/login' ? 'Sign in' : 'Landline'}</h1><p><a href="/telemetryui/">Records</a>, <a href="/runs">Artefacts</a></p></main>`);
   }
 }
 

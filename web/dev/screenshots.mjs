@@ -46,6 +46,34 @@ const PAGES = [
   ['empty-quarantine', '/telemetryui/quarantine', { mock: 'empty' }],
   ['failing', '/telemetryui/stats', { mock: 'failing=503', mayFail: true }],
   ['loading', '/telemetryui/crashes', { mock: 'slow=60000', wait: 600 }],
+  ['runs-groups', '/runs'],
+  ['runs-list', '/runs?view=runs', { clicks: ['tbody tr:nth-child(2) input', 'tbody tr:nth-child(4) input'] }],
+  ['runs-filtered', '/runs?view=runs&status=failed&tag=nightly&field=network_plugin:OVNKubernetes'],
+  ['runs-group', '/runs/default'],
+  ['runs-none', '/runs?tag=nobody'],
+  ['runs-settings', '/runs/performance?view=settings', { clicks: ['text="Remove all runs" >> nth=1'] }],
+  ['runs-recovery', '/runs/default?view=recovery', { hover: true }],
+  ['run-page', { run: 5 }],
+  ['run-folder', { run: 2, more: '?folder=results%2Fpods%2F' }],
+  ['run-open', { run: 0 }],
+  ['run-asks', { run: 6 }, { clicks: ['text="Remove"'] }],
+  ['run-report', { run: 5, more: '?view=report' }, { isWhole: true }],
+  ['run-no-report', { run: 0, more: '?view=report' }, { mayFail: true }],
+  ['file-tar', { run: 5, more: '/prometheus.tar' }],
+  ['file-versions', { run: 5, more: '/logs-openshift-etcd-00.tar.gz?versions=open' }],
+  ['file-member', { run: 5, more: '/prometheus.tar?member=prometheus%2Fwal%2F00000014.log' }],
+  ['file-log', { run: 5, more: '/results/krkn.log.gz' }],
+  ['file-json', { run: 5, more: '/telemetry.json' }],
+  ['file-alerts', { run: 5, more: '/critical-alerts-00.log' }],
+  ['file-picture', { run: 5, more: '/console.png' }],
+  ['file-binary', { run: 5, more: '/results/core.bin' }],
+  ['file-missing', { run: 5, more: '/nothing.here' }, { mayFail: true }],
+  ['compare', { compare: [5, 8] }],
+  ['compare-none', '/runs?view=compare'],
+  ['empty-runs', '/runs', { mock: 'empty' }],
+  ['empty-recovery', '/runs/default?view=recovery', { mock: 'empty', mayFail: true }],
+  ['failing-runs', '/runs/default', { mock: 'failing=503', mayFail: true }],
+  ['loading-run', { run: 5 }, { mock: 'slow=60000', wait: 600 }],
 ];
 
 const server = await serve({ port: PORT, still: 'true' });
@@ -103,7 +131,13 @@ async function visit(context, name, where, how) {
   await page.close();
 }
 
-async function pathOf(base, { like }) {
+async function pathOf(base, { like, run, more = '', compare }) {
+  if (like === undefined) {
+    const { runs } = await (await fetch(`${base}/v1/artefacts/runs?limit=20`)).json();
+    const key = (number) => `${runs[number].group}/${runs[number].run}`;
+    if (compare) return `/runs?${new URLSearchParams({ view: 'compare', left: key(compare[0]), right: key(compare[1]) })}`;
+    return `/runs/${key(run).split('/').map(encodeURIComponent).join('/')}${more}`;
+  }
   const answer = await fetch(`${base}/v1/records?limit=1&classification=${encodeURIComponent(like)}`);
   const { records } = await answer.json();
   return `/telemetryui/records/record_details/${records[0].id}`;

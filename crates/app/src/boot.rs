@@ -482,12 +482,15 @@ impl Parts<'_> {
         let Some((state, askers)) = self.state.clone() else {
             return Err("the collector has no state to keep records in".into());
         };
-        let records = collector::open(&config.records, &state, &self.metrics, &self.supervisor);
+        let seen = (&self.metrics, &self.health);
+        let records = collector::open(&config.records, &state, seen, &self.supervisor);
         let mut routes = collector::routes(&records.await?, &askers);
+        let mut artefacts = None;
         if let Some(opening) = collector::artefacts::Opening::of(self.config, self.environment) {
             let shared = (&self.metrics, &self.supervisor);
-            let artefacts = opening.open(&state, &askers, shared).await?;
-            routes = routes.merge(artefacts);
+            let (own, opened) = opening.open(&state, &askers, shared).await?;
+            routes = routes.merge(own);
+            artefacts = Some(opened);
         }
         if let Some(address) = config.listen {
             let listener = self.bind("collector", address, "collector.listen")?;
@@ -495,7 +498,7 @@ impl Parts<'_> {
             let own = web::routes(&self.health, &self.metrics, Arc::new(own));
             let all = routes
                 .clone()
-                .merge(collector::first_page(config))
+                .merge(collector::first_page(config, artefacts.as_ref()))
                 .merge(own);
             self.serve(listener, all, &COLLECTOR_LISTENS, false);
             ready.push(COLLECTOR_LISTENS.name());

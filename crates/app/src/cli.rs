@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use base::process::exit_code;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::commands::artefacts::ArtefactsCommand;
 use crate::commands::operations::{
     AuthoritiesCommand, LocksCommand, RemoveArguments, SecondFactorArguments,
 };
 use crate::commands::records::RecordsCommand;
-use crate::commands::{cluster, forward, login, operations, people, records};
+use crate::commands::{artefacts, cluster, forward, login, operations, people, records};
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -86,6 +87,11 @@ enum Command {
     Records {
         #[command(subcommand)]
         command: RecordsCommand,
+    },
+    /// The files of test runs that a collector has
+    Artefacts {
+        #[command(subcommand)]
+        command: ArtefactsCommand,
     },
     /// Print the audit log of the cluster
     Audit(AuditArguments),
@@ -413,6 +419,7 @@ fn dispatch(command: Command, environment: &Environment) -> ExitCode {
         Command::Locks { command } => operations::locks(&command, environment),
         Command::Authorities { command } => operations::authorities(&command, environment),
         Command::Records { command } => records::run(&command, environment),
+        Command::Artefacts { command } => artefacts::run(&command, environment),
         Command::Audit(arguments) => cluster::audit(&arguments, environment),
         Command::Reload(file) => commands::reload(&file, environment),
         Command::Version { json } => commands::version(json),

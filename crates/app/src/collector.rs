@@ -5,9 +5,13 @@ pub(crate) mod artefacts;
 
 use std::sync::Arc;
 
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use base::health::Health;
 use base::http::{Judge, Judging, Peer, Policy, Routes, browser, host_of};
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
+use collect::artefacts::{Artefacts, is_signed};
 use collect::records::config::{CollectorConfig, RecordsConfig};
 use collect::records::{Act, Change, Reader, Records};
 use futures_util::future::BoxFuture;
@@ -36,10 +40,10 @@ const FILES: &str = "/files/";
 pub(crate) async fn open(
     config: &RecordsConfig,
     state: &State,
-    metrics: &Metrics,
+    (metrics, health): (&Metrics, &Health),
     supervisor: &Supervisor,
 ) -> Result<Records, BoxError> {
-    let (records, services) = Records::open(state, config.clone(), metrics).await?;
+    let (records, services) = Records::open(state, config.clone(), (metrics, health)).await?;
     for service in services {
         supervisor.register(service);
     }
@@ -57,12 +61,17 @@ pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
 }
 
 /// On a listener of its own, the first page is that of the records, or that of the artefacts when only
-/// these are configured.
-pub(crate) fn first_page(config: &CollectorConfig) -> Routes {
+/// these are configured. With a signature of S3, which proves itself, it is the list of buckets.
+pub(crate) fn first_page(config: &CollectorConfig, artefacts: Option<&Artefacts>) -> Routes {
     let leads_to_files = config.artefacts.is_some() && !config.names_records;
     let pages = if leads_to_files { FILES } else { PAGES };
-    Routes::default().get("/", Policy::Public, move || async move {
-        (StatusCode::FOUND, [(LOCATION, pages)])
+    let artefacts = artefacts.cloned();
+    Routes::default().get("/", Policy::Public, move |request: Request| async move {
+        let (head, body) = request.into_parts();
+        match artefacts.filter(|_| is_signed(&head)) {
+            Some(artefacts) => artefacts.buckets(Request::from_parts(head, body)).await,
+            None => (StatusCode::FOUND, [(LOCATION, pages)]).into_response(),
+        }
     })
 }
 

@@ -5,6 +5,8 @@
     reason = "answers go to the terminal"
 )]
 
+pub(crate) mod artefacts;
+mod asking;
 pub(crate) mod cluster;
 pub(crate) mod forward;
 mod hub;

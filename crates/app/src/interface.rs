@@ -47,6 +47,9 @@ pub(crate) fn routes() -> Routes {
         .get("/telemetryui", Policy::Public, page)
         .get("/telemetryui/", Policy::Public, page)
         .get("/telemetryui/{*path}", Policy::Public, page)
+        .get("/runs", Policy::Public, page)
+        .get("/runs/", Policy::Public, page)
+        .get("/runs/{*path}", Policy::Public, page)
         .get("/ui/{*name}", Policy::Public, asset)
 }
 

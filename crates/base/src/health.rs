@@ -81,7 +81,7 @@ pub struct ComponentSnapshot {
     pub name: String,
     /// The state.
     pub state: State,
-    /// Why it is degraded, or was before it began to recover.
+    /// Why it is degraded, or was before it began to recover; of one that works, what people should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When it came into this state, in seconds since 1970.
@@ -122,6 +122,22 @@ impl Health {
             health: self.clone(),
             name,
         }
+    }
+
+    /// A component that works and has something that people should know; without a text it goes. Not for
+    /// one that also has a handle.
+    pub fn set_note(&self, name: &str, note: Option<String>) {
+        let mut components = self.lock();
+        if note.is_none() {
+            components.remove(name);
+            return;
+        }
+        let now = Moment::now();
+        let component = components
+            .entry(name.to_owned())
+            .or_insert_with(|| Component::new(now));
+        component.state = State::Ok;
+        component.reason = note;
     }
 
     /// The state of the process: the worst of its components, starting while there are none.

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use wire::auth::basic;
 use wire::s3::request::Link;
 
-use crate::client::{self, Reply};
+use crate::client::{self, Connection, Reply};
 use crate::program::{Launch, Program};
 
 /// The user that the configuration names.
@@ -124,6 +125,20 @@ impl Store {
     pub async fn upload(&self, run: &str, name: &str, body: &str) -> Reply {
         let link = self.link(run, name).await;
         client::send("PUT", &link, &[], body).await.unwrap()
+    }
+
+    /// The same with bytes that are no text.
+    pub async fn upload_bytes(&self, run: &str, name: &str, body: &[u8]) {
+        let link = self.link(run, name).await;
+        let path = link.split_once(&self.address.to_string()).unwrap().1;
+        let connection = Connection::open(&self.address.to_string()).await;
+        let body = Bytes::copy_from_slice(body);
+        let reply = connection
+            .unwrap()
+            .send_bytes(("PUT", path), &[], body)
+            .await
+            .unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
     /// Posts telemetry.

@@ -3,6 +3,7 @@
 //! what stands between them.
 
 pub mod agents;
+pub mod artefacts;
 pub mod keep;
 pub mod latency;
 pub mod nginx;

@@ -125,13 +125,24 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Result<Reply, Failure> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        self.send_bytes((method, path), headers, body).await
+    }
+
+    /// The same with a body that need not be text.
+    pub async fn send_bytes(
+        &mut self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Reply, Failure> {
         let begun = Instant::now();
         let mut request = Request::builder().method(method).uri(path);
         request = request.header("host", &self.authority);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
+        let request = request.body(Full::new(body))?;
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;

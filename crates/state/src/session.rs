@@ -51,6 +51,11 @@ impl Read {
     pub(crate) fn new(lease: Lease) -> Self {
         Self { lease }
     }
+
+    /// Whether it is PostgreSQL, for the few things that have no words which both know.
+    pub fn is_postgres(&self) -> bool {
+        self.lease.backend() == Backend::Postgres
+    }
 }
 
 impl Write {

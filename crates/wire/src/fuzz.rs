@@ -8,6 +8,7 @@ use crate::s3::chunked::Decoder;
 use crate::s3::key::Key;
 use crate::s3::request::{BodyForm, Incoming};
 use crate::s3::xml;
+use crate::tar::{Step, Walker};
 use crate::telemetrics::{Strictness, Submission, check, fingerprint};
 
 /// Reads the data as a page in both formats, joins what could be read with itself and with the other
@@ -129,8 +130,34 @@ pub fn s3(data: &[u8]) {
     }
     assert!(length <= data.len(), "a payload is a part of its body");
     drop(xml::read_delete(data));
+    if let Ok(tags) = xml::read_tags(data) {
+        assert!(tags.len() <= 100, "tags are bounded");
+    }
     if let Ok(parts) = xml::read_complete(data) {
         assert!(parts.iter().all(|part| (1..=10_000).contains(&part.number)));
+    }
+}
+
+/// Reads the data as an archive, head by head.
+///
+/// # Panics
+/// When it does not get on, or a name could steer what shows it.
+pub fn tar(data: &[u8]) {
+    let mut walker = Walker::new(0);
+    loop {
+        let wanted = walker.wanted();
+        let piece = usize::try_from(wanted.offset).ok();
+        let piece = piece.and_then(|begin| data.get(begin..begin.checked_add(wanted.length)?));
+        let step = walker.feed(piece.unwrap_or_default());
+        if let Ok(Step::Member(member)) = &step {
+            assert!(!member.name.contains(char::is_control), "names are shown");
+            assert!(member.begin < member.data, "a head stands before its bytes");
+            assert!(member.data + member.stored <= walker.begin());
+        }
+        if !matches!(step, Ok(Step::More | Step::Member(_))) {
+            break;
+        }
+        assert!(walker.wanted().offset > wanted.offset, "it gets on");
     }
 }
 

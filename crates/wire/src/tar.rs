@@ -1,8 +1,14 @@
-//! Heads of files in an archive (POSIX.1-2017, pax: "ustar Interchange Format" and "pax Header Block").
-//! The bytes of the files are the caller's, and reading archives is not done here.
+//! Heads of files in an archive (POSIX.1-2017, pax: "ustar Interchange Format" and "pax Header Block"):
+//! written here, read by [`Walker`]. The bytes of the files are the caller's.
 
+mod block;
+mod pax;
+mod read;
 #[cfg(test)]
 mod tests;
+
+pub use self::block::{TarError, is_head};
+pub use self::read::{Member, MemberKind, Step, Walker, Wanted};
 
 /// Everything in an archive is in blocks of so many bytes.
 pub const BLOCK_BYTES: usize = 512;

@@ -9,7 +9,7 @@ use crate::{machine, rust};
 const SOURCE: &str = "crates/it/src/bin/landline-bench.rs";
 
 /// What can be measured.
-const AREAS: [&str; 4] = ["gateway", "tunnel", "agents", "records"];
+const AREAS: [&str; 5] = ["gateway", "tunnel", "agents", "records", "artefacts"];
 /// What the areas compare with or measure by, as the table of needs knows it.
 const NEEDS: [(&str, &str); 5] = [
     ("nginx", "LANDLINE_TEST_NGINX"),
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     let area = arguments.first().map_or("", String::as_str);
     if !AREAS.contains(&area) {
         return Err(Failure::new(
-            "say what to measure: `cargo xtask bench gateway|tunnel|agents|records [--quick]`",
+            "say what to measure: `cargo xtask bench gateway|tunnel|agents|records|artefacts [--quick]`",
         ));
     }
     if !machine::root()?.join(SOURCE).is_file() {
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     }
     for (program, variable) in NEEDS {
         let is_needed = match area {
-            "gateway" => program == "nginx",
+            "gateway" | "artefacts" => program == "nginx",
             "tunnel" => matches!(program, "sshd" | "wrk"),
             "records" => matches!(program, "postgres" | "initdb"),
             _ => false,

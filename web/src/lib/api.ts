@@ -37,10 +37,14 @@ export function address(path: string, query: Query = {}): string {
     if (value !== undefined && value !== null && value !== '') search.set(name, String(value));
   }
   const text = search.toString();
-  return text ? `${path}?${text}` : path;
+  if (!text) return path;
+  // Some pages are named by a part of the query.
+  return `${path}${path.includes('?') ? '&' : '?'}${text}`;
 }
 
-const question = <T>(path: string, query?: Query): Question<T> => ({ url: address(path, query) });
+export const question = <T>(path: string, query?: Query): Question<T> => ({
+  url: address(path, query),
+});
 
 export const records = (query: Query) => question<RecordPage>('/v1/records', query);
 export const record = (id: number) => question<RecordDetails>(`/v1/records/${id}`);
@@ -77,14 +81,18 @@ export const removeSubmission = (id: number) =>
 
 function post<T>(url: string, given?: object): Promise<T> {
   if (given === undefined) return send<T>(url, { method: 'POST' });
+  return sendJson<T>('POST', url, given);
+}
+
+export function sendJson<T>(method: string, url: string, given: object): Promise<T> {
   return send<T>(url, {
-    method: 'POST',
+    method,
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(given),
   });
 }
 
-async function send<T>(url: string, init: RequestInit): Promise<T> {
+export async function send<T>(url: string, init: RequestInit): Promise<T> {
   let response: Response;
   try {
     response = await fetch(url, { ...init, credentials: 'same-origin' });

@@ -4,7 +4,7 @@ import uPlot from 'uplot';
 import { compact } from './numbers';
 import { shortPoint, stacked, type Chart } from './series';
 
-const FONT = '12px system-ui, sans-serif';
+export const FONT = '12px system-ui, sans-serif';
 const BAR_WIDTH_MOST = 56;
 /** Between two names on the axis, in columns; of days, weeks are natural steps. */
 const STEPS = [1, 2, 7, 14, 28, 91, 182];
@@ -73,7 +73,7 @@ function dataOf(chart: Chart, hidden: ReadonlySet<string>): uPlot.AlignedData {
 }
 
 /** A canvas knows no custom properties, so an element has to say what one is worth. */
-function colour(element: HTMLElement, property: string): string {
+export function colour(element: HTMLElement, property: string): string {
   const probe = document.createElement('i');
   probe.style.color = `var(${property})`;
   element.append(probe);

@@ -5,7 +5,7 @@ import type { ApiError } from './api';
 export function reasonFor(what: string, error: ApiError): string {
   const failed = `Could not ${what}`;
   if (error.status === 403) return `${failed}: no role of yours allows this.`;
-  if (error.status === 404) return `${failed}: there is nothing with this number.`;
+  if (error.status === 404) return `${failed}: it is not there.`;
   return `${failed}: ${error.message}.`;
 }
 
@@ -21,6 +21,8 @@ export function adviceFor(error: ApiError): string {
       return 'It may have been removed when its time was over.';
     case 409:
       return 'Nothing was changed. Something else has to change before this is possible.';
+    case 507:
+      return 'Remove runs that are not needed any more, or raise the quota.';
     case 503:
       return 'The server is busy or its store is away. Wait a moment, then try again.';
     default:

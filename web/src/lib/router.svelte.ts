@@ -19,8 +19,8 @@ class Router {
   /** Counts the times somebody went to another path, for what has to be done on arrival. */
   arrivals = $state(0);
 
-  readonly route = $derived(routeOf(this.path));
   readonly query = $derived(new URLSearchParams(this.search));
+  readonly route = $derived(routeOf(this.path, this.query));
 
   go(url: string, how: { replace?: boolean; entry?: Entry } = {}): void {
     const to = new URL(url, location.href);

@@ -1,4 +1,7 @@
-// Which page stands at which path. The paths are those of the original telemetry UI.
+// Which page stands at which path. The paths of records are those of the original telemetry UI; those
+// of artefacts begin with the group, the run and the file, as everywhere else.
+
+import { isRunSearch } from './run-filters';
 
 export type Route =
   | { page: 'records' }
@@ -13,8 +16,17 @@ export type Route =
   | { page: 'machine-checks' }
   | { page: 'thermal' }
   | { page: 'class' }
+  | { page: 'run-groups' }
+  | { page: 'runs'; group: string | null }
+  | { page: 'recovery'; group: string }
+  | { page: 'group-settings'; group: string }
+  | { page: 'run'; group: string; run: string }
+  | { page: 'report'; group: string; run: string }
+  | { page: 'run-file'; group: string; run: string; file: string }
+  | { page: 'compare' }
   | { page: 'missing' };
 
+export const RUNS = '/runs';
 export const BASE = '/telemetryui';
 
 const PLAIN = new Map<string, Route>(Object.entries({
@@ -32,7 +44,9 @@ const PLAIN = new Map<string, Route>(Object.entries({
   class: { page: 'class' },
 }));
 
-export function routeOf(path: string): Route {
+export function routeOf(path: string, query = new URLSearchParams()): Route {
+  const names = namesBelowRuns(path);
+  if (names !== null) return runRouteOf(names, query);
   const rest = below(path);
   if (rest === null) return { page: 'missing' };
   const plain = PLAIN.get(rest);
@@ -48,6 +62,31 @@ export function routeOf(path: string): Route {
   return build === undefined ? { page: 'missing' } : { page: 'crashes', build: decode(build) };
 }
 
+/** Without empty names, but for a file, whose name may end with a slash. */
+function namesBelowRuns(path: string): string[] | null {
+  if (path !== RUNS && !path.startsWith(`${RUNS}/`)) return null;
+  const [group = '', run = '', ...file] = path.slice(RUNS.length + 1).split('/').map(decode);
+  const name = file.join('/');
+  return [group, run, name].slice(0, name ? 3 : run ? 2 : group ? 1 : 0);
+}
+
+function runRouteOf([group, run, file]: string[], query: URLSearchParams): Route {
+  const view = query.get('view');
+  if (group === undefined) {
+    if (view === 'compare') return { page: 'compare' };
+    return isRunSearch(query) ? { page: 'runs', group: query.get('group') } : { page: 'run-groups' };
+  }
+  // A file without a run, such as that of `/runs//x`.
+  if (group === '') return { page: 'missing' };
+  if (run === undefined) {
+    if (view === 'recovery') return { page: 'recovery', group };
+    return view === 'settings' ? { page: 'group-settings', group } : { page: 'runs', group };
+  }
+  if (run === '') return { page: 'missing' };
+  if (file !== undefined) return { page: 'run-file', group, run, file };
+  return view === 'report' ? { page: 'report', group, run } : { page: 'run', group, run };
+}
+
 /** Where a page of the original went that has another address. */
 export function movedTo(path: string): string | null {
   const rest = below(path);
@@ -58,6 +97,7 @@ export function movedTo(path: string): string | null {
 
 /** Whether a link leads to a page of ours, and not to a file or to another part of the product. */
 export function isPagePath(path: string): boolean {
+  if (namesBelowRuns(path) !== null) return true;
   return below(path) !== null && !path.startsWith(`${BASE}/records/export/`);
 }
 

@@ -1,6 +1,6 @@
 // What there is to go to. An area of the product is one entry here, with its pages and their keys.
 
-import { BASE, type Route } from '../lib/routes';
+import { BASE, RUNS, type Route } from '../lib/routes';
 
 export interface AreaPage {
   name: string;
@@ -30,6 +30,14 @@ export const AREAS: Area[] = [
       { name: 'Thermal', path: `${BASE}/thermal`, key: 't', routes: ['thermal'] },
       { name: 'Population', path: `${BASE}/population`, key: 'p', routes: ['population'] },
       { name: 'Quarantine', path: `${BASE}/quarantine`, key: 'q', routes: ['quarantine'] },
+    ],
+  },
+  {
+    name: 'Artefacts',
+    path: RUNS,
+    pages: [
+      { name: 'Groups', path: RUNS, key: 'a', routes: ['run-groups', 'recovery', 'group-settings'] },
+      { name: 'Runs', path: `${RUNS}?view=runs`, key: 'u', routes: ['runs', 'run', 'report', 'run-file', 'compare'] },
     ],
   },
 ];

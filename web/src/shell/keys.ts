@@ -4,12 +4,14 @@
 import { address } from '../lib/api';
 import { shared } from '../lib/links';
 import { router } from '../lib/router.svelte';
-import { AREAS } from './areas';
+import { runsLink } from '../lib/run-links';
+import { BASE, RUNS } from '../lib/routes';
+import { AREAS, areaOf } from './areas';
 
 const HOME = { key: 'h', name: 'Landline', path: '/' };
 
 export const KEYS: [keys: string[], what: string][] = [
-  [['/'], 'Search payloads'],
+  [['/'], 'Search payloads, or runs'],
   [['j'], 'Next row'],
   [['k'], 'Previous row'],
   [['Enter'], 'Open the row'],
@@ -58,8 +60,10 @@ function search(): void {
   // On a narrow screen the field is folded away with the other filters.
   const folded = field?.closest('details');
   if (folded) folded.open = true;
-  if (field) field.select();
-  else router.go(address('/telemetryui/records', { ...shared(router.query), focus: 'search' }));
+  if (field) return field.select();
+  const query = { ...shared(router.query), focus: 'search' };
+  const isOfRuns = areaOf(router.route)?.path === RUNS;
+  router.go(isOfRuns ? runsLink(query) : address(`${BASE}/records`, query));
 }
 
 function move(by: number): void {

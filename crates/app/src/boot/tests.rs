@@ -12,7 +12,7 @@ use super::*;
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known; `artefacts` for these, users of the configuration,
 /// signatures of S3, and programs of this machine.
-const ROUTES: [RouteRow; 127] = [
+const ROUTES: [RouteRow; 143] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -29,6 +29,18 @@ const ROUTES: [RouteRow; 127] = [
     ["main.listener", "ANY", "/artefacts", "artefacts"],
     ["main.listener", "ANY", "/artefacts/", "artefacts"],
     ["main.listener", "ANY", "/artefacts/{*key}", "artefacts"],
+    [
+        "main.listener",
+        "DELETE",
+        "/v1/artefacts/groups/{group}",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "DELETE",
+        "/v1/artefacts/runs/{group}/{run}",
+        "artefacts",
+    ],
     [
         "main.listener",
         "DELETE",
@@ -100,6 +112,9 @@ const ROUTES: [RouteRow; 127] = [
     ["main.listener", "GET", "/navigate/{*path}", "artefacts"],
     ["main.listener", "GET", "/presigned-url", "artefacts"],
     ["main.listener", "GET", "/readyz", "public"],
+    ["main.listener", "GET", "/runs", "public"],
+    ["main.listener", "GET", "/runs/", "public"],
+    ["main.listener", "GET", "/runs/{*path}", "public"],
     ["main.listener", "GET", "/second-factor", "own"],
     ["main.listener", "GET", "/telemetryui", "public"],
     ["main.listener", "GET", "/telemetryui/", "public"],
@@ -113,8 +128,52 @@ const ROUTES: [RouteRow; 127] = [
     ["main.listener", "GET", "/ui/{*name}", "public"],
     ["main.listener", "GET", "/v1/api-tokens", "tokens:read"],
     ["main.listener", "GET", "/v1/apps", "apps:read"],
+    ["main.listener", "GET", "/v1/artefacts/clients", "artefacts"],
+    ["main.listener", "GET", "/v1/artefacts/compare", "artefacts"],
     ["main.listener", "GET", "/v1/artefacts/groups", "artefacts"],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/groups/{group}",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/groups/{group}/recovery",
+        "artefacts",
+    ],
     ["main.listener", "GET", "/v1/artefacts/runs", "artefacts"],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/runs/{group}/{run}",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/runs/{group}/{run}/files",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/runs/{group}/{run}/look",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/runs/{group}/{run}/telemetry",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/artefacts/runs/{group}/{run}/versions",
+        "artefacts",
+    ],
     ["main.listener", "GET", "/v1/audit", "audit:read"],
     ["main.listener", "GET", "/v1/authorities", "cluster:read"],
     ["main.listener", "GET", "/v1/ca.pem", "public"],
@@ -235,6 +294,18 @@ const ROUTES: [RouteRow; 127] = [
     ["main.listener", "GET", "/v3/collector", "public"],
     ["main.listener", "GET", "/welcome/{secret}", "own"],
     ["main.listener", "HOST", "<app>.<public_addr>", "own"],
+    [
+        "main.listener",
+        "PATCH",
+        "/v1/artefacts/groups/{group}",
+        "artefacts",
+    ],
+    [
+        "main.listener",
+        "PATCH",
+        "/v1/artefacts/runs/{group}/{run}",
+        "artefacts",
+    ],
     ["main.listener", "POST", "/", "public"],
     ["main.listener", "POST", "/-/reload", "local"],
     ["main.listener", "POST", "/login", "own"],
@@ -374,7 +445,7 @@ fn the_description_has_every_path() {
             path = found.trim_end_matches(':');
         } else if let Some(method) = line.strip_prefix("    ") {
             let method = method.trim_end_matches(':');
-            if matches!(method, "get" | "post" | "delete") {
+            if matches!(method, "get" | "post" | "patch" | "delete") {
                 described.push((path.to_owned(), method.to_uppercase()));
             }
         }

@@ -6,18 +6,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
-use base::clock;
 use base::error::Class;
 use base::http::{Judge, Judging, Peer, Policy, Routes, browser, error_response};
 use base::secret::Secret;
 use base::supervise::{BoxError, Supervisor};
 use base::telemetry::Metrics;
 use collect::artefacts::config::{AccessConfig, ArtefactsConfig};
-use collect::artefacts::{Act, Artefacts, Settings, Visitor, is_signed};
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use collect::artefacts::{Act, Artefacts, Note, Noted, Settings, Visitor, is_signed};
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
+use identity::audit::{Caller, Event};
 use identity::names::Labels;
 use identity::roles::{Kind, Verb};
 use state::State;
@@ -59,13 +60,13 @@ impl Opening {
         })
     }
 
-    /// Opens it, registers its service, and gives its paths.
+    /// Opens it, registers its service, and gives its paths beside it.
     pub(crate) async fn open(
         self,
         state: &State,
         askers: &Arc<Askers>,
         (metrics, supervisor): (&Metrics, &Supervisor),
-    ) -> Result<Routes, BoxError> {
+    ) -> Result<(Routes, Artefacts), BoxError> {
         let (access, has_users) = (self.config.access, !self.config.users.is_empty());
         let settings = Settings {
             config: self.config,
@@ -73,16 +74,19 @@ impl Opening {
             link_secret: askers.identity.derived_secret(LINKS),
             environment: self.environment.variables,
             supervisor: supervisor.clone(),
+            note: note(askers),
         };
-        let (artefacts, service) = Artefacts::open(state, settings, metrics).await?;
-        supervisor.register(service);
+        let (artefacts, services) = Artefacts::open(state, settings, metrics).await?;
+        for service in services {
+            supervisor.register(service);
+        }
         let door = Door {
             askers: Arc::clone(askers),
             artefacts: artefacts.clone(),
             access,
             has_users,
         };
-        Ok(artefacts.routes(|| door.policy()))
+        Ok((artefacts.routes(|| door.policy()), artefacts))
     }
 }
 
@@ -137,11 +141,11 @@ impl Door {
     async fn known(&self, head: &Parts, name: &str, password: &str) -> Result<Visitor, Response> {
         let peer = head.extensions.get::<Peer>().copied();
         let peer = peer.ok_or_else(|| refuse(head))?;
-        if self.askers.attempts.wait(peer.ip(), clock::now()).is_some() {
-            let text = "too many wrong passwords from this address; try again in a minute";
-            return Err(error_response(Class::TooMany, text));
+        if let Some(wait) = self.artefacts.wait(peer.ip(), name) {
+            return Err(held_off(wait));
         }
         if let Some(visitor) = self.artefacts.user(name, password) {
+            self.artefacts.right(peer.ip(), name);
             return Ok(visitor);
         }
         let may_carry_secrets = peer.is_tls || peer.is_loopback();
@@ -150,6 +154,7 @@ impl Door {
             let secret = Secret::new(password);
             match tokens.verify(&secret, Some(peer.ip())).await {
                 Ok(principal) if principal.user == name => {
+                    self.artefacts.right(peer.ip(), name);
                     return Ok(visitor_of(Asker::of(principal, &peer)));
                 }
                 Err(error) if error.class() == Class::Internal => {
@@ -164,7 +169,7 @@ impl Door {
         {
             return Ok(visitor);
         }
-        self.askers.attempts.refused(peer.ip(), clock::now());
+        self.artefacts.wrong(peer.ip(), name, password);
         Err(refuse(head))
     }
 
@@ -177,7 +182,9 @@ impl Door {
                 return Err(refuse(head));
             }
         };
-        Ok(Visitor::new(name, |_, act| act != Act::Delete))
+        Ok(Visitor::new(name, |_, act| {
+            matches!(act, Act::Read | Act::Create)
+        }))
     }
 }
 
@@ -193,6 +200,18 @@ fn is_forged(head: &Parts) -> bool {
         && !head.extensions.get::<Peer>().is_some_and(is_same)
 }
 
+/// Whether a page of ours asks on a listener that has the sign-in page: it leads there itself, and the
+/// browser's own question for a name and a password would stand in the way. Listeners without TLS have
+/// no sign-in page.
+fn leads_to_sign_in(head: &Parts) -> bool {
+    let is_tls = head
+        .extensions
+        .get::<Peer>()
+        .is_some_and(|peer| peer.is_tls);
+    let fetch = head.headers.get("sec-fetch-dest");
+    is_tls && fetch.is_some_and(|dest| dest == "empty")
+}
+
 /// The answer to somebody whom nobody knows: our own API has an envelope of its own.
 fn refuse(head: &Parts) -> Response {
     let mut response = Artefacts::refuse_anonymous();
@@ -200,17 +219,43 @@ fn refuse(head: &Parts) -> Response {
         let asks = response.headers_mut().remove(WWW_AUTHENTICATE);
         let text = "send an API token as `Authorization: Bearer …`, or a name and a password";
         response = error_response(Class::Unauthenticated, text);
-        if let Some(asks) = asks {
+        if let Some(asks) = asks.filter(|_| !leads_to_sign_in(head)) {
             response.headers_mut().insert(WWW_AUTHENTICATE, asks);
         }
     }
     response
 }
 
-fn may_something(asker: &Asker) -> bool {
-    [Verb::Read, Verb::Create, Verb::Delete]
-        .into_iter()
-        .any(|verb| asker.may_somewhere(Kind::Artefacts, verb))
+/// The answer to a name that was wrong too often.
+fn held_off(wait: Duration) -> Response {
+    let seconds = wait.as_secs().saturating_add(1);
+    let text =
+        format!("too many wrong passwords for this name from here; try again in {seconds} s");
+    let mut response = error_response(Class::TooMany, text);
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    response
+}
+
+/// Has what is changed and removed in the audit log. Users of the configuration are called there so that
+/// nobody takes them for users of the cluster.
+fn note(askers: &Arc<Askers>) -> Note {
+    let askers = Arc::clone(askers);
+    Note::new(move |noted: Noted| {
+        let name = match noted.who.strip_prefix("user:") {
+            Some(user) => user.to_owned(),
+            None => format!("{POLICY}/{}", noted.who),
+        };
+        let (caller, change) = (Caller::user(name, noted.address), noted.change);
+        let event =
+            Event::success(change.kind, &caller, change.target).with("change", change.details);
+        let askers = Arc::clone(&askers);
+        Box::pin(async move {
+            if let Err(error) = askers.identity.audit().record(&[event]).await {
+                let error = base::client::chain(&error);
+                tracing::error!(error, "a change could not be recorded in the audit log");
+            }
+        })
+    })
 }
 
 /// What somebody known may do by their roles.
@@ -218,11 +263,21 @@ fn visitor_of(asker: Asker) -> Visitor {
     let name = asker.caller.actor.to_string();
     Visitor::new(&name, move |group, act| {
         let labels: Labels = [(GROUP.to_owned(), group.to_owned())].into();
-        let verb = match act {
-            Act::Read => Verb::Read,
-            Act::Create => Verb::Create,
-            Act::Delete => Verb::Delete,
-        };
-        asker.may(Kind::Artefacts, verb, &labels)
+        asker.may(Kind::Artefacts, verb_of(act), &labels)
     })
+}
+
+fn may_something(asker: &Asker) -> bool {
+    Act::ALL
+        .into_iter()
+        .any(|act| asker.may_somewhere(Kind::Artefacts, verb_of(act)))
+}
+
+fn verb_of(act: Act) -> Verb {
+    match act {
+        Act::Read => Verb::Read,
+        Act::Create => Verb::Create,
+        Act::Update => Verb::Update,
+        Act::Delete => Verb::Delete,
+    }
 }

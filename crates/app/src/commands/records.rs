@@ -1,36 +1,29 @@
 //! `landline records …`: what the collector has, for people and for scripts.
 
-mod chart;
 mod export;
 mod form;
 mod frames;
 mod groups;
-mod hub;
 mod import;
-mod incoming;
 mod list;
-mod output;
 mod pages;
 mod population;
 mod quarantine;
 mod query;
 mod retention;
 mod show;
-mod sink;
 mod sse;
 mod stats;
-mod table;
 mod tail;
-mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use base::process::exit_code;
 use base::secret::Secret;
 use clap::Subcommand;
 
-use super::{NO, Question};
+use super::asking::{CommandError, Outcome, chart, hub, output, progress, sink, table, text};
+use super::{Question, asking};
 use crate::environment::Environment;
 use frames::FramesCommand;
 use groups::GroupsCommand;
@@ -239,62 +232,13 @@ pub(crate) struct RetentionArguments {
     question: Question,
 }
 
-/// Why a command ends without a good answer.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    /// Asking again doesn't help.
-    #[error("{text}")]
-    Refused { status: u16, text: String },
-    /// Asking again may help.
-    #[error("{0}")]
-    Away(String),
-    /// Standard output or a file.
-    #[error("the answer can't be written: {0}")]
-    Write(#[from] std::io::Error),
-    /// Ctrl-C before the end.
-    #[error("stopped")]
-    Stopped,
-}
-
-impl CommandError {
-    /// What was asked for is wrong.
-    fn wrong(text: impl Into<String>) -> Self {
-        Self::Refused {
-            status: 400,
-            text: text.into(),
-        }
-    }
-}
-
-type Outcome<T = ()> = Result<T, CommandError>;
-
 /// Runs `landline records …`
 pub(crate) fn run(command: &RecordsCommand, environment: &Environment) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return super::cluster::fail(&format!("the runtime can't start: {error}")),
-    };
-    match runtime.block_on(answer(command, environment)) {
-        Ok(()) => ExitCode::SUCCESS,
-        // A closed pipe is the reader's choice.
-        Err(CommandError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("landline: {error}");
-            match error {
-                CommandError::Write(_) => ExitCode::from(exit_code::FAILED),
-                _ => ExitCode::from(NO),
-            }
-        }
-    }
+    asking::run(answer(command, environment))
 }
 
 async fn answer(command: &RecordsCommand, environment: &Environment) -> Outcome {
-    let hub = |question: &Question| Hub::find(question, environment);
+    let hub = |question: &Question| Hub::find(question, environment, "records");
     let output = &mut Output::new();
     match command {
         RecordsCommand::Ls(arguments) => {

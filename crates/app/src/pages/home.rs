@@ -18,6 +18,7 @@ use crate::seen::AppView;
 
 /// What leads to the pages of the collector.
 const RECORDS: &str = "<p><a href=\"/telemetryui/\">Telemetry records</a>: crashes, heartbeats and errors that machines report.</p>\n";
+const ARTEFACTS: &str = "<p><a href=\"/runs\">Artefacts of test runs</a>: what krkn and other clients upload, with reports and recovery times.</p>\n";
 
 impl Pages {
     /// `GET /`
@@ -41,6 +42,9 @@ impl Pages {
         let mut body = head_of(self.identity().cluster(), &asker);
         if self.has_records && asker.may_somewhere(Kind::Records, Verb::Read) {
             body = body.raw(RECORDS);
+        }
+        if self.has_records && asker.may_somewhere(Kind::Artefacts, Verb::Read) {
+            body = body.raw(ARTEFACTS);
         }
         body = if apps.is_empty() {
             body.raw("<h2>Applications</h2>\n<div class=\"empty\"><p>No node offers an application that you may use.</p><p>A node offers those that stand under <code>node.apps</code> in its configuration; a role has to allow them.</p></div>\n")

@@ -5,6 +5,7 @@
 //! crate that owns the section. Unknown keys are refused, with the nearest known one as a hint.
 
 mod reader;
+mod shown;
 mod tree;
 mod values;
 
@@ -12,6 +13,7 @@ mod values;
 mod tests;
 
 pub use reader::{Field, Section};
+pub use shown::{as_bytes, as_duration, as_keep, as_optional_bytes};
 pub use tree::{Document, Node, SyntaxError, Value};
 pub use values::{format_bytes, format_duration, parse_bytes, parse_duration};
 

@@ -92,6 +92,21 @@ fn the_numbers_are_those_of_the_contract() {
 }
 
 #[test]
+fn a_note_changes_no_state() {
+    let health = Health::new(PERIOD);
+    health.component("gateway").ok();
+    health.set_note("import", Some("one waits".to_owned()));
+    health.set_note("import", Some("one waits still".to_owned()));
+    assert_eq!(health.status(), State::Ok);
+    let components = health.snapshot().components;
+    let shown = |component: &ComponentSnapshot| (component.name.clone(), component.reason.clone());
+    let note = ("import".to_owned(), Some("one waits still".to_owned()));
+    assert_eq!(components.iter().map(shown).next_back(), Some(note));
+    health.set_note("import", None);
+    assert_eq!(health.snapshot().components.len(), 1);
+}
+
+#[test]
 fn the_snapshot_is_plain_json() {
     let health = Health::new(PERIOD);
     health.component("gateway").degraded("no login");

@@ -47,7 +47,7 @@ impl Attempts {
 }
 
 /// What one guesser has: an address, or with IPv6 a network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let prefix = u128::from(address) >> 64 << 64;

@@ -4,6 +4,7 @@
 mod access;
 mod attempts;
 pub mod browser;
+mod guesses;
 mod hop;
 mod routes;
 mod serve;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use access::{Access, Judge, Judging, Peer, Policy, TOKEN_CHECK_INTERVAL};
 pub use attempts::Attempts;
+pub use guesses::Guesses;
 pub use hop::{remove_hop_by_hop, words};
 pub use routes::{Route, Routes, host_of};
 pub use serve::{

@@ -1,44 +1,58 @@
-//! `/v1/artefacts/…`: groups and runs for programs and pages. `docs/api/openapi.yaml` describes it.
+//! `/v1/artefacts/…`: groups, runs and their files for programs and pages. `docs/api/openapi.yaml`
+//! describes it. A group that somebody may not read is not there for them: neither its name nor how
+//! much it holds is told by any answer.
 
-use std::collections::BTreeMap;
+mod clients;
+mod compare;
+mod files;
+mod groups;
+mod query;
+mod recovery;
+mod removal;
+mod runs;
+mod sight;
+
 use std::sync::Arc;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base::client::chain;
 use base::error::Class;
-use base::http::{Policy, Routes, error_response};
+use base::http::{Policy, Routes, error_response, read_body};
 use http::request::Parts;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use state::StateError;
-use wire::s3::key::query_pairs;
-use wire::s3::xml::timestamp;
+use wire::s3::key::{Key, percent_decode};
 
 use super::Shared;
-use super::catalogue::{Run, Search};
-use super::time;
+use super::error::Trouble;
+use super::objects::ObjectError;
 use super::visitor::{Act, Visitor};
 
-/// Runs of a page.
-const LIMIT: usize = 50;
-const LIMIT_MAX: usize = 500;
-/// Fields of one search.
-const FIELDS_MAX: usize = 24;
-/// How long nothing has come to a run that is over, in milliseconds.
-const IDLE_MILLISECONDS: i64 = 60 * 60 * 1000;
+/// What changes something.
+const CHANGE_BYTES_MAX: usize = 4 << 10;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum ApiError {
+pub(super) enum ApiError {
     #[error("{0}")]
     Invalid(String),
     #[error("no role of yours allows this in the group")]
     Forbidden,
     #[error("sign in, or send an API token as `Authorization: Bearer …`")]
     Anonymous,
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    Conflict(String),
     #[error("the artefacts can't be read now")]
     State(#[from] StateError),
+    #[error("the artefacts can't be read now")]
+    Object(#[from] ObjectError),
+    #[error("{0}")]
+    Trouble(#[from] Trouble),
 }
 
 impl IntoResponse for ApiError {
@@ -47,174 +61,112 @@ impl IntoResponse for ApiError {
             Self::Invalid(_) => Class::Invalid,
             Self::Forbidden => Class::Forbidden,
             Self::Anonymous => Class::Unauthenticated,
+            Self::NotFound(_) => Class::NotFound,
+            Self::Conflict(_) => Class::Conflict,
             Self::State(error) => {
                 tracing::warn!(error = chain(error), "artefacts can't be read");
                 error.class()
             }
+            Self::Object(error) => {
+                tracing::warn!(error = chain(error), "an artefact can't be read");
+                error.class()
+            }
+            Self::Trouble(trouble) => trouble.class(),
         };
         error_response(class, self.to_string())
     }
 }
 
+type Answer = Result<Response, ApiError>;
+
+/// A handler that answers as a function of what all paths share and the request does.
+macro_rules! by {
+    ($shared:expr, $answer:path) => {{
+        let shared = Arc::clone($shared);
+        move |request: Request| async move { Box::pin($answer(&shared, request)).await }
+    }};
+}
+
 pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Routes {
-    let (one, other) = (Arc::clone(shared), Arc::clone(shared));
-    let groups = move |request: Request| async move { groups(&one, &request.into_parts().0).await };
-    let runs = move |request: Request| async move { runs(&other, &request.into_parts().0).await };
+    const GROUPS: &str = "/v1/artefacts/groups";
+    const GROUP: &str = "/v1/artefacts/groups/{group}";
+    const RECOVERY: &str = "/v1/artefacts/groups/{group}/recovery";
+    const RUNS: &str = "/v1/artefacts/runs";
+    const RUN: &str = "/v1/artefacts/runs/{group}/{run}";
+    const FILES: &str = "/v1/artefacts/runs/{group}/{run}/files";
+    const VERSIONS: &str = "/v1/artefacts/runs/{group}/{run}/versions";
+    const TELEMETRY: &str = "/v1/artefacts/runs/{group}/{run}/telemetry";
     Routes::default()
-        .get("/v1/artefacts/groups", policy(), groups)
-        .get("/v1/artefacts/runs", policy(), runs)
+        .get(GROUPS, policy(), by!(shared, groups::list))
+        .get(GROUP, policy(), by!(shared, groups::one))
+        .patch(GROUP, policy(), by!(shared, groups::change))
+        .delete(GROUP, policy(), by!(shared, removal::group))
+        .get(RECOVERY, policy(), by!(shared, recovery::list))
+        .get(RUNS, policy(), by!(shared, runs::list))
+        .get(RUN, policy(), by!(shared, runs::one))
+        .patch(RUN, policy(), by!(shared, runs::change))
+        .delete(RUN, policy(), by!(shared, removal::run))
+        .get(FILES, policy(), by!(shared, files::list))
+        .get(VERSIONS, policy(), by!(shared, files::versions))
+        .get(TELEMETRY, policy(), by!(shared, files::telemetry))
+        .get(
+            "/v1/artefacts/clients",
+            policy(),
+            by!(shared, clients::list),
+        )
+        .get(
+            "/v1/artefacts/compare",
+            policy(),
+            by!(shared, compare::compare),
+        )
 }
 
-#[derive(Serialize)]
-struct Groups {
-    groups: Vec<ShownGroup>,
-    /// Bytes that may be kept, where there is a limit.
-    quota: ShownQuota,
-}
-
-#[derive(Serialize)]
-struct ShownGroup {
-    name: String,
-    runs: u64,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct ShownQuota {
-    total: Option<u64>,
-    group: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Runs {
-    runs: Vec<ShownRun>,
-    /// To be asked for as `before`.
-    next: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct ShownRun {
-    id: i64,
-    group: String,
-    run: String,
-    state: &'static str,
-    created_at: String,
-    changed_at: String,
-    files: u64,
-    bytes: u64,
-    fields: BTreeMap<String, Vec<String>>,
-}
-
-fn visitor(head: &Parts) -> Result<Visitor, ApiError> {
+/// Who asks, as the policy found out.
+pub(super) fn visitor(head: &Parts) -> Result<Visitor, ApiError> {
     let visitor = head.extensions.get::<Visitor>();
     visitor.cloned().ok_or(ApiError::Anonymous)
 }
 
-async fn groups(shared: &Shared, head: &Parts) -> Result<Response, ApiError> {
+/// Who asks, if they may do this in a group; one that they may not read is not there.
+pub(super) fn enter(head: &Parts, group: &str, act: Act) -> Result<Visitor, ApiError> {
     let visitor = visitor(head)?;
-    let groups = shared.catalogue.groups().await?;
-    let groups = groups
-        .into_iter()
-        .filter(|group| visitor.may(&group.name, Act::Read));
-    let groups = groups.map(|group| ShownGroup {
-        name: group.name,
-        runs: group.runs,
-        bytes: group.bytes,
-    });
-    let quota = shared.config.quota;
-    Ok(Json(Groups {
-        groups: groups.collect(),
-        quota: ShownQuota {
-            total: quota.total,
-            group: quota.group,
-        },
-    })
-    .into_response())
-}
-
-async fn runs(shared: &Shared, head: &Parts) -> Result<Response, ApiError> {
-    let visitor = visitor(head)?;
-    let search = read_search(head.uri.query().unwrap_or_default())?;
-    if let Some(group) = &search.group
-        && !visitor.may(group, Act::Read)
-    {
+    if !visitor.may(group, Act::Read) {
+        return Err(ApiError::NotFound("group"));
+    }
+    if !visitor.may(group, act) {
         return Err(ApiError::Forbidden);
     }
-    let found = shared.catalogue.search(&search).await?;
-    // Where it goes on, also when nothing of this page may be seen.
-    let last = found.last().map(|run| run.id);
-    let next = last.filter(|_| found.len() == search.limit);
-    let now = time::now();
-    let seen = found
-        .into_iter()
-        .filter(|run| visitor.may(&run.group, Act::Read));
-    let runs = seen.map(|run| shown(run, now)).collect();
-    Ok(Json(Runs { runs, next }).into_response())
+    Ok(visitor)
 }
 
-fn read_search(query: &str) -> Result<Search, ApiError> {
+/// The group that the path names: its fourth segment.
+fn group_of(head: &Parts) -> Result<String, ApiError> {
+    segment(head, 4).ok_or(ApiError::NotFound("group"))
+}
+
+/// The group and the run that the path names: its fourth and fifth segment.
+pub(super) fn run_of(head: &Parts) -> Result<(String, String), ApiError> {
+    let segments = segment(head, 4).zip(segment(head, 5));
+    segments.ok_or(ApiError::NotFound("run"))
+}
+
+/// A segment of the path that may be the name of a group or run.
+fn segment(head: &Parts, number: usize) -> Option<String> {
+    let text = percent_decode(head.uri.path().split('/').nth(number)?)?;
+    is_name(&text).then_some(text)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.contains('/') && Key::new(text).is_ok()
+}
+
+/// What a body of JSON says.
+async fn read_change<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let invalid = |text: &str| ApiError::Invalid(text.to_owned());
-    let pairs = query_pairs(query).ok_or_else(|| invalid("the query can't be read"))?;
-    let mut search = Search {
-        limit: LIMIT,
-        ..Search::default()
-    };
-    for (name, value) in pairs {
-        if value.contains('\0') {
-            return Err(invalid("no name and no value has a NUL"));
-        }
-        match name.as_str() {
-            "group" => search.group = Some(value),
-            "text" => search.text = Some(value),
-            // What is asked for most often has a word of its own.
-            "status" if !matches!(value.as_str(), "passed" | "failed") => {
-                return Err(invalid("status is passed or failed"));
-            }
-            "tag" | "status" | "scenario" => search.fields.push((name, value)),
-            "version" => search.fields.push(("cluster_version".to_owned(), value)),
-            "field" => {
-                let field = value.split_once(':');
-                let (name, value) = field.ok_or_else(|| invalid("a field is `name:value`"))?;
-                search.fields.push((name.to_owned(), value.to_owned()));
-            }
-            "before" => {
-                let id = value.parse().ok();
-                search.before = Some(id.ok_or_else(|| invalid("before is a number"))?);
-            }
-            "limit" => {
-                let limit = value.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n));
-                search.limit = limit.ok_or_else(|| invalid("limit is a number from 1 to 500"))?;
-            }
-            _ => {
-                let name = name.escape_debug();
-                return Err(ApiError::Invalid(format!("`{name}` is not known here")));
-            }
-        }
-    }
-    if search.fields.len() > FIELDS_MAX {
-        return Err(invalid(
-            "at most 24 fields, tag, status, version and scenario included",
-        ));
-    }
-    Ok(search)
-}
-
-fn shown(run: Run, now: i64) -> ShownRun {
-    let is_over = now.saturating_sub(run.changed_at) > IDLE_MILLISECONDS;
-    let state = match run.telemetry_at {
-        _ if is_over => "closed",
-        0 => "open",
-        _ => "telemetry_received",
-    };
-    ShownRun {
-        id: run.id,
-        state,
-        created_at: timestamp(run.created_at),
-        changed_at: timestamp(run.changed_at),
-        files: run.files,
-        bytes: run.bytes,
-        fields: run.fields,
-        group: run.group,
-        run: run.name,
-    }
+    let body = read_body(body, CHANGE_BYTES_MAX).await;
+    let body = body.map_err(|_| invalid("the body is a JSON object of at most 4 KiB"))?;
+    let wrong = |error: serde_json::Error| ApiError::Invalid(error.to_string());
+    // A list would be taken for the fields in their order.
+    let object: Map<String, Value> = serde_json::from_slice(&body).map_err(wrong)?;
+    serde_json::from_value(Value::Object(object)).map_err(wrong)
 }

@@ -1,28 +1,41 @@
 //! What the tables know of artefacts: runs, files and their versions. Bytes are elsewhere; what an
 //! operation leaves without an owner it gives back, to be removed after the commit.
 
+mod files;
+mod groups;
 mod list;
+mod recovery;
+mod removal;
+mod runs;
 mod search;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _};
+use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, State, StateError, Write};
 use wire::s3::key::Key;
 use wire::s3::xml::Object;
 
+pub(crate) use self::files::{FileEntry, FileVersion, Listed};
+pub(crate) use self::groups::{Group, GroupChange, GroupRow};
 pub(crate) use self::list::{Page, Shown, Window};
+pub(crate) use self::recovery::{Recovered, RecoverySearch, Scenario};
+pub(crate) use self::removal::Removal;
+pub(crate) use self::runs::{RunState, Seen};
 pub(crate) use self::search::{Run, Search};
-pub(crate) use self::telemetry::Field;
-pub(crate) use self::uploads::{NewPart, Upload};
+pub(crate) use self::telemetry::{Facts, Field};
+pub(crate) use self::uploads::{Completed, NewPart, Upload};
 use super::objects::Segment;
+use super::settings::GroupSettings;
 use super::time;
 
 /// Objects of one version that are read at once: as many as an upload has parts.
 const SEGMENTS_MAX: i64 = 10_000;
-/// Versions of a file that are removed in one transaction.
-const VERSIONS_MAX: i64 = 1_000;
+/// How often as many are read in search of the parts of a file: names may begin as theirs do and be none.
+const SCANS_MAX: usize = 20;
 
 /// What is known of what is kept; clones share the state.
 #[derive(Debug, Clone)]
@@ -44,6 +57,31 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) headers: String,
 }
 
+/// What a file has to be for a version of it to be taken. It is looked at when that is committed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Condition {
+    #[default]
+    Any,
+    /// It is not there yet.
+    Absent,
+    /// It is there.
+    Present,
+    /// Its newest version has one of these tags.
+    Tagged(Vec<String>),
+}
+
+impl Condition {
+    /// Whether it holds for a file whose newest version has this tag.
+    pub(crate) fn holds(&self, etag: Option<&str>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Absent => etag.is_none(),
+            Self::Present => etag.is_some(),
+            Self::Tagged(tags) => etag.is_some_and(|etag| tags.iter().any(|tag| tag == etag)),
+        }
+    }
+}
+
 /// A version that is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
@@ -59,11 +97,12 @@ pub(crate) struct Version {
     pub(crate) segments: Vec<Segment>,
 }
 
-/// How much is kept, versions and parts included, in bytes.
+/// How much is kept, versions and parts included, in bytes, and what is set for the group.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) group: u64,
     pub(crate) total: u64,
+    pub(crate) settings: GroupSettings,
 }
 
 /// A piece of a file.
@@ -134,29 +173,67 @@ impl Catalogue {
     /// How much is kept in all groups, and in the one of a key.
     pub(crate) async fn usage(&self, key: &Key) -> Result<Usage, StateError> {
         let sql = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT), \
-             CAST(COALESCE(SUM(CASE WHEN name = $1 THEN bytes ELSE 0 END), 0) AS BIGINT) \
+             CAST(COALESCE(SUM(CASE WHEN name = $1 THEN bytes ELSE 0 END), 0) AS BIGINT), \
+             COALESCE(MAX(CASE WHEN name = $1 THEN retention ELSE '' END), ''), \
+             COALESCE(MAX(CASE WHEN name = $1 THEN quota ELSE '' END), '') \
              FROM artefact_groups";
         let mut read = self.state.read().await?;
         let row = sqlx::query(sql).bind(folder_name(key.parts().group));
         let row = row.fetch_one(&mut read).await?;
+        let (retention, quota): (String, String) = (row.try_get(2)?, row.try_get(3)?);
         Ok(Usage {
             total: size(&row, 0)?,
             group: size(&row, 1)?,
+            settings: GroupSettings::of(&retention, &quota),
         })
     }
 
-    /// Keeps an object as the newest version of a file; the number of the version.
+    /// Keeps objects, one behind the other, as the newest version of a file; the number of the version, or
+    /// nothing when the condition does not hold.
     pub(crate) async fn record(
         &self,
-        key: &Key,
+        (key, condition): (&Key, &Condition),
         new: &NewVersion<'_>,
-        object: &str,
-    ) -> Result<i64, StateError> {
+        objects: &[Segment],
+    ) -> Result<Option<i64>, StateError> {
         let mut write = self.state.write().await?;
+        if !fits(&mut write, key, condition).await? {
+            return Ok(None);
+        }
         let version = insert_version(&mut write, key, new).await?;
-        insert_object(&mut write, object, (version, "", 1), new).await?;
+        let mut part = new.clone();
+        for (position, segment) in (1..).zip(objects) {
+            part.bytes = segment.bytes;
+            insert_object(&mut write, &segment.object, (version, "", position), &part).await?;
+        }
         write.commit().await?;
-        Ok(version)
+        Ok(Some(version))
+    }
+
+    /// Sets the headers of a version, if they are still those that were seen; whether they were.
+    pub(crate) async fn replace_headers(
+        &self,
+        version: i64,
+        (seen, new): (&str, &str),
+    ) -> Result<bool, StateError> {
+        let sql = "UPDATE artefact_versions SET headers = $3 WHERE id = $1 AND headers = $2";
+        let mut write = self.state.write().await?;
+        let done = sqlx::query(sql)
+            .bind(version)
+            .bind(seen.to_owned())
+            .bind(new.to_owned())
+            .execute(&mut write)
+            .await?;
+        write.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// When the store was made, in Unix milliseconds.
+    pub(crate) async fn created_at(&self) -> Result<i64, StateError> {
+        let mut read = self.state.read().await?;
+        let row = sqlx::query("SELECT created_at FROM artefact_store WHERE id = 1");
+        let row = row.fetch_optional(&mut read).await?;
+        Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
     }
 
     /// A version of a file: the newest, or the one of this number.
@@ -189,87 +266,57 @@ impl Catalogue {
         }))
     }
 
-    /// Removes a file with all its versions, or one version of it; the objects that it leaves.
-    pub(crate) async fn remove(
-        &self,
-        key: &Key,
-        version: Option<i64>,
-    ) -> Result<Vec<String>, StateError> {
-        let bytes = || key.as_str().as_bytes().to_vec();
-        let mut read = self.state.read().await?;
-        let sql = "SELECT 1 FROM artefact_files WHERE key = $1";
-        let row = sqlx::query(sql).bind(bytes());
-        if row.fetch_optional(&mut read).await?.is_none() {
-            return Ok(Vec::new());
+    /// Whether one of these keys is a file.
+    pub(crate) async fn has_any(&self, keys: &[String]) -> Result<bool, StateError> {
+        let marks: Vec<String> = (1..=keys.len()).map(|n| format!("${n}")).collect();
+        let marks = marks.join(", ");
+        let sql = format!("SELECT 1 FROM artefact_files WHERE key IN ({marks}) LIMIT 1");
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
+        for key in keys {
+            query = query.bind(key.as_bytes().to_vec());
         }
-        drop(read);
-        let mut write = self.state.write().await?;
-        // In the order in which versions come, and kept from others to the end: a version that came
-        // while the file goes would go with it.
-        ensure_run(&mut write, key).await?;
-        let sql = "UPDATE artefact_files SET version = version WHERE key = $1 RETURNING id, run_id";
-        let row = sqlx::query(sql).bind(bytes());
-        let Some(row) = row.fetch_optional(&mut write).await? else {
-            return Ok(Vec::new());
-        };
-        let (file, run): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let mut objects = Vec::new();
-        let mut freed = 0_i64;
-        loop {
-            let sql = "SELECT id, bytes FROM artefact_versions WHERE file_id = $1 \
-                 AND id = COALESCE($2, id) ORDER BY id LIMIT $3";
-            let rows = sqlx::query(sql).bind(file).bind(version).bind(VERSIONS_MAX);
-            let rows = rows.fetch_all(&mut write).await?;
-            for row in &rows {
-                let id: i64 = row.try_get(0)?;
-                freed += row.try_get::<i64, _>(1)?;
-                objects.extend(take_objects(&mut write, id).await?);
-            }
-            if version.is_some() || rows.len() < usize::try_from(VERSIONS_MAX).unwrap_or(0) {
-                break;
-            }
-        }
-        settle_file(&mut write, (file, run)).await?;
-        add_bytes(&mut write, run, -freed).await?;
-        write.commit().await?;
-        Ok(objects)
+        let mut read = self.read().await?;
+        Ok(query.fetch_optional(&mut read).await?.is_some())
     }
 
-    /// The objects of the newest versions of the files whose keys begin so, in their order, with what
-    /// is shown of the files; nothing when there are more than are read at once.
+    /// The objects of the newest versions of the files whose keys are within `range`, its end left out, and
+    /// `wanted`, in their order, with what is shown of the files; nothing when there are more than are
+    /// read at once.
     pub(crate) async fn current_segments(
         &self,
-        prefix: &str,
+        range: (&[u8], &[u8]),
+        wanted: impl Fn(&str) -> bool + Send + Sync,
     ) -> Result<Option<Vec<Part>>, StateError> {
-        let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes FROM artefact_files f \
-             JOIN artefact_objects o ON o.version = f.version WHERE f.key >= $1 AND f.key < $2 \
-             ORDER BY f.key, o.position LIMIT $3";
+        let sql = "SELECT f.key, f.modified, f.etag, f.bytes, o.id, o.bytes, o.position \
+             FROM artefact_files f JOIN artefact_objects o ON o.version = f.version \
+             WHERE f.key >= $1 AND f.key < $2 AND (f.key > $1 OR o.position > $3) \
+             ORDER BY f.key, o.position LIMIT $4";
         let mut read = self.read().await?;
-        let rows = sqlx::query(sql)
-            .bind(prefix.as_bytes().to_vec())
-            .bind(list::end_of(prefix.as_bytes()))
-            .bind(SEGMENTS_MAX + 1);
-        let rows = rows.fetch_all(&mut read).await?;
-        if rows.len() > usize::try_from(SEGMENTS_MAX).unwrap_or(0) {
-            return Ok(None);
-        }
+        let (mut first, mut position) = (range.0.to_vec(), -1_i64);
         let mut parts = Vec::new();
-        for row in rows {
-            parts.push(Part {
-                object: Object {
-                    key: text(&row, 0)?,
-                    modified: row.try_get(1)?,
-                    etag: row.try_get(2)?,
-                    size: size(&row, 3)?,
-                    version: None,
-                },
-                segment: Segment {
-                    object: row.try_get(4)?,
-                    bytes: size(&row, 5)?,
-                },
-            });
+        for _ in 0..SCANS_MAX {
+            let rows = sqlx::query(sql)
+                .bind(first.clone())
+                .bind(range.1.to_vec())
+                .bind(position)
+                .bind(SEGMENTS_MAX);
+            let rows = rows.fetch_all(&mut read).await?;
+            for row in &rows {
+                let key = text(row, 0)?;
+                (first, position) = (key.as_bytes().to_vec(), row.try_get(6)?);
+                if wanted(&key) {
+                    parts.push(part_of(row, key)?);
+                }
+            }
+            let chunk = usize::try_from(SEGMENTS_MAX).unwrap_or(usize::MAX);
+            if parts.len() > chunk {
+                return Ok(None);
+            }
+            if rows.len() < chunk {
+                return Ok(Some(parts));
+            }
         }
-        Ok(Some(parts))
+        Ok(None)
     }
 
     async fn read(&self) -> Result<Read, StateError> {
@@ -277,33 +324,20 @@ impl Catalogue {
     }
 }
 
-/// Removes a version with the rows of its objects, whose names it gives.
-async fn take_objects(write: &mut Write, version: i64) -> Result<Vec<String>, StateError> {
-    for sql in [
-        "DELETE FROM artefact_versions WHERE id = $1",
-        "DELETE FROM artefact_telemetry WHERE version = $1",
-    ] {
-        sqlx::query(sql).bind(version).execute(&mut *write).await?;
-    }
-    let sql = "DELETE FROM artefact_objects WHERE version = $1 RETURNING id";
-    let rows = sqlx::query(sql).bind(version).fetch_all(write).await?;
-    let ids = rows.iter().map(|row| row.try_get(0));
-    Ok(ids.collect::<Result<_, _>>()?)
-}
-
-/// Has a file show its newest version, or be gone without one.
-async fn settle_file(write: &mut Write, (file, run): (i64, i64)) -> Result<(), StateError> {
-    let sql = "SELECT id, bytes, etag, created_at FROM artefact_versions WHERE file_id = $1 \
-         ORDER BY id DESC LIMIT 1";
-    let newest = sqlx::query(sql).bind(file);
-    if let Some(row) = newest.fetch_optional(&mut *write).await? {
-        return show_version(write, file, &row).await;
-    }
-    let sql = "DELETE FROM artefact_files WHERE id = $1";
-    sqlx::query(sql).bind(file).execute(&mut *write).await?;
-    let sql = "UPDATE artefact_runs SET files = files - 1 WHERE id = $1";
-    sqlx::query(sql).bind(run).execute(&mut *write).await?;
-    Ok(())
+fn part_of(row: &AnyRow, key: String) -> Result<Part, StateError> {
+    Ok(Part {
+        object: Object {
+            key,
+            modified: row.try_get(1)?,
+            etag: row.try_get(2)?,
+            size: size(row, 3)?,
+            version: None,
+        },
+        segment: Segment {
+            object: row.try_get(4)?,
+            bytes: size(row, 5)?,
+        },
+    })
 }
 
 async fn show_version(write: &mut Write, file: i64, row: &AnyRow) -> Result<(), StateError> {
@@ -336,7 +370,7 @@ async fn segments(read: &mut Read, version: i64) -> Result<Vec<Segment>, StateEr
     Ok(segments)
 }
 
-/// The rows of a key's group and run, made if need be. They are locked from here on, the group first,
+/// The rows of a key's group and run, made if need be: something comes, and the run is open again. They are locked from here on, the group first,
 /// so that nobody waits for somebody who waits for them.
 async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> {
     let (parts, now) = (key.parts(), time::now());
@@ -347,7 +381,8 @@ async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> 
     let sql = "INSERT INTO artefact_runs \
          (group_id, name, title, created_at, changed_at, telemetry_at, files, bytes) \
          VALUES ($1, $2, $3, $4, $4, 0, 0, 0) \
-         ON CONFLICT (group_id, name) DO UPDATE SET changed_at = excluded.changed_at RETURNING id";
+         ON CONFLICT (group_id, name) DO UPDATE SET changed_at = excluded.changed_at, \
+         state = CASE WHEN artefact_runs.telemetry_at > 0 THEN 1 ELSE 0 END RETURNING id";
     let row = sqlx::query(sql)
         .bind(group)
         .bind(folder_name(parts.run))
@@ -355,6 +390,20 @@ async fn ensure_run(write: &mut Write, key: &Key) -> Result<RunRow, StateError> 
         .bind(now);
     let run = row.fetch_one(&mut *write).await?.try_get(0)?;
     Ok(RunRow { group, run })
+}
+
+/// Whether a condition holds, and does so to the end of the transaction.
+async fn fits(write: &mut Write, key: &Key, condition: &Condition) -> Result<bool, StateError> {
+    if *condition == Condition::Any {
+        return Ok(true);
+    }
+    // Others who write into the group wait from here on.
+    ensure_run(write, key).await?;
+    let sql = "SELECT etag FROM artefact_files WHERE key = $1";
+    let row = sqlx::query(sql).bind(key.as_str().as_bytes().to_vec());
+    let row = row.fetch_optional(write).await?;
+    let etag: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(condition.holds(etag.as_deref()))
 }
 
 /// Makes a version the newest of its file; its objects come afterwards.

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::config::{Field, format_bytes, format_duration};
+use base::config::{Field, Section, as_bytes, as_duration, as_keep, as_optional_bytes};
 use base::secret::SecretSource;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use url::Url;
 
 use super::objects::usual_endpoint;
+use super::settings::{GroupConfig, Limit, read_retention};
 use super::visitor::Act;
 
 #[cfg(test)]
@@ -19,13 +20,17 @@ mod tests;
 
 /// The longest life of a link: what Signature Version 4 allows.
 const LINK_EXPIRATION_MAX: Duration = Duration::from_hours(7 * 24);
+/// The longest that an upload in parts may stay without its end.
+const UPLOADS_EXPIRE_MAX: Duration = Duration::from_hours(365 * 24);
 /// Users of one collector.
 const USERS_MAX: usize = 1_000;
 const NAME_BYTES_MAX: usize = 64;
+/// How soon a run may be over after the last that came.
+const CLOSE_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The largest telemetry that may be configured.
 const TELEMETRY_LIMIT_MAX: u64 = 256 << 20;
 /// First segments of other paths.
-const TAKEN: [&str; 18] = [
+const TAKEN: [&str; 19] = [
     "api",
     "apps",
     "clients",
@@ -41,6 +46,7 @@ const TAKEN: [&str; 18] = [
     "poll",
     "push",
     "readyz",
+    "runs",
     "second-factor",
     "telemetry",
     "telemetryui",
@@ -57,11 +63,16 @@ pub struct ArtefactsConfig {
     pub access_key: Option<SecretSource>,
     /// Its secret; `AWS_SECRET_ACCESS_KEY` without it.
     pub secret_key: Option<SecretSource>,
+    /// The authority of that store's certificate; the system's without it.
+    pub ca: Option<PathBuf>,
     /// The bucket that S3 clients name.
     pub bucket: String,
     /// How long a link may be used to begin something.
     #[serde(serialize_with = "as_duration")]
     pub link_expiration: Duration,
+    /// How long an upload in parts may stay without its end.
+    #[serde(serialize_with = "as_duration")]
+    pub uploads_expire: Duration,
     /// Who has a name and a password here.
     pub users: Vec<UserConfig>,
     /// Who needs none.
@@ -73,6 +84,15 @@ pub struct ArtefactsConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// How much may be kept.
     pub quota: Quota,
+    /// How long runs are kept after their last change; for ever without it.
+    #[serde(serialize_with = "as_keep")]
+    pub retention: Option<Duration>,
+    /// What holds for groups of some names instead.
+    #[serde(serialize_with = "as_groups")]
+    pub groups: Vec<GroupConfig>,
+    /// How long nothing has come to a run that is closed.
+    #[serde(serialize_with = "as_duration")]
+    pub close_after: Duration,
     /// The largest telemetry, in bytes.
     #[serde(serialize_with = "as_bytes")]
     pub telemetry_limit: u64,
@@ -146,8 +166,10 @@ impl Default for ArtefactsConfig {
             objects: None,
             access_key: None,
             secret_key: None,
+            ca: None,
             bucket: "artefacts".to_owned(),
             link_expiration: Duration::from_mins(20),
+            uploads_expire: Duration::from_hours(7 * 24),
             users: Vec::new(),
             access: AccessConfig::Local,
             public_url: None,
@@ -157,6 +179,9 @@ impl Default for ArtefactsConfig {
                 group: None,
                 keep_free: 1 << 30,
             },
+            retention: None,
+            groups: Vec::new(),
+            close_after: Duration::from_hours(1),
             telemetry_limit: 32 << 20,
         }
     }
@@ -176,15 +201,16 @@ impl ArtefactsConfig {
         let secret_key = section
             .optional("secret_key")
             .and_then(|field| SecretSource::read_needed(&field));
+        let ca = section.optional("ca").and_then(|field| field.path());
         let bucket = section
             .optional("bucket")
             .and_then(|field| read_bucket(&field));
         let link_expiration = section.optional("link_expiration").and_then(|field| {
-            let life = field.duration()?;
-            if life < Duration::from_secs(1) || life > LINK_EXPIRATION_MAX {
-                field.error("a link may live from 1s to 7d", None);
-            }
-            Some(life)
+            read_duration(&field, LINK_EXPIRATION_MAX, "a link may live from 1s to 7d")
+        });
+        let uploads_expire = section.optional("uploads_expire").and_then(|field| {
+            let message = "an upload may stay from 1s to 365d";
+            read_duration(&field, UPLOADS_EXPIRE_MAX, message)
         });
         let users = section
             .optional("users")
@@ -197,18 +223,13 @@ impl ArtefactsConfig {
             ])
         });
         let public_url = section.optional("public_url").and_then(|field| field.url());
-        let trusted_proxies = section.optional("trusted_proxies").and_then(|field| {
-            field.list(|field| {
-                let network = field.text()?.parse::<IpNet>().ok();
-                if network.is_none() {
-                    field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
-                }
-                network
-            })
-        });
+        let trusted_proxies = section
+            .optional("trusted_proxies")
+            .and_then(|field| field.list(|field| read_network(&field)));
         let quota = section
             .optional("quota")
             .and_then(|field| Quota::read(&field));
+        let kept = Kept::read(&mut section);
         let telemetry_limit = section.optional("telemetry_limit").and_then(|field| {
             let bytes = field.bytes()?;
             if !(1..=TELEMETRY_LIMIT_MAX).contains(&bytes) {
@@ -221,16 +242,68 @@ impl ArtefactsConfig {
             objects,
             access_key,
             secret_key,
+            ca,
             bucket: bucket.unwrap_or(default.bucket),
             link_expiration: link_expiration.unwrap_or(default.link_expiration),
+            uploads_expire: uploads_expire.unwrap_or(default.uploads_expire),
             users: users.unwrap_or_default(),
             access: access.unwrap_or(default.access),
             public_url,
             trusted_proxies: trusted_proxies.unwrap_or_default(),
             quota: quota.unwrap_or(default.quota),
+            retention: kept.retention,
+            groups: kept.groups,
+            close_after: kept.close_after.unwrap_or(default.close_after),
             telemetry_limit: telemetry_limit.unwrap_or(default.telemetry_limit),
         })
     }
+}
+
+/// At least a second.
+fn read_duration(field: &Field<'_>, longest: Duration, message: &str) -> Option<Duration> {
+    let duration = field.duration()?;
+    if duration < Duration::from_secs(1) || duration > longest {
+        field.error(message, None);
+    }
+    Some(duration)
+}
+
+/// How long what is kept.
+struct Kept {
+    retention: Option<Duration>,
+    groups: Vec<GroupConfig>,
+    close_after: Option<Duration>,
+}
+
+impl Kept {
+    fn read(section: &mut Section<'_>) -> Self {
+        let retention = section
+            .optional("retention")
+            .and_then(|field| read_retention(&field));
+        let groups = section
+            .optional("groups")
+            .and_then(|field| GroupConfig::read_all(&field));
+        let close_after = section.optional("close_after").and_then(|field| {
+            let idle = field.duration()?;
+            if idle < CLOSE_AFTER_MIN {
+                field.error("a run is over after 1s at the earliest", None);
+            }
+            Some(idle)
+        });
+        Self {
+            retention: retention.and_then(Limit::get),
+            groups: groups.unwrap_or_default(),
+            close_after,
+        }
+    }
+}
+
+fn read_network(field: &Field<'_>) -> Option<IpNet> {
+    let network = field.text()?.parse::<IpNet>().ok();
+    if network.is_none() {
+        field.error("a network is expected here", Some("write it as 10.0.0.0/8"));
+    }
+    network
 }
 
 fn read_objects(field: &Field<'_>) -> Option<ObjectsConfig> {
@@ -351,6 +424,7 @@ impl UserConfig {
             let words = [
                 ("read", Act::Read),
                 ("create", Act::Create),
+                ("update", Act::Update),
                 ("delete", Act::Delete),
             ];
             field.list(|field| field.choice(&words))
@@ -360,7 +434,7 @@ impl UserConfig {
             name: name?,
             password: password?,
             groups: groups.unwrap_or_default(),
-            rights: rights.unwrap_or_else(|| vec![Act::Read, Act::Create, Act::Delete]),
+            rights: rights.unwrap_or_else(|| Act::ALL.to_vec()),
         })
     }
 }
@@ -383,24 +457,8 @@ impl Quota {
     }
 }
 
-fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format_duration(*duration))
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde gives a reference to the field"
-)]
-fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format_bytes(*bytes))
-}
-
-#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
-fn as_optional_bytes<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    match bytes {
-        Some(bytes) => as_bytes(bytes, serializer),
-        None => serializer.serialize_none(),
-    }
+fn as_groups<S: Serializer>(groups: &[GroupConfig], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(groups.iter().map(|group| (&group.name, &group.settings)))
 }
 
 fn as_texts<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,15 +14,18 @@ use wire::s3::xml::{self, XmlError};
 use super::objects::ObjectError;
 
 /// When to come again, in seconds, when there is no room.
-const FULL_SECONDS: u16 = 60;
+const FULL_SECONDS: u64 = 60;
 /// When to come again when it is only too much at once.
-const BUSY_SECONDS: u16 = 5;
+const BUSY_SECONDS: u64 = 5;
 
 /// Why.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     #[error("{0}")]
     Invalid(String),
+    /// Telemetry that is none.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Key(#[from] KeyError),
     #[error("{0}")]
@@ -34,10 +37,15 @@ pub(crate) enum Trouble {
     /// Nobody of this name, or another password.
     #[error("there is no such access key")]
     UnknownUser,
+    /// So many seconds.
+    #[error("too many wrong signatures of this access key; try again in {0} s")]
+    HeldOff(u64),
     #[error("credentials are needed here")]
     Anonymous,
     #[error("you may not do this in the group {0:?}")]
     Forbidden(String),
+    #[error("{0} or its group is pinned: what is in it stays until it is no longer")]
+    Pinned(String),
     #[error("there is no such file")]
     NoFile,
     #[error("there is no such upload")]
@@ -52,6 +60,8 @@ pub(crate) enum Trouble {
     TooLarge(String),
     #[error("nothing came for {0} s: nothing was kept")]
     Silent(u64),
+    #[error("less than {0}/s came for a minute: nothing was kept")]
+    Trickle(String),
     #[error("the body took more than {0} s: nothing was kept")]
     Slow(u64),
     #[error("the parts that are named are not those that came")]
@@ -60,10 +70,20 @@ pub(crate) enum Trouble {
     InvalidPartOrder,
     #[error("the range is outside of the file")]
     Range(u64),
-    #[error("{0} is full; remove something or raise collector.artefacts.quota")]
+    #[error(
+        "{0} is full; remove something, or raise collector.artefacts.quota or what is set for the group"
+    )]
     Full(&'static str),
     #[error("too many uploads at once; try again")]
     Busy,
+    #[error("the file is not what the request says it has to be")]
+    Unmet,
+    #[error(
+        "a copy of a file onto itself has to change something: x-amz-metadata-directive: REPLACE"
+    )]
+    SameFile,
+    #[error("{0}")]
+    Tags(&'static str),
     #[error("this is not done here")]
     NotImplemented,
     #[error("this method is not for this path")]
@@ -78,7 +98,7 @@ impl Trouble {
     /// The status, and the word by which S3 knows it.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "InvalidArgument"),
+            Self::Invalid(_) | Self::Refused(_) => (StatusCode::BAD_REQUEST, "InvalidArgument"),
             Self::Key(KeyError::TooLong) => (StatusCode::BAD_REQUEST, "KeyTooLongError"),
             Self::Key(_) => (StatusCode::BAD_REQUEST, "InvalidArgument"),
             Self::Xml(_) => (StatusCode::BAD_REQUEST, "MalformedXML"),
@@ -87,18 +107,23 @@ impl Trouble {
             Self::Chunks(_) | Self::Incomplete => (StatusCode::BAD_REQUEST, "IncompleteBody"),
             Self::UnknownUser => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
             Self::Anonymous => (StatusCode::UNAUTHORIZED, "AccessDenied"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "AccessDenied"),
+            Self::Forbidden(_) | Self::Pinned(_) => (StatusCode::FORBIDDEN, "AccessDenied"),
             Self::NoFile => (StatusCode::NOT_FOUND, "NoSuchKey"),
             Self::NoUpload => (StatusCode::NOT_FOUND, "NoSuchUpload"),
             Self::NoBucket => (StatusCode::NOT_FOUND, "NoSuchBucket"),
             Self::BadDigest(_) => (StatusCode::BAD_REQUEST, "BadDigest"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge"),
-            Self::Silent(_) | Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+            Self::Silent(_) | Self::Slow(_) | Self::Trickle(_) => {
+                (StatusCode::REQUEST_TIMEOUT, "RequestTimeout")
+            }
             Self::InvalidPart => (StatusCode::BAD_REQUEST, "InvalidPart"),
             Self::InvalidPartOrder => (StatusCode::BAD_REQUEST, "InvalidPartOrder"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             Self::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+            Self::Busy | Self::HeldOff(_) => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+            Self::Unmet => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            Self::SameFile => (StatusCode::BAD_REQUEST, "InvalidRequest"),
+            Self::Tags(_) => (StatusCode::BAD_REQUEST, "InvalidTag"),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::Object(error) if error.is_full() => {
@@ -114,7 +139,32 @@ impl Trouble {
         self.kind().1
     }
 
-    fn retry_after(&self) -> Option<u16> {
+    /// For the envelope of our own API.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Object(error) => error.class(),
+            Self::State(error) => error.class(),
+            Self::Busy => Class::Unavailable,
+            other => match other.status() {
+                StatusCode::NOT_FOUND => Class::NotFound,
+                StatusCode::FORBIDDEN => Class::Forbidden,
+                StatusCode::UNAUTHORIZED => Class::Unauthenticated,
+                StatusCode::PAYLOAD_TOO_LARGE => Class::TooLarge,
+                status if status.is_client_error() => Class::Invalid,
+                _ => Class::Internal,
+            },
+        }
+    }
+
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        if let Self::HeldOff(seconds) = self {
+            return Some(*seconds);
+        }
         match self.kind().0 {
             StatusCode::INSUFFICIENT_STORAGE => Some(FULL_SECONDS),
             StatusCode::SERVICE_UNAVAILABLE => Some(BUSY_SECONDS),
@@ -172,7 +222,7 @@ impl Trouble {
             let basic = HeaderValue::from_static("Basic realm=\"artefacts\", charset=\"UTF-8\"");
             headers.insert(WWW_AUTHENTICATE, basic);
         }
-        if matches!(self, Self::Silent(_) | Self::Slow(_)) {
+        if matches!(self, Self::Silent(_) | Self::Slow(_) | Self::Trickle(_)) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -104,6 +104,7 @@ fn document(path: &str, entries: &[Shown]) -> String {
     } else {
         String::new()
     };
+    let (page, leads) = interactive(path);
     let empty = if entries.is_empty() {
         "<p>There is nothing here yet.</p>"
     } else {
@@ -112,9 +113,28 @@ fn document(path: &str, entries: &[Shown]) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style>{STYLE}</style></head><body><h1>{title}</h1><table><thead><tr><th>Name</th>\
+         <style>{STYLE}</style></head><body><h1>{title}</h1><p><a href=\"{page}\">{leads}</a></p><table><thead><tr><th>Name</th>\
          <th>Size</th><th>Modified</th></tr></thead><tbody>{rows}</tbody></table>{empty}{whole}</body></html>\n"
     )
+}
+
+/// The page with scripts about the same, and what is said of it.
+fn interactive(path: &str) -> (String, &'static str) {
+    let mut names = path.splitn(3, '/').filter(|name| !name.is_empty());
+    let Some(group) = names.next() else {
+        let leads = "All groups with quotas, search and recovery times";
+        return ("/runs".to_owned(), leads);
+    };
+    let group = percent_encode(group, false);
+    let Some(run) = names.next() else {
+        let leads = "This group with search, recovery times and settings";
+        return (format!("/runs/{group}"), leads);
+    };
+    let run = percent_encode(run, false);
+    let folder = names.next().map(|folder| percent_encode(folder, false));
+    let folder = folder.map_or_else(String::new, |folder| format!("?folder={folder}%2F"));
+    let leads = "This run with its report, and a look into its files";
+    (format!("/runs/{group}/{run}{folder}"), leads)
 }
 
 /// The last segment, with the slash of a folder.
@@ -141,4 +161,23 @@ fn escape(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_lead_to_the_pages_of_the_same() {
+        for (path, page) in [
+            ("", "/runs"),
+            ("a & b", "/runs/a%20%26%20b"),
+            ("g/1-\u{fc}?", "/runs/g/1-%C3%BC%3F"),
+            ("g/r/logs/deep", "/runs/g/r?folder=logs%2Fdeep%2F"),
+        ] {
+            assert_eq!(interactive(path).0, page);
+            let page = format!("<a href=\"{page}\">");
+            assert!(document(path, &[]).contains(&page), "{path}");
+        }
+    }
 }

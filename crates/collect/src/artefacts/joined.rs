@@ -21,29 +21,67 @@ use super::serve::UNKNOWN_TYPE;
 const PAGE: usize = 1_000;
 /// Digits of the number of a part, at least: krkn begins with `-00`.
 const DIGITS_MIN: usize = 2;
+/// At most.
+const DIGITS_MAX: usize = 9;
+
+/// The key of the file that this one may be a part of, and its number there.
+pub(crate) fn part_of(key: &str) -> Option<(String, usize)> {
+    let name = key.rsplit('/').next()?;
+    let folder = key.strip_suffix(name)?;
+    let (numbered, extension) = name.split_once('.')?;
+    let (stem, digits) = numbered.rsplit_once('-')?;
+    let is_number = (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len())
+        && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.parse().ok().filter(|_| is_number)?;
+    Some((format!("{folder}{stem}.{extension}"), number))
+}
+
+/// What the keys of all parts of a file begin with.
+pub(crate) fn prefix_of_parts(key: &str) -> Option<String> {
+    let name = key.rsplit('/').next()?;
+    let folder = key.strip_suffix(name)?;
+    let (stem, _) = name.split_once('.')?;
+    Some(format!("{folder}{stem}-"))
+}
+
+/// How many parts, when none is missing from the first to the last.
+pub(crate) fn count_parts(numbers: impl Iterator<Item = usize>) -> Option<usize> {
+    let mut numbers: Vec<usize> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let is_whole = numbers.iter().enumerate().all(|(at, number)| at == *number);
+    (is_whole && !numbers.is_empty()).then_some(numbers.len())
+}
 
 impl Shared {
     /// The file that was split into `name-00.ext`, `name-01.ext` and so on, when all of these are there
     /// from the first on.
     pub(crate) async fn find_joined(&self, key: &Key) -> Result<Option<Version>, Trouble> {
-        let name = key.as_str().rsplit('/').next().unwrap_or_default();
-        let Some((stem, extension)) = name.split_once('.') else {
+        let Some(prefix) = prefix_of_parts(key.as_str()) else {
             return Ok(None);
         };
-        let folder = key.as_str().strip_suffix(name).unwrap_or_default();
-        let prefix = format!("{folder}{stem}-");
-        let number_of = |key: &str| {
-            let digits = key.strip_prefix(&prefix)?;
-            let digits = digits.strip_suffix(extension)?.strip_suffix('.')?;
-            let is_number =
-                digits.len() >= DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_digit());
-            is_number.then(|| digits.parse::<usize>().ok()).flatten()
+        let name = key.as_str().rsplit('/').next().unwrap_or_default();
+        let extension = name.split_once('.').map_or("", |(_, extension)| extension);
+        let number_of = |part: &str| {
+            let (joined, number) = part_of(part)?;
+            (joined == key.as_str()).then_some(number)
         };
+        // There is a first one, or nothing to be joined: names that only begin so are not read.
+        let first = |digits: usize| format!("{prefix}{}.{extension}", "0".repeat(digits));
+        let firsts: Vec<String> = (DIGITS_MIN..=DIGITS_MAX).map(first).collect();
+        if !self.catalogue.has_any(&firsts).await? {
+            return Ok(None);
+        }
         let mut parts = Vec::new();
-        let segments = self.catalogue.current_segments(&prefix).await?;
-        let segments = segments.ok_or_else(|| {
-            let message =
-                format!("{prefix} has too many parts to be joined: fetch them one by one");
+        // A colon comes behind the digits.
+        let (begin, end) = (format!("{prefix}0"), format!("{prefix}:"));
+        let segments = self
+            .catalogue
+            .current_segments((begin.as_bytes(), end.as_bytes()), |key| {
+                number_of(key).is_some()
+            });
+        let segments = segments.await?.ok_or_else(|| {
+            let message = format!("{key} has too many parts to be joined: fetch them one by one");
             Trouble::Invalid(message)
         })?;
         for part in segments {
@@ -53,11 +91,9 @@ impl Shared {
         }
         // By their numbers: 100 comes after 99. Segments of one part keep their order.
         parts.sort_by_key(|(number, _)| *number);
-        let mut numbers: Vec<usize> = parts.iter().map(|(number, _)| *number).collect();
-        numbers.dedup();
-        if numbers.is_empty() || !numbers.iter().enumerate().all(|(at, number)| at == *number) {
+        let Some(count) = count_parts(parts.iter().map(|(number, _)| *number)) else {
             return Ok(None);
-        }
+        };
         let mut tags = Md5::new();
         for (_, part) in &parts {
             tags.update(part.object.etag.as_bytes());
@@ -68,7 +104,7 @@ impl Shared {
             id: 0,
             modified: modified.unwrap_or(0),
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
-            etag: format!("{}-{}", wire::auth::hex(&tags.finalize()), numbers.len()),
+            etag: format!("{}-{}", wire::auth::hex(&tags.finalize()), count),
             sha256: String::new(),
             checksum: String::new(),
             content_type: UNKNOWN_TYPE.to_owned(),

@@ -3,6 +3,7 @@
 
 mod fields;
 mod parameters;
+pub(super) mod recovery;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -26,16 +27,17 @@ use wire::auth::http_date;
 use wire::s3::key::{Key, KeyError, percent_decode, percent_encode, query_pairs};
 
 use self::telemetry::Converted;
+pub(super) use self::telemetry::GROWTH_MAX;
 use super::Shared;
 use super::catalogue::{Shown, Window};
 use super::error::Trouble;
 use super::joined::archive;
-use super::s3::new_version;
+use super::s3::{new_version, read_version};
 use super::upload::SILENCE_LIMIT;
 use super::visitor::{Act, Visitor};
 
 /// The file of a run with its telemetry.
-const TELEMETRY_FILE: &str = "telemetry.json";
+pub(super) const TELEMETRY_FILE: &str = "telemetry.json";
 const JSON: &str = "application/json";
 /// Entries of one answer, which has no pages.
 const ENTRIES_MAX: usize = 100_000;
@@ -124,10 +126,11 @@ async fn presign(shared: &Shared, request: Request) -> Result<Response, Trouble>
     let key = Key::of_run(&run, &name)?;
     Shared::check(&visitor(&head)?, &key, Act::Create)?;
     // Somebody who could not upload should know before they try.
-    drop(shared.take_room(&key, 0).await?);
+    let room = shared.take_room(&key, 0).await;
+    drop(room.inspect_err(|trouble| shared.note_refused((&head, &key), trouble))?);
     shared.catalogue.begin_run(&key).await?;
     let place = shared.places.for_links(&head).ok_or(Trouble::NoBucket)?;
-    Ok(text(shared.link(&place, "PUT", &key)))
+    Ok(text(shared.link(&place, ("PUT", &key), None)))
 }
 
 fn fetch(shared: &Shared, request: Request) -> Result<Response, Trouble> {
@@ -166,12 +169,17 @@ fn whole(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Trouble> {
     Ok((StatusCode::OK, headers, body).into_response())
 }
 
-/// A link to a file; whether that is there is not looked at, as in the original.
+/// A link to a file, or to the `version` of it; whether that is there is not looked at, as in the
+/// original.
 fn link_to_fetch(shared: &Shared, head: &Parts, first: &str) -> Result<String, Trouble> {
     let key = Key::new(rest_of(head, first)?)?;
     Shared::check(&visitor(head)?, &key, Act::Read)?;
     let place = shared.places.for_links(head).ok_or(Trouble::NoBucket)?;
-    Ok(shared.link(&place, "GET", &key))
+    let query = head.uri.query().unwrap_or_default();
+    let pairs = query_pairs(query).unwrap_or_default();
+    let version = pairs.iter().find(|(name, _)| name == "version");
+    let version = read_version(version.map(|(_, id)| id.as_str()))?;
+    Ok(shared.link(&place, ("GET", &key), version))
 }
 
 async fn navigate(shared: &Shared, request: Request) -> Result<Response, Trouble> {
@@ -287,6 +295,17 @@ async fn keep_telemetry(shared: &Shared, request: Request) -> Result<Response, T
     let key = Key::of_run(&format!("{group}/{run}"), TELEMETRY_FILE)?;
     let visitor = visitor(&head)?;
     Shared::check(&visitor, &key, Act::Create)?;
+    let kept = keep_document(shared, (&key, visitor.name()), body).await;
+    kept.inspect_err(|trouble| shared.note_refused((&head, &key), trouble))?;
+    Ok(text(format!("record {key} created")))
+}
+
+/// Keeps the telemetry of a run.
+async fn keep_document(
+    shared: &Shared,
+    (key, created_by): (&Key, &str),
+    body: Body,
+) -> Result<(), Trouble> {
     let limit = shared.config.telemetry_limit;
     let slot = timeout(SLOT_WAIT, shared.telemetry.acquire()).await;
     let _slot = slot.ok().and_then(Result::ok).ok_or(Trouble::Busy)?;
@@ -295,12 +314,11 @@ async fn keep_telemetry(shared: &Shared, request: Request) -> Result<Response, T
     let raw = body.clone();
     let converted = tokio::task::spawn_blocking(move || telemetry::convert(&body, limit)).await;
     let converted = converted.map_err(|_| Trouble::Invalid("it can't be read".to_owned()))?;
-    let Converted { json, fields } = converted.map_err(Trouble::Invalid)?;
-    let finished = shared.receive_bytes(&key, json.into()).await?;
-    let mut new = new_version(visitor.name(), &finished);
+    let Converted { json, facts } = converted.map_err(Trouble::Refused)?;
+    let finished = shared.receive_bytes(key, json.into()).await?;
+    let mut new = new_version(created_by, &finished);
     JSON.clone_into(&mut new.content_type);
-    let recorded = (&key, &new, finished.id.as_str());
+    let recorded = (key, &new, finished.id.as_str());
     let catalogue = &shared.catalogue;
-    catalogue.record_telemetry(recorded, &raw, &fields).await?;
-    Ok(text(format!("record {key} created")))
+    Ok(catalogue.record_telemetry(recorded, &raw, &facts).await?)
 }

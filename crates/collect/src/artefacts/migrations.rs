@@ -5,12 +5,20 @@
 use state::Migration;
 
 /// To be given to `State::open`.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    owner: "artefacts",
-    version: 1,
-    name: "artefacts",
-    sql: TABLES,
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        owner: "artefacts",
+        version: 1,
+        name: "artefacts",
+        sql: TABLES,
+    },
+    Migration {
+        owner: "artefacts",
+        version: 2,
+        name: "groups, states and scenarios",
+        sql: GROUPS,
+    },
+];
 
 /// `artefact_objects` has a row for each object of the store: of a version, by its position there, or
 /// of an upload in parts, by its number. What is directly below the top or a group belongs to a group
@@ -96,4 +104,34 @@ CREATE TABLE artefact_fields (
 );
 CREATE INDEX artefact_fields_by_run ON artefact_fields (run_id);
 CREATE INDEX artefact_fields_by_value ON artefact_fields (name, value, run_id);
+";
+
+/// `retention` and `quota` of a group are as people write them, empty where the configuration decides.
+/// `state` of a run is 0 while it is open, 1 with telemetry, 2 closed. What a group holds is counted over
+/// its runs, by indexes that have all that is counted: a program before this version would not keep sums.
+/// Times of scenarios are in milliseconds, -1 where there is none; `scenarios_at` of a run is 0 as long as
+/// those of its telemetry were not read.
+const GROUPS: &str = "
+ALTER TABLE artefact_groups ADD COLUMN retention TEXT NOT NULL DEFAULT '';
+ALTER TABLE artefact_groups ADD COLUMN quota TEXT NOT NULL DEFAULT '';
+ALTER TABLE artefact_groups ADD COLUMN pinned BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE artefact_runs ADD COLUMN pinned BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE artefact_runs ADD COLUMN state BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE artefact_runs ADD COLUMN scenarios_at BIGINT NOT NULL DEFAULT 0;
+UPDATE artefact_runs SET state = 1 WHERE telemetry_at > 0;
+CREATE INDEX artefact_runs_by_group ON artefact_runs (group_id, id);
+CREATE INDEX artefact_runs_by_files ON artefact_runs (group_id, files);
+CREATE INDEX artefact_runs_by_state ON artefact_runs (state, id);
+CREATE TABLE artefact_scenarios (
+    run_id BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    scenario TEXT NOT NULL,
+    status TEXT NOT NULL,
+    pods BIGINT NOT NULL,
+    unrecovered BIGINT NOT NULL,
+    recovery BIGINT NOT NULL,
+    readiness BIGINT NOT NULL,
+    rescheduling BIGINT NOT NULL,
+    PRIMARY KEY (run_id, position)
+);
 ";

@@ -8,13 +8,19 @@ mod error;
 mod files;
 mod joined;
 mod krkn;
+mod look;
 mod metrics;
 pub mod migrations;
+mod noted;
 mod objects;
 mod places;
+mod proofs;
+mod retention;
+mod retries;
 mod room;
 mod s3;
 mod serve;
+pub mod settings;
 mod time;
 mod upload;
 mod users;
@@ -24,25 +30,31 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::http::{Policy, Routes};
-use base::secret::{Secret, SecretError, SecretSource};
+use axum::extract::Request;
+use axum::response::Response;
+use base::http::{Guesses, Policy, Routes};
+use base::secret::{Secret, SecretError};
 use base::supervise::{Service, Supervisor};
 use base::telemetry::Metrics;
 use http::request::Parts;
 use state::{State, StateError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use wire::s3::key::Key;
 use wire::s3::request::{Incoming, Link};
 
 use self::catalogue::Catalogue;
 use self::config::{ArtefactsConfig, ObjectsConfig};
 use self::error::Trouble;
+use self::look::Looks;
 use self::metrics::ArtefactMetrics;
-use self::objects::{Bucket, Folder, Keys, ObjectError, Objects, sweep_service};
+pub use self::noted::{Note, Noted};
+use self::objects::{Bucket, Folder, KeysError, ObjectError, Objects, find_keys, sweep_service};
 use self::places::{Place, Places};
+use self::retries::Retries;
 use self::room::Room;
 use self::users::Users;
 pub use self::visitor::{Act, Visitor};
+pub use crate::records::Change;
 
 /// Telemetry that is read at once: it is held whole.
 const TELEMETRY_MAX: usize = 4;
@@ -68,9 +80,9 @@ pub enum OpenError {
     Users(#[from] SecretError),
     /// A key of the bucket.
     #[error(
-        "the key of the bucket: collector.artefacts.access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        "the key of the bucket: collector.artefacts.access_key and secret_key, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a file of AWS's"
     )]
-    Keys(#[source] SecretError),
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no tie, though the tables know of artefacts.
     #[error(
         "{0} has no store.id, but the tables know a store: is the disk mounted? To give up what was in it, empty the table artefact_store"
@@ -96,6 +108,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// Under whom connections to a bucket are kept.
     pub supervisor: Supervisor,
+    /// Told of what is removed.
+    pub note: Note,
 }
 
 /// What all paths share.
@@ -109,7 +123,13 @@ struct Shared {
     room: Room,
     uploads: Semaphore,
     telemetry: Semaphore,
+    looks: Looks,
     metrics: ArtefactMetrics,
+    guesses: Guesses,
+    note: Note,
+    retries: Retries,
+    /// What is kept for a shorter time was changed.
+    retention_changed: Notify,
 }
 
 /// The store of artefacts; clones share it.
@@ -119,37 +139,46 @@ pub struct Artefacts {
 }
 
 impl Artefacts {
-    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the service collects what killed
-    /// processes left behind.
+    /// Opens it in a state that has [`migrations::MIGRATIONS`]; the services collect what killed
+    /// processes left behind, remove what is too old, and close runs.
     pub async fn open(
         state: &State,
         settings: Settings,
         metrics: &Metrics,
-    ) -> Result<(Self, Service), OpenError> {
+    ) -> Result<(Self, [Service; 3]), OpenError> {
         let objects = open_objects(&settings)?;
         let Settings {
             config,
             link_secret,
             environment,
+            note,
             ..
         } = settings;
         let users = Users::open(&config.users, link_secret, &environment)?;
         let catalogue = Catalogue::new(state);
         tie(&catalogue, &objects).await?;
-        let service = sweep_service(&objects, state);
+        let sweep = sweep_service(&objects, (state, &catalogue), config.uploads_expire);
+        let metrics = ArtefactMetrics::new(metrics);
         let shared = Shared {
+            retries: Retries::new(metrics.retrying.clone()),
             places: Places::new(config.public_url.as_ref(), &config.trusted_proxies),
             room: Room::new(config.quota),
             uploads: Semaphore::new(objects.uploads_max()),
             telemetry: Semaphore::new(TELEMETRY_MAX),
-            metrics: ArtefactMetrics::new(metrics),
+            looks: Looks::default(),
+            metrics,
+            guesses: Guesses::default(),
+            note,
+            retention_changed: Notify::new(),
             catalogue,
             objects,
             users,
             config,
         };
         let shared = Arc::new(shared);
-        Ok((Self { shared }, service))
+        let retention = retention::service(&shared);
+        let closing = retention::closing_service(&shared);
+        Ok((Self { shared }, [sweep, retention, closing]))
     }
 
     /// All paths. The policy gives each request a [`Visitor`], but for those that bring a signature,
@@ -157,13 +186,9 @@ impl Artefacts {
     pub fn routes(&self, policy: impl Fn() -> Policy) -> Routes {
         krkn::routes(&self.shared, &policy)
             .merge(api::routes(&self.shared, &policy))
+            .merge(look::routes(&self.shared, &policy))
             .merge(files::routes(&self.shared, &policy))
             .merge(s3::routes(&self.shared, &policy))
-    }
-
-    /// Which user of the configuration has this name and password.
-    pub fn user(&self, name: &str, password: &str) -> Option<Visitor> {
-        self.shared.users.visitor(name, password)
     }
 
     /// Whether the paths of S3 are asked for.
@@ -173,8 +198,13 @@ impl Artefacts {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// The answer to `GET /` with a signature, which asks which buckets there are.
+    pub async fn buckets(&self, request: Request) -> Response {
+        s3::buckets(&self.shared, request).await
+    }
+
     /// The answer to somebody without credentials.
-    pub fn refuse_anonymous() -> axum::response::Response {
+    pub fn refuse_anonymous() -> Response {
         Trouble::Anonymous.plain()
     }
 }
@@ -200,24 +230,11 @@ fn open_objects(settings: &Settings) -> Result<Objects, OpenError> {
     let config = &settings.config;
     let folder = match &config.objects {
         Some(ObjectsConfig::Bucket(bucket)) => {
-            let variable = |given: &Option<SecretSource>, name: &str| {
-                let source = given.clone();
-                let source = source.unwrap_or_else(|| SecretSource::Env(name.to_owned()));
-                source
-                    .resolve(&settings.environment)
-                    .map_err(OpenError::Keys)
-            };
-            let session = settings.environment.get("AWS_SESSION_TOKEN");
-            let keys = Keys {
-                id: variable(&config.access_key, "AWS_ACCESS_KEY_ID")?,
-                secret: variable(&config.secret_key, "AWS_SECRET_ACCESS_KEY")?,
-                session: session
-                    .filter(|_| config.access_key.is_none())
-                    .map(|token| Secret::new(token.clone())),
-            };
+            let keys = find_keys(config, &settings.environment);
+            let keys = keys.map_err(|error: KeysError| OpenError::Keys(Box::new(error)))?;
             return Ok(Objects::Bucket(Bucket::new(
                 bucket,
-                keys,
+                (keys, config.ca.clone()),
                 &settings.supervisor,
             )));
         }
@@ -257,15 +274,17 @@ async fn tie(catalogue: &Catalogue, objects: &Objects) -> Result<(), OpenError> 
 
 impl Shared {
     /// A link by which `method` may be done to a key. It is signed without the prefix of the place,
-    /// which a front takes away before it comes back to us.
-    fn link(&self, place: &Place, method: &str, key: &Key) -> String {
+    /// which a front takes away before it comes back to us. Without a version it is about the newest.
+    fn link(&self, place: &Place, (method, key): (&str, &Key), version: Option<i64>) -> String {
+        let version = version.map(|id| id.to_string());
+        let parameters: Vec<(&str, &str)> = version.iter().map(|id| ("versionId", &**id)).collect();
         let path = format!("/{}/{}", self.config.bucket, key.encode());
         let (name, secret) = self.users.link();
         let link = Link {
             method,
             host: &place.host,
             path: &path,
-            parameters: &[],
+            parameters: &parameters,
             region: REGION,
             expires: self.config.link_expiration.as_secs().max(1),
         };

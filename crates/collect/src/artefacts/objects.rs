@@ -6,6 +6,7 @@ mod bucket_sink;
 mod folder;
 mod folder_sink;
 mod hashing;
+mod keys;
 mod pieces;
 mod reading;
 mod sweep;
@@ -15,12 +16,14 @@ use std::io;
 use axum::body::Body;
 use base::error::Class;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 
-pub(crate) use self::bucket::{Bucket, Keys, usual_endpoint};
+pub(crate) use self::bucket::{Bucket, usual_endpoint};
 use self::bucket_sink::BucketSink;
 pub(crate) use self::folder::{Folder, new_id};
 use self::folder_sink::FolderSink;
 pub(crate) use self::hashing::{Finished, Hashes};
+pub(crate) use self::keys::{KeysError, find_keys};
 pub(crate) use self::reading::Segment;
 pub(crate) use self::sweep::service as sweep_service;
 
@@ -54,6 +57,35 @@ impl Objects {
         range: (u64, u64),
     ) -> Result<Body, ObjectError> {
         reading::body_of(self, segments, range).await
+    }
+
+    /// A further object with the same bytes: a second name of the file where the folder knows such, otherwise
+    /// a copy that goes through us. It is an orphan until it is recorded.
+    pub(crate) async fn copy(&self, from: &Segment) -> Result<Segment, ObjectError> {
+        let linked = match self {
+            Self::Folder(folder) => folder.link(&from.object).await?,
+            Self::Bucket(_) => None,
+        };
+        let object = match linked {
+            Some(id) => id,
+            None => self.copy_through(from).await?,
+        };
+        Ok(Segment {
+            object,
+            bytes: from.bytes,
+        })
+    }
+
+    async fn copy_through(&self, from: &Segment) -> Result<String, ObjectError> {
+        let body = self.read(vec![from.clone()], (0, from.bytes)).await?;
+        let mut pieces = body.into_data_stream();
+        let mut sink = self.begin(Hashes::default()).await?;
+        while let Some(piece) = pieces.next().await {
+            let unreadable = ObjectError::at("an object can't be read to be copied");
+            sink.write(piece.map_err(io::Error::other).map_err(unreadable)?)
+                .await?;
+        }
+        Ok(sink.finish().await?.id)
     }
 
     /// Removes objects; one that is gone already is no failure. Those that stay are orphans.

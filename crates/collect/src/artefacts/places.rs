@@ -1,6 +1,8 @@
 //! Where clients reach us: the beginning of links, and the hosts and paths that a signature may be
 //! about when a front stands before us.
 
+use std::net::IpAddr;
+
 use base::http::Peer;
 use http::HeaderMap;
 use http::header::HOST;
@@ -12,6 +14,7 @@ use url::Url;
 const FORWARDED_HOST: &str = "x-forwarded-host";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// What is known of it.
 #[derive(Debug)]
@@ -91,6 +94,19 @@ impl Places {
         let all = self.of(head).into_iter();
         let plain = all.map(|place| (place.host, String::new()));
         public.into_iter().chain(plain).collect()
+    }
+
+    /// The address that a front which is believed says a request came from.
+    pub(crate) fn client(&self, head: &Parts) -> Option<IpAddr> {
+        let peer = head.extensions.get::<Peer>()?.ip();
+        let is_trusted = |ip: &IpAddr| self.trusted.iter().any(|network| network.contains(ip));
+        if !is_trusted(&peer) {
+            return None;
+        }
+        let said = head.headers.get(FORWARDED_FOR)?.to_str().ok()?;
+        // Each front adds whom it was asked by: the last that is none of them.
+        let mut addresses = said.rsplit(',').map_while(|text| text.trim().parse().ok());
+        addresses.find(|ip| !is_trusted(ip))
     }
 
     /// Where links should lead.

@@ -27,6 +27,8 @@ pub(crate) struct Taken<'a> {
     shared: &'a Shared,
     group: String,
     usage: Usage,
+    /// What the group may have.
+    quota: Option<u64>,
     bytes: u64,
     /// Bytes that came when the disk was asked last.
     asked_at: u64,
@@ -46,6 +48,7 @@ impl Room {
         Usage {
             group: coming.get(group).copied().unwrap_or(0),
             total: coming.values().sum(),
+            ..Usage::default()
         }
     }
 
@@ -70,9 +73,11 @@ impl Shared {
     /// Takes room for so many bytes of a key, at least, or says that there is none.
     pub(crate) async fn take_room(&self, key: &Key, bytes: u64) -> Result<Taken<'_>, Trouble> {
         let usage = self.catalogue.usage(key).await?;
+        let group = key.parts().group;
         let mut taken = Taken {
             shared: self,
-            group: key.parts().group.to_owned(),
+            group: group.to_owned(),
+            quota: self.config.effective(group, &usage.settings).quota,
             usage,
             bytes: 0,
             asked_at: 0,
@@ -114,7 +119,7 @@ impl Taken<'_> {
         let is_over = |quota: Option<u64>, kept: u64, coming: u64| {
             quota.is_some_and(|quota| kept.saturating_add(coming) > quota)
         };
-        if is_over(room.quota.group, self.usage.group, coming.group) {
+        if is_over(self.quota, self.usage.group, coming.group) {
             return Err(Trouble::Full("the group"));
         }
         if is_over(room.quota.total, self.usage.total, coming.total) {

@@ -2,22 +2,26 @@
 //! in the modules below.
 
 mod bucket;
+mod condition;
+mod copy;
 mod multipart;
 mod object;
+mod tags;
 
-pub(super) use self::object::new_version;
+pub(super) use self::object::{new_version, read_version};
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use base::http::{Policy, Routes};
-use http::header::CONTENT_TYPE;
+use base::http::{Peer, Policy, Routes};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use wire::s3::key::{Key, query_pairs};
-use wire::s3::request::{BodyForm, ChunkKey, Incoming};
+use wire::s3::request::{BodyForm, ChunkKey, Claim, Incoming};
+use wire::s3::xml;
 
 use super::Shared;
 use super::error::Trouble;
@@ -80,20 +84,63 @@ pub(super) fn routes(shared: &Arc<Shared>, policy: &impl Fn() -> Policy) -> Rout
 async fn answer(shared: &Shared, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let is_head = request.method() == Method::HEAD;
+    let upload = shared.upload_in(&request);
     let (head, body) = request.into_parts();
+    let is_last = expects_in_vain(&head.headers);
+    let mut response = match answer_parts(shared, (head, body)).await {
+        Ok(response) => response,
+        Err(trouble) => {
+            shared.metrics.count_refused(trouble.reason());
+            if let Some((head, key)) = &upload {
+                shared.note_refused((head, key), &trouble);
+            }
+            refuse(&trouble, &path, is_head)
+        }
+    };
+    if is_last {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+/// Whether a client waits for "100 Continue" before a body that has no bytes, for which there is none.
+/// botocore takes the answer that comes instead for that of its next request on the connection.
+fn expects_in_vain(headers: &HeaderMap) -> bool {
+    let is_empty = headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0");
+    is_empty && headers.contains_key(EXPECT)
+}
+
+async fn answer_parts(shared: &Shared, (head, body): (Parts, Body)) -> Result<Response, Trouble> {
+    let asked = ask(shared, head)?;
+    Box::pin(perform(shared, asked, body)).await
+}
+
+fn refuse(trouble: &Trouble, path: &str, is_head: bool) -> Response {
+    let response = trouble.xml(path);
+    if is_head {
+        let (head, _) = response.into_parts();
+        return Response::from_parts(head, Body::empty());
+    }
+    response
+}
+
+/// `ListBuckets`, which is asked of `/`: there is one.
+pub(super) async fn buckets(shared: &Shared, request: Request) -> Response {
+    let (head, _) = request.into_parts();
     let answered = match ask(shared, head) {
-        Ok(asked) => Box::pin(perform(shared, asked, body)).await,
+        Ok(_) => shared.catalogue.created_at().await.map_err(Trouble::from),
         Err(trouble) => Err(trouble),
     };
-    answered.unwrap_or_else(|trouble| {
-        shared.metrics.count_refused(trouble.reason());
-        let response = trouble.xml(&path);
-        if is_head {
-            let (head, _) = response.into_parts();
-            return Response::from_parts(head, Body::empty());
+    match answered {
+        Ok(created) => document(xml::buckets(&shared.config.bucket, created)),
+        Err(trouble) => {
+            shared.metrics.count_refused(trouble.reason());
+            trouble.xml("/")
         }
-        response
-    })
+    }
 }
 
 /// Finds out who asks.
@@ -127,19 +174,12 @@ fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
         .ok_or_else(|| Trouble::Invalid("x-amz-content-sha256 is not known".to_owned()))?;
     let (visitor, chunk_key, is_link) = match incoming.claim()? {
         Some(claim) => {
-            let name = &claim.access_key_id;
-            let (secret, visitor) = shared.users.secret(name).ok_or(Trouble::UnknownUser)?;
-            if visitor.is_none() && claim.expires.is_none() {
-                // Our own name signs links only.
-                return Err(Trouble::UnknownUser);
-            }
-            let places = shared.places.of_signature(&head, visitor.is_none());
-            let places: Vec<(&str, &str)> = places
-                .iter()
-                .map(|(host, prefix)| (host.as_str(), prefix.as_str()))
-                .collect();
-            let now = time::now().div_euclid(1000);
-            let key = claim.verify(&incoming, &places, (secret.expose(), now))?;
+            let address = head.extensions.get::<Peer>().map(Peer::ip);
+            let who = (address.ok_or(Trouble::Anonymous)?, &*claim.access_key_id);
+            shared.check_wait(who.0, who.1)?;
+            let proved = prove(shared, (&claim, &incoming), &head);
+            shared.count_signature(who, &proved);
+            let (visitor, key) = proved?;
             (visitor, Some(key), claim.expires.is_some())
         }
         None => {
@@ -157,11 +197,38 @@ fn ask(shared: &Shared, head: Parts) -> Result<Asked, Trouble> {
     })
 }
 
+/// Whose signature it is, and the key of the chunks behind it.
+fn prove(
+    shared: &Shared,
+    (claim, incoming): (&Claim, &Incoming<'_>),
+    head: &Parts,
+) -> Result<(Option<Visitor>, ChunkKey), Trouble> {
+    let known = shared.users.secret(&claim.access_key_id);
+    let (secret, visitor) = known.ok_or(Trouble::UnknownUser)?;
+    if visitor.is_none() && claim.expires.is_none() {
+        // Our own name signs links only.
+        return Err(Trouble::UnknownUser);
+    }
+    let places = shared.places.of_signature(head, visitor.is_none());
+    let places: Vec<(&str, &str)> = places
+        .iter()
+        .map(|(host, prefix)| (host.as_str(), prefix.as_str()))
+        .collect();
+    let now = time::now().div_euclid(1000);
+    let key = claim.verify(incoming, &places, (secret.expose(), now))?;
+    Ok((visitor, key))
+}
+
 impl Asked {
     /// A parameter of the query.
     fn parameter(&self, name: &str) -> Option<&str> {
         let mut found = self.parameters.iter().filter(|(known, _)| known == name);
         found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// A header.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -193,6 +260,11 @@ impl Asked {
     /// How they are called, with what they upload.
     fn name(&self) -> &str {
         self.visitor.as_ref().map_or("link", Visitor::name)
+    }
+
+    /// Who it was, for what has to be written down.
+    fn by(&self) -> (&Parts, Option<&Visitor>) {
+        (&self.head, self.visitor.as_ref())
     }
 
     fn method(&self) -> &Method {

@@ -1,6 +1,8 @@
 //! Giving a file out: whole, a range of it, or the news that it has not changed. What strangers have
 //! uploaded is never run by a browser as a page of ours.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{
@@ -11,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use wire::auth::http_date;
 use wire::s3::checksum::Algorithm;
+use wire::s3::key::{percent_encode, query_pairs};
 
 use super::catalogue::Version;
 use super::error::Trouble;
@@ -28,6 +31,12 @@ const KEPT: [HeaderName; 5] = [
 ];
 /// What a client says of its file.
 const META: &str = "x-amz-meta-";
+/// What a client calls it, as the parameters of a query; only their number is given back with the file.
+const TAGGING: &str = "x-amz-tagging";
+/// Tags of a file, and the characters of their names and values, as S3 has it.
+const TAGS_MAX: usize = 10;
+const TAG_NAME_MAX: usize = 128;
+const TAG_VALUE_MAX: usize = 256;
 /// Says that a checksum is wanted with a file.
 const CHECKSUM_MODE: &str = "x-amz-checksum-mode";
 /// All of these together, as S3 has it.
@@ -64,7 +73,11 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> Result<(String, String), Trou
         } else {
             value
         };
-        if (is_meta || KEPT.contains(name)) && !value.is_empty() {
+        if *name == TAGGING {
+            let tags = query_pairs(value).ok_or(Trouble::Tags("the tags can't be read"))?;
+            check_tags(&tags)?;
+        }
+        if (is_meta || *name == TAGGING || KEPT.contains(name)) && !value.is_empty() {
             kept.insert(name.as_str().to_owned(), value.into());
         }
     }
@@ -75,6 +88,51 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> Result<(String, String), Trou
     }
     let kind = kind.unwrap_or(UNKNOWN_TYPE).to_owned();
     Ok((kind, serde_json::Value::Object(kept).to_string()))
+}
+
+/// Refuses tags that S3 would not take.
+pub(crate) fn check_tags(tags: &[(String, String)]) -> Result<(), Trouble> {
+    if tags.len() > TAGS_MAX {
+        return Err(Trouble::Tags("a file has at most 10 tags"));
+    }
+    let names: BTreeSet<&str> = tags.iter().map(|(name, _)| name.as_str()).collect();
+    if names.len() < tags.len() {
+        return Err(Trouble::Tags("two tags have the same name"));
+    }
+    let is_fit = |(name, value): &(String, String)| {
+        !name.is_empty()
+            && name.chars().count() <= TAG_NAME_MAX
+            && value.chars().count() <= TAG_VALUE_MAX
+    };
+    if !tags.iter().all(is_fit) {
+        let text = "a tag has a name of at most 128 characters and a value of at most 256";
+        return Err(Trouble::Tags(text));
+    }
+    Ok(())
+}
+
+/// The tags among the kept headers of a version.
+pub(crate) fn tags_of(headers: &str) -> Vec<(String, String)> {
+    let kept = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(headers);
+    let kept = kept.unwrap_or_default();
+    let tags = kept.get(TAGGING).and_then(serde_json::Value::as_str);
+    tags.and_then(query_pairs).unwrap_or_default()
+}
+
+/// The kept headers of a version with these tags instead of those that they have.
+pub(crate) fn with_tags(headers: &str, tags: &[(String, String)]) -> String {
+    let kept = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(headers);
+    let mut kept = kept.unwrap_or_default();
+    kept.remove(TAGGING);
+    if !tags.is_empty() {
+        let encode = |text: &str| percent_encode(text, false);
+        let pairs = tags
+            .iter()
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        let text = pairs.collect::<Vec<_>>().join("&");
+        kept.insert(TAGGING.to_owned(), text.into());
+    }
+    serde_json::Value::Object(kept).to_string()
 }
 
 /// The answer with a version of a file.
@@ -166,9 +224,17 @@ fn headers_of(version: &Version, etag: &str, asked: &Asked<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kept = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&version.headers);
     for (name, value) in kept.unwrap_or_default() {
+        if name == TAGGING {
+            continue;
+        }
         if let (Ok(name), Some(value)) = (HeaderName::try_from(name), value.as_str()) {
             set(&mut headers, name, value);
         }
+    }
+    let tags = tags_of(&version.headers).len();
+    if tags > 0 {
+        let name = HeaderName::from_static("x-amz-tagging-count");
+        headers.insert(name, tags.into());
     }
     set(&mut headers, CONTENT_TYPE, &version.content_type);
     for (name, value) in asked.parameters {

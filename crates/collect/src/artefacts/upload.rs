@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 use wire::s3::checksum::Algorithm;
 use wire::s3::chunked::Decoder;
 use wire::s3::key::Key;
@@ -24,6 +25,12 @@ use super::room::Taken;
 pub(crate) const OBJECT_BYTES_MAX: u64 = 5 << 40;
 /// How long nothing may come.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_mins(1);
+/// What has to come of a body in each stretch of waiting for it: otherwise a byte a minute would hold its
+/// place for ever. Slow lines bring a thousand times more.
+const PACE: Pace = Pace {
+    stretch: Duration::from_mins(1),
+    bytes: 60 << 10,
+};
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
 /// What is known of a body before it comes.
@@ -41,6 +48,18 @@ pub(crate) struct Announced {
 }
 
 impl Announced {
+    /// So many bytes that come from the store itself.
+    pub(crate) fn copied(bytes: u64) -> Self {
+        Self {
+            form: BodyForm::Plain,
+            chunk_key: None,
+            length: Some(bytes),
+            md5: None,
+            checksum: None,
+            wants_md5: true,
+        }
+    }
+
     /// Reads the headers. `is_link` says that the request was signed in its query, by whoever gave the
     /// link: such clients do not compare tags.
     pub(crate) fn read(
@@ -120,6 +139,7 @@ impl Shared {
         }
         self.metrics.uploads.inc();
         self.metrics.bytes.inc_by(finished.bytes);
+        self.retries.settle(key);
         Ok(finished)
     }
 
@@ -133,7 +153,80 @@ impl Shared {
         };
         let mut sink = self.objects.begin(hashes).await?;
         sink.write(bytes).await?;
-        Ok(sink.finish().await?)
+        let finished = sink.finish().await?;
+        self.retries.settle(key);
+        Ok(finished)
+    }
+}
+
+/// How fast a body has to come.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    stretch: Duration,
+    bytes: u64,
+}
+
+/// A body of which each stretch brings enough, or it is given up. Only the time counts in which the client
+/// is waited for: a slow disk is not held against it.
+struct Paced {
+    body: Body,
+    pace: Pace,
+    waited: Duration,
+    came: u64,
+}
+
+impl Paced {
+    fn new(body: Body, pace: Pace) -> Self {
+        Self {
+            body,
+            pace,
+            waited: Duration::ZERO,
+            came: 0,
+        }
+    }
+
+    /// The next bytes; nothing at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        let mut silence = Duration::ZERO;
+        loop {
+            let left = self.pace.stretch.saturating_sub(self.waited);
+            let left = left.min(SILENCE_LIMIT.saturating_sub(silence));
+            let begun = Instant::now();
+            let frame = tokio::time::timeout(left, self.body.frame()).await;
+            let waited = begun.elapsed();
+            self.waited += waited;
+            silence += waited;
+            match frame {
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(Trouble::Incomplete),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.came += u64::try_from(data.len()).unwrap_or(u64::MAX);
+                        self.check()?;
+                        return Ok(Some(data));
+                    }
+                }
+                Err(_) if silence >= SILENCE_LIMIT => {
+                    return Err(Trouble::Silent(SILENCE_LIMIT.as_secs()));
+                }
+                Err(_) => self.check()?,
+            }
+        }
+    }
+
+    /// Whether the stretch brought enough, at its end.
+    fn check(&mut self) -> Result<(), Trouble> {
+        if self.waited < self.pace.stretch {
+            return Ok(());
+        }
+        if self.came < self.pace.bytes {
+            let seconds = self.pace.stretch.as_secs().max(1);
+            let rate = base::config::format_bytes(self.pace.bytes / seconds);
+            return Err(Trouble::Trickle(rate));
+        }
+        self.waited = Duration::ZERO;
+        self.came = 0;
+        Ok(())
     }
 }
 
@@ -143,18 +236,12 @@ type Trailers = Vec<(String, String)>;
 /// Writes a body as it comes.
 async fn fill(
     sink: &mut Sink,
-    mut body: Body,
+    body: Body,
     mut decoder: Option<Decoder>,
     (limit, room): (u64, &mut Taken<'_>),
 ) -> Result<Trailers, Trouble> {
-    loop {
-        let frame = tokio::time::timeout(SILENCE_LIMIT, body.frame()).await;
-        let frame = frame.map_err(|_| Trouble::Silent(SILENCE_LIMIT.as_secs()))?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_| Trouble::Incomplete)?;
-        let Ok(mut data) = frame.into_data() else {
-            continue;
-        };
+    let mut body = Paced::new(body, PACE);
+    while let Some(mut data) = body.next().await? {
         let Some(decoder) = &mut decoder else {
             take(sink, data, (limit, room)).await?;
             continue;
@@ -209,4 +296,61 @@ fn compare(
         return Err(Trouble::BadDigest(header));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    const QUICK: Pace = Pace {
+        stretch: Duration::from_secs(10),
+        bytes: 10_000,
+    };
+
+    /// A body that brings pieces of this length, each after a pause.
+    fn trickle(length: usize, pause: Duration, pieces: usize) -> Body {
+        Body::from_stream(stream::unfold(0, move |sent| async move {
+            if sent == pieces {
+                return None;
+            }
+            tokio::time::sleep(pause).await;
+            let piece = Bytes::from(vec![0; length]);
+            Some((Ok::<_, std::io::Error>(piece), sent + 1))
+        }))
+    }
+
+    /// How many bytes were taken, and why no more.
+    async fn taken(body: Body) -> (usize, Option<&'static str>) {
+        let mut body = Paced::new(body, QUICK);
+        let mut taken = 0;
+        loop {
+            match body.next().await {
+                Ok(Some(data)) => taken += data.len(),
+                Ok(None) => return (taken, None),
+                Err(Trouble::Trickle(_)) => return (taken, Some("trickle")),
+                Err(Trouble::Silent(_)) => return (taken, Some("silence")),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_to_keep_its_pace() {
+        let second = Duration::from_secs(1);
+        assert_eq!(taken(trickle(1_001, second, 60)).await, (60_060, None));
+        let (bytes, why) = taken(trickle(1, second, 60)).await;
+        assert_eq!(why, Some("trickle"));
+        assert!(bytes <= 10, "{bytes}");
+        // A quick beginning is no licence.
+        let quick = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20]))]);
+        let rest = trickle(1, second, 60).into_data_stream();
+        let rest = futures_util::StreamExt::map(rest, |piece| piece.map_err(std::io::Error::other));
+        let body = Body::from_stream(futures_util::StreamExt::chain(quick, rest));
+        assert_eq!(taken(body).await.1, Some("trickle"));
+        // What is short may come as it likes.
+        assert_eq!(taken(trickle(1, second, 5)).await, (5, None));
+        assert_eq!(taken(trickle(1, 2 * SILENCE_LIMIT, 5)).await.0, 0);
+    }
 }

@@ -13,8 +13,15 @@ pub enum Act {
     Read,
     /// Upload.
     Create,
+    /// Pin, and set how long and how much is kept.
+    Update,
     /// Remove.
     Delete,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Create, Self::Update, Self::Delete];
 }
 
 /// Says whether something may be done in the group of this name.
@@ -45,7 +52,7 @@ impl Visitor {
     }
 
     /// How they are called.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 

@@ -151,7 +151,7 @@ async fn summaries(
     let mut read = shared.state.read().await?;
     let window = (Order::NewestFirst, limit);
     let rows = stored::select(&mut read, SUMMARY, conditions, window).await?;
-    let records = rows.iter().map(|row| Summary::of(row, &shared.projects));
+    let records = rows.rows().map(|row| Summary::of(row, &shared.projects));
     Ok(records.collect::<Result<_, _>>()?)
 }
 

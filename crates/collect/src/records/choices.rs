@@ -9,6 +9,8 @@ use base::clock;
 use sqlx::Row as _;
 use state::{State, StateError};
 
+use super::insert::counts;
+
 /// How old what is given may be.
 const FRESH: Duration = Duration::from_secs(2);
 /// Classifications that this process remembers to have kept.
@@ -67,6 +69,7 @@ impl Choices {
 async fn read(state: &State) -> Result<BTreeMap<i64, Values>, StateError> {
     let mut all: BTreeMap<i64, Values> = BTreeMap::new();
     let mut read = state.read().await?;
+    counts::refresh(state, &mut read).await;
     let sql = "SELECT project, classification FROM record_counts \
          GROUP BY project, classification ORDER BY SUM(records) DESC LIMIT $1";
     let rows = sqlx::query(sql).bind(VALUES_MAX);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base::config::{Field, Section, format_bytes, format_duration};
-use serde::{Serialize, Serializer};
+use base::config::{Field, Section, as_bytes, as_keep};
+use serde::Serialize;
 
 use super::pattern::Pattern;
 use super::scrub::{self, Scrub};
@@ -124,7 +124,7 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Retention {
     /// Those that no filter is about; for ever without it.
-    #[serde(serialize_with = "as_days")]
+    #[serde(serialize_with = "as_keep")]
     pub unfiltered: Option<Duration>,
     /// The others. Of several that fit, the longest time holds.
     pub filters: Vec<Keep>,
@@ -136,7 +136,7 @@ pub struct Keep {
     /// Which.
     pub of: Filter,
     /// How long; for ever without it.
-    #[serde(serialize_with = "as_days")]
+    #[serde(serialize_with = "as_keep")]
     pub keep: Option<Duration>,
 }
 
@@ -407,20 +407,4 @@ fn read_keep(field: &Field<'_>) -> Option<Option<Duration>> {
         field.error("nothing is kept for no time", Some(help));
     }
     Some(Some(keep))
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde gives a reference to the field"
-)]
-fn as_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format_bytes(*bytes))
-}
-
-#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
-fn as_days<S: Serializer>(keep: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match keep {
-        Some(keep) => serializer.serialize_str(&format_duration(*keep)),
-        None => serializer.serialize_str("forever"),
-    }
 }

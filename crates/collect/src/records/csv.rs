@@ -11,13 +11,12 @@ use base::http::{Policy, Routes, text_response};
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use regex::bytes::{Regex, RegexBuilder};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 use state::StateError;
 
 use super::Shared;
 use super::error::ApiError;
 use super::filter::Conditions;
+use super::packed::{Column, Row};
 use super::reader::Reader;
 use super::search::{Field, Words};
 use super::stored::Order;
@@ -219,28 +218,34 @@ impl Csv {
 
 impl Render for Csv {
     const LEAVES_OUT: bool = true;
-    const COLUMNS: &'static str =
-        "records.id, external, received_at, severity, classification, build, machine_id, body";
+    const COLUMNS: &'static [Column] = &[
+        Column::Number("records.id"),
+        Column::Number("external"),
+        Column::Number("received_at"),
+        Column::Number("severity"),
+        Column::Text("classification"),
+        Column::Text("build"),
+        Column::Text("machine_id"),
+        Column::Bytes("body"),
+    ];
 
     fn begin(&self) -> String {
         COLUMNS.to_owned()
     }
 
-    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
+    fn record(&self, _: usize, row: Row<'_>, out: &mut String) -> Result<bool, StateError> {
         use std::fmt::Write as _;
-        let body: &[u8] = row.try_get(7)?;
+        let body = row.bytes(7)?;
         if !self.is_wanted(body) {
             return Ok(false);
         }
-        let (id, external): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let (received, severity): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
-        let external = if external == 0 { "False" } else { "True" };
+        let (id, received, severity) = (row.number(0)?, row.number(2)?, row.number(3)?);
+        let external = if row.number(1)? == 0 { "False" } else { "True" };
         let received = time::original(received.div_euclid(1000));
         // Writing into a string does not fail.
         let _written = write!(out, "\"{id}\",\"{external}\",\"{received}\",\"{severity}\"");
         for column in 4..=6 {
-            let text: &str = row.try_get(column)?;
-            field(text, out);
+            field(row.text(column)?, out);
         }
         field(&String::from_utf8_lossy(body), out);
         out.push('\n');

@@ -1,9 +1,11 @@
 //! Which records somebody wants: conditions and their values, as one statement.
 
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 use state::{Read, StateError};
 
+use super::packed::{self, Column, Packed};
 use super::search::{Bits, Field, Hints};
 
 /// Values of one field that the index is asked for; more of them help little.
@@ -173,12 +175,31 @@ impl Conditions {
         head: &str,
         tail: &str,
     ) -> Result<Vec<AnyRow>, StateError> {
-        let conditions = if self.texts.is_empty() {
-            "1 = 1".to_owned()
+        let sql = format!("{head} {} {tail}", self.where_clause());
+        Ok(self.query(sql).fetch_all(read).await?)
+    }
+
+    /// These columns of `from WHERE conditions tail`, for where many rows are expected.
+    pub(crate) async fn fetch_packed(
+        &self,
+        read: &mut Read,
+        columns: &[Column],
+        (from, tail): (&str, &str),
+    ) -> Result<Packed, StateError> {
+        let rest = format!("{from} {} {tail}", self.where_clause());
+        let sql = packed::statement(read, columns, &rest);
+        packed::unpack(&self.query(sql).fetch_one(read).await?, columns)
+    }
+
+    fn where_clause(&self) -> String {
+        if self.texts.is_empty() {
+            "WHERE 1 = 1".to_owned()
         } else {
-            self.texts.join(" AND ")
-        };
-        let sql = format!("{head} WHERE {conditions} {tail}");
+            format!("WHERE {}", self.texts.join(" AND "))
+        }
+    }
+
+    fn query(&self, sql: String) -> Query<'_, Any, AnyArguments> {
         let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
         for value in &self.values {
             query = match value {
@@ -186,6 +207,6 @@ impl Conditions {
                 Value::Text(text) => query.bind(text.clone()),
             };
         }
-        Ok(query.fetch_all(&mut *read).await?)
+        query
     }
 }

@@ -6,6 +6,7 @@
 mod batch;
 mod guilty;
 mod table;
+mod unfinished;
 
 use sqlx::Row as _;
 use state::{Read, StateError};
@@ -13,6 +14,7 @@ use state::{Read, StateError};
 pub(crate) use self::batch::keep;
 pub(crate) use self::guilty::{finish, note};
 pub(crate) use self::table::{Import, abandon, begin, details, find, list};
+pub(crate) use self::unfinished::service;
 
 /// Below which id no import that runs adds anything.
 pub(crate) async fn complete_below(read: &mut Read) -> Result<i64, StateError> {

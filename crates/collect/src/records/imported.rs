@@ -2,6 +2,7 @@
 //! rows are records.
 
 mod judge;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,18 +27,22 @@ pub const ID_MAX: i64 = 2_147_483_647;
 #[serde(deny_unknown_fields, default)]
 pub struct ImportedRecord {
     /// Its number there.
+    #[serde(deserialize_with = "whole::number")]
     pub id: i64,
     /// When the collector took it.
     pub received_at: Option<String>,
     /// When the client made it.
     pub created_at: Option<String>,
     /// 1 to 4, if it is a record.
+    #[serde(deserialize_with = "whole::optional")]
     pub severity: Option<i64>,
     /// Whether its machine is a stranger's.
     pub external: Option<bool>,
     /// The format.
+    #[serde(deserialize_with = "whole::optional")]
     pub record_format_version: Option<i64>,
     /// The payload's format.
+    #[serde(deserialize_with = "whole::optional")]
     pub payload_format_version: Option<i64>,
     /// Three parts with `/` between.
     pub classification: Option<String>,
@@ -64,8 +69,10 @@ pub struct ImportedRecord {
     /// The payload, or its beginning.
     pub payload: String,
     /// How many bytes the payload has there, when it is cut here.
+    #[serde(deserialize_with = "whole::optional")]
     pub payload_bytes: Option<i64>,
     /// Which guilty frame it was found to have there.
+    #[serde(deserialize_with = "whole::optional")]
     pub guilty: Option<i64>,
 }
 
@@ -74,8 +81,10 @@ pub struct ImportedRecord {
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// Up to which id the import has to be before it.
+    #[serde(deserialize_with = "whole::number")]
     pub after: i64,
     /// Up to which id it is with it.
+    #[serde(deserialize_with = "whole::number")]
     pub through: i64,
     /// The rows between, in the order of their ids.
     pub records: Vec<ImportedRecord>,
@@ -90,10 +99,13 @@ pub struct Begin {
     /// The name of the project that the records come to; it may be left out where there is one.
     pub project: Option<String>,
     /// The lowest id there; 0 when there is no record.
+    #[serde(deserialize_with = "whole::number")]
     pub first: i64,
     /// The highest.
+    #[serde(deserialize_with = "whole::number")]
     pub last: i64,
     /// How many records there are.
+    #[serde(deserialize_with = "whole::number")]
     pub records: i64,
     /// Records get the next numbers here instead of keeping theirs.
     #[serde(default)]
@@ -108,6 +120,7 @@ pub struct Begin {
 #[serde(deny_unknown_fields)]
 pub struct GuiltyNote {
     /// Its number there.
+    #[serde(deserialize_with = "whole::number")]
     pub id: i64,
     /// The function.
     pub function: String,

@@ -3,7 +3,7 @@
 //! transactions follow one another also where several processes write, and ids become visible in
 //! their order.
 
-mod counts;
+pub(crate) mod counts;
 mod groups;
 pub(crate) mod population;
 pub(crate) mod rows;
@@ -52,12 +52,9 @@ pub(crate) async fn write(
 ) -> Result<Vec<Stored>, StateError> {
     let mut write = state.write().await?;
     let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-    let sql = "UPDATE record_sequence SET next = next + $1 WHERE id = 1 RETURNING next";
-    let next: i64 = sqlx::query(sql)
-        .bind(count)
-        .fetch_one(&mut write)
-        .await?
-        .try_get(0)?;
+    let sql = "UPDATE record_sequence SET next = next + $1 WHERE id = 1 RETURNING next, counted";
+    let row = sqlx::query(sql).bind(count).fetch_one(&mut write).await?;
+    let (next, counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     // Only now: whoever was before us has an earlier time and smaller ids.
     let now = time::now();
     let mut known = known_records(&mut write, entries).await?;
@@ -95,13 +92,16 @@ pub(crate) async fn write(
     }
     insert_submissions(&mut write, &submissions, now).await?;
     let (_, machines) = keep(&mut write, &records, noted).await?;
+    if next - 1 - counted >= counts::UNCOUNTED_MAX {
+        counts::count(&mut write, counted, next - 1).await?;
+    }
     write.commit().await?;
     noted.add(now.div_euclid(DAY_MILLISECONDS), machines);
     Ok(stored)
 }
 
-/// Keeps new records with all that is counted of them; needs the lock of intake. Gives the group of
-/// each, 0 for none, and the machines that are to be [`Noted`] once it is committed.
+/// Keeps new records, their groups and machines; needs the lock of intake, and [`counts`] count them.
+/// Gives the group of each, 0 for none, and the machines that are to be [`Noted`] once it is committed.
 pub(crate) async fn keep(
     write: &mut Write,
     records: &[Numbered<'_>],
@@ -112,7 +112,6 @@ pub(crate) async fn keep(
     }
     let groups = groups::note(write, records).await?;
     insert_records(write, records, &groups).await?;
-    counts::add(write, records).await?;
     let machines = population::note(write, records, noted).await?;
     write.touch(TOPIC);
     Ok((groups, machines))

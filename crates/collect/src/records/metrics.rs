@@ -4,6 +4,7 @@ use base::telemetry::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,6 +28,7 @@ pub(crate) struct RecordMetrics {
     pub(crate) refused: Family<Reason, Counter>,
     pub(crate) commits: Counter,
     pub(crate) committed: Counter,
+    pub(crate) unfinished_imports: Gauge,
 }
 
 /// Why nothing could be made of a request.
@@ -63,6 +65,11 @@ impl RecordMetrics {
                 "landline_records_committed",
                 "Records and quarantined submissions that are on disk",
                 own.committed.clone(),
+            );
+            all.register(
+                "landline_records_unfinished_imports",
+                "Imports that are neither finished nor given up, and hold the index of words where they are",
+                own.unfinished_imports.clone(),
             );
         });
         own

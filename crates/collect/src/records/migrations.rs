@@ -17,13 +17,18 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "imports of records",
         sql: IMPORTS,
     },
+    Migration {
+        owner: "collect",
+        version: 3,
+        name: "records are counted some hundred at a time",
+        sql: COUNTED,
+    },
 ];
 
 /// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
 /// each makes every record dearer: `record_index` finds them by their fields and words, for blocks of
-/// ids, and is made behind intake. What is counted is counted at intake, in the transaction of the
-/// record: days are days since 1970 in UTC. The id of a row of `record_machines` is a hash of the project,
-/// what the machine did, its build, its source and its id.
+/// ids, and is made behind intake. Days are days since 1970 in UTC. The id of a row of `record_machines`
+/// is a hash of the project, what the machine did, its build, its source and its id.
 const RECORDS: &str = "
 CREATE TABLE record_sequence (
     id BIGINT PRIMARY KEY,
@@ -214,4 +219,10 @@ CREATE TABLE record_import_groups (
     PRIMARY KEY (import_id, group_id, guilty)
 );
 ALTER TABLE record_index_state ADD COLUMN changes BIGINT NOT NULL DEFAULT 0;
+";
+
+/// Up to which id `record_counts` and `record_host_counts` count.
+const COUNTED: &str = "
+ALTER TABLE record_sequence ADD COLUMN counted BIGINT NOT NULL DEFAULT 0;
+UPDATE record_sequence SET counted = next - 1;
 ";

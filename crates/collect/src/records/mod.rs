@@ -21,6 +21,7 @@ mod metrics;
 pub mod migrations;
 mod original;
 mod original_api;
+mod packed;
 mod pattern;
 mod project;
 mod query;
@@ -37,6 +38,7 @@ mod time;
 
 use std::sync::Arc;
 
+use base::health::Health;
 use base::http::{Policy, Routes};
 use base::supervise::Service;
 use base::telemetry::Metrics;
@@ -80,12 +82,12 @@ pub struct Records {
 
 impl Records {
     /// Opens it in a state that has [`migrations::MIGRATIONS`]; the services keep what comes, make the
-    /// index of words, and remove what is old.
+    /// index of words, remove what is old, and tell of imports that are not finished.
     pub async fn open(
         state: &State,
         config: RecordsConfig,
-        metrics: &Metrics,
-    ) -> Result<(Self, [Service; 4]), StateError> {
+        (metrics, health): (&Metrics, &Health),
+    ) -> Result<(Self, [Service; 5]), StateError> {
         let metrics = RecordMetrics::new(metrics);
         let projects = Projects::open(state, &config.projects).await?;
         let skipped = SkippedFrames::default();
@@ -108,7 +110,9 @@ impl Records {
         let index = search::index::service(state);
         let regroup = regroup::service(&shared);
         let retention = retention::service(&shared);
-        Ok((Self { shared }, [service, index, regroup, retention]))
+        let imports = import::service(&shared, health);
+        let services = [service, index, regroup, retention, imports];
+        Ok((Self { shared }, services))
     }
 
     /// The paths that clients send to; they are open to everybody.

@@ -13,11 +13,11 @@ use base::http::{Policy, Routes};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
-use sqlx::any::AnyRow;
 use state::StateError;
 
 use super::filter::Conditions;
 use super::original::OriginalRecord;
+use super::packed::{Column, Row};
 use super::reader::Reader;
 use super::search::Field;
 use super::stored::{Order, StoredRecord, WHOLE};
@@ -83,13 +83,13 @@ struct List {
 }
 
 impl Render for List {
-    const COLUMNS: &'static str = WHOLE;
+    const COLUMNS: &'static [Column] = WHOLE;
 
     fn begin(&self) -> String {
         "{\"records\":[".to_owned()
     }
 
-    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
+    fn record(&self, index: usize, row: Row<'_>, out: &mut String) -> Result<bool, StateError> {
         if index > 0 {
             out.push(',');
         }
@@ -107,16 +107,16 @@ impl Render for List {
 struct Lines;
 
 impl Render for Lines {
-    const COLUMNS: &'static str = WHOLE;
+    const COLUMNS: &'static [Column] = WHOLE;
 
-    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
+    fn record(&self, _: usize, row: Row<'_>, out: &mut String) -> Result<bool, StateError> {
         out.push_str(&json_of(row)?);
         out.push('\n');
         Ok(true)
     }
 }
 
-fn json_of(row: &AnyRow) -> Result<String, StateError> {
+fn json_of(row: Row<'_>) -> Result<String, StateError> {
     let stored = StoredRecord::of(row)?;
     let shown = OriginalRecord::new(&stored.record, Some(stored.id), stored.received_at);
     Ok(shown.into_json())

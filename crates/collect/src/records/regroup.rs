@@ -115,7 +115,7 @@ async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
         let (ids, rows) = stored::select_page(&mut read, WHOLE, &conditions, window).await?;
         drop(read);
         let records: Vec<StoredRecord> = rows
-            .iter()
+            .rows()
             .map(StoredRecord::of)
             .collect::<Result<_, _>>()?;
         // Those that were found may have been removed before they were read.

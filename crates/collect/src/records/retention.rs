@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use serde::Serialize;
-use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{State, StateError, Write};
 
@@ -16,11 +15,13 @@ use super::Shared;
 use super::config::{Filter, Retention};
 use super::filter::Conditions;
 use super::import;
+use super::insert::counts;
 use super::insert::rows::placeholders;
+use super::packed::{Column, Row};
 use super::reader::Reader;
 use super::search::index::{CHUNKS, ROW_IDS};
 use super::search::{self, Field};
-use super::stored::Order;
+use super::stored::{self, Order};
 use super::time;
 
 /// How often it is looked.
@@ -109,6 +110,16 @@ async fn run(shared: &Shared, scope: &Scope) -> Result<Passed, StateError> {
     Ok(passed)
 }
 
+/// What decides how long a record is kept.
+const JUDGED: &[Column] = &[
+    Column::Number("id"),
+    Column::Number("received_at"),
+    Column::Number("severity"),
+    Column::Text("classification"),
+    Column::Text("build"),
+    Column::Text("machine_id"),
+];
+
 /// Looks at all records of a project that are old enough for any rule, the oldest first.
 async fn walk(
     shared: &Shared,
@@ -128,19 +139,24 @@ async fn walk(
         conditions.field_number(Field::Project, project);
         conditions.received_before(before);
         conditions.from(last + 1);
-        let columns = "id, received_at, severity, classification, build, machine_id";
         let window = (Order::OldestFirst, PAGE);
         let mut read = shared.state.read().await?;
-        let rows = search::find(&mut read, columns, &conditions, window).await?;
+        let hits = search::find(&mut read, &conditions, window).await?;
+        let found: Vec<i64> = hits.iter().map(|hit| hit.id).collect();
+        let rows = stored::without_payload(&mut read, JUDGED, &found).await?;
+        last = found.last().copied().unwrap_or(last);
+        if removes && !found.is_empty() {
+            // What is gone can't be counted any more.
+            counts::catch_up(&shared.state, &mut read).await?;
+        }
         drop(read);
         let mut ids = Vec::new();
-        for row in &rows {
-            last = row.try_get(0)?;
-            let received: i64 = row.try_get(1)?;
+        for row in rows.rows() {
             let keep = keep_row(retention, row)?;
+            let received = row.number(1)?;
             if keep.is_some_and(|keep| received < now.saturating_sub(milliseconds(keep))) {
-                ids.push(last);
-                let classification: String = row.try_get(3)?;
+                ids.push(row.number(0)?);
+                let classification = row.text(3)?.to_owned();
                 *passed.classifications.entry(classification).or_default() += 1;
             }
         }
@@ -149,7 +165,7 @@ async fn walk(
         if removes {
             remove(&shared.state, &RECORDS, &ids).await?;
         }
-        if rows.len() < PAGE {
+        if found.len() < PAGE {
             break;
         }
     }
@@ -157,11 +173,9 @@ async fn walk(
 }
 
 /// How long the record of a row is kept.
-fn keep_row(retention: &Retention, row: &AnyRow) -> Result<Option<Duration>, StateError> {
-    let severity: i64 = row.try_get(2)?;
-    let severity = u8::try_from(severity).unwrap_or_default();
-    let (classification, build): (&str, &str) = (row.try_get(3)?, row.try_get(4)?);
-    let machine_id: &str = row.try_get(5)?;
+fn keep_row(retention: &Retention, row: Row<'_>) -> Result<Option<Duration>, StateError> {
+    let severity = u8::try_from(row.number(2)?).unwrap_or_default();
+    let (classification, build, machine_id) = (row.text(3)?, row.text(4)?, row.text(5)?);
     Ok(keep(retention, |filter| {
         filter.fits_parts(classification, severity, build, machine_id)
     }))

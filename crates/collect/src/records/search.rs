@@ -17,7 +17,6 @@ mod words;
 use std::ops::Range;
 
 use sqlx::Row as _;
-use sqlx::any::AnyRow;
 use state::{Read, StateError};
 
 pub(crate) use self::candidates::Hints;
@@ -26,6 +25,7 @@ pub(crate) use self::fields::{Bits, Field};
 pub(crate) use self::words::Words;
 use super::Shared;
 use super::filter::Conditions;
+use super::packed::{Column, Packed, Row};
 use super::stored::{self, Order};
 
 /// Ids that one question looks at for words: those that the index does not tell apart, or filters that
@@ -36,6 +36,23 @@ const RUN_ROWS_MAX: usize = 1 << 20;
 /// Records that are looked at for words at a time, where the index does not say which.
 const ROWS_AT_ONCE: usize = 512;
 
+/// A record that was found and not read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) id: i64,
+    /// Of its payload.
+    pub(crate) bytes: i64,
+}
+
+/// What is read of a [`Hit`].
+const HIT: [Column; 2] = [
+    Column::Number("records.id"),
+    Column::Number("records.payload_bytes"),
+];
+
+/// What a search for words reads.
+const PAYLOAD: [Column; 2] = [Column::Number("records.id"), Column::Bytes("body")];
+
 /// What a search found.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -45,17 +62,15 @@ pub(crate) struct Found {
     pub(crate) ended_at: Option<i64>,
 }
 
-/// The first `limit` records that fit, with these of their columns. The first is the id; payloads are
-/// elsewhere.
+/// The first `limit` records that fit.
 pub(crate) async fn find(
     read: &mut Read,
-    columns: &str,
     conditions: &Conditions,
     (order, limit): (Order, usize),
-) -> Result<Vec<AnyRow>, StateError> {
+) -> Result<Vec<Hit>, StateError> {
     if !conditions.are_helped() {
         let all = conditions.hints().ids.clone();
-        return in_all(read, columns, (conditions, all), (order, limit)).await;
+        return in_all(read, (conditions, all), (order, limit)).await;
     }
     let mut candidates = Candidates::new(read, conditions.hints().clone(), order).await?;
     let mut found = Vec::new();
@@ -64,8 +79,8 @@ pub(crate) async fn find(
     {
         let window = (order, limit - found.len());
         found.extend(match place {
-            Place::All(ids) => in_all(read, columns, (conditions, ids), window).await?,
-            Place::Runs(runs) => in_runs(read, columns, (conditions, &runs), window).await?,
+            Place::All(ids) => in_all(read, (conditions, ids), window).await?,
+            Place::Runs(runs) => in_runs(read, (conditions, &runs), window).await?,
         });
     }
     Ok(found)
@@ -74,26 +89,34 @@ pub(crate) async fn find(
 /// Those in all ids of a range: most of what is wanted is near its beginning.
 async fn in_all(
     read: &mut Read,
-    columns: &str,
     (conditions, ids): (&Conditions, Range<i64>),
     (order, limit): (Order, usize),
-) -> Result<Vec<AnyRow>, StateError> {
+) -> Result<Vec<Hit>, StateError> {
     let mut conditions = conditions.clone();
     conditions.from(ids.start);
     conditions.below(ids.end);
-    let head = format!("SELECT {columns} FROM records");
     let tail = format!("ORDER BY id {} LIMIT {limit}", order.sql());
-    conditions.fetch(read, &head, &tail).await
+    let place = ("FROM records", tail.as_str());
+    hits(&conditions.fetch_packed(read, &HIT, place).await?)
+}
+
+fn hits(packed: &Packed) -> Result<Vec<Hit>, StateError> {
+    let hit = |row: Row<'_>| {
+        Ok(Hit {
+            id: row.number(0)?,
+            bytes: row.number(1)?,
+        })
+    };
+    packed.rows().map(hit).collect()
 }
 
 /// Those in runs of ids. The statement asks for no order and no limit: PostgreSQL would walk through all
 /// ids in their order until it has enough.
 async fn in_runs(
     read: &mut Read,
-    columns: &str,
     (conditions, runs): (&Conditions, &[Range<i64>]),
     (order, limit): (Order, usize),
-) -> Result<Vec<AnyRow>, StateError> {
+) -> Result<Vec<Hit>, StateError> {
     let mut conditions = conditions.clone();
     // Few lengths, so that statements are prepared once.
     let length = runs.len().next_power_of_two();
@@ -105,23 +128,18 @@ async fn in_runs(
             format!("({start}, {end})")
         })
         .collect();
-    let head = format!(
-        "SELECT {columns} FROM (VALUES {}) AS runs CROSS JOIN records",
+    let from = format!(
+        "FROM (VALUES {}) AS runs CROSS JOIN records",
         runs.join(", ")
     );
     conditions.plain("records.id >= runs.column1 AND records.id < runs.column2");
-    let rows = conditions.fetch(read, &head, "").await?;
-    let by_id = |row: AnyRow| Ok((row.try_get::<i64, _>(0)?, row));
-    let mut rows: Vec<(i64, AnyRow)> = rows
-        .into_iter()
-        .map(by_id)
-        .collect::<Result<_, StateError>>()?;
+    let mut hits = hits(&conditions.fetch_packed(read, &HIT, (&from, "")).await?)?;
     match order {
-        Order::NewestFirst => rows.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id)),
-        Order::OldestFirst => rows.sort_unstable_by_key(|(id, _)| *id),
+        Order::NewestFirst => hits.sort_unstable_by_key(|hit| std::cmp::Reverse(hit.id)),
+        Order::OldestFirst => hits.sort_unstable_by_key(|hit| hit.id),
     }
-    rows.truncate(limit);
-    Ok(rows.into_iter().map(|(_, row)| row).collect())
+    hits.truncate(limit);
+    Ok(hits)
 }
 
 /// At most `limit` records with these words that fit, newest first.
@@ -148,8 +166,8 @@ pub(crate) async fn search(
             Place::Runs(runs) => {
                 let given = (conditions, runs.as_slice());
                 let window = (Order::NewestFirst, RUN_ROWS_MAX);
-                let rows = in_runs(&mut read, stored::ID_AND_BYTES, given, window).await?;
-                search.look_at(&mut read, &rows).await?;
+                let hits = in_runs(&mut read, given, window).await?;
+                search.look_at(&mut read, &hits).await?;
                 looked_at += runs.iter().map(|run| run.end - run.start).sum::<i64>();
                 if looked_at >= LOOKED_AT_MAX {
                     return Ok(search.ended(runs.last().map(|run| run.start)));
@@ -160,11 +178,11 @@ pub(crate) async fn search(
         while let Some(ids) = rest.take() {
             let start = ids.start;
             let window = (Order::NewestFirst, ROWS_AT_ONCE);
-            let rows = in_all(&mut read, stored::ID_AND_BYTES, (conditions, ids), window).await?;
-            search.look_at(&mut read, &rows).await?;
-            let last: Option<i64> = rows.last().map(|row| row.try_get(0)).transpose()?;
-            let last = last.filter(|_| rows.len() == ROWS_AT_ONCE && !search.is_over());
-            looked_at += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            let hits = in_all(&mut read, (conditions, ids), window).await?;
+            search.look_at(&mut read, &hits).await?;
+            let last = hits.last().map(|hit| hit.id);
+            let last = last.filter(|_| hits.len() == ROWS_AT_ONCE && !search.is_over());
+            looked_at += i64::try_from(hits.len()).unwrap_or(i64::MAX);
             if last.is_some() && looked_at >= LOOKED_AT_MAX {
                 return Ok(search.ended(last));
             }
@@ -196,17 +214,16 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at the payloads of these rows of [`stored::ID_AND_BYTES`].
-    async fn look_at(&mut self, read: &mut Read, rows: &[AnyRow]) -> Result<(), StateError> {
-        for ids in stored::pages(rows)? {
+    /// Looks at the payloads of these.
+    async fn look_at(&mut self, read: &mut Read, hits: &[Hit]) -> Result<(), StateError> {
+        for ids in stored::pages(hits) {
             let order = Order::NewestFirst;
-            for row in stored::of_ids(read, "records.id, body", &ids, order).await? {
+            for row in stored::of_ids(read, &PAYLOAD, &ids, order).await?.rows() {
                 if self.is_over() {
                     return Ok(());
                 }
-                let body: &[u8] = row.try_get(1)?;
-                if self.words.are_in(body) {
-                    self.ids.push(row.try_get(0)?);
+                if self.words.are_in(row.bytes(1)?) {
+                    self.ids.push(row.number(0)?);
                 }
             }
         }

@@ -1,27 +1,54 @@
 //! Records as they are read back.
 
 use serde::Serialize;
-use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, StateError};
 use wire::telemetrics::{Record, is_usual_arch};
 
 use super::filter::Conditions;
+use super::packed::{self, Column, Packed, Row};
 use super::project::Projects;
-use super::search;
+use super::search::{self, Hit};
 use super::time;
 
 /// What lists show of a record.
-pub(crate) const SUMMARY: &str = "records.id, project, received_at, created_at, severity, \
-     classification, machine_id, build, system_name, external, group_id, \
-     substr(body, 1, 480) AS excerpt";
+pub(crate) const SUMMARY: &[Column] = &[
+    Column::Number("records.id"),
+    Column::Number("project"),
+    Column::Number("received_at"),
+    Column::Number("created_at"),
+    Column::Number("severity"),
+    Column::Text("classification"),
+    Column::Text("machine_id"),
+    Column::Text("build"),
+    Column::Text("system_name"),
+    Column::Number("external"),
+    Column::Number("group_id"),
+    Column::Bytes("COALESCE(substr(body, 1, 480), body)"),
+];
 /// All of a record.
-pub(crate) const WHOLE: &str = "records.id, project, received_at, created_at, severity, \
-     classification, machine_id, build, system_name, external, group_id, record_version, \
-     payload_version, event_id, arch, host_type, kernel_version, board_name, cpu_model, \
-     bios_version, body";
-/// How long a payload is that is not read yet.
-pub(crate) const ID_AND_BYTES: &str = "records.id, records.payload_bytes";
+pub(crate) const WHOLE: &[Column] = &[
+    Column::Number("records.id"),
+    Column::Number("project"),
+    Column::Number("received_at"),
+    Column::Number("created_at"),
+    Column::Number("severity"),
+    Column::Text("classification"),
+    Column::Text("machine_id"),
+    Column::Text("build"),
+    Column::Text("system_name"),
+    Column::Number("external"),
+    Column::Number("group_id"),
+    Column::Number("record_version"),
+    Column::Number("payload_version"),
+    Column::Text("event_id"),
+    Column::Text("arch"),
+    Column::Text("host_type"),
+    Column::Text("kernel_version"),
+    Column::Text("board_name"),
+    Column::Text("cpu_model"),
+    Column::Text("bios_version"),
+    Column::Bytes("body"),
+];
 /// Bytes of the payloads that are read at a time.
 const PAGE_BYTES: i64 = 1 << 20;
 /// Characters of a payload in lists.
@@ -56,63 +83,54 @@ pub(crate) struct StoredRecord {
 
 impl Summary {
     /// From a row of [`SUMMARY`].
-    pub(crate) fn of(row: &AnyRow, projects: &Projects) -> Result<Self, StateError> {
-        // SQLite says NULL where there is nothing to take a part of.
-        let body: Option<Vec<u8>> = row.try_get("excerpt")?;
-        let body = body.unwrap_or_default();
-        let created: i64 = row.try_get("created_at")?;
-        let project: i64 = row.try_get("project")?;
-        let external: i64 = row.try_get("external")?;
-        let group: i64 = row.try_get("group_id")?;
+    pub(crate) fn of(row: Row<'_>, projects: &Projects) -> Result<Self, StateError> {
+        let group = row.number(10)?;
         Ok(Self {
-            id: row.try_get("id")?,
-            project: projects.name(project).unwrap_or_default().to_owned(),
-            received_at: time::rfc3339(row.try_get("received_at")?),
-            created_at: created.checked_mul(1000).and_then(time::rfc3339),
-            severity: row.try_get("severity")?,
-            classification: row.try_get("classification")?,
-            machine_id: row.try_get("machine_id")?,
-            build: row.try_get("build")?,
-            system_name: row.try_get("system_name")?,
-            external: external != 0,
+            id: row.number(0)?,
+            project: projects.name(row.number(1)?).unwrap_or_default().to_owned(),
+            received_at: time::rfc3339(row.number(2)?),
+            created_at: row.number(3)?.checked_mul(1000).and_then(time::rfc3339),
+            severity: row.number(4)?,
+            classification: row.text(5)?.to_owned(),
+            machine_id: row.text(6)?.to_owned(),
+            build: row.text(7)?.to_owned(),
+            system_name: row.text(8)?.to_owned(),
+            external: row.number(9)? != 0,
             group: (group > 0).then_some(group),
-            excerpt: excerpt(&body),
+            excerpt: excerpt(row.bytes(11)?),
         })
     }
 }
 
 impl StoredRecord {
     /// From a row of [`WHOLE`].
-    pub(crate) fn of(row: &AnyRow) -> Result<Self, StateError> {
-        let body: Vec<u8> = row.try_get("body")?;
-        let external: i64 = row.try_get("external")?;
-        let severity: i64 = row.try_get("severity")?;
-        let version: i64 = row.try_get("record_version")?;
-        let group: i64 = row.try_get("group_id")?;
+    pub(crate) fn of(row: Row<'_>) -> Result<Self, StateError> {
+        let text = |column| row.text(column).map(str::to_owned);
+        let group = row.number(10)?;
         let record = Record {
-            record_format_version: u8::try_from(version).unwrap_or_default(),
-            severity: u8::try_from(severity).unwrap_or_default(),
-            classification: row.try_get("classification")?,
-            machine_id: row.try_get("machine_id")?,
-            created: row.try_get("created_at")?,
-            is_unusual_arch: !is_usual_arch(row.try_get("arch")?),
-            arch: row.try_get("arch")?,
-            host_type: row.try_get("host_type")?,
-            kernel_version: row.try_get("kernel_version")?,
-            board_name: row.try_get("board_name")?,
-            cpu_model: row.try_get("cpu_model")?,
-            bios_version: row.try_get("bios_version")?,
-            event_id: row.try_get("event_id")?,
-            build: row.try_get("build")?,
-            system_name: row.try_get("system_name")?,
-            payload_format_version: row.try_get("payload_version")?,
-            external: external != 0,
-            payload: String::from_utf8_lossy(&body).into_owned(),
+            created: row.number(3)?,
+            severity: u8::try_from(row.number(4)?).unwrap_or_default(),
+            classification: text(5)?,
+            machine_id: text(6)?,
+            build: text(7)?,
+            system_name: text(8)?,
+            external: row.number(9)? != 0,
+            record_format_version: u8::try_from(row.number(11)?).unwrap_or_default(),
+            payload_format_version: row.number(12)?,
+            event_id: text(13)?,
+            arch: text(14)?,
+            is_unusual_arch: !is_usual_arch(row.text(14)?),
+            host_type: text(15)?,
+            kernel_version: text(16)?,
+            board_name: text(17)?,
+            cpu_model: text(18)?,
+            bios_version: text(19)?,
+            payload: String::from_utf8_lossy(row.bytes(20)?).into_owned(),
         };
         Ok(Self {
-            id: row.try_get("id")?,
-            project: row.try_get("project")?,
-            received_at: row.try_get("received_at")?,
+            id: row.number(0)?,
+            project: row.number(1)?,
+            received_at: row.number(2)?,
             group: (group > 0).then_some(group),
             record,
         })
@@ -139,68 +157,80 @@ impl Order {
 /// The first `limit` records that fit, each with its payload.
 pub(crate) async fn select(
     read: &mut Read,
-    columns: &str,
+    columns: &[Column],
     conditions: &Conditions,
     (order, limit): (Order, usize),
-) -> Result<Vec<AnyRow>, StateError> {
-    let rows = search::find(read, "records.id", conditions, (order, limit)).await?;
-    let ids: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get(0)).collect();
-    of_ids(read, columns, &ids?, order).await
+) -> Result<Packed, StateError> {
+    let hits = search::find(read, conditions, (order, limit)).await?;
+    let ids: Vec<i64> = hits.iter().map(|hit| hit.id).collect();
+    of_ids(read, columns, &ids, order).await
 }
 
 /// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`]; with the ids that were
 /// found.
 pub(crate) async fn select_page(
     read: &mut Read,
-    columns: &str,
+    columns: &[Column],
     conditions: &Conditions,
     (order, limit): (Order, usize),
-) -> Result<(Vec<i64>, Vec<AnyRow>), StateError> {
-    let rows = search::find(read, ID_AND_BYTES, conditions, (order, limit)).await?;
-    let ids = pages(&rows)?.into_iter().next().unwrap_or_default();
+) -> Result<(Vec<i64>, Packed), StateError> {
+    let hits = search::find(read, conditions, (order, limit)).await?;
+    let ids = pages(&hits).into_iter().next().unwrap_or_default();
     let rows = of_ids(read, columns, &ids, order).await?;
     Ok((ids, rows))
 }
 
-/// Rows of [`ID_AND_BYTES`] as pages of ids whose payloads have some [`PAGE_BYTES`] together.
-pub(crate) fn pages(rows: &[AnyRow]) -> Result<Vec<Vec<i64>>, StateError> {
+/// What was found as pages of ids whose payloads have some [`PAGE_BYTES`] together.
+pub(crate) fn pages(hits: &[Hit]) -> Vec<Vec<i64>> {
     let mut pages: Vec<Vec<i64>> = Vec::new();
     let mut left = 0;
-    for row in rows {
-        let (id, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    for hit in hits {
         match pages.last_mut() {
-            Some(page) if bytes <= left => page.push(id),
+            Some(page) if hit.bytes <= left => page.push(hit.id),
             _ => {
-                pages.push(vec![id]);
+                pages.push(vec![hit.id]);
                 left = PAGE_BYTES;
             }
         }
-        left -= bytes;
+        left -= hit.bytes;
     }
-    Ok(pages)
+    pages
 }
 
 /// These records, each with its payload. They are found first and read afterwards, so that no database
 /// thinks of reading payloads to find them.
 pub(crate) async fn of_ids(
     read: &mut Read,
-    columns: &str,
+    columns: &[Column],
     ids: &[i64],
     order: Order,
-) -> Result<Vec<AnyRow>, StateError> {
+) -> Result<Packed, StateError> {
     if ids.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Packed::default());
     }
-    // As text: no two such statements are the same, so there is nothing to prepare.
     let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let sql = format!(
-        "SELECT {columns} FROM records JOIN record_payloads ON record_payloads.id = records.id \
+    let rest = format!(
+        "FROM records JOIN record_payloads ON record_payloads.id = records.id \
          WHERE records.id IN ({}) ORDER BY records.id {}",
         list.join(", "),
         order.sql()
     );
-    let query = sqlx::query::<Any>(AssertSqlSafe(sql)).persistent(false);
-    Ok(query.fetch_all(read).await?)
+    // No two such statements are the same, so there is nothing to prepare.
+    packed::fetch_once(read, columns, &rest).await
+}
+
+/// These columns of these records, but for their payloads.
+pub(crate) async fn without_payload(
+    read: &mut Read,
+    columns: &[Column],
+    ids: &[i64],
+) -> Result<Packed, StateError> {
+    if ids.is_empty() {
+        return Ok(Packed::default());
+    }
+    let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let rest = format!("FROM records WHERE id IN ({})", list.join(", "));
+    packed::fetch_once(read, columns, &rest).await
 }
 
 /// The beginning of a payload on one line.

@@ -8,14 +8,13 @@ use axum::body::Body;
 use base::supervise::BoxError;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 use state::StateError;
 
 use super::Shared;
 use super::filter::Conditions;
+use super::packed::{Column, Packed, Row};
 use super::search::{self, Words};
-use super::stored::{self, ID_AND_BYTES, Order};
+use super::stored::{self, Order};
 
 /// Rows that are read at a time at most.
 const PAGE_ROWS_MAX: usize = 1_000;
@@ -33,7 +32,7 @@ pub(crate) struct Wanted {
 /// How records become bytes.
 pub(crate) trait Render: Send + Sync + 'static {
     /// The columns that it reads; the id is the first, the payload the last.
-    const COLUMNS: &'static str;
+    const COLUMNS: &'static [Column];
     /// Whether some of what is read may be left out.
     const LEAVES_OUT: bool = false;
 
@@ -44,7 +43,7 @@ pub(crate) trait Render: Send + Sync + 'static {
 
     /// One record; `index` counts those that were rendered. Says whether it was: some are left out by
     /// their payload.
-    fn record(&self, index: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError>;
+    fn record(&self, index: usize, row: Row<'_>, out: &mut String) -> Result<bool, StateError>;
 
     /// What stands behind the last, whose id is given.
     fn end(&self, count: usize, last: Option<i64>) -> String {
@@ -65,7 +64,7 @@ struct Sending<R> {
     reached: Option<i64>,
     is_searched: bool,
     /// Records that were read and not rendered yet.
-    rows: Vec<AnyRow>,
+    rows: Packed,
     /// How many were rendered, and the last.
     count: usize,
     last: Option<i64>,
@@ -88,7 +87,7 @@ pub(crate) async fn body<R: Render>(
         found: 0,
         reached: None,
         is_searched: false,
-        rows: Vec::new(),
+        rows: Packed::default(),
         count: 0,
         last: None,
         is_done: false,
@@ -111,7 +110,7 @@ struct Rendered {
 
 fn render_page<R: Render>(
     render: &R,
-    rows: &[AnyRow],
+    rows: &Packed,
     (before, limit): (usize, usize),
 ) -> Result<Rendered, StateError> {
     let mut page = Rendered {
@@ -119,11 +118,11 @@ fn render_page<R: Render>(
         count: before,
         last: None,
     };
-    for row in rows {
+    for row in rows.rows() {
         if page.count == limit {
             break;
         }
-        page.last = Some(row.try_get(0)?);
+        page.last = Some(row.number(0)?);
         if render.record(page.count, row, &mut page.text)? {
             page.count += 1;
         }
@@ -155,13 +154,13 @@ impl<R: Render> Sending<R> {
     }
 
     /// The records of the next page; none at the end.
-    async fn page(&mut self) -> Result<Vec<AnyRow>, StateError> {
+    async fn page(&mut self) -> Result<Packed, StateError> {
         loop {
             while self.pages.is_empty() && !self.is_searched {
                 self.find().await?;
             }
             let Some(ids) = self.pages.pop_front() else {
-                return Ok(Vec::new());
+                return Ok(Packed::default());
             };
             let mut read = self.shared.state.read().await?;
             let found = stored::of_ids(&mut read, R::COLUMNS, &ids, self.wanted.order).await?;
@@ -199,8 +198,8 @@ impl<R: Render> Sending<R> {
             ended_at = found.ended_at.or(found.ids.last().copied());
         }
         let mut read = self.shared.state.read().await?;
-        let found = search::find(&mut read, ID_AND_BYTES, &conditions, (order, rows)).await?;
-        self.pages = stored::pages(&found)?.into();
+        let found = search::find(&mut read, &conditions, (order, rows)).await?;
+        self.pages = stored::pages(&found).into();
         self.found += found.len();
         let last = self.pages.back().and_then(|page| page.last().copied());
         self.reached = ended_at.or(last);

@@ -20,10 +20,15 @@ pub struct Nginx {
 impl Nginx {
     /// Starts `program` in front of the upstream.
     pub fn start(program: &str, upstream: &Upstream) -> Self {
+        Self::run(program, |address| configuration(address, upstream.address))
+    }
+
+    /// Starts `program` with the configuration for an address.
+    pub fn run(program: &str, configuration: impl FnOnce(SocketAddr) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], prometheus::free_port()));
         let path = directory.path().join("nginx.conf");
-        std::fs::write(&path, configuration(address, upstream.address)).unwrap();
+        std::fs::write(&path, configuration(address)).unwrap();
         let prefix = directory.path();
         let child = Command::new(program)
             .arg("-p")
@@ -69,14 +74,17 @@ impl Drop for Nginx {
     }
 }
 
-/// The configuration. The worker of a master that runs as root stays root, so that it may use the
-/// temporary directory.
-fn configuration(listen: SocketAddr, upstream: SocketAddr) -> String {
-    let user = if rustix::process::geteuid().is_root() {
+/// The worker of a master that runs as root stays root, so that it may use the temporary directory.
+pub fn user_line() -> &'static str {
+    if rustix::process::geteuid().is_root() {
         "user root;"
     } else {
         ""
-    };
+    }
+}
+
+fn configuration(listen: SocketAddr, upstream: SocketAddr) -> String {
+    let user = user_line();
     format!(
         "daemon off; {user} worker_processes 1; pid nginx.pid;\n\
          events {{ worker_connections 4096; }}\n\

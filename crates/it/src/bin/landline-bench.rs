@@ -1,7 +1,7 @@
-//! `landline-bench gateway|tunnel|agents|records [--quick] [--json]`: measures the gateway beside nginx,
-//! lines beside other tunnels, a crowd of idle nodes on one hub, or the intake of telemetry records and
-//! questions to a million of them, on this machine, in one run. Ends with 1
-//! when a goal was missed.
+//! `landline-bench gateway|tunnel|agents|records|artefacts [--quick] [--json]`: measures the gateway beside
+//! nginx, lines beside other tunnels, a crowd of idle nodes on one hub, the intake of telemetry records and
+//! questions to a million of them, or artefacts beside nginx's WebDAV, on this machine, in one run. Ends
+//! with 1 when a goal was missed.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use it::bench::{
-    self, Size, agents, latency, nginx::Nginx, records, report, resources, tunnel,
+    self, Size, agents, artefacts, latency, nginx::Nginx, records, report, resources, tunnel,
     upstream::Upstream,
 };
 use it::proc;
@@ -28,7 +28,8 @@ const USAGE: &str = "\
 usage: landline-bench gateway [--quick] [--json]
        landline-bench tunnel [--quick] [--json] [part of a way's name]…
        landline-bench agents [--quick] [--json]
-       landline-bench records [--quick] [--json]";
+       landline-bench records [--quick] [--json]
+       landline-bench artefacts [--quick] [--json]";
 /// What one proxy has to carry.
 const AGENTS: usize = 5_000;
 const AGENTS_QUICK: usize = 500;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         "tunnel" => tunnel::report::judge(&report),
         "agents" => agents::judge(&report),
         "records" => records::judge(&report),
+        "artefacts" => artefacts::judge(&report),
         _ => report::judge(&report),
     };
     report["verdicts"] = report::verdicts_json(&verdicts);
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
                 "tunnel" => tunnel::report::table(&report),
                 "agents" => agents::table(&report),
                 "records" => records::table(&report),
+                "artefacts" => artefacts::table(&report),
                 _ => report::table(&report),
             }
         );
@@ -114,6 +117,15 @@ fn measure_area(area: &str, is_quick: bool, words: &[String]) -> Option<Value> {
                 records::Size::FULL
             };
             runtime().block_on(records::measure(size))
+        }
+        "artefacts" => {
+            let size = if is_quick {
+                artefacts::Size::QUICK
+            } else {
+                artefacts::Size::FULL
+            };
+            let nginx = std::env::var("LANDLINE_TEST_NGINX").ok();
+            runtime().block_on(artefacts::measure(size, nginx.as_deref()))
         }
         _ => return None,
     };

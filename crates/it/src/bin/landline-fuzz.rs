@@ -43,6 +43,16 @@ const JSON_RECORD: &str = r#"{"record_format_version":"4","classification":"a/b/
     "cpu_model":"Intel(R)","bios_version":"","event_id":"0123456789abcdef0123456789abcdef",
     "payload":"hello\u0000\n"}"#;
 
+const PROMQL: [&str; 7] = [
+    "sum by (a, \"b.c\") (rate({\"x\", a=~\"1|[^f]\", g!=\"b\"}[5m:30s] @ start() offset -1m)) > bool 2 ^ -1",
+    "x * on(a) group_left(c) fill_right(Inf) topk(3, x) or ignoring() y unless x and z",
+    "label_replace(x, 'a', '$1-${2}', 'b', '(.*)-\\\\d{2,3}') </ histogram_quantile(0.9, y)",
+    "increase(x[step() * 2 + min_of(1m, range())] smoothed) - sum_over_time(vector(time())[1h:])",
+    "info(x, {b=~\".+\"}) + histogram_quantiles(z, \"q\", 0.5, NaN, 0x1F, .5e-3) atan2 scalar(x)",
+    "count_values(`v`, clamp(absent_over_time(x[2h1m]), 1, 2)) # comment\n% limit_ratio(-0.5, month())",
+    "histogram_fraction(0, 1, rate(y[5m] anchored)) >/ avg_over_time(y[10m]) + irate(y[1m]) - delta(x[5m])",
+];
+
 /// Every parser under test: a name, inputs to start from, and a function that asserts.
 fn targets() -> Vec<Target> {
     vec![
@@ -70,11 +80,31 @@ fn targets() -> Vec<Target> {
             run: wire::fuzz::s3,
         },
         Target {
+            name: "tar",
+            seeds: vec![archive()],
+            run: wire::fuzz::tar,
+        },
+        Target {
+            name: "promql",
+            seeds: PROMQL.iter().map(|text| text.as_bytes().to_vec()).collect(),
+            run: query::fuzz::promql,
+        },
+        Target {
             name: "configuration",
             seeds: it::configuration::all_examples(),
             run: observe::fuzz::fuzz,
         },
     ]
+}
+
+/// An archive with a long name, a folder and an end.
+fn archive() -> Vec<u8> {
+    let mut archive = wire::tar::head(&"n".repeat(200), 5, 1_700_000_000);
+    archive.extend(b"hello");
+    archive.resize(archive.len() + wire::tar::padding(5), 0);
+    archive.extend(wire::tar::head("folder/", 0, 0));
+    archive.extend(wire::tar::end());
+    archive
 }
 
 /// Bounds the memory of this process, so that an input that asks for more ends it.

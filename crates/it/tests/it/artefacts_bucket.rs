@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use it::artefacts::{PASSWORD, Store, USER, in_bucket, in_bucket_of, section};
+use it::artefacts::{PASSWORD, Store, USER, in_bucket, in_bucket_of, own_listener, section};
+use it::certificates::Authority;
 use it::client;
 use it::need::need;
 use it::program::Launch;
@@ -11,7 +12,7 @@ use it::prometheus::free_port;
 use it::s3s::S3Server;
 use it::wait;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How many objects are in the bucket.
 async fn objects(inner: &Store) -> usize {
@@ -99,6 +100,75 @@ async fn a_bucket_that_is_away_is_told() {
     assert_ne!(refused.wait_exit(wait::SOON).await, 0);
     let log = refused.stderr();
     assert!(log.contains("SignatureDoesNotMatch"), "{log}");
+}
+
+/// A private endpoint with a certificate of its own authority, and keys in the file that AWS's programs
+/// share.
+#[tokio::test]
+async fn a_private_endpoint_is_trusted_by_its_authority() {
+    let authority = Authority::new("artefacts");
+    let inner = json!({
+        "roles": ["collector"],
+        "listen": "127.0.0.1:0",
+        "data_dir": "./data",
+        "tls": {"cert": "server.pem", "key": "server.key"},
+        "collector": {"artefacts": section(json!({"access": "closed"}))},
+    });
+    let launch = Launch::new(&inner.to_string()).file("krkn.password", PASSWORD);
+    authority
+        .server(&["127.0.0.1"])
+        .write(launch.directory.path(), "server");
+    let inner = launch.start().await;
+    let outer = |more: Value| {
+        let endpoint = format!("https://{}", inner.main);
+        let endpoint = wire::s3::key::percent_encode(&endpoint, false);
+        let objects = format!("s3://artefacts/kept?endpoint={endpoint}&region=eu-central-1");
+        let mut artefacts = section(json!({"objects": objects}));
+        if let (Value::Object(artefacts), Value::Object(more)) = (&mut artefacts, more) {
+            artefacts.extend(more);
+        }
+        let whole = json!({
+            "roles": ["collector"],
+            "listen": "127.0.0.1:0",
+            "data_dir": "./data",
+            "collector": {"listen": "127.0.0.1:0", "artefacts": artefacts},
+        });
+        let keys = format!(
+            "[default]\naws_access_key_id = nobody\naws_secret_access_key = x\n\
+             [store]\naws_access_key_id = {USER}\naws_secret_access_key = {PASSWORD}\n"
+        );
+        Launch::new(&whole.to_string())
+            .file("krkn.password", PASSWORD)
+            .file("authority.pem", &authority.cert)
+            .file("credentials", &keys)
+            .variable("AWS_SHARED_CREDENTIALS_FILE", "credentials")
+    };
+    let trusted = outer(json!({"ca": "authority.pem"})).variable("AWS_PROFILE", "store");
+    let program = trusted.start().await;
+    let address = own_listener(&program);
+    let store = Store { program, address };
+    assert_eq!(store.upload("g/r", "f", "content").await.status, 200);
+    assert_eq!(store.s3("GET", "/g/r/f", &[], "").await.text(), "content");
+    for (launch, expected) in [
+        (
+            outer(json!({})).variable("AWS_PROFILE", "store"),
+            "certificate",
+        ),
+        (outer(json!({"ca": "authority.pem"})), "InvalidAccessKeyId"),
+        (
+            outer(json!({"ca": "authority.pem"})).variable("AWS_PROFILE", "none"),
+            "has no `aws_access_key_id` in the section [none]",
+        ),
+        (
+            outer(json!({"ca": "none.pem"})).variable("AWS_PROFILE", "store"),
+            "none.pem",
+        ),
+    ] {
+        let mut refused = launch.spawn();
+        assert_ne!(refused.wait_exit(wait::SOON).await, 0, "{expected}");
+        let log = refused.stderr();
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
 }
 
 /// A real S3 server takes what we sign: small, large in parts, ranges, removal.

@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use it::artefacts::{PASSWORD, Store, USER, section};
+use it::artefacts::{PASSWORD, Store, USER, in_bucket_of, section};
 use it::certificates::Authority;
 use it::client;
 use it::need::need;
 use it::program::Launch;
 use it::prometheus::free_port;
+use it::s3s::S3Server;
 use it::wait;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use wire::auth::hex;
 
@@ -45,9 +46,25 @@ async fn run(python: &str, script: &str, arguments: &[&str]) -> Result<String, S
 /// together are what was sent.
 #[tokio::test]
 async fn krkn_sends_a_run_through_a_kill() {
+    through_a_kill(section(json!({"access": "closed"}))).await;
+}
+
+/// The same with objects in a bucket.
+#[tokio::test]
+async fn krkn_sends_a_run_through_a_kill_into_a_bucket() {
+    let Some(program) = need("S3S_FS") else {
+        return;
+    };
+    let server = S3Server::start(&program, "artefacts").await;
+    let mut section = in_bucket_of(&server.endpoint, S3Server::KEY);
+    section["access"] = json!("closed");
+    through_a_kill(section).await;
+}
+
+async fn through_a_kill(section: Value) {
     let Some(python) = need("KRKN") else { return };
     let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let mut store = Store::start_at(listen, section(json!({"access": "closed"}))).await;
+    let mut store = Store::start_at(listen, section).await;
     let url = store.url("");
     let (parts, bytes) = (PARTS.to_string(), PART_BYTES.to_string());
     let sending = tokio::spawn(async move {
@@ -57,7 +74,8 @@ async fn krkn_sends_a_run_through_a_kill() {
     });
     wait::until("the archive is on its way", CLIENT_LIMIT, async || {
         // Telemetry, alerts, and a part.
-        (store.files_below("objects") >= 3 || sending.is_finished()).then_some(())
+        let came = store.navigate("/perf/1700000000-u1-nightly").await.len();
+        (came >= 3 || sending.is_finished()).then_some(())
     })
     .await;
     store.program.signal(Signal::KILL);

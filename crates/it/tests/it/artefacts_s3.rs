@@ -267,6 +267,27 @@ async fn an_upload_is_given_up() {
     assert_eq!(store.files_below("objects"), 0);
 }
 
+/// What nobody ends is given up after its time, and its parts with it; what is younger stays.
+#[tokio::test]
+async fn uploads_that_nobody_ends_expire() {
+    let store = Store::start(section(json!({"uploads_expire": "2s"}))).await;
+    let id = begin(&store).await;
+    part(&store, &id, "1", "x").await;
+    assert_eq!(store.files_below("objects"), 1);
+    it::wait::until("the upload has expired", it::wait::SOON, async || {
+        (store.files_below("objects") == 0).then_some(())
+    })
+    .await;
+    let late = [("partNumber", "1"), ("uploadId", id.as_str())];
+    assert_eq!(store.s3("PUT", LARGE, &late, "x").await.status, 404);
+    let uploads = store.s3("GET", "", &[("uploads", "")], "").await.text();
+    assert!(texts(&uploads, "UploadId").is_empty(), "{uploads}");
+    let store = start().await;
+    let id = begin(&store).await;
+    let first = part(&store, &id, "1", "x").await;
+    assert_eq!(complete(&store, &id, &[(1, &first)]).await.status, 200);
+}
+
 /// Removal of one file, of several, and of nothing.
 #[tokio::test]
 async fn files_are_removed() {
@@ -303,7 +324,7 @@ async fn files_are_removed() {
     assert_eq!(store.s3("GET", "/g/r/c", &[], "").await.text(), "x");
 }
 
-/// A range is given of the version that is meant only, and writes under conditions are refused.
+/// A range is given of the version that is meant only, and writes under conditions are done if these hold.
 #[tokio::test]
 async fn conditions_are_heeded() {
     let store = start().await;
@@ -323,10 +344,41 @@ async fn conditions_are_heeded() {
     assert_eq!(send("GET", ("if-range", &etag)).await, part);
     assert_eq!(send("GET", ("if-range", &format!("W/{etag}"))).await, whole);
     assert_eq!(send("GET", ("if-range", "\"other\"")).await, whole);
-    for header in [("if-none-match", "*"), ("if-match", etag.as_str())] {
-        assert_eq!(send("PUT", header).await.0, 501);
+    for (header, expected) in [
+        (("if-none-match", "*"), 412),
+        (("if-match", "\"other\""), 412),
+        (("if-none-match", etag.as_str()), 501),
+    ] {
+        assert_eq!(send("PUT", header).await.0, expected, "{header:?}");
     }
+    assert_eq!(send("DELETE", ("if-match", &etag)).await.0, 501);
     assert_eq!(store.s3("GET", "/g/r/f", &[], "").await.text(), "hello");
+    assert_eq!(store.files_below("objects"), 1);
+    assert_eq!(send("PUT", ("if-match", &etag)).await.0, 200);
+    assert_eq!(
+        send("PUT", ("if-match", &etag)).await.0,
+        412,
+        "it has changed"
+    );
+    assert_eq!(send("PUT", ("if-match", "*")).await.0, 200);
+    assert_eq!(store.s3("DELETE", "/g/r/f", &[], "").await.status, 204);
+    assert_eq!(send("PUT", ("if-match", &etag)).await.0, 404);
+    // Of several at once one is the first.
+    let path = store.url("/artefacts/g/r/f");
+    let headers = [
+        ("authorization", credentials.as_str()),
+        ("if-none-match", "*"),
+    ];
+    let puts = (0..8).map(|_| client::send("PUT", &path, &headers, "x"));
+    let mut statuses: Vec<u16> = Vec::new();
+    for put in futures_util::future::join_all(puts).await {
+        statuses.push(put.unwrap().status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
+    let versions = store.s3("GET", "", &[("versions", "")], "").await.text();
+    assert_eq!(texts(&versions, "VersionId").len(), 1, "{versions}");
+    assert_eq!(store.files_below("objects"), 1);
 }
 
 /// What is announced is compared, and nothing of what differs stays.

@@ -54,6 +54,7 @@ macro_rules! on_all_stores {
 
 on_all_stores!(
     people_come_to_the_pages,
+    a_link_is_a_bare_address,
     a_bare_upload_is_taken,
     malicious_names_leave_nothing,
     missing_parameters_are_named,
@@ -120,9 +121,7 @@ async fn people_come_to_the_pages(store: &Store) {
 }
 
 /// Vector 2: a link is bare text, and only for who may.
-#[tokio::test]
-async fn a_link_is_a_bare_address() {
-    let store = start().await;
+async fn a_link_is_a_bare_address(store: &Store) {
     let link = store.link(RUN, "prometheus-00.tar").await;
     let expected = format!(
         "http://{}/artefacts/{RUN}/prometheus-00.tar?X-Amz-",
@@ -145,6 +144,12 @@ async fn a_link_is_a_bare_address() {
             .await;
         assert_eq!(reply.status, 401, "{wrong}");
     }
+}
+
+/// Vector 2: where nobody is asked for a proof there is a link as well.
+#[tokio::test]
+async fn who_needs_no_proof_gets_a_link() {
+    let path = "/presigned-url?request_id=g/r&remote_filename=f";
     for access in ["local", "open"] {
         let store = Store::start(section(json!({"access": access}))).await;
         assert_eq!(

@@ -1,5 +1,6 @@
 //! The benchmark's own parts, so that its numbers can be believed.
 
+use it::bench::artefacts;
 use it::bench::keep::Keep;
 use it::bench::nginx::Nginx;
 use it::bench::report;
@@ -38,4 +39,47 @@ fn goals_are_judged() {
     let met: Vec<_> = verdicts.iter().map(|verdict| verdict.is_met).collect();
     assert_eq!(met, [Some(true), Some(false), None, None, Some(true), None]);
     assert!(report::verdict_lines(&verdicts).contains("MISSED"));
+}
+
+/// Everything about artefacts can be measured, and is judged.
+#[tokio::test]
+async fn artefacts_are_measured() {
+    let Some(nginx) = need("NGINX") else { return };
+    let report = artefacts::measure(artefacts::Size::TINY, Some(&nginx)).await;
+    for pointer in [
+        "/parts/landline/mb_per_second",
+        "/parts/nginx/mb_per_second",
+        "/parts/ratio_to_nginx_synced",
+        "/last_byte/worst_s",
+        "/huge/peak_kib",
+        "/lists/runs/worst_ms",
+        "/lists/runs_by_s3/all_ms",
+        "/lists/objects/p99_ms",
+        "/lists/objects_by_v1/median_ms",
+    ] {
+        let found = report.pointer(pointer).and_then(serde_json::Value::as_f64);
+        assert!(
+            found.is_some_and(|number| number > 0.0),
+            "{pointer}: {report}"
+        );
+    }
+    let verdicts = artefacts::judge(&report);
+    assert!(verdicts.iter().all(|verdict| verdict.is_met.is_some()));
+    assert!(artefacts::table(&report).contains("nginx_synced"));
+}
+
+/// The lower of two bars counts, and without a peer only the absolute one can be met.
+#[test]
+fn parts_are_judged_by_the_lower_bar() {
+    let met = |ours: f64, nginx: Option<f64>| {
+        let report = json!({"parts": {"landline": {"mb_per_second": ours},
+            "nginx_synced": {"mb_per_second": nginx}, "nginx": {"mb_per_second": nginx}}});
+        artefacts::judge(&report)[0].is_met
+    };
+    assert_eq!(met(200.0, Some(250.0)), Some(true));
+    assert_eq!(met(199.0, Some(250.0)), Some(false));
+    assert_eq!(met(400.0, Some(2_000.0)), Some(true));
+    assert_eq!(met(399.0, Some(2_000.0)), Some(false));
+    assert_eq!(met(400.0, None), Some(true));
+    assert_eq!(met(399.0, None), None);
 }

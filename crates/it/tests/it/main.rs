@@ -7,12 +7,20 @@
     reason = "tests spawn their load, read clocks, and fail by panic"
 )]
 
+mod artefacts_attempts;
 mod artefacts_bucket;
 mod artefacts_clients;
+mod artefacts_commands;
+mod artefacts_copies;
 mod artefacts_durability;
+mod artefacts_groups;
+mod artefacts_hidden;
+mod artefacts_look;
 mod artefacts_rights;
+mod artefacts_runs;
 mod artefacts_s3;
 mod artefacts_search;
+mod artefacts_tools;
 mod artefacts_vectors;
 mod auth;
 mod bench;

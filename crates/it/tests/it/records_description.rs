@@ -1,9 +1,10 @@
-//! `/v1/records…` is as `docs/api/openapi.yaml` describes it: schemathesis makes requests from the
+//! `/v1/records…` and `/v1/artefacts…` are as `docs/api/openapi.yaml` describes it: schemathesis makes requests from the
 //! description, right ones and wrong ones, and judges the answers.
 
 use std::path::Path;
 use std::process::Stdio;
 
+use it::client;
 use it::need::need;
 use it::program::Program;
 use it::telemetrics::{self, Form, Record, TID, exchange};
@@ -116,6 +117,46 @@ async fn requests_of_the_description_are_answered_as_it_says() {
         "--phases=examples,coverage,fuzzing,stateful",
     ];
     try_all(&python, &hub().await, &words).await;
+}
+
+/// Groups and runs with telemetry, parts and versions. They are removed as well: what comes later finds
+/// them gone.
+#[tokio::test]
+async fn requests_for_artefacts_are_answered_as_the_description_says() {
+    let Some(python) = need("SCHEMATHESIS") else {
+        return;
+    };
+    let (hub, token) = hub().await;
+    let authorization = format!("Bearer {token}");
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+    ];
+    for group in ["one", "other"] {
+        for run in ["1", "2"] {
+            let telemetry = json!({
+                "scenarios": [{
+                    "scenario": "pods",
+                    "affected_pods": {"recovered": [{"total_recovery_time": 1.5}]},
+                }],
+                "node_summary_infos": [], "node_taints": [], "job_status": true,
+            });
+            let path = format!("/telemetry?request_id={run}&telemetry_group={group}");
+            let url = format!("http://{}{path}", hub.main);
+            let sent = client::send("POST", &url, &headers, &telemetry.to_string()).await;
+            assert_eq!(sent.unwrap().status, 200);
+            for name in ["a/b", "part-00.tar", "part-01.tar", "part-01.tar"] {
+                let url = format!("http://{}/artefacts/{group}/{run}/{name}", hub.main);
+                let sent = client::send("PUT", &url, &headers, name).await;
+                assert_eq!(sent.unwrap().status, 200);
+            }
+        }
+    }
+    let words = [
+        "--include-path-regex=^/v1/artefacts",
+        "--phases=examples,coverage,fuzzing,stateful",
+    ];
+    try_all(&python, &(hub, token), &words).await;
 }
 
 /// A stream is asked for what is wrong only, which is refused at once: what is right would go on for ten

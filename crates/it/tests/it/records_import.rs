@@ -483,6 +483,12 @@ async fn killed(store: Store) {
             command.kill().unwrap();
             collector.program.restart();
             collector.program.ready().await;
+            wait::until("the log tells of the import", THERE, async || {
+                let log = collector.program.stderr();
+                let tells = log.contains("import 1 is not finished") && log.contains("--abandon 1");
+                tells.then_some(())
+            })
+            .await;
         }
         command.wait().unwrap();
         // Others come meanwhile.
@@ -615,6 +621,8 @@ async fn an_import_can_be_given_up_and_taken_up() {
     );
     assert_eq!(collector.keep(Way::Headers, &Record::new()).await, 9_001);
     let listed = import(program, &["--list"]);
+    let remedy = format!("`--abandon {id}` gives it up");
+    assert!(told(&listed).contains(&remedy), "{}", told(&listed));
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("running"), "{listed}");
     // While it runs nothing above it is indexed; once it is given up, all is.
@@ -644,6 +652,43 @@ async fn an_import_can_be_given_up_and_taken_up() {
     for (word, id) in [("earliest", 100), ("latest", 4_000)] {
         let found = collector.json(&format!("/v1/records?text={word}")).await;
         assert_eq!(found["records"][0]["id"], id, "{word}");
+    }
+    collector.remove().await;
+}
+
+/// More notes than are written at once all come to their groups, also when the end is asked for again.
+#[tokio::test]
+async fn many_notes_come_to_their_groups() {
+    const COUNT: i64 = 250;
+    let collector = Collector::start_small(json!({})).await;
+    let program = &collector.program;
+    let begin = json!({"source": "test", "first": 1, "last": COUNT, "records": COUNT});
+    let id = post(program, "/v1/records/imports", &begin).await.json()["id"].clone();
+    // It is written for SQL.
+    let crash = CRASH.replace("\\n", "\n");
+    let record = |n: i64| {
+        json!({"id": n, "received_at": ago(60).to_string(), "severity": 3, "guilty": n,
+            "classification": "org.clearlinux/crash/clr",
+            "payload": crash.replace("broken", &format!("broken_{n}"))})
+    };
+    let note = |n: i64| {
+        json!({"id": n, "function": format!("broken_{n}"), "module": "lib.so",
+            "comment": format!("note {n}"), "is_hidden": n % 2 == 0})
+    };
+    let records: Vec<Value> = (1..=COUNT).map(record).collect();
+    // Whole numbers may be written with a fraction.
+    let batch = json!({"after": 0.0, "through": COUNT, "records": records});
+    let notes: Vec<Value> = (1..=COUNT).map(note).collect();
+    for (path, body) in [("batches", batch), ("notes", json!({"notes": notes}))] {
+        let reply = post(program, &format!("/v1/records/imports/{id}/{path}"), &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let finish = format!("/v1/records/imports/{id}/finish");
+    for _ in 0..2 {
+        let answer = post(program, &finish, &json!({})).await.json();
+        assert_eq!(answer["state"], "done", "{answer}");
+        let placed = &answer["notes"]["placed"];
+        assert_eq!((placed, &answer["kept"]), (&json!(COUNT), &json!(COUNT)));
     }
     collector.remove().await;
 }

@@ -2,9 +2,12 @@
 //! acknowledged is lost, and nobody has to restart anything. The server is one of its own, with the
 //! durability that it has by default.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use it::need::need;
@@ -17,8 +20,12 @@ use serde_json::json;
 
 use crate::records_fleet::{Answer, Fleet, assert_kept};
 
-/// The longest until a client is told that a record can't be kept, with what this machine may add.
+/// The longest until a client is told that a record can't be kept. What this machine adds is measured
+/// beside it, see [`Slack`].
 const TOLD: Duration = Duration::from_millis(1_250);
+/// How much more than one answer of the probe a busy machine may add to one of the records: these come
+/// many at once, and several threads take part in each.
+const SLACK_FACTOR: u32 = 4;
 /// The longest until records are taken again.
 const RECOVERED: Duration = Duration::from_secs(10);
 /// How long the server may take to start.
@@ -155,11 +162,49 @@ fn launch(
         .unwrap()
 }
 
+/// How long the same program takes meanwhile for what needs no database: what it takes longer is the
+/// machine's doing and not that of the database.
+struct Slack {
+    /// In milliseconds.
+    slowest: Arc<AtomicU64>,
+    probe: tokio::task::JoinHandle<()>,
+}
+
+impl Slack {
+    fn start(main: SocketAddr) -> Self {
+        let slowest = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&slowest);
+        let probe = tokio::spawn(async move {
+            loop {
+                let begun = Instant::now();
+                let reply = client::get(&format!("http://{main}/healthz"), &[]).await;
+                assert_eq!(reply.unwrap().status, 200);
+                let took = u64::try_from(begun.elapsed().as_millis()).unwrap();
+                seen.fetch_max(took, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { slowest, probe }
+    }
+
+    /// The longest that an answer may take on this machine.
+    fn limit(&self) -> Duration {
+        TOLD + Duration::from_millis(self.slowest.load(Ordering::Relaxed)) * SLACK_FACTOR
+    }
+}
+
+impl Drop for Slack {
+    fn drop(&mut self) {
+        self.probe.abort();
+    }
+}
+
 /// A collector under load, and its database.
 struct Scene {
     server: Server,
     program: Program,
     fleet: Fleet,
+    slack: Slack,
     /// The slowest answer to what was under way when the database went.
     caught: Duration,
 }
@@ -170,10 +215,12 @@ impl Scene {
         let state = json!({"state": server.url()});
         let program = Program::start(&telemetrics::configuration(&state, json!({}))).await;
         let fleet = Fleet::start(program.main);
+        let slack = Slack::start(program.main);
         let scene = Self {
             server,
             program,
             fleet,
+            slack,
             caught: Duration::ZERO,
         };
         scene.goes_on().await;
@@ -204,7 +251,8 @@ impl Scene {
                 let url = format!("http://{}{path}", self.program.main);
                 let reply = client::get(&url, &[]).await.unwrap();
                 assert_eq!(reply.status, 503, "{what}: {path} {}", reply.text());
-                assert!(reply.elapsed <= TOLD, "{what}: {path} {:?}", reply.elapsed);
+                let (took, limit) = (reply.elapsed, self.slack.limit());
+                assert!(took <= limit, "{what}: {path} {took:?}, not {limit:?}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -222,7 +270,8 @@ impl Scene {
         for answer in &during {
             assert_eq!(answer.status, 503, "{what}: {answer:?}");
         }
-        assert!(slowest <= TOLD, "{what}: {slowest:?}");
+        let limit = self.slack.limit();
+        assert!(slowest <= limit, "{what}: {slowest:?}, not {limit:?}");
         self.caught = self.caught.max(caught);
     }
 
@@ -231,8 +280,11 @@ impl Scene {
         assert_eq!(self.program.generations(), [self.program.pid()]);
         let acknowledged = self.fleet.finish().await;
         assert_kept(self.program.main, &acknowledged).await;
-        let caught = self.caught;
-        assert!(caught <= TOLD, "under way when it began: {caught:?}");
+        let (caught, limit) = (self.caught, self.slack.limit());
+        assert!(
+            caught <= limit,
+            "under way when it began: {caught:?}, not {limit:?}"
+        );
     }
 }
 

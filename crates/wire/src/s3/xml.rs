@@ -6,7 +6,8 @@ mod read;
 use std::fmt::Write as _;
 
 pub use self::read::{
-    CompletedPart, PARTS_MAX, Removal, XmlError, read_complete, read_delete, read_rows, read_text,
+    CompletedPart, PARTS_MAX, Removal, XmlError, read_complete, read_delete, read_rows, read_tags,
+    read_text,
 };
 use super::key::percent_encode;
 use crate::auth::Civil;
@@ -297,19 +298,66 @@ pub fn parts(
     writer.finish("ListPartsResult")
 }
 
-/// As `ListMultipartUploads` answers: keys, uploads, and when they began.
-pub fn uploads(bucket: &str, uploads: &[(String, String, i64)]) -> String {
-    let mut writer = Writer::new("ListMultipartUploadsResult");
-    writer.text("Bucket", bucket);
-    writer.text("IsTruncated", "false");
-    for (key, upload, begun) in uploads {
-        writer.open("Upload");
-        writer.text("Key", key);
-        writer.text("UploadId", upload);
-        writer.text("Initiated", &timestamp(*begun));
-        writer.close("Upload");
+/// An upload that nobody has completed or given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderWay {
+    /// What it will be.
+    pub key: String,
+    /// Its id.
+    pub id: String,
+    /// When it began, in Unix milliseconds.
+    pub begun: i64,
+}
+
+/// A page of such uploads, in the order of their keys and then of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uploads {
+    /// The bucket.
+    pub bucket: String,
+    /// What all keys begin with.
+    pub prefix: String,
+    /// The most that were asked for.
+    pub max_uploads: u64,
+    /// Keys are percent-encoded.
+    pub is_encoded: bool,
+    /// There are more; the last one says where they begin.
+    pub is_truncated: bool,
+    /// Those of this page.
+    pub uploads: Vec<UnderWay>,
+}
+
+impl Uploads {
+    /// As `ListMultipartUploads` answers.
+    pub fn document(&self) -> String {
+        let shown = |key: &str| {
+            if self.is_encoded {
+                percent_encode(key, true)
+            } else {
+                key.to_owned()
+            }
+        };
+        let mut writer = Writer::new("ListMultipartUploadsResult");
+        writer.text("Bucket", &self.bucket);
+        writer.text("Prefix", &shown(&self.prefix));
+        writer.number("MaxUploads", self.max_uploads);
+        if self.is_encoded {
+            writer.text("EncodingType", "url");
+        }
+        let is_truncated = if self.is_truncated { "true" } else { "false" };
+        writer.text("IsTruncated", is_truncated);
+        if let Some(last) = self.uploads.last().filter(|_| self.is_truncated) {
+            writer.text("NextKeyMarker", &shown(&last.key));
+            writer.text("NextUploadIdMarker", &last.id);
+        }
+        for upload in &self.uploads {
+            writer.open("Upload");
+            writer.text("Key", &shown(&upload.key));
+            writer.text("UploadId", &upload.id);
+            writer.text("Initiated", &timestamp(upload.begun));
+            writer.close("Upload");
+        }
+        writer.finish("ListMultipartUploadsResult")
     }
-    writer.finish("ListMultipartUploadsResult")
 }
 
 /// As `ListBuckets` answers.
@@ -322,6 +370,28 @@ pub fn buckets(bucket: &str, created: i64) -> String {
     writer.close("Bucket");
     writer.close("Buckets");
     writer.finish("ListAllMyBucketsResult")
+}
+
+/// As `CopyObject` (`CopyObjectResult`) and `UploadPartCopy` (`CopyPartResult`) answer.
+pub fn copied(root: &str, etag: &str, modified: i64) -> String {
+    let mut writer = Writer::new(root);
+    writer.text("LastModified", &timestamp(modified));
+    writer.text("ETag", &format!("\"{etag}\""));
+    writer.finish(root)
+}
+
+/// As `GetObjectTagging` answers: names and values.
+pub fn tagging(tags: &[(String, String)]) -> String {
+    let mut writer = Writer::new("Tagging");
+    writer.open("TagSet");
+    for (name, value) in tags {
+        writer.open("Tag");
+        writer.text("Key", name);
+        writer.text("Value", value);
+        writer.close("Tag");
+    }
+    writer.close("TagSet");
+    writer.finish("Tagging")
 }
 
 /// As `GetBucketLocation` answers: the region that has no name.

@@ -1,4 +1,4 @@
-//! The Python that has krkn's library and boto3, in a virtual environment of its own: both come from
+//! The Python that has krkn's library, boto3 and aws-cli, in a virtual environment of its own: they come from
 //! PyPI, at versions that are written here. It is made once and kept beside what cargo builds.
 
 use std::fs;
@@ -11,9 +11,9 @@ use crate::{machine, rust};
 /// By which variable tests learn of it.
 pub(super) const VARIABLE: &str = "LANDLINE_TEST_KRKN";
 /// What is installed, with all that it needs.
-const PACKAGES: [&str; 2] = ["krkn-lib==7.0.3", "boto3==1.44.5"];
+const PACKAGES: [&str; 3] = ["krkn-lib==7.0.3", "boto3==1.44.5", "awscli==1.46.3"];
 /// The folder, by the version of what is in it.
-const FOLDER: &str = "python-krkn-1";
+const FOLDER: &str = "python-krkn-2";
 
 /// Its interpreter; nothing, with the reason said, when it can't be made here.
 pub(super) fn python() -> Result<Option<PathBuf>, Failure> {
@@ -26,7 +26,7 @@ pub(super) fn python() -> Result<Option<PathBuf>, Failure> {
         machine::say("SKIPPED: tests with krkn's library and boto3: there is no python3");
         return Ok(None);
     };
-    machine::say("installing krkn-lib and boto3 from PyPI into a virtual environment");
+    machine::say("installing krkn-lib, boto3 and aws-cli from PyPI into a virtual environment");
     if let Err(failure) = install(&base, &folder) {
         machine::say(&format!(
             "SKIPPED: tests with krkn's library and boto3: {}",
@@ -39,7 +39,7 @@ pub(super) fn python() -> Result<Option<PathBuf>, Failure> {
 
 /// Whether everything is there: what was broken off lacks something.
 fn is_complete(python: &Path) -> bool {
-    let script = "import boto3, krkn_lib.telemetry.k8s";
+    let script = "import awscli, boto3, krkn_lib.telemetry.k8s";
     python.is_file() && machine::succeeds(Command::new(python).args(["-c", script]))
 }
 

@@ -7,8 +7,8 @@
 //! LANDLINE_TEST_POSTGRES_CERTIFICATE (the file of the certificate with which the latter speaks TLS),
 //! LANDLINE_TEST_SCHEMATHESIS (the Python that has schemathesis), LANDLINE_TEST_WEB (the folder `web`
 //! with its modules, whose pages the program has), LANDLINE_TEST_PICTURES (where pictures of pages are
-//! left to be looked at), LANDLINE_TEST_KRKN (the Python of a virtual environment with krkn's library and
-//! boto3), and LANDLINE_TEST_S3S_FS (a real S3 server).
+//! left to be looked at), LANDLINE_TEST_KRKN (the Python of a virtual environment with krkn's library,
+//! boto3 and aws-cli), and LANDLINE_TEST_S3S_FS (a real S3 server).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +31,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 16] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -91,6 +91,12 @@ const NEEDS: [Need; 15] = [
         variable: "LANDLINE_TEST_CURL",
         package: "curl",
         purpose: "an independent digest client",
+    },
+    Need {
+        program: "rclone",
+        variable: "LANDLINE_TEST_RCLONE",
+        package: "rclone",
+        purpose: "a client of S3 that copies folders",
     },
     Need {
         program: "python3",

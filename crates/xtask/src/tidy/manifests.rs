@@ -18,6 +18,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("signals", &[]),
     ("collect", &["base", "wire", "state"]),
     ("observe", &["base", "wire"]),
+    ("query", &[]),
     ("state", &["base"]),
     ("identity", &["base", "state"]),
     ("reach", &["base", "wire", "identity", "state"]),
@@ -27,8 +28,8 @@ const EDGES: [(&str, &[&str]); 11] = [
             "base", "wire", "state", "identity", "collect", "observe", "reach",
         ],
     ),
-    // `observe` for its fuzz target only: the tests know the program from outside.
-    ("it", &["wire", "observe"]),
+    // `observe` and `query` for their fuzz targets only: the tests know the program from outside.
+    ("it", &["wire", "observe", "query"]),
     ("xtask", &[]),
 ];
 

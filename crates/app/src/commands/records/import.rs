@@ -2,7 +2,6 @@
 //! collector that runs. How far it is, is kept there, so that the same command goes on.
 
 mod carry;
-mod progress;
 mod schema;
 mod source;
 
@@ -15,10 +14,10 @@ use collect::records::imported::{Batch, Begin, judge};
 use serde_json::{Value, json};
 
 use self::carry::Frames;
-use self::progress::Progress;
 use self::source::{Source, Span};
 use super::hub::Hub;
 use super::output::Output;
+use super::progress::{Progress, Unit};
 use super::table::{self, Column, flexible, whole};
 use super::{CommandError, ImportArguments, Outcome, query, text};
 
@@ -103,7 +102,22 @@ async fn list(hub: &Hub, arguments: &ImportArguments, output: &mut Output) -> Ou
     };
     let rows: Vec<Vec<String>> = imports.iter().map(row).collect();
     output.lines(&table::lines(&IMPORT, &rows, output.width()))?;
-    output.flush()
+    output.flush()?;
+    for import in imports.iter().filter(|import| holds_index(import)) {
+        let [id, reached] = ["id", "reached"].map(|name| text::field(import, name));
+        eprintln!(
+            "landline: import {id} is not finished: words of records above id {reached} are looked for one \
+             by one, and no other import may keep its ids; the same command goes on, `--abandon {id}` \
+             gives it up"
+        );
+    }
+    Ok(())
+}
+
+/// Whether it was begun and has no end, and has records among those that are here.
+fn holds_index(import: &Value) -> bool {
+    let has_new_ids = import.get("new_ids").and_then(Value::as_bool);
+    text::field(import, "state") == "running" && has_new_ids == Some(false)
 }
 
 fn number_of(value: &Value, name: &str) -> u64 {
@@ -148,7 +162,7 @@ async fn run(
         source,
         path,
         last,
-        progress: Progress::new(number_of(&begun, "records"), done),
+        progress: Progress::new(Unit::Records, number_of(&begun, "records"), done),
     };
     work.send_all(id_of(&begun, "reached")?, reached).await?;
     let finish = format!("{}/finish", work.path);
@@ -335,7 +349,7 @@ async fn look(
     let frames = carry::frames(hub, source, true).await?;
     let notes = carry::notes(hub, source, None).await?;
     let all = u64::try_from(span.records).unwrap_or(0);
-    let mut progress = Progress::new(all, 0);
+    let mut progress = Progress::new(Unit::Records, all, 0);
     let (mut after, mut kept, mut done) = (0, 0_u64, 0);
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     while after < span.last {

@@ -24,6 +24,8 @@ const FIELDS: [&str; 14] = [
     "record_format_version",
     "payload_format_version",
 ];
+/// Behind an architecture that the original does not know.
+const UNUSUAL: &str = " (unusual: the original refuses it)";
 /// How wide their names are.
 const NAME_COLUMNS: usize = 22;
 
@@ -48,8 +50,13 @@ pub(super) async fn show(hub: &Hub, arguments: &ShowArguments, output: &mut Outp
     output.line(&named("created_at", &field("created_at")))?;
     output.line(&named("severity", &severity))?;
     output.line(&named("source", source))?;
+    let is_unusual = record.get("is_unusual_arch").and_then(Value::as_bool);
     for name in FIELDS {
-        output.line(&named(name, &field(name)))?;
+        let mut value = field(name);
+        if name == "arch" && is_unusual == Some(true) {
+            value.push_str(UNUSUAL);
+        }
+        output.line(&named(name, &value))?;
     }
     output.line(&named("group", &field("group")))?;
     let payload = record.get("payload").and_then(Value::as_str);

@@ -1,6 +1,8 @@
 //! Lists in the order of keys, by pages. Groups and runs come from rows of their own; below a run,
-//! what has a common prefix is jumped over.
+//! what has a common prefix is jumped over. What somebody may not see is passed over before pages are
+//! cut, so that neither their ends nor their markers speak of it.
 
+use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{Read, StateError};
 use wire::s3::xml::Object;
@@ -9,6 +11,11 @@ use super::{Catalogue, folder_name, size, text};
 
 /// Keys that are read in one statement.
 const CHUNK: i64 = 1_000;
+/// The same where the next folder may begin.
+const CHUNK_MIN: i64 = 16;
+
+/// Says of a group whether it is seen; it is empty for what is in none.
+pub(crate) type Sees<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +55,17 @@ pub(crate) struct Page {
 }
 
 impl Catalogue {
-    /// The entries of a page.
+    /// The entries of a page, of all groups.
     pub(crate) async fn list(&self, window: Window<'_>) -> Result<Page, StateError> {
+        self.list_seen(window, &|_| true).await
+    }
+
+    /// The entries of a page, of the groups that are seen.
+    pub(crate) async fn list_seen(
+        &self,
+        window: Window<'_>,
+        sees: Sees<'_>,
+    ) -> Result<Page, StateError> {
         if window.after.as_bytes() >= end_of(window.prefix.as_bytes()).as_slice() {
             return Ok(Page::default());
         }
@@ -57,15 +73,24 @@ impl Catalogue {
         let depth = window.prefix.matches('/').count();
         // One more, to know whether there are more.
         let wanted = window.limit + 1;
-        let mut entries = if window.is_by_folder && depth < 2 {
-            let folders = folders(&mut read, window, wanted).await?;
-            let files = files_beside(&mut read, window, wanted).await?;
-            let mut all: Vec<Shown> = folders.into_iter().chain(files).collect();
-            all.sort_by(|one, other| one.key().cmp(other.key()));
-            all.dedup_by(|one, other| one.key() == other.key());
-            all
+        let mut entries = if depth > 0 && !sees(group_of(window.prefix)) {
+            Vec::new()
+        } else if window.is_by_folder && depth == 0 {
+            let groups = groups(&mut read, window, (wanted, sees)).await?;
+            let files = files_beside(&mut read, window, (wanted, sees)).await?;
+            together(groups, files)
+        } else if window.is_by_folder && depth == 1 {
+            let runs = runs(&mut read, window, wanted).await?;
+            let files = files_beside(&mut read, window, (wanted, sees)).await?;
+            together(runs, files)
         } else {
-            walk(&mut read, window, wanted).await?
+            let query = "SELECT f.key, f.modified, f.etag, f.bytes FROM artefact_files f";
+            let walked = walk(&mut read, query, window, (wanted, sees)).await?;
+            let shown = walked.into_iter().map(|entry| match entry {
+                Walked::Row(_, row) => file_of(&row),
+                Walked::Folder(folder) => Ok(Shown::Folder(folder)),
+            });
+            shown.collect::<Result<_, _>>()?
         };
         let is_truncated = entries.len() > window.limit;
         entries.truncate(window.limit);
@@ -75,37 +100,70 @@ impl Catalogue {
         })
     }
 
-    /// All versions of the files whose keys begin so, newest first; `after` is a key and a version.
+    /// All versions of the files whose keys begin so, newest first, in the groups that are seen; `after`
+    /// is a key and a version.
     pub(crate) async fn versions(
         &self,
         prefix: &str,
         (after, before): (&str, i64),
-        limit: usize,
+        (limit, sees): (usize, Sees<'_>),
     ) -> Result<Vec<Object>, StateError> {
         let sql = "SELECT f.key, v.created_at, v.etag, v.bytes, v.id, f.version \
              FROM artefact_files f JOIN artefact_versions v ON v.file_id = f.id \
              WHERE f.key >= $1 AND f.key < $2 AND (f.key > $3 OR v.id < $4) \
              ORDER BY f.key, v.id DESC LIMIT $5";
         let mut read = self.read().await?;
-        let rows = sqlx::query(sql)
-            .bind(prefix.max(after).as_bytes().to_vec())
-            .bind(end_of(prefix.as_bytes()))
-            .bind(after.as_bytes().to_vec())
-            .bind(before)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let (mut after, mut before) = (after.as_bytes().to_vec(), before);
         let mut versions = Vec::new();
-        for row in rows.fetch_all(&mut read).await? {
-            let (id, newest): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
-            versions.push(Object {
-                key: text(&row, 0)?,
-                modified: row.try_get(1)?,
-                etag: row.try_get(2)?,
-                size: size(&row, 3)?,
-                version: Some((id.to_string(), id == newest)),
-            });
+        loop {
+            let missing = i64::try_from(limit - versions.len()).unwrap_or(CHUNK);
+            let rows = sqlx::query(sql)
+                .bind(prefix.as_bytes().max(&after).to_vec())
+                .bind(end_of(prefix.as_bytes()))
+                .bind(after.clone())
+                .bind(before)
+                .bind(missing);
+            let rows = rows.fetch_all(&mut read).await?;
+            let is_last = i64::try_from(rows.len()).unwrap_or(0) < missing;
+            let mut hidden = None;
+            for row in &rows {
+                let (id, newest): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
+                let key = text(row, 0)?;
+                (after, before) = (key.as_bytes().to_vec(), id);
+                let group = group_of(&key);
+                hidden = (!sees(group)).then(|| group.to_owned());
+                if hidden.is_some() {
+                    continue;
+                }
+                versions.push(Object {
+                    key,
+                    modified: row.try_get(1)?,
+                    etag: row.try_get(2)?,
+                    size: size(row, 3)?,
+                    version: Some((id.to_string(), id == newest)),
+                });
+            }
+            if is_last || versions.len() >= limit {
+                return Ok(versions);
+            }
+            if let Some(group) = hidden {
+                after = behind(&mut read, (&group, after), sees).await?;
+            }
         }
-        Ok(versions)
     }
+}
+
+/// The group of a key or of a folder.
+pub(crate) fn group_of(key: &str) -> &str {
+    key.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Folders and files in one order.
+fn together(folders: Vec<Shown>, files: Vec<Shown>) -> Vec<Shown> {
+    let mut all: Vec<Shown> = folders.into_iter().chain(files).collect();
+    all.sort_by(|one, other| one.key().cmp(other.key()));
+    all.dedup_by(|one, other| one.key() == other.key());
+    all
 }
 
 /// The first bytes behind everything that begins with a prefix. No key has a byte 255.
@@ -123,39 +181,63 @@ fn begin_of<'a>(prefix: &'a str, after: &'a str) -> (&'static str, Vec<u8>) {
     }
 }
 
-/// The groups, or the runs of a group.
-async fn folders(
+/// The groups that are seen.
+async fn groups(
+    read: &mut Read,
+    window: Window<'_>,
+    (wanted, sees): (usize, Sees<'_>),
+) -> Result<Vec<Shown>, StateError> {
+    let (mut is, mut first) = begin_of(window.prefix, window.after);
+    let mut seen = Vec::new();
+    loop {
+        let sql = format!(
+            "SELECT name FROM artefact_groups WHERE name {is} $1 AND name < $2 \
+             ORDER BY name LIMIT $3"
+        );
+        let rows = sqlx::query::<Any>(AssertSqlSafe(sql))
+            .bind(first)
+            .bind(end_of(window.prefix.as_bytes()))
+            .bind(CHUNK);
+        let rows = rows.fetch_all(&mut *read).await?;
+        let is_last = i64::try_from(rows.len()).unwrap_or(0) < CHUNK;
+        (is, first) = (">", Vec::new());
+        for row in &rows {
+            let name = text(row, 0)?;
+            first = name.as_bytes().to_vec();
+            // What is in no group has a row as well.
+            if !name.is_empty() && sees(group_of(&name)) {
+                seen.push(Shown::Folder(name));
+            }
+            if seen.len() >= wanted {
+                return Ok(seen);
+            }
+        }
+        if is_last {
+            return Ok(seen);
+        }
+    }
+}
+
+/// The runs of a group.
+async fn runs(
     read: &mut Read,
     window: Window<'_>,
     wanted: usize,
 ) -> Result<Vec<Shown>, StateError> {
-    let (parent, begin) = match window.prefix.split_once('/') {
-        Some((group, begin)) => (format!("{group}/"), begin),
-        None => (String::new(), window.prefix),
-    };
+    let (group, begin) = window.prefix.split_once('/').unwrap_or_default();
+    let parent = format!("{group}/");
     let after = window.after.strip_prefix(parent.as_str());
     let (is, first) = begin_of(begin, after.unwrap_or_default());
-    let sql = if parent.is_empty() {
-        format!(
-            "SELECT name FROM artefact_groups WHERE name {is} $1 AND name < $2 \
-             ORDER BY name LIMIT $3"
-        )
-    } else {
-        format!(
-            "SELECT name FROM artefact_runs WHERE name {is} $1 AND name < $2 AND group_id = \
-             (SELECT id FROM artefact_groups WHERE name = $4) ORDER BY name LIMIT $3"
-        )
-    };
-    let query = sqlx::query::<Any>(AssertSqlSafe(sql))
+    let sql = format!(
+        "SELECT name FROM artefact_runs WHERE name {is} $1 AND name < $2 AND group_id = \
+         (SELECT id FROM artefact_groups WHERE name = $4) ORDER BY name LIMIT $3"
+    );
+    let rows = sqlx::query::<Any>(AssertSqlSafe(sql))
         .bind(first)
         .bind(end_of(begin.as_bytes()))
-        .bind(i64::try_from(wanted).unwrap_or(i64::MAX));
-    let query = if parent.is_empty() {
-        query
-    } else {
-        query.bind(parent.as_bytes().to_vec())
-    };
-    let rows = query.fetch_all(read).await?;
+        .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+        .bind(parent.as_bytes().to_vec());
+    let rows = rows.fetch_all(read).await?;
     let names = rows.iter().map(|row| {
         let name = text(row, 0)?;
         Ok(Shown::Folder(format!("{parent}{name}")))
@@ -167,9 +249,12 @@ async fn folders(
 async fn files_beside(
     read: &mut Read,
     window: Window<'_>,
-    wanted: usize,
+    (wanted, sees): (usize, Sees<'_>),
 ) -> Result<Vec<Shown>, StateError> {
-    let group = window.prefix.split_once('/').map_or("", |(group, _)| group);
+    let group = group_of(window.prefix);
+    if !sees(group) {
+        return Ok(Vec::new());
+    }
     let (is, first) = begin_of(window.prefix, window.after);
     let sql = format!(
         "SELECT key, modified, etag, bytes FROM artefact_files WHERE run_id = \
@@ -187,13 +272,13 @@ async fn files_beside(
     let files = rows.iter().map(|row| {
         let shown = file_of(row)?;
         // A key that ends with a slash is a folder.
-        let folder = folder_of(&shown, window);
+        let folder = folder_of(shown.key(), window);
         Ok(folder.map_or(shown, Shown::Folder))
     });
     files.collect()
 }
 
-fn file_of(row: &sqlx::any::AnyRow) -> Result<Shown, StateError> {
+fn file_of(row: &AnyRow) -> Result<Shown, StateError> {
     Ok(Shown::File(Object {
         key: text(row, 0)?,
         modified: row.try_get(1)?,
@@ -203,26 +288,45 @@ fn file_of(row: &sqlx::any::AnyRow) -> Result<Shown, StateError> {
     }))
 }
 
-/// Keys in their order; by folders, what is behind a further slash is passed over.
-async fn walk(
+/// A row of a file, or what is shown instead of all files of a folder.
+pub(super) enum Walked {
+    Row(String, AnyRow),
+    Folder(String),
+}
+
+impl Walked {
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Row(key, _) | Self::Folder(key) => key,
+        }
+    }
+}
+
+/// Keys in their order; by folders, what is behind a further slash is passed over. `query` selects the
+/// key first, then whatever is wanted, from `artefact_files f`, and ends where the conditions begin.
+pub(super) async fn walk(
     read: &mut Read,
+    query: &str,
     window: Window<'_>,
-    wanted: usize,
-) -> Result<Vec<Shown>, StateError> {
+    (wanted, sees): (usize, Sees<'_>),
+) -> Result<Vec<Walked>, StateError> {
     let end = end_of(window.prefix.as_bytes());
-    let mut entries: Vec<Shown> = Vec::new();
+    let mut entries: Vec<Walked> = Vec::new();
     let (mut is, mut first) = begin_of(window.prefix, window.after);
     // A folder after which it begins is passed over with all that is in it.
     if window.is_by_folder && window.after.ends_with('/') && window.after != window.prefix {
         first = end_of(window.after.as_bytes());
     }
+    // What is read of a folder that is passed over is read for nothing.
+    let mut chunk = if window.is_by_folder {
+        CHUNK_MIN
+    } else {
+        CHUNK
+    };
     loop {
-        let sql = format!(
-            "SELECT key, modified, etag, bytes FROM artefact_files \
-             WHERE key {is} $1 AND key < $2 ORDER BY key LIMIT $3"
-        );
+        let sql = format!("{query} WHERE f.key {is} $1 AND f.key < $2 ORDER BY f.key LIMIT $3");
         let missing = i64::try_from(wanted - entries.len()).unwrap_or(CHUNK);
-        let limit = CHUNK.min(missing.max(1));
+        let limit = chunk.min(missing.max(1));
         let query = sqlx::query::<Any>(AssertSqlSafe(sql))
             .bind(first)
             .bind(end.clone())
@@ -230,19 +334,22 @@ async fn walk(
         let rows = query.fetch_all(&mut *read).await?;
         let is_last = i64::try_from(rows.len()).unwrap_or(0) < limit;
         (is, first) = (">", Vec::new());
-        let mut passed = None;
-        for row in &rows {
-            let shown = file_of(row)?;
-            first = shown.key().as_bytes().to_vec();
-            let folder = folder_of(&shown, window);
+        let (mut passed, mut hidden) = (None, None);
+        for row in rows {
+            let key = text(&row, 0)?;
+            first = key.as_bytes().to_vec();
+            let group = group_of(&key);
+            hidden = (!sees(group)).then(|| group.to_owned());
+            if hidden.is_some() {
+                continue;
+            }
+            let folder = folder_of(&key, window);
+            passed.clone_from(&folder);
             match folder {
                 Some(folder) if entries.last().is_some_and(|last| last.key() == folder) => {}
-                Some(folder) => entries.push(Shown::Folder(folder)),
-                None => entries.push(shown),
+                Some(folder) => entries.push(Walked::Folder(folder)),
+                None => entries.push(Walked::Row(key, row)),
             }
-            passed = entries
-                .last()
-                .filter(|last| matches!(last, Shown::Folder(_)));
             if entries.len() >= wanted {
                 return Ok(entries);
             }
@@ -250,16 +357,56 @@ async fn walk(
         if is_last {
             return Ok(entries);
         }
-        if let Some(folder) = passed {
-            first = end_of(folder.key().as_bytes());
+        chunk = (chunk * 2).min(CHUNK);
+        if let Some(group) = hidden {
+            first = behind(read, (&group, first), sees).await?;
+        } else if let Some(folder) = passed {
+            first = end_of(folder.as_bytes());
+            chunk = CHUNK_MIN;
+        }
+    }
+}
+
+/// Where a walk over all keys goes on that met one of a group that is not seen, at `place`: behind that
+/// group, and where what is in no group is not seen either, at the next one that is.
+async fn behind(
+    read: &mut Read,
+    (group, place): (&str, Vec<u8>),
+    sees: Sees<'_>,
+) -> Result<Vec<u8>, StateError> {
+    let end = if group.is_empty() {
+        place
+    } else {
+        end_of(format!("{group}/").as_bytes())
+    };
+    if sees("") {
+        return Ok(end);
+    }
+    let mut first = end;
+    loop {
+        let sql = "SELECT name FROM artefact_groups WHERE name > $1 ORDER BY name LIMIT $2";
+        let rows = sqlx::query(sql).bind(first.clone()).bind(CHUNK);
+        let rows = rows.fetch_all(&mut *read).await?;
+        for row in &rows {
+            let name = text(row, 0)?;
+            if sees(group_of(&name)) {
+                // Just before its first key, which may be its name: no key has a byte 255.
+                let name = name.trim_end_matches('/').as_bytes();
+                return Ok([name, b".\xff"].concat());
+            }
+            first = name.into_bytes();
+        }
+        if i64::try_from(rows.len()).unwrap_or(0) < CHUNK {
+            // Behind everything.
+            return Ok(end_of(b""));
         }
     }
 }
 
 /// The common prefix that a key is shown as, with its slash.
-fn folder_of(shown: &Shown, window: Window<'_>) -> Option<String> {
-    let rest = shown.key().strip_prefix(window.prefix)?;
+fn folder_of(key: &str, window: Window<'_>) -> Option<String> {
+    let rest = key.strip_prefix(window.prefix)?;
     let end = rest.find('/').filter(|_| window.is_by_folder)?;
     let length = window.prefix.len() + end + 1;
-    shown.key().get(..length).map(str::to_owned)
+    key.get(..length).map(str::to_owned)
 }

@@ -34,7 +34,7 @@ fn the_usual_section_is_taken() {
     assert_eq!(artefacts.link_expiration, Duration::from_mins(20));
     assert_eq!(artefacts.access, AccessConfig::Local);
     let user = artefacts.users.first().expect("a user");
-    assert_eq!(user.rights, [Act::Read, Act::Create, Act::Delete]);
+    assert_eq!(user.rights, Act::ALL);
     assert!(user.groups.is_empty());
     assert!(
         read("records: {}")
@@ -44,11 +44,35 @@ fn the_usual_section_is_taken() {
 }
 
 #[test]
+fn groups_are_set_by_their_names() {
+    let (config, problems) = read(
+        "artefacts:\n  retention: 90d\n  groups:\n    \"ci-*\": {retention: 2w, quota: 20GiB}\n    \
+         release: {retention: forever}\n",
+    );
+    assert!(problems.is_empty(), "{problems:?}");
+    let artefacts = config
+        .and_then(|config| config.artefacts)
+        .expect("a section");
+    let shown = serde_json::to_value(&artefacts).expect("shown");
+    let expected = serde_json::json!({
+        "ci-*": {"retention": "14d", "quota": "20GiB"},
+        "release": {"retention": "forever", "quota": null},
+    });
+    assert_eq!(shown["groups"], expected);
+    assert_eq!(shown["retention"], "90d");
+    assert_eq!(artefacts.close_after, Duration::from_hours(1));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (section, expected) in [
         (
             "link_expiration: 8d",
             "artefacts.link_expiration: a link may live from 1s to 7d",
+        ),
+        (
+            "uploads_expire: 0s",
+            "artefacts.uploads_expire: an upload may stay from 1s to 365d",
         ),
         (
             "bucket: Big",
@@ -99,6 +123,31 @@ fn what_is_wrong_is_named() {
             "artefacts.objects: keys don't belong into the address: give them as access_key and secret_key",
         ),
         ("colour: red", "artefacts.colour: unknown key `colour`"),
+    ] {
+        let (_, problems) = read(&format!("artefacts:\n  {section}\n"));
+        assert_eq!(problems, [expected], "{section}");
+    }
+}
+
+#[test]
+fn what_is_wrong_of_groups_is_named() {
+    for (section, expected) in [
+        (
+            "retention: 0d",
+            "artefacts.retention: a retention is a time such as `30d`, or `forever`",
+        ),
+        (
+            "close_after: 10ms",
+            "artefacts.close_after: a run is over after 1s at the earliest",
+        ),
+        (
+            "groups: {a/b: {retention: 1d}}",
+            "artefacts.groups.a/b: this can't be the name of a group",
+        ),
+        (
+            "groups: {a: {quota: much}}",
+            "artefacts.groups.a.quota: a quota is a size such as `10GiB`, or `none`",
+        ),
     ] {
         let (_, problems) = read(&format!("artefacts:\n  {section}\n"));
         assert_eq!(problems, [expected], "{section}");

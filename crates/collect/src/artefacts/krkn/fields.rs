@@ -10,7 +10,7 @@ use crate::artefacts::catalogue::Field;
 /// Fields of one run.
 const FIELDS_MAX: usize = 1_000;
 /// The longest value.
-const VALUE_CHARACTERS_MAX: usize = 500;
+pub(super) const VALUE_CHARACTERS_MAX: usize = 500;
 /// Fields of the root that are kept as they are.
 const PLAIN: [&str; 12] = [
     "tag",
@@ -94,7 +94,7 @@ pub(crate) fn of(root: &Map<String, Value>) -> Vec<Field> {
         .collect()
 }
 
-fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+pub(super) fn items(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 

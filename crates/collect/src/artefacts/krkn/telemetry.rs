@@ -9,15 +9,16 @@ use serde_json::{Map, Value};
 
 use super::fields;
 use super::parameters;
-use crate::artefacts::catalogue::Field;
+use super::recovery;
+use crate::artefacts::catalogue::Facts;
 
 /// What is kept.
 #[derive(Debug)]
 pub(crate) struct Converted {
     /// The document, indented by four as the original's.
     pub(crate) json: Vec<u8>,
-    /// What is searched.
-    pub(crate) fields: Vec<Field>,
+    /// What is searched and compared.
+    pub(crate) facts: Facts,
 }
 
 /// Parameters of a scenario, in base64.
@@ -29,7 +30,7 @@ const DEPTH_MAX: usize = 32;
 const PARAMETERS_MAX: u64 = 500_000;
 /// How often as large as the largest body what is kept may be: it is indented, and aliases are written
 /// out.
-const GROWTH_MAX: u64 = 4;
+pub(crate) const GROWTH_MAX: u64 = 4;
 
 /// Reads a body of at most `limit` bytes; an error is what the client is told.
 pub(crate) fn convert(body: &[u8], limit: u64) -> Result<Converted, String> {
@@ -59,12 +60,15 @@ pub(crate) fn convert(body: &[u8], limit: u64) -> Result<Converted, String> {
             return Err(format!("{name} param must be a list"));
         }
     }
-    let fields = fields::of(&root);
+    let facts = Facts {
+        fields: fields::of(&root),
+        scenarios: recovery::of(&root),
+    };
     let root = Value::Object(root);
     check_depth(&root, DEPTH_MAX)?;
     Ok(Converted {
         json: indented(&root, limit.saturating_mul(GROWTH_MAX))?,
-        fields,
+        facts,
     })
 }
 

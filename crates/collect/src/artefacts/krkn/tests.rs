@@ -139,7 +139,10 @@ fn fields_are_found() {
         "node_summary_infos": [], "node_taints": [], "job_status": false, "tag": "nightly",
         "cluster_version": "4.16\u{0}.3", "major_version": 4.16, "network_plugins": ["OVN"],
     });
-    let fields = convert(body.to_string().as_bytes(), LIMIT).unwrap().fields;
+    let fields = convert(body.to_string().as_bytes(), LIMIT)
+        .unwrap()
+        .facts
+        .fields;
     let find = |name: &str| {
         let field = fields.iter().find(|field| field.name == name).unwrap();
         (field.value.as_str(), field.number)

@@ -2,6 +2,7 @@
 //! Every request is signed with the hash of its body, and repeated a few times when the store does not
 //! answer well.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,14 +69,22 @@ pub(super) struct Call<'a> {
 }
 
 impl Bucket {
-    pub(crate) fn new(config: &BucketConfig, keys: Keys, supervisor: &Supervisor) -> Self {
+    pub(crate) fn new(
+        config: &BucketConfig,
+        (keys, ca): (Keys, Option<PathBuf>),
+        supervisor: &Supervisor,
+    ) -> Self {
         let host = config.endpoint.host_str().unwrap_or_default();
         let host = match config.endpoint.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
+        let tls = ClientTls {
+            ca,
+            ..ClientTls::default()
+        };
         let inner = Inner {
-            client: Client::new(ClientTls::default(), supervisor.clone()),
+            client: Client::new(tls, supervisor.clone()),
             config: config.clone(),
             host,
             credentials: Credentials {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use base::clock;
 use base::files;
 use rustix::fs::{FlockOperation, flock, statvfs};
 
@@ -32,6 +31,7 @@ pub(crate) struct Folder {
 struct Inner {
     root: PathBuf,
     incoming: PathBuf,
+    /// By the clock of the file system, which may be another machine's.
     opened: SystemTime,
     /// Held as long as this process lives.
     _lock: File,
@@ -56,10 +56,11 @@ impl Folder {
                 .map_err(ObjectError::at("a folder of objects can't be flushed"))?;
         }
         let (incoming, lock) = own_incoming(&root.join("incoming"))?;
+        let opened = lock.metadata().and_then(|metadata| metadata.modified());
         let inner = Inner {
             root: root.to_owned(),
             incoming,
-            opened: clock::wall(),
+            opened: opened.map_err(ObjectError::at("the folder of what comes in has no time"))?,
             _lock: lock,
         };
         Ok(Self {
@@ -91,6 +92,15 @@ impl Folder {
         self.inner.opened
     }
 
+    /// What time it is by the clock that objects carry: that of the file system.
+    pub(super) fn time(&self) -> io::Result<SystemTime> {
+        let id = new_id().map_err(io::Error::other)?;
+        let path = self.incoming(&id);
+        let written = File::create(&path).and_then(|file| file.metadata()?.modified());
+        fs::remove_file(&path)?;
+        written
+    }
+
     pub(super) fn is_own(&self, incoming: &Path) -> bool {
         incoming == self.inner.incoming
     }
@@ -104,6 +114,27 @@ impl Folder {
     pub(super) fn object(&self, id: &str) -> PathBuf {
         let folder = id.get(..2).unwrap_or("00");
         self.inner.root.join("objects").join(folder).join(id)
+    }
+
+    /// A second name of an object; nothing where the file system takes none.
+    pub(super) async fn link(&self, id: &str) -> Result<Option<String>, ObjectError> {
+        let (from, new) = (self.object(id), new_id()?);
+        let to = self.object(&new);
+        let link = move || {
+            fs::hard_link(from, &to)?;
+            to.parent().map_or(Ok(()), flush_folder)
+        };
+        let linked = tokio::task::spawn_blocking(link).await;
+        match linked.map_err(|_| ObjectError::Interrupted)? {
+            Ok(()) => Ok(Some(new)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ObjectError::at(
+                "an object to be copied is not there",
+            )(error)),
+            Err(error) => {
+                tracing::debug!(%error, "no second name for an object: it is copied");
+                Ok(None)
+            }
+        }
     }
 
     /// Removes objects; one that is gone already is no failure. Those that stay are orphans.

@@ -2,32 +2,39 @@
 //! table knows. One that is young may be about to be known: by another process, when one lives.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base::client::chain;
 use base::clock;
 use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use bytes::Bytes;
 use http::Method;
+use http::header::DATE;
 use rustix::fs::{FlockOperation, flock};
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use state::{State, StateError};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use wire::s3::key::percent_encode;
 use wire::s3::xml::{read_rows, read_text};
 
 use super::bucket::{Bucket, Call};
 use super::folder::{Folder, is_id};
 use super::{ObjectError, Objects};
+use crate::artefacts::catalogue::Catalogue;
+use crate::artefacts::time as artefacts_time;
 
-/// How old an object must be when a living process may be about to commit it.
+/// How old an object in a folder must be when a living process may be about to commit it.
 const COMMIT_AGE: Duration = Duration::from_hours(1);
-/// How old an upload in parts must be that nobody has completed.
-const UPLOAD_AGE: Duration = Duration::from_hours(24);
+/// How old an object in a bucket must be, and an upload in parts that nobody has completed: nothing says
+/// which processes live. Both by the clock of the store, whose answer says what time it is there.
+const BUCKET_AGE: Duration = Duration::from_hours(24);
+/// How often uploads in parts are looked for that have expired, at least and at most.
+const EXPIRY_INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// How often it is looked after the first time.
 const INTERVAL: Duration = Duration::from_hours(6);
 /// Objects that are asked for in one statement.
@@ -37,22 +44,29 @@ const TRY_AGAIN: Restart = Restart::OnFailure {
     ceiling: Duration::from_mins(10),
 };
 
-/// Looks at the start and from time to time.
-pub(crate) fn service(objects: &Objects, state: &State) -> Service {
-    let (objects, state) = (objects.clone(), state.clone());
+/// Looks at the start and from time to time: for orphans, and for uploads in parts that are older than
+/// `uploads_expire`.
+pub(crate) fn service(
+    objects: &Objects,
+    (state, catalogue): (&State, &Catalogue),
+    uploads_expire: Duration,
+) -> Service {
+    let (objects, state, catalogue) = (objects.clone(), state.clone(), catalogue.clone());
     let body = move |scope: Scope| {
-        let (objects, state) = (objects.clone(), state.clone());
+        let (objects, state, catalogue) = (objects.clone(), state.clone(), catalogue.clone());
         async move {
+            let (least, most) = EXPIRY_INTERVALS;
+            let interval = (uploads_expire / 4).clamp(least, most);
+            let mut swept: Option<Instant> = None;
             loop {
-                let removed = match &objects {
-                    Objects::Folder(folder) => sweep_folder(folder, &state, &scope).await?,
-                    Objects::Bucket(bucket) => sweep_bucket(bucket, &state, &scope).await?,
-                };
-                if removed > 0 {
-                    tracing::info!(objects = removed, "objects of nobody were removed");
+                expire(&objects, &catalogue, uploads_expire).await?;
+                let now = clock::now();
+                if swept.is_none_or(|at| now.saturating_duration_since(at) >= INTERVAL) {
+                    swept = Some(now);
+                    sweep(&objects, &state, &scope).await?;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(INTERVAL) => {}
+                    () = tokio::time::sleep(interval) => {}
                     () = scope.stopping() => return Ok::<(), BoxError>(()),
                 }
             }
@@ -61,11 +75,43 @@ pub(crate) fn service(objects: &Objects, state: &State) -> Service {
     Service::restarting("artefacts.sweep", Criticality::Plain, TRY_AGAIN, body)
 }
 
+/// Gives up uploads in parts that nobody has ended.
+async fn expire(objects: &Objects, catalogue: &Catalogue, age: Duration) -> Result<(), StateError> {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        let before = artefacts_time::now().saturating_sub(age);
+        let (left, count) = catalogue.expire_uploads(before).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        let parts = left.len();
+        objects.remove(left).await;
+        tracing::info!(
+            uploads = count,
+            parts,
+            "uploads that nobody has ended were given up"
+        );
+    }
+}
+
+async fn sweep(objects: &Objects, state: &State, scope: &Scope) -> Result<(), BoxError> {
+    let removed = match objects {
+        Objects::Folder(folder) => sweep_folder(folder, state, scope).await?,
+        Objects::Bucket(bucket) => sweep_bucket(bucket, state, scope).await?,
+    };
+    if removed > 0 {
+        tracing::info!(objects = removed, "objects of nobody were removed");
+    }
+    Ok(())
+}
+
 async fn sweep_folder(folder: &Folder, state: &State, scope: &Scope) -> Result<usize, BoxError> {
     let own = folder.clone();
     let others = tokio::task::spawn_blocking(move || collect_incoming(&own)).await??;
     // Between the last byte and the commit are seconds.
-    let recent = clock::wall().checked_sub(COMMIT_AGE).unwrap_or(UNIX_EPOCH);
+    let own = folder.clone();
+    let now = tokio::task::spawn_blocking(move || own.time()).await??;
+    let recent = now.checked_sub(COMMIT_AGE).unwrap_or(UNIX_EPOCH);
     let before = if others {
         recent
     } else {
@@ -88,7 +134,6 @@ async fn sweep_folder(folder: &Folder, state: &State, scope: &Scope) -> Result<u
 }
 
 async fn sweep_bucket(bucket: &Bucket, state: &State, scope: &Scope) -> Result<usize, BoxError> {
-    let before = clock::wall().checked_sub(COMMIT_AGE).unwrap_or(UNIX_EPOCH);
     let prefix = percent_encode(&bucket.prefix(), false);
     let mut token = String::new();
     let mut removed = 0;
@@ -99,11 +144,11 @@ async fn sweep_bucket(bucket: &Bucket, state: &State, scope: &Scope) -> Result<u
             format!("continuation-token={}&", percent_encode(&token, false))
         };
         let query = format!("{continued}list-type=2&prefix={prefix}");
-        let text = ask(bucket, &query).await?;
+        let (text, now) = ask(bucket, &query).await?;
         let mut old = Vec::new();
         for row in read_rows(&text, "Contents", &["Key", "LastModified"])? {
             if let [key, modified] = row.as_slice()
-                && is_before(modified, before)
+                && is_old(modified, now)
             {
                 let id = key.strip_prefix(&bucket.prefix()).unwrap_or_default();
                 old.extend(is_id(id).then(|| id.to_owned()));
@@ -125,11 +170,10 @@ async fn sweep_bucket(bucket: &Bucket, state: &State, scope: &Scope) -> Result<u
 
 /// Gives up what processes had on its way that ended a day ago or more.
 async fn give_up_uploads(bucket: &Bucket, prefix: &str) -> Result<(), BoxError> {
-    let before = clock::wall().checked_sub(UPLOAD_AGE).unwrap_or(UNIX_EPOCH);
-    let text = ask(bucket, &format!("prefix={prefix}&uploads=")).await?;
+    let (text, now) = ask(bucket, &format!("prefix={prefix}&uploads=")).await?;
     for row in read_rows(&text, "Upload", &["Key", "UploadId", "Initiated"])? {
         if let [key, upload, begun] = row.as_slice()
-            && is_before(begun, before)
+            && is_old(begun, now)
         {
             let call = Call {
                 method: &Method::DELETE,
@@ -145,7 +189,8 @@ async fn give_up_uploads(bucket: &Bucket, prefix: &str) -> Result<(), BoxError> 
     Ok(())
 }
 
-async fn ask(bucket: &Bucket, query: &str) -> Result<Bytes, ObjectError> {
+/// A list, and what time it is where it was made.
+async fn ask(bucket: &Bucket, query: &str) -> Result<(Bytes, SystemTime), ObjectError> {
     let call = Call {
         method: &Method::GET,
         key: "",
@@ -154,12 +199,25 @@ async fn ask(bucket: &Bucket, query: &str) -> Result<Bytes, ObjectError> {
         what: "the bucket can't be listed",
     };
     let response = bucket.send(call, Bytes::new()).await?;
-    bucket.document(call, response).await
+    let date = response.headers().get(DATE);
+    let date = date.and_then(|date| OffsetDateTime::parse(date.to_str().ok()?, &Rfc2822).ok());
+    let text = bucket.document(call, response).await?;
+    let now = date.map(SystemTime::from);
+    // By our own clock, which may be hours ahead, something young could be taken for old.
+    let now = now.ok_or_else(|| ObjectError::Remote {
+        what: call.what,
+        reason: "the answer does not say what time it is there".to_owned(),
+    });
+    Ok((text, now?))
 }
 
-fn is_before(text: &str, before: SystemTime) -> bool {
+/// Whether something in the bucket is so old that no living process has it on its way.
+fn is_old(text: &str, now: SystemTime) -> bool {
     let time = OffsetDateTime::parse(text, &Rfc3339).map(SystemTime::from);
-    time.is_ok_and(|time| time < before)
+    time.is_ok_and(|time| {
+        let age = now.duration_since(time);
+        age.is_ok_and(|age| age >= BUCKET_AGE)
+    })
 }
 
 /// Removes what dead processes had on its way; whether others live.
@@ -201,14 +259,21 @@ fn older_than(place: &Path, before: SystemTime) -> io::Result<Vec<String>> {
         let Some(id) = name.to_str().filter(|name| is_id(name)) else {
             continue;
         };
-        match entry.metadata().and_then(|metadata| metadata.modified()) {
-            Ok(modified) if modified < before => ids.push(id.to_owned()),
+        match entry.metadata().map(|metadata| changed(&metadata)) {
+            Ok(changed) if changed < before => ids.push(id.to_owned()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
     Ok(ids)
+}
+
+/// When a file was put where it is: a copy may be a further name of an old one.
+fn changed(metadata: &Metadata) -> SystemTime {
+    let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).unwrap_or(0);
+    UNIX_EPOCH + Duration::new(seconds, nanoseconds)
 }
 
 /// Those that no row names.
@@ -229,4 +294,42 @@ async fn unknown(state: &State, ids: &[String]) -> Result<Vec<String>, StateErro
     }
     let missing = ids.iter().filter(|id| !known.contains(*id));
     Ok(missing.cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_is_by_the_clock_of_the_store() {
+        let now = OffsetDateTime::parse("Sat, 21 Nov 2026 16:50:00 GMT", &Rfc2822).unwrap();
+        let now = SystemTime::from(now);
+        assert!(is_old("2026-11-20T16:50:00.000Z", now));
+        for young in [
+            "2026-11-20T16:50:00.001Z",
+            "2026-11-21T16:49:00Z",
+            "2026-11-23T16:50:00Z",
+            "yesterday",
+            "",
+        ] {
+            assert!(!is_old(young, now), "{young}");
+        }
+    }
+
+    #[test]
+    fn a_further_name_is_young() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Folder::open(folder.path()).unwrap();
+        let id = super::super::new_id().unwrap();
+        let path = opened.object(&id);
+        let file = File::create(&path).unwrap();
+        let day = Duration::from_hours(24);
+        file.set_modified(opened.time().unwrap() - 30 * day)
+            .unwrap();
+        let place = path.parent().unwrap();
+        let before = opened.time().unwrap() - day;
+        assert!(older_than(place, before).unwrap().is_empty());
+        let after = opened.time().unwrap() + day;
+        assert_eq!(older_than(place, after).unwrap(), [id]);
+    }
 }

@@ -1,5 +1,7 @@
 //! What is asked of the bucket: lists, and the removal of several files.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use base::error::Class;
@@ -9,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use wire::s3::key::Key;
 use wire::s3::request::BodyForm;
-use wire::s3::xml::{self, Listing, Removal, read_delete};
+use wire::s3::xml::{self, Listing, Removal, UnderWay, Uploads, read_delete};
 
 use super::object::read_version;
 use super::{Asked, document};
@@ -22,6 +24,8 @@ use crate::artefacts::visitor::Act;
 const PAGE_MAX: usize = 1_000;
 /// The list of what is to be removed.
 const DELETE_BYTES_MAX: usize = 2 << 20;
+/// Behind the id of any upload: those are hexadecimal digits.
+const LAST_ID: &str = "g";
 const VERSIONING: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
      <VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
      <Status>Enabled</Status></VersioningConfiguration>";
@@ -87,15 +91,13 @@ async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
             after: &after,
             limit,
         };
-        shared.catalogue.list(window).await?
+        let sees = |group: &str| asked.sees(group);
+        shared.catalogue.list_seen(window, &sees).await?
     };
     let last = page.entries.last().map(|entry| entry.key().to_owned());
     let last = last.filter(|_| page.is_truncated);
     listing.next = last.as_ref().map(|key| URL_SAFE_NO_PAD.encode(key));
     for entry in page.entries {
-        if !asked.sees(group_of(entry.key())) {
-            continue;
-        }
         match entry {
             Shown::File(object) => listing.objects.push(object),
             Shown::Folder(prefix) => listing.prefixes.push(prefix),
@@ -106,11 +108,6 @@ async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
     } else {
         listing.objects_v1(last.as_deref())
     }))
-}
-
-/// The group of a key or of a folder.
-fn group_of(key: &str) -> &str {
-    key.split_once('/').map_or("", |(group, _)| group)
 }
 
 fn decode_token(token: &str) -> Result<String, Trouble> {
@@ -129,17 +126,17 @@ async fn versions(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
         Some(_) => asked.number("version-id-marker", 0..=i64::MAX)?,
         None => 0,
     };
-    let wanted = limit.saturating_add(1);
+    let sees = |group: &str| asked.sees(group);
+    let wanted = if limit == 0 { 0 } else { limit + 1 };
     let found = shared
         .catalogue
-        .versions(&listing.prefix, (key, version), wanted);
+        .versions(&listing.prefix, (key, version), (wanted, &sees));
     let mut found = found.await?;
     let is_truncated = found.len() > limit;
     found.truncate(limit);
     let last = found.last().filter(|_| is_truncated);
     let last = last.and_then(|last| Some((last.key.clone(), last.version.as_ref()?.0.clone())));
     listing.next = last.as_ref().map(|(key, _)| key.clone());
-    found.retain(|object| asked.sees(group_of(&object.key)));
     listing.objects = found;
     let next = last
         .as_ref()
@@ -148,10 +145,39 @@ async fn versions(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
 }
 
 async fn uploads(shared: &Shared, asked: &Asked) -> Result<Response, Trouble> {
-    let prefix = asked.parameter("prefix").unwrap_or_default();
-    let mut uploads = shared.catalogue.uploads(prefix).await?;
-    uploads.retain(|(key, ..)| asked.sees(group_of(key)));
-    Ok(document(xml::uploads(&shared.config.bucket, &uploads)))
+    let text = |name| asked.parameter(name).unwrap_or_default();
+    if !text("delimiter").is_empty() {
+        return Err(Trouble::NotImplemented);
+    }
+    let limit = match asked.parameter("max-uploads") {
+        Some(_) => asked.number("max-uploads", 1..=i64::from(i32::MAX))?,
+        None => i64::try_from(PAGE_MAX).unwrap_or(i64::MAX),
+    };
+    let limit = usize::try_from(limit).unwrap_or(PAGE_MAX).min(PAGE_MAX);
+    let (key, id) = (text("key-marker"), text("upload-id-marker"));
+    // Without an id the list goes on behind the key.
+    let id = if id.is_empty() { LAST_ID } else { id };
+    let sees = |group: &str| asked.sees(group);
+    let found = shared
+        .catalogue
+        .uploads(text("prefix"), (key, id), (limit + 1, &sees));
+    let mut found = found.await?;
+    let is_truncated = found.len() > limit;
+    found.truncate(limit);
+    let uploads = found.into_iter().map(|upload| UnderWay {
+        key: upload.key,
+        id: upload.id,
+        begun: upload.begun,
+    });
+    let page = Uploads {
+        bucket: shared.config.bucket.clone(),
+        prefix: text("prefix").to_owned(),
+        max_uploads: u64::try_from(limit).unwrap_or(u64::MAX),
+        is_encoded: asked.parameter("encoding-type") == Some("url"),
+        is_truncated,
+        uploads: uploads.collect(),
+    };
+    Ok(document(page.document()))
 }
 
 /// A body that is a document, as its head announces it.
@@ -177,14 +203,23 @@ async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, T
     let bytes = read_document(&asked, body, DELETE_BYTES_MAX).await?;
     let (removals, is_quiet) = read_delete(&bytes)?;
     let (mut gone, mut failed, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+    let mut removed: BTreeMap<String, Vec<(Key, Option<i64>)>> = BTreeMap::new();
     for removal in removals {
         match remove_one(shared, &asked, &removal).await {
-            Ok(left) => {
+            Ok((key, version, left)) => {
+                if !left.is_empty() {
+                    let parts = key.parts();
+                    let run = format!("{}/{}", parts.group, parts.run);
+                    removed.entry(run).or_default().push((key, version));
+                }
                 objects.extend(left);
                 gone.push(removal);
             }
             Err(trouble) => failed.push((removal, trouble.reason(), trouble.to_string())),
         }
+    }
+    for keys in removed.values() {
+        shared.note_removed(asked.by(), keys).await;
     }
     shared.objects.remove(objects).await;
     if is_quiet {
@@ -193,14 +228,16 @@ async fn remove(shared: &Shared, asked: Asked, body: Body) -> Result<Response, T
     Ok(document(xml::deleted(&gone, &failed)))
 }
 
-/// Removes a file, or the one version of it that is named; gives the objects that are left of it.
+/// Removes a file, or the one version of it that is named; gives what that was, and the objects that are
+/// left of it.
 async fn remove_one(
     shared: &Shared,
     asked: &Asked,
     removal: &Removal,
-) -> Result<Vec<String>, Trouble> {
+) -> Result<(Key, Option<i64>, Vec<String>), Trouble> {
     let key = Key::new(removal.key.clone())?;
     asked.check(&key, Act::Delete)?;
     let version = read_version(removal.version.as_deref())?;
-    Ok(shared.catalogue.remove(&key, version).await?)
+    let left = shared.catalogue.remove(&key, version).await?;
+    Ok((key, version, left))
 }

@@ -2,16 +2,17 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use md5::{Digest as _, Md5};
 use wire::s3::key::Key;
 use wire::s3::xml::{self, CompletedPart, Part, read_complete};
 
 use super::bucket::read_document;
-use super::object::{new_version, put_headers, refuse_conditions};
-use super::{Asked, document};
+use super::condition::check_condition;
+use super::object::{new_version, put_headers};
+use super::{Asked, copy, document};
 use crate::artefacts::Shared;
-use crate::artefacts::catalogue::{NewPart, NewVersion, Upload};
+use crate::artefacts::catalogue::{Completed, NewPart, NewVersion, Upload};
 use crate::artefacts::error::Trouble;
 use crate::artefacts::objects::new_id;
 use crate::artefacts::serve::kept_headers;
@@ -81,13 +82,15 @@ async fn part(
     (asked, key, upload): (Asked, Key, Upload),
     body: Body,
 ) -> Result<Response, Trouble> {
-    if asked.head.headers.contains_key("x-amz-copy-source") {
-        return Err(Trouble::NotImplemented);
-    }
     let number = asked.number("partNumber", 1..=PARTS_MAX)?;
-    let form = (asked.form.clone(), asked.chunk_key.clone());
-    let announced = Announced::read(&asked.head.headers, form, asked.is_link)?;
-    let finished = shared.receive(&key, announced, body).await?;
+    let (finished, copied) = if copy::is_copy(&asked) {
+        let (finished, response) = copy::copy_part(shared, &asked, &key).await?;
+        (finished, Some(response))
+    } else {
+        let form = (asked.form.clone(), asked.chunk_key.clone());
+        let announced = Announced::read(&asked.head.headers, form, asked.is_link)?;
+        (shared.receive(&key, announced, body).await?, None)
+    };
     let new = new_version(asked.name(), &finished);
     let object = NewPart {
         number,
@@ -102,6 +105,9 @@ async fn part(
         return Err(Trouble::NoUpload);
     };
     shared.objects.remove(left).await;
+    if let Some(response) = copied {
+        return Ok(response);
+    }
     let mut response = StatusCode::OK.into_response();
     put_headers(response.headers_mut(), &new);
     Ok(response)
@@ -112,7 +118,7 @@ async fn complete(
     (asked, key, upload): (Asked, Key, Upload),
     body: Body,
 ) -> Result<Response, Trouble> {
-    refuse_conditions(&asked)?;
+    let condition = check_condition(shared, &asked, &key).await?;
     let bytes = read_document(&asked, body, COMPLETE_BYTES_MAX).await?;
     let named = read_complete(&bytes)?;
     let parts = shared.catalogue.parts(&upload.id, (0, PARTS_MAX)).await?;
@@ -128,19 +134,23 @@ async fn complete(
         content_type: upload.content_type.clone(),
         headers: upload.headers.clone(),
     };
-    let completed = shared.catalogue.complete((&key, &upload.id), &chosen, &new);
-    let (_, left) = completed.await?.ok_or(Trouble::NoUpload)?;
+    let parts = (chosen.as_slice(), &condition);
+    let completed = shared.catalogue.complete((&key, &upload.id), parts, &new);
+    let (version, left) = match completed.await? {
+        Completed::Version(version, left) => (version, left),
+        Completed::Gone => return Err(Trouble::NoUpload),
+        Completed::Unmet => return Err(Trouble::Unmet),
+    };
     shared.objects.remove(left).await;
     let bucket = &shared.config.bucket;
     let path = format!("/{bucket}/{}", key.encode());
     let place = shared.places.for_links(&asked.head);
     let location = place.map_or_else(|| path.clone(), |place| place.url(&path));
-    Ok(document(xml::completed(
-        bucket,
-        key.as_str(),
-        &etag,
-        &location,
-    )))
+    let text = xml::completed(bucket, key.as_str(), &etag, &location);
+    let mut response = document(text);
+    let id = HeaderName::from_static("x-amz-version-id");
+    response.headers_mut().insert(id, version.into());
+    Ok(response)
 }
 
 /// The parts that came, as they are named.

@@ -2,15 +2,16 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::header::ETAG;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use wire::s3::key::Key;
 
-use super::Asked;
+use super::condition::{check_condition, condition_of};
+use super::{Asked, copy, tags};
 use crate::artefacts::Shared;
-use crate::artefacts::catalogue::NewVersion;
+use crate::artefacts::catalogue::{Condition, NewVersion};
 use crate::artefacts::error::Trouble;
-use crate::artefacts::objects::Finished;
+use crate::artefacts::objects::{Finished, Segment};
 use crate::artefacts::serve::{self, kept_headers};
 use crate::artefacts::upload::Announced;
 use crate::artefacts::visitor::Act;
@@ -20,14 +21,11 @@ pub(super) async fn perform(
     (asked, key): (Asked, Key),
     body: Body,
 ) -> Result<Response, Trouble> {
-    // What is said of a file is not kept yet.
-    if asked.has("tagging") || asked.head.headers.contains_key("x-amz-copy-source") {
-        return Err(Trouble::NotImplemented);
-    }
-    if !matches!(*asked.method(), Method::GET | Method::HEAD) {
-        refuse_conditions(&asked)?;
+    if asked.has("tagging") {
+        return tags::perform(shared, (asked, key), body).await;
     }
     match *asked.method() {
+        Method::PUT if copy::is_copy(&asked) => copy::copy(shared, &asked, &key).await,
         Method::PUT => put(shared, (asked, key), body).await,
         Method::GET | Method::HEAD => get(shared, &asked, &key).await,
         Method::DELETE => delete(shared, &asked, &key).await,
@@ -35,17 +33,9 @@ pub(super) async fn perform(
     }
 }
 
-/// Refuses writes under a condition: done without it, they would overwrite what they must not.
-pub(super) fn refuse_conditions(asked: &Asked) -> Result<(), Trouble> {
-    let headers = &asked.head.headers;
-    if headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH) {
-        return Err(Trouble::NotImplemented);
-    }
-    Ok(())
-}
-
 async fn put(shared: &Shared, (asked, key): (Asked, Key), body: Body) -> Result<Response, Trouble> {
     asked.check(&key, Act::Create)?;
+    let condition = check_condition(shared, &asked, &key).await?;
     let headers = &asked.head.headers;
     let (content_type, kept) = kept_headers(headers)?;
     let form = (asked.form.clone(), asked.chunk_key.clone());
@@ -56,12 +46,15 @@ async fn put(shared: &Shared, (asked, key): (Asked, Key), body: Body) -> Result<
         headers: kept,
         ..new_version(asked.name(), &finished)
     };
-    let version = match shared.catalogue.record(&key, &new, &finished.id).await {
-        Ok(version) => version,
-        Err(error) => {
-            // A commit whose answer was lost may have happened: what nobody knows is collected.
-            return Err(error.into());
-        }
+    let object = [Segment {
+        object: finished.id.clone(),
+        bytes: finished.bytes,
+    }];
+    let recorded = shared.catalogue.record((&key, &condition), &new, &object);
+    // A commit whose answer was lost may have happened: what nobody knows is collected.
+    let Some(version) = recorded.await? else {
+        shared.objects.remove(vec![finished.id]).await;
+        return Err(Trouble::Unmet);
     };
     let mut response = StatusCode::OK.into_response();
     put_headers(response.headers_mut(), &new);
@@ -104,7 +97,7 @@ pub(super) fn put_headers(headers: &mut HeaderMap, new: &NewVersion<'_>) {
 }
 
 /// The version that a request names. What can't be one of ours is no file: it does not stand for all.
-pub(super) fn read_version(text: Option<&str>) -> Result<Option<i64>, Trouble> {
+pub(in crate::artefacts) fn read_version(text: Option<&str>) -> Result<Option<i64>, Trouble> {
     let version = text.map(|text| text.trim().parse());
     version.transpose().map_err(|_| Trouble::NoFile)
 }
@@ -127,10 +120,15 @@ async fn get(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trou
 
 async fn delete(shared: &Shared, asked: &Asked, key: &Key) -> Result<Response, Trouble> {
     asked.check(key, Act::Delete)?;
-    let objects = shared
-        .catalogue
-        .remove(key, read_version(asked.parameter("versionId"))?)
-        .await?;
+    if condition_of(&asked.head.headers)? != Condition::Any {
+        return Err(Trouble::NotImplemented);
+    }
+    let version = read_version(asked.parameter("versionId"))?;
+    let objects = shared.catalogue.remove(key, version).await?;
+    if !objects.is_empty() {
+        let removed = [(key.clone(), version)];
+        shared.note_removed(asked.by(), &removed).await;
+    }
     shared.objects.remove(objects).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

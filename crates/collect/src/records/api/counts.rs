@@ -13,6 +13,7 @@ use super::{Answer, Asked, Policies, asked, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
+use crate::records::insert::counts;
 use crate::records::query;
 use crate::records::reader::Reader;
 use crate::records::time::{self, DAY_MILLISECONDS};
@@ -112,6 +113,7 @@ async fn count(shared: &Shared, reader: &Reader, window: Asked<Window>) -> Answe
     );
     let tail = format!("GROUP BY day, {column} ORDER BY day DESC LIMIT {VALUES_MAX}");
     let mut read = shared.state.read().await?;
+    counts::refresh(&shared.state, &mut read).await;
     let mut days: BTreeMap<i64, BTreeMap<String, i64>> = BTreeMap::new();
     for row in conditions.fetch(&mut read, &head, &tail).await? {
         let counts = days.entry(row.try_get(0)?).or_default();

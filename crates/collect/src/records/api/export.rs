@@ -7,13 +7,13 @@ use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use base::http::Routes;
 use http::header::CONTENT_TYPE;
-use sqlx::any::AnyRow;
 use state::StateError;
 
 use super::whole::Whole;
 use super::{Asked, Policies, asked, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
+use crate::records::packed::{Column, Row};
 use crate::records::query::Filters;
 use crate::records::reader::Reader;
 use crate::records::stored::{Order, StoredRecord, WHOLE};
@@ -67,9 +67,9 @@ async fn export(
 struct Lines(Arc<Shared>);
 
 impl Render for Lines {
-    const COLUMNS: &'static str = WHOLE;
+    const COLUMNS: &'static [Column] = WHOLE;
 
-    fn record(&self, _: usize, row: &AnyRow, out: &mut String) -> Result<bool, StateError> {
+    fn record(&self, _: usize, row: Row<'_>, out: &mut String) -> Result<bool, StateError> {
         let stored = StoredRecord::of(row)?;
         let whole = Whole::of(&stored, &self.0.projects);
         // Texts, numbers and truths are always JSON.

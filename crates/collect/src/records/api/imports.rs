@@ -107,35 +107,8 @@ async fn body_of<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Api
         ))
     };
     let invalid = |error: serde_json::Error| ApiError::Invalid(error.to_string());
-    let mut value: Value = serde_json::from_slice(&body.map_err(wrong)?).map_err(invalid)?;
-    make_whole(&mut value);
-    serde_json::from_value(value).map_err(invalid)
-}
-
-/// Whole numbers beyond this one are not told apart once they have a fraction.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// Numbers without a fraction become whole ones, however they are written: to JSON, `7.0` is 7.
-fn make_whole(value: &mut Value) {
-    match value {
-        Value::Array(values) => values.iter_mut().for_each(make_whole),
-        Value::Object(fields) => fields.values_mut().for_each(make_whole),
-        Value::Number(number) => {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "what does not fit stays a fraction"
-            )]
-            let whole = number.as_f64().map(|float| (float, float as i64));
-            if let Some((float, whole)) = whole
-                && number.is_f64()
-                && float.abs() <= EXACT_MAX
-                && (whole as f64).to_bits() == float.to_bits()
-            {
-                *value = whole.into();
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
-    }
+    // Without a tree of values between: a body of the largest size would be several times as large.
+    serde_json::from_slice(&body.map_err(wrong)?).map_err(invalid)
 }
 
 /// The project of this name, or the only one.

@@ -135,7 +135,7 @@ impl Tail {
         conditions.below(newest.saturating_add(1));
         let window = (Order::OldestFirst, PAGE);
         let rows = stored::select(&mut read, SUMMARY, &conditions, window).await?;
-        for row in &rows {
+        for row in rows.rows() {
             self.ready
                 .push_back(Summary::of(row, &self.shared.projects)?);
         }

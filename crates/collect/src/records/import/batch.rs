@@ -13,7 +13,7 @@ use crate::records::entry::{self, NewRecord, NewSubmission};
 use crate::records::error::ApiError;
 use crate::records::imported::{Batch, ImportedRecord, NotARecord, judge};
 use crate::records::insert::rows::Rows;
-use crate::records::insert::{self, Noted, Numbered};
+use crate::records::insert::{self, Noted, Numbered, counts};
 use crate::records::intake;
 use crate::records::project::Project;
 use crate::records::scrub;
@@ -216,11 +216,13 @@ async fn write_all(
     let submissions: Vec<(i64, &NewSubmission)> = submissions
         .map(|((row, new), place)| (id_of(place, row), new))
         .collect();
+    counts::catch_up_in(write).await?;
     let kept = insert::keep(write, &records, &Noted::default()).await;
     let (groups, _) = kept.map_err(|error| match error {
         error if error.is_unique_violation() => taken(),
         error => error.into(),
     })?;
+    counts::add(write, &records).await?;
     // Whoever looks at quarantine has the usual time for it.
     let now = time::now();
     insert::insert_submissions(write, &submissions, now).await?;

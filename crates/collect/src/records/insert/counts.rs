@@ -1,16 +1,89 @@
-//! Records per day, by what people plot.
+//! Records per day, by what people plot. Intake counts some hundred at a time, by one statement in the
+//! database: rows of counts that are changed for each record would cost as much as the record. What
+//! reads counts has the rest counted first.
 
 use std::collections::HashMap;
 
-use state::{StateError, Write};
+use base::client::chain;
+use sqlx::{AssertSqlSafe, Row as _};
+use state::{Read, State, StateError, Write};
 
 use super::Numbered;
 use super::rows::Rows;
+use crate::records::time::DAY_MILLISECONDS;
 
-/// Adds a batch to the counts of its days.
+/// Records that wait to be counted until intake counts them.
+pub(crate) const UNCOUNTED_MAX: i64 = 256;
+
+/// Counts what was kept and not counted yet.
+pub(crate) async fn catch_up(state: &State, read: &mut Read) -> Result<(), StateError> {
+    let sql = "SELECT next, counted FROM record_sequence WHERE id = 1";
+    let row = sqlx::query(sql).fetch_one(read).await?;
+    let (next, counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if counted >= next - 1 {
+        return Ok(());
+    }
+    let mut write = state.write().await?;
+    catch_up_in(&mut write).await?;
+    write.commit().await
+}
+
+/// The same where it can be done: counts can be read from a full disk too.
+pub(crate) async fn refresh(state: &State, read: &mut Read) {
+    if let Err(error) = catch_up(state, read).await {
+        tracing::warn!(error = chain(&error), "the newest records are not counted");
+    }
+}
+
+/// The same in a transaction, which nothing of intake runs beside from here on.
+pub(crate) async fn catch_up_in(write: &mut Write) -> Result<(), StateError> {
+    let sql = "UPDATE record_sequence SET next = next WHERE id = 1 RETURNING next, counted";
+    let row = sqlx::query(sql).fetch_one(&mut *write).await?;
+    let (next, counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if counted < next - 1 {
+        count(write, counted, next - 1).await?;
+    }
+    Ok(())
+}
+
+/// Counts the records behind one id, up to another. Needs the lock of intake.
+pub(crate) async fn count(write: &mut Write, after: i64, through: i64) -> Result<(), StateError> {
+    let columns = "classification, severity, system_name, build, external";
+    let days = format!(
+        "INSERT INTO record_counts (project, day, {columns}, records) \
+         SELECT project, received_at / {DAY_MILLISECONDS}, {columns}, COUNT(*) FROM records \
+         WHERE id > $1 AND id <= $2 GROUP BY 1, 2, {columns} \
+         {ADD_DAYS}"
+    );
+    let hosts = format!(
+        "INSERT INTO record_host_counts (project, day, host_type, records) \
+         SELECT project, received_at / {DAY_MILLISECONDS}, host_type, COUNT(*) FROM records \
+         WHERE id > $1 AND id <= $2 GROUP BY 1, 2, host_type \
+         {ADD_HOSTS}"
+    );
+    for sql in [days, hosts] {
+        let counted = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(through);
+        counted.execute(&mut *write).await?;
+    }
+    let sql = "UPDATE record_sequence SET counted = $1 WHERE id = 1";
+    sqlx::query(sql).bind(through).execute(write).await?;
+    Ok(())
+}
+
+const ADD_DAYS: &str = "ON CONFLICT \
+     (project, day, classification, severity, system_name, build, external) \
+     DO UPDATE SET records = record_counts.records + excluded.records";
+const ADD_HOSTS: &str = "ON CONFLICT (project, day, host_type) \
+     DO UPDATE SET records = record_host_counts.records + excluded.records";
+
+/// Counts records that come with ids of elsewhere. All others have to be counted before, in the same
+/// transaction.
 pub(crate) async fn add(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
     add_days(write, records).await?;
-    add_hosts(write, records).await
+    add_hosts(write, records).await?;
+    let sql = "UPDATE record_sequence SET counted = next - 1 WHERE id = 1";
+    sqlx::query(sql).execute(write).await?;
+    Ok(())
 }
 
 async fn add_days(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
@@ -45,9 +118,7 @@ async fn add_days(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), Sta
             .number(external.into())
             .number(count);
     }
-    let conflict = "ON CONFLICT (project, day, classification, severity, system_name, build, external) \
-         DO UPDATE SET records = record_counts.records + excluded.records";
-    table.insert(write, conflict).await
+    table.insert(write, ADD_DAYS).await
 }
 
 async fn add_hosts(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
@@ -66,7 +137,5 @@ async fn add_hosts(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), St
             .text(host_type)
             .number(count);
     }
-    let conflict = "ON CONFLICT (project, day, host_type) \
-         DO UPDATE SET records = record_host_counts.records + excluded.records";
-    table.insert(write, conflict).await
+    table.insert(write, ADD_HOSTS).await
 }

@@ -50,16 +50,24 @@ pub(crate) async fn note(
     let keys: Vec<(i64, &str)> = members.keys().copied().collect();
     let known = known(write, &keys).await?;
     let mut ids: HashMap<i64, i64> = HashMap::new();
+    let mut of_group: BTreeMap<i64, (&Known, Vec<&Numbered<'_>>)> = BTreeMap::new();
     for (key, group) in &members {
         let id = match known.get(&(key.0, key.1.to_owned())) {
             Some(known) => {
-                update_group(write, known, &group.records).await?;
+                // Several were merged into one: its row is changed once.
+                let (_, records) = of_group.entry(known.id).or_insert((known, Vec::new()));
+                records.extend(&group.records);
                 known.id
             }
             None => make_group(write, group).await?,
         };
         ids.extend(group.records.iter().map(|record| (record.id, id)));
     }
+    let of_group: Vec<(&Known, &[&Numbered<'_>])> = of_group
+        .values()
+        .map(|(known, records)| (*known, records.as_slice()))
+        .collect();
+    update_groups(write, &of_group).await?;
     let grouped: Vec<(i64, &Numbered<'_>)> = records
         .iter()
         .filter_map(|record| Some((*ids.get(&record.id)?, record)))
@@ -114,39 +122,48 @@ fn first_and_last<'a>(records: &[&'a Numbered<'a>]) -> Option<[&'a Numbered<'a>;
     Some([first, last])
 }
 
-async fn update_group(
+/// Notes more records of groups that are known.
+async fn update_groups(
     write: &mut Write,
-    known: &Known,
-    records: &[&Numbered<'_>],
+    groups: &[(&Known, &[&Numbered<'_>])],
 ) -> Result<(), StateError> {
-    let Some([first, last]) = first_and_last(records) else {
-        return Ok(());
-    };
-    let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
-    let is_newer =
-        |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &known.resolved_in);
-    let comes_back = known.state == "resolved" && records.iter().any(is_newer);
+    const COLUMNS: [&str; 8] = [
+        "id",
+        "first_seen",
+        "first_build",
+        "last_seen",
+        "last_build",
+        "last_record",
+        "comes_back",
+        "records",
+    ];
     // What another collector took before may come later.
-    let sql = "UPDATE record_groups SET records = records + $8, \
-         first_build = CASE WHEN first_seen > $2 THEN $3 ELSE first_build END, \
-         last_build = CASE WHEN last_seen <= $4 THEN $5 ELSE last_build END, \
-         last_record = CASE WHEN last_seen <= $4 THEN $6 ELSE last_record END, \
-         first_seen = CASE WHEN first_seen > $2 THEN $2 ELSE first_seen END, \
-         last_seen = CASE WHEN last_seen <= $4 THEN $4 ELSE last_seen END, \
-         state = CASE WHEN $7 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END \
-         WHERE id = $1";
-    sqlx::query(sql)
-        .bind(known.id)
-        .bind(first.received_at)
-        .bind(first.new.record.build.as_str())
-        .bind(last.received_at)
-        .bind(last.new.record.build.as_str())
-        .bind(last.id)
-        .bind(i64::from(comes_back))
-        .bind(count)
-        .execute(&mut *write)
-        .await?;
-    Ok(())
+    const SET: &str = "records = record_groups.records + given.column8, \
+         first_build = CASE WHEN first_seen > given.column2 THEN given.column3 ELSE first_build END, \
+         last_build = CASE WHEN last_seen <= given.column4 THEN given.column5 ELSE last_build END, \
+         last_record = CASE WHEN last_seen <= given.column4 THEN given.column6 ELSE last_record END, \
+         first_seen = CASE WHEN first_seen > given.column2 THEN given.column2 ELSE first_seen END, \
+         last_seen = CASE WHEN last_seen <= given.column4 THEN given.column4 ELSE last_seen END, \
+         state = CASE WHEN given.column7 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END";
+    let mut table = Rows::into("record_groups", &COLUMNS);
+    for (known, records) in groups {
+        let Some([first, last]) = first_and_last(records) else {
+            continue;
+        };
+        let is_newer =
+            |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &known.resolved_in);
+        let comes_back = known.state == "resolved" && records.iter().any(is_newer);
+        table
+            .number(known.id)
+            .number(first.received_at)
+            .text(&first.new.record.build)
+            .number(last.received_at)
+            .text(&last.new.record.build)
+            .number(last.id)
+            .number(comes_back.into())
+            .number(i64::try_from(records.len()).unwrap_or(i64::MAX));
+    }
+    table.update(write, SET).await
 }
 
 async fn make_group(write: &mut Write, group: &Members<'_>) -> Result<i64, StateError> {

@@ -18,7 +18,8 @@ enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Rows for one table, in the order of its columns.
+/// Rows for one table, in the order of its columns; to change rows, the first names the row and the
+/// others are only counted.
 pub(crate) struct Rows<'a> {
     table: &'static str,
     columns: &'a [&'static str],
@@ -52,18 +53,42 @@ impl<'a> Rows<'a> {
     /// Inserts all of them; the first column is a number that is not negative. `conflict` is what
     /// follows the values, such as `ON CONFLICT …`.
     pub(crate) async fn insert(&self, write: &mut Write, conflict: &str) -> Result<(), StateError> {
+        let (table, names) = (self.table, self.columns.join(", "));
+        let statement = |tuples: &str| {
+            format!(
+                "INSERT INTO {table} ({names}) SELECT * FROM (VALUES {tuples}) AS given \
+                 WHERE column1 >= 0 {conflict}"
+            )
+        };
+        self.execute(write, statement).await
+    }
+
+    /// Changes the row of each, which its first column names: a number that is not negative. `set` calls
+    /// the values `given.column2` and so on.
+    pub(crate) async fn update(&self, write: &mut Write, set: &str) -> Result<(), StateError> {
+        let table = self.table;
+        let name = self.columns.first().copied().unwrap_or_default();
+        let statement = |tuples: &str| {
+            format!(
+                "UPDATE {table} SET {set} FROM (VALUES {tuples}) AS given \
+                 WHERE {table}.{name} = given.column1"
+            )
+        };
+        self.execute(write, statement).await
+    }
+
+    async fn execute(
+        &self,
+        write: &mut Write,
+        statement: impl Fn(&str) -> String,
+    ) -> Result<(), StateError> {
         let width = self.columns.len();
         for values in self.values.chunks(CHUNK * width) {
             let rows = length_of(values.len() / width);
-            let names = self.columns.join(", ");
             let tuples: Vec<String> = (0..rows)
                 .map(|row| format!("({})", write.marks(row * width + 1, width)))
                 .collect();
-            let (table, tuples) = (self.table, tuples.join(", "));
-            let sql = format!(
-                "INSERT INTO {table} ({names}) SELECT * FROM (VALUES {tuples}) AS given \
-                 WHERE column1 >= 0 {conflict}"
-            );
+            let sql = statement(&tuples.join(", "));
             let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
             for value in values {
                 query = match value {

@@ -1,6 +1,7 @@
 //! The index against reading everything, with random questions.
 
 use base::supervise::Supervisor;
+use sqlx::any::AnyRow;
 use state::{Location, State};
 use wire::telemetrics::Record;
 
@@ -126,12 +127,12 @@ async fn the_index_finds_what_is_there() {
         let conditions = question(&mut random);
         let order = [Order::NewestFirst, Order::OldestFirst][random.usize(..2)];
         let limit = [1, 50, 10_000][random.usize(..3)];
-        let found = find(&mut read, "id", &conditions, (order, limit)).await;
+        let found = find(&mut read, &conditions, (order, limit)).await;
         let tail = format!("ORDER BY id {} LIMIT {limit}", order.sql());
         let all = conditions
             .fetch(&mut read, "SELECT id FROM records", &tail)
             .await;
-        let found = ids(&found.unwrap());
+        let found: Vec<i64> = found.unwrap().iter().map(|hit| hit.id).collect();
         assert_eq!(
             found,
             ids(&all.unwrap()),

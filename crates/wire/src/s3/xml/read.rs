@@ -4,6 +4,8 @@
 pub const PARTS_MAX: usize = 10_000;
 /// Keys of one removal.
 const DELETED_MAX: usize = 1_000;
+/// Tags of one document; stores take fewer.
+const TAGS_MAX: usize = 100;
 /// Elements within elements.
 const DEPTH_MAX: usize = 8;
 
@@ -222,6 +224,28 @@ pub fn read_complete(bytes: &[u8]) -> Result<Vec<CompletedPart>, XmlError> {
         return Err(XmlError::Unexpected("no parts"));
     }
     Ok(parts)
+}
+
+/// What `PutObjectTagging` names: names and values.
+pub fn read_tags(bytes: &[u8]) -> Result<Vec<(String, String)>, XmlError> {
+    let mut tags = Vec::new();
+    let (mut name, mut value) = (String::new(), String::new());
+    walk(bytes, |path, text| {
+        match (path, text) {
+            (["Tagging", "TagSet", "Tag", "Key"], Some(text)) => name.push_str(&text),
+            (["Tagging", "TagSet", "Tag", "Value"], Some(text)) => value.push_str(&text),
+            (["Tagging", "TagSet", "Tag"], None) => {
+                if tags.len() >= TAGS_MAX {
+                    return Err(XmlError::TooMany);
+                }
+                tags.push((std::mem::take(&mut name), std::mem::take(&mut value)));
+            }
+            (["Tagging", ..], _) => {}
+            _ => return Err(XmlError::Unexpected("Tagging is expected")),
+        }
+        Ok(())
+    })?;
+    Ok(tags)
 }
 
 /// Of each element of this name directly below the root, the texts of these elements in it; empty where

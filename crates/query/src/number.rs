@@ -1,0 +1,128 @@
+//! Floats as text, in the forms that clients of Prometheus know, and read from it.
+
+use std::fmt;
+
+/// A float in its shortest form without an exponent, as the API and labels show it; `NaN`, `+Inf`
+/// and `-Inf`.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain(pub f64);
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match special(self.0) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// A float in its shortest form, with an exponent where it is very large or small (`1e+06`), as
+/// messages and histograms show it.
+#[derive(Debug, Clone, Copy)]
+pub struct Short(pub f64);
+
+/// From this decimal exponent on a number is written with it.
+const EXPONENT_FROM: i32 = 6;
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = special(self.0) {
+            return f.write_str(name);
+        }
+        let text = format!("{:e}", self.0);
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let exponent: i32 = exponent.parse().unwrap_or(0);
+        if (-4..EXPONENT_FROM).contains(&exponent) {
+            return write!(f, "{}", self.0);
+        }
+        let sign = if exponent < 0 { '-' } else { '+' };
+        write!(f, "{digits}e{sign}{:02}", exponent.abs())
+    }
+}
+
+fn special(value: f64) -> Option<&'static str> {
+    if value.is_nan() {
+        Some("NaN")
+    } else if value == f64::INFINITY {
+        Some("+Inf")
+    } else if value == f64::NEG_INFINITY {
+        Some("-Inf")
+    } else {
+        None
+    }
+}
+
+/// A float as people and exporters write it: decimal, with an exponent, hexadecimal as an
+/// integer, `Inf` and `NaN` in any case.
+pub fn parse(text: &str) -> Option<f64> {
+    let (is_negative, bare) = match text.as_bytes().first()? {
+        b'-' => (true, text.get(1..)?),
+        b'+' => (false, text.get(1..)?),
+        _ => (false, text),
+    };
+    let first = bare.as_bytes().first()?;
+    let magnitude = if let Some(digits) = bare.strip_prefix("0x").or(bare.strip_prefix("0X")) {
+        u64::from_str_radix(digits, 16).ok()? as f64
+    } else if first.is_ascii_digit() || *first == b'.' {
+        bare.parse().ok()?
+    } else {
+        match bare.to_ascii_lowercase().as_str() {
+            "inf" | "infinity" => f64::INFINITY,
+            "nan" => return Some(f64::NAN),
+            _ => return None,
+        }
+    };
+    Some(if is_negative { -magnitude } else { magnitude })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_numbers_have_no_exponent() {
+        let cases = [
+            (1e21, "1000000000000000000000"),
+            (0.000_000_1, "0.0000001"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(Plain(value).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn short_numbers_have_one_where_they_are_far() {
+        let cases = [
+            (1e6, "1e+06"),
+            (2.5e-7, "2.5e-07"),
+            (123_456.0, "123456"),
+            (0.001, "0.001"),
+            (-2.0, "-2"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(Short(value).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn reads_what_exporters_write() {
+        let cases = [
+            ("1e3", 1000.0),
+            (".2", 0.2),
+            ("2.", 2.0),
+            ("0x1f", 31.0),
+            ("-inf", f64::NEG_INFINITY),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(text), Some(expected), "{text}");
+        }
+        assert!(parse("nAn").is_some_and(f64::is_nan));
+        for text in ["", "+", "Hello World", "1x", "--1"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

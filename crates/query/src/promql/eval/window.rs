@@ -1,0 +1,354 @@
+//! Ranges: the samples of each series in a window that moves with the steps, of a selector or of a
+//! subquery.
+
+use std::sync::Arc;
+
+use super::select::References;
+use super::series::{Cell, Series};
+use super::{Evaluation, Evaluator, Grid, bare, fail, names};
+use crate::histogram::{Histogram, ResetHint};
+use crate::promql::ast::{Edges, Expression, Node, Selector, Subquery};
+use crate::promql::value::{MatrixSeries, Sample};
+use crate::source::{HistogramSample, SeriesData, is_stale};
+
+/// All that windows move over.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) series: Vec<RangeSeries>,
+    pub(super) references: References,
+    pub(super) range_ms: i64,
+    pub(super) edges: Edges,
+    /// Where the range stands in the text.
+    pub(super) position: usize,
+    /// How far samples beyond the edges count.
+    pub(super) lookback_ms: i64,
+}
+
+/// A series without the markers of its ends.
+#[derive(Debug)]
+pub(super) struct RangeSeries {
+    pub(super) data: SeriesData,
+    pub(super) drop_name: bool,
+}
+
+/// What is in a window at a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window<'a> {
+    pub(super) step: usize,
+    /// The time of the step.
+    pub(super) now_ms: i64,
+    /// Samples are after this time.
+    pub(super) start_ms: i64,
+    /// The last time that is in it.
+    pub(super) end_ms: i64,
+    pub(super) timestamps: &'a [i64],
+    pub(super) values: &'a [f64],
+    /// As many as values, or none.
+    pub(super) starts: &'a [i64],
+    pub(super) histograms: &'a [HistogramSample],
+    /// The metric's name.
+    pub(super) metric: &'a str,
+}
+
+impl Window<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.histograms.is_empty()
+    }
+
+    pub(super) fn is_mixed(&self) -> bool {
+        !self.values.is_empty() && !self.histograms.is_empty()
+    }
+
+    pub(super) fn range_seconds(&self) -> f64 {
+        (self.end_ms - self.start_ms) as f64 / 1000.0
+    }
+}
+
+impl Evaluator<'_> {
+    /// What an expression of a range loads or evaluates.
+    pub(super) fn window_input(&self, expression: &Expression, grid: Grid) -> Evaluation<Input> {
+        let expression = bare(expression);
+        let position = expression.span.start;
+        match &expression.node {
+            Node::Matrix(selector, range) => {
+                let range_ms = self.positive(range)?;
+                self.selected(selector, range_ms, position, grid)
+            }
+            Node::Subquery(subquery) => self.subquery(subquery, position, grid),
+            _ => fail("expected a range vector"),
+        }
+    }
+
+    fn selected(
+        &self,
+        selector: &Selector,
+        range_ms: i64,
+        position: usize,
+        grid: Grid,
+    ) -> Evaluation<Input> {
+        let references = References::new(grid, self.moment(&selector.moment)?);
+        let lookback_ms = self.context.options.lookback_ms;
+        let mut after = references.first().saturating_sub(range_ms);
+        let mut until = references.last();
+        if selector.edges != Edges::Plain {
+            after = after.saturating_sub(lookback_ms);
+        }
+        if selector.edges == Edges::Smoothed {
+            until = until.saturating_add(lookback_ms);
+        }
+        let loaded = self.load(selector, after, until)?;
+        let series = loaded.into_iter().map(without_ends).collect();
+        Ok(Input {
+            series,
+            references,
+            range_ms,
+            edges: selector.edges,
+            position,
+            lookback_ms,
+        })
+    }
+
+    /// Evaluates once over all that the windows of all steps want.
+    fn subquery(&self, subquery: &Subquery, position: usize, grid: Grid) -> Evaluation<Input> {
+        let range_ms = self.positive(&subquery.range)?;
+        let step_ms = match &subquery.step {
+            Some(step) => self.positive(step)?,
+            None => self.context.options.subquery_step_ms,
+        };
+        let references = References::new(grid, self.moment(&subquery.moment)?);
+        let after = references.first().saturating_sub(range_ms);
+        // Steps are multiples, whenever the query is asked.
+        let first = after
+            .div_euclid(step_ms)
+            .saturating_add(1)
+            .saturating_mul(step_ms);
+        let inner = Grid::between(first, references.last(), step_ms);
+        let samples_max = self.context.options.samples_max;
+        if inner.count > samples_max {
+            return Err(crate::promql::engine::QueryError::TooManySamples(
+                samples_max,
+            ));
+        }
+        let evaluated = if inner.count == 0 {
+            Vec::new()
+        } else {
+            self.wanting(false, || self.eval_vector(&subquery.inner, inner))?
+        };
+        let mut series = Vec::with_capacity(evaluated.len());
+        for one in evaluated {
+            self.hold(one.len())?;
+            series.push(ranged(&one, inner));
+        }
+        Ok(Input {
+            series,
+            references,
+            range_ms,
+            edges: Edges::Plain,
+            position,
+            lookback_ms: 0,
+        })
+    }
+
+    /// Calls a function with each window that is not empty, and collects what it gives.
+    pub(super) fn over_windows(
+        &self,
+        input: &Input,
+        drop_name: bool,
+        mut function: impl FnMut(&Window<'_>) -> Option<Sample>,
+    ) -> Evaluation<Vec<Series>> {
+        let steps = input.references.grid().count;
+        let mut results = Vec::with_capacity(input.series.len());
+        self.hold(input.series.len().saturating_mul(steps))?;
+        for one in &input.series {
+            let mut series = Series::empty(one.data.labels.clone(), steps);
+            series.drop_name = drop_name || one.drop_name;
+            let mut is_filled = false;
+            input.each_window(&one.data, |window| {
+                if window.is_empty() {
+                    return Ok(());
+                }
+                if let Some(sample) = function(window) {
+                    is_filled = true;
+                    series.set(window.step, sample);
+                }
+                self.work(window.values.len() + window.histograms.len())
+            })?;
+            if is_filled {
+                results.push(series);
+            }
+        }
+        Ok(results)
+    }
+}
+
+impl Input {
+    /// Calls a function with the window of each step, until it fails.
+    pub(super) fn each_window(
+        &self,
+        data: &SeriesData,
+        mut function: impl FnMut(&Window<'_>) -> Evaluation<()>,
+    ) -> Evaluation<()> {
+        let metric = data.labels.get(crate::labels::METRIC_NAME).to_owned();
+        let mut floats = Bounds::default();
+        let mut histograms = Bounds::default();
+        for step in 0..self.references.grid().count {
+            let end_ms = self.references.time(step);
+            let start_ms = end_ms.saturating_sub(self.range_ms);
+            let (after, until) = self.reach(start_ms, end_ms);
+            floats.advance(&data.timestamps, |timestamp| *timestamp, (after, until));
+            histograms.advance(&data.histograms, |sample| sample.timestamp, (after, until));
+            let range = floats.first..floats.end;
+            function(&Window {
+                step,
+                now_ms: self.references.grid().time(step),
+                start_ms,
+                end_ms,
+                timestamps: data.timestamps.get(range.clone()).unwrap_or_default(),
+                values: data.values.get(range.clone()).unwrap_or_default(),
+                starts: data.starts.get(range).unwrap_or_default(),
+                histograms: data
+                    .histograms
+                    .get(histograms.first..histograms.end)
+                    .unwrap_or_default(),
+                metric: &metric,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// From when to when samples are looked at.
+    fn reach(&self, start_ms: i64, end_ms: i64) -> (i64, i64) {
+        let lookback = self.lookback_ms;
+        match self.edges {
+            Edges::Plain => (start_ms, end_ms),
+            Edges::Anchored => (start_ms.saturating_sub(lookback), end_ms),
+            Edges::Smoothed => (
+                start_ms.saturating_sub(lookback),
+                end_ms.saturating_add(lookback),
+            ),
+        }
+    }
+
+    /// The samples themselves, of the first step.
+    pub(super) fn matrix(&self) -> Evaluation<Vec<MatrixSeries>> {
+        let mut matrix: Vec<MatrixSeries> = Vec::new();
+        for one in &self.series {
+            let labels = if one.drop_name {
+                one.data.labels.without_metadata()
+            } else {
+                one.data.labels.clone()
+            };
+            let mut found = None;
+            self.each_window(&one.data, |window| {
+                if window.step == 0 && !window.is_empty() {
+                    let floats = window.timestamps.iter().zip(window.values);
+                    let histograms = window.histograms.iter();
+                    found = Some(MatrixSeries {
+                        labels: labels.clone(),
+                        floats: floats.map(|(time, value)| (*time, *value)).collect(),
+                        histograms: histograms
+                            .map(|sample| (sample.timestamp, Arc::clone(&sample.histogram)))
+                            .collect(),
+                    });
+                }
+                Ok(())
+            })?;
+            matrix.extend(found);
+        }
+        matrix.sort_by(|one, other| one.labels.cmp(&other.labels));
+        let is_double =
+            |pair: &[MatrixSeries]| matches!(pair, [one, other] if one.labels == other.labels);
+        if matrix.windows(2).any(is_double) {
+            return fail(names::SAME_LABELS);
+        }
+        Ok(matrix)
+    }
+}
+
+/// The part of a series that is in the window.
+#[derive(Debug, Default)]
+struct Bounds {
+    first: usize,
+    end: usize,
+}
+
+impl Bounds {
+    /// Moves on to a window that is not before the last one.
+    fn advance<T>(&mut self, samples: &[T], time: impl Fn(&T) -> i64, (after, until): (i64, i64)) {
+        while samples
+            .get(self.end)
+            .is_some_and(|next| time(next) <= until)
+        {
+            self.end += 1;
+        }
+        while self.first < self.end
+            && samples
+                .get(self.first)
+                .is_some_and(|oldest| time(oldest) <= after)
+        {
+            self.first += 1;
+        }
+    }
+}
+
+/// Ranges do not see the markers of ends.
+fn without_ends(mut data: SeriesData) -> RangeSeries {
+    if data.values.iter().any(|value| is_stale(*value)) {
+        let keeps: Vec<bool> = data.values.iter().map(|value| !is_stale(*value)).collect();
+        let kept = |at: &(usize, &i64)| keeps.get(at.0).copied().unwrap_or(true);
+        let numbered = data.timestamps.iter().enumerate().filter(kept);
+        let timestamps = numbered.map(|(_, timestamp)| *timestamp).collect();
+        let numbered = data.starts.iter().enumerate().filter(kept);
+        data.starts = numbered.map(|(_, start)| *start).collect();
+        data.timestamps = Arc::new(timestamps);
+        data.values.retain(|value| !is_stale(*value));
+    }
+    data.histograms
+        .retain(|sample| !sample.histogram.is_stale());
+    RangeSeries {
+        data,
+        drop_name: false,
+    }
+}
+
+/// A column as samples at their times.
+fn ranged(series: &Series, grid: Grid) -> RangeSeries {
+    let mut timestamps = Vec::new();
+    let mut values = Vec::new();
+    let mut histograms = Vec::new();
+    for (timestamp, cell) in grid.times().zip(series.cells()) {
+        match cell {
+            Cell::Nothing => {}
+            Cell::Float(value) => {
+                timestamps.push(timestamp);
+                values.push(value);
+            }
+            Cell::Histogram(histogram) => histograms.push(HistogramSample {
+                timestamp,
+                start: 0,
+                histogram: unhinted(histogram),
+            }),
+        }
+    }
+    RangeSeries {
+        data: SeriesData {
+            labels: series.labels.clone(),
+            timestamps: Arc::new(timestamps),
+            values,
+            starts: Vec::new(),
+            histograms,
+        },
+        drop_name: series.drop_name,
+    }
+}
+
+/// What a histogram says of the one before it does not hold when that one was left out.
+fn unhinted(histogram: &Arc<Histogram>) -> Arc<Histogram> {
+    match histogram.reset_hint {
+        ResetHint::Gauge | ResetHint::Unknown => Arc::clone(histogram),
+        ResetHint::Reset | ResetHint::NotReset => Arc::new(Histogram {
+            reset_hint: ResetHint::Unknown,
+            ..Histogram::clone(histogram)
+        }),
+    }
+}
