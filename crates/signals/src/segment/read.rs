@@ -1,0 +1,471 @@
+//! Reading a segment by parts: the footer when it is opened, the rest when it is asked for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::page::{self, ChunkEntry, ChunkKind, PageSeries, SERIES_PER_PAGE};
+use super::write::SeriesSamples;
+use super::{
+    CHECKSUM_BYTES, Column, FOLDER, Footer, HEADER_BYTES, Place, TRAILER_BYTES, file_name, header,
+    trailer,
+};
+use crate::block;
+use crate::bytes::Reader;
+use crate::damage::{Damage, ReadError};
+use crate::disk::{Disk, DiskError, DiskFile, named};
+use crate::histogram;
+use crate::manifest::SegmentEntry;
+use crate::matcher::{self, Matcher, Wanted};
+use crate::postings;
+
+/// Bytes of a part: more than any that is written.
+const PART_BYTES_MAX: u32 = 1 << 30;
+
+/// A segment, open for reading.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) entry: SegmentEntry,
+    file: Arc<dyn DiskFile>,
+    path: String,
+    footer: Footer,
+}
+
+/// A series of a segment and where its samples are.
+pub(crate) type SeriesEntry = PageSeries;
+
+/// One value of a label and where its series are.
+struct Value {
+    text: String,
+    list: List,
+    count: u32,
+}
+
+enum List {
+    Inline(Vec<u8>),
+    Part(Place),
+}
+
+/// Columns that were read before, for all series that share them.
+pub(crate) type ColumnCache = HashMap<(u32, u64), Arc<[i64]>>;
+
+impl Segment {
+    /// Opens the segment that the manifest describes.
+    pub(crate) fn open(disk: &dyn Disk, entry: SegmentEntry) -> Result<Self, ReadError> {
+        let name = file_name(entry.number);
+        let path = disk.path(&name).display().to_string();
+        let damage = |offset, what| Damage {
+            path: path.clone(),
+            offset,
+            what,
+        };
+        let file = match disk.open(&name) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(damage(0, "the file is missing").into());
+            }
+            opened => named(disk, "open", &name, opened)?,
+        };
+        let length = named(disk, "read", &name, file.length())?;
+        if length != entry.length || length < (HEADER_BYTES + TRAILER_BYTES) as u64 {
+            return Err(damage(length, "the file does not have the length it had").into());
+        }
+        let mut segment = Self {
+            entry,
+            file,
+            path: path.clone(),
+            footer: Footer::default(),
+        };
+        if segment.bytes(0, HEADER_BYTES)? != header(entry.number) {
+            return Err(damage(0, "the header is wrong").into());
+        }
+        let trailer_offset = length - TRAILER_BYTES as u64;
+        let found = segment.bytes(trailer_offset, TRAILER_BYTES)?;
+        let mut fields = Reader::new(&found);
+        let place = fields.u64().zip(fields.u32());
+        let (offset, length) = place.ok_or_else(|| damage(trailer_offset, "it is too short"))?;
+        let footer = Place { offset, length };
+        if found != trailer(footer, entry.checksum) || footer.end() != trailer_offset {
+            return Err(damage(trailer_offset, "the trailer is wrong").into());
+        }
+        let bytes = segment.part(footer)?;
+        segment.footer =
+            Footer::read(&bytes).ok_or_else(|| segment.damage(footer, "the footer is wrong"))?;
+        Ok(segment)
+    }
+
+    fn damage(&self, place: Place, what: &'static str) -> Damage {
+        Damage {
+            path: self.path.clone(),
+            offset: place.offset,
+            what,
+        }
+    }
+
+    fn bytes(&self, offset: u64, length: usize) -> Result<Vec<u8>, DiskError> {
+        let mut bytes = vec![0; length];
+        self.file
+            .read_at(offset, &mut bytes)
+            .map_err(|source| DiskError::new("read", self.path.clone(), source))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a part, checked.
+    fn part(&self, place: Place) -> Result<Vec<u8>, ReadError> {
+        let fits = place.length < PART_BYTES_MAX
+            && place.offset < self.entry.length
+            && place.end() <= self.entry.length;
+        if !fits {
+            return Err(self.damage(place, "a part is longer than the file").into());
+        }
+        let length = place.length as usize;
+        let mut bytes = self.bytes(place.offset, length + CHECKSUM_BYTES)?;
+        let checksum = bytes.split_off(length);
+        if checksum != crc32c::crc32c(&bytes).to_le_bytes() {
+            let what = "the checksum of a part is wrong";
+            return Err(self.damage(place, what).into());
+        }
+        Ok(bytes)
+    }
+
+    /// How many pages of series there are.
+    pub(crate) fn page_count(&self) -> usize {
+        self.footer.pages.len()
+    }
+
+    /// The series for which all matchers hold, in the order of their labels.
+    pub(crate) fn find(&self, matchers: &[Matcher]) -> Result<Vec<u32>, ReadError> {
+        matcher::find(
+            matchers,
+            || Ok((0..self.footer.series).collect()),
+            |matcher, accepted| self.with(matcher, accepted),
+        )
+    }
+
+    /// The series whose value of the matcher's label the matcher accepts, or does not.
+    fn with(&self, matcher: &Matcher, accepted: bool) -> Result<Vec<u32>, ReadError> {
+        let values = match matcher.wanted() {
+            Wanted::Words(words) if accepted => {
+                let mut found = Vec::new();
+                for word in words {
+                    let is_word = |text: &str| text == word;
+                    found.extend(self.values_where(matcher.name(), word, word, &is_word)?);
+                }
+                found
+            }
+            Wanted::Prefix(prefix) if accepted => {
+                let passes = |text: &str| matcher.accepts(text);
+                self.values_where(matcher.name(), prefix, "", &passes)?
+            }
+            Wanted::Words(_) | Wanted::Prefix(_) => {
+                let passes = |text: &str| !matcher.accepts(text);
+                self.values_where(matcher.name(), "", "", &passes)?
+            }
+        };
+        let mut lists = Vec::with_capacity(values.len());
+        for value in values {
+            lists.push(self.list(value.list)?);
+        }
+        let lists: Vec<&[u32]> = lists.iter().map(Vec::as_slice).collect();
+        Ok(postings::union(&lists))
+    }
+
+    fn list(&self, list: List) -> Result<Vec<u32>, ReadError> {
+        let (bytes, place) = match list {
+            List::Inline(bytes) => (
+                bytes,
+                Place {
+                    offset: 0,
+                    length: 0,
+                },
+            ),
+            List::Part(place) => (self.part(place)?, place),
+        };
+        postings::read(&mut Reader::new(&bytes), self.footer.series)
+            .ok_or_else(|| self.damage(place, "a list of series is wrong").into())
+    }
+
+    /// Values of a label that pass, from the page where `from` would be to the one where `to`
+    /// would be; an empty `to` is the last page with the prefix `from`.
+    fn values_where(
+        &self,
+        name: &str,
+        from: &str,
+        to: &str,
+        passes: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Value>, ReadError> {
+        let names = &self.footer.names;
+        let at = names.binary_search_by(|have| have.text.as_str().cmp(name));
+        let Some(name) = at.ok().and_then(|at| names.get(at)) else {
+            return Ok(Vec::new());
+        };
+        let directory = self.part(name.directory)?;
+        let pages = read_directory(&directory)
+            .ok_or_else(|| self.damage(name.directory, "a directory of values is wrong"))?;
+        let begin = pages.partition_point(|(first, _)| *first <= from);
+        let mut found = Vec::new();
+        for (first, place) in pages.iter().skip(begin.saturating_sub(1)) {
+            let is_beyond = if to.is_empty() {
+                *first > from && !first.starts_with(from)
+            } else {
+                *first > to
+            };
+            if is_beyond {
+                break;
+            }
+            let bytes = self.part(*place)?;
+            read_values(&bytes, passes, &mut found)
+                .ok_or_else(|| self.damage(*place, "a page of values is wrong"))?;
+        }
+        Ok(found)
+    }
+
+    /// The names of labels, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.footer.names.iter().map(|name| name.text.as_str())
+    }
+
+    /// The values of a label, in order, with the number of series of each.
+    pub(crate) fn values(&self, name: &str) -> Result<Vec<(String, u32)>, ReadError> {
+        let values = self.values_where(name, "", "", &|_| true)?;
+        let pairs = values.into_iter().map(|value| (value.text, value.count));
+        Ok(pairs.collect())
+    }
+
+    /// Series by their ordinals, which are sorted.
+    pub(crate) fn series(&self, ordinals: &[u32]) -> Result<Vec<SeriesEntry>, ReadError> {
+        let mut found = Vec::with_capacity(ordinals.len());
+        let page_of = |ordinal: &u32| *ordinal as usize / SERIES_PER_PAGE;
+        for of_page in ordinals.chunk_by(|left, right| page_of(left) == page_of(right)) {
+            let Some(number) = of_page.first().map(page_of) else {
+                continue;
+            };
+            let wanted = |at: usize| {
+                let ordinal = crate::bytes::count32(number * SERIES_PER_PAGE + at);
+                of_page.binary_search(&ordinal).is_ok()
+            };
+            found.extend(self.page(number, &wanted)?);
+        }
+        Ok(found)
+    }
+
+    /// The series of a page.
+    pub(crate) fn page(
+        &self,
+        number: usize,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<SeriesEntry>, ReadError> {
+        let Some(place) = self.footer.pages.get(number) else {
+            return Ok(Vec::new());
+        };
+        let bytes = self.part(*place)?;
+        page::read(&bytes, wanted)
+            .ok_or_else(|| self.damage(*place, "a page of series is wrong").into())
+    }
+
+    /// Appends the samples of a chunk to `out`.
+    pub(crate) fn read(
+        &self,
+        chunk: &ChunkEntry,
+        columns: &mut ColumnCache,
+        out: &mut SeriesSamples,
+    ) -> Result<(), ReadError> {
+        let column = self.column(chunk.column, columns)?;
+        let from = chunk.from as usize;
+        let count = chunk.count as usize;
+        let wrong = |what| self.damage(chunk.values, what);
+        let times = column.get(from..from + count);
+        let times = times.ok_or_else(|| wrong("a chunk is longer than its column"))?;
+        let block = self.part(chunk.values)?;
+        let starts = self.starts(chunk)?;
+        match chunk.kind {
+            ChunkKind::Floats => {
+                let floats = &mut out.floats;
+                block::read_values(&block, count, &mut floats.values)
+                    .ok_or_else(|| wrong("a block of values is wrong"))?;
+                if !starts.is_empty() || !floats.starts.is_empty() {
+                    floats.starts.resize(floats.times.len(), 0);
+                    floats.starts.extend(starts);
+                    floats.starts.resize(floats.times.len() + count, 0);
+                }
+                floats.times.extend_from_slice(times);
+            }
+            ChunkKind::Histograms => {
+                let mut from = Reader::new(&block);
+                for (at, time) in times.iter().enumerate() {
+                    let value = histogram::read(&mut from)
+                        .ok_or_else(|| wrong("a block of histograms is wrong"))?;
+                    let start = starts.get(at).copied().unwrap_or(0);
+                    out.histograms.push((*time, start, Arc::new(value)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn column(&self, column: Column, known: &mut ColumnCache) -> Result<Arc<[i64]>, ReadError> {
+        let key = (self.entry.number, column.place.offset);
+        if let Some(times) = known.get(&key) {
+            return Ok(Arc::clone(times));
+        }
+        let block = self.part(column.place)?;
+        let mut times = Vec::with_capacity(column.count.min(1 << 16) as usize);
+        block::read_times(&block, column.count as usize, &mut times)
+            .ok_or_else(|| self.damage(column.place, "a column of times is wrong"))?;
+        let times: Arc<[i64]> = times.into();
+        known.insert(key, Arc::clone(&times));
+        Ok(times)
+    }
+
+    fn starts(&self, chunk: &ChunkEntry) -> Result<Vec<i64>, ReadError> {
+        let Some(place) = chunk.starts else {
+            return Ok(Vec::new());
+        };
+        let bytes = self.part(place)?;
+        let count = chunk.count as usize;
+        read_starts(&bytes, count).ok_or_else(|| {
+            self.damage(place, "a column of start times is wrong")
+                .into()
+        })
+    }
+
+    /// Reads everything; damage anywhere is found.
+    pub(crate) fn verify(&self) -> Result<(), ReadError> {
+        let mut places: Vec<Place> = self.footer.pages.clone();
+        let mut columns = ColumnCache::new();
+        for number in 0..self.footer.pages.len() {
+            for series in self.page(number, &|_| true)? {
+                let mut samples = SeriesSamples::default();
+                for chunk in &series.chunks {
+                    self.read(chunk, &mut columns, &mut samples)?;
+                    places.extend([chunk.values, chunk.column.place]);
+                    places.extend(chunk.starts);
+                }
+            }
+            columns.clear();
+        }
+        for name in &self.footer.names {
+            places.push(name.directory);
+            let directory = self.part(name.directory)?;
+            let pages = read_directory(&directory)
+                .ok_or_else(|| self.damage(name.directory, "a directory of values is wrong"))?;
+            places.extend(pages.iter().map(|(_, place)| *place));
+            for value in self.values_where(&name.text, "", "", &|_| true)? {
+                if let List::Part(place) = value.list {
+                    places.push(place);
+                }
+                self.list(value.list)?;
+            }
+        }
+        self.check_tiles(places)
+    }
+
+    /// Nothing lies between the parts.
+    fn check_tiles(&self, mut places: Vec<Place>) -> Result<(), ReadError> {
+        places.sort_unstable();
+        places.dedup();
+        let mut end = HEADER_BYTES as u64;
+        for place in places {
+            if place.offset != end {
+                return Err(self.damage(place, "something stands before a part").into());
+            }
+            end = place.end();
+        }
+        let footer = self.footer.put().len() as u64 + CHECKSUM_BYTES as u64;
+        if end + footer + TRAILER_BYTES as u64 != self.entry.length {
+            let place = Place {
+                offset: end,
+                length: 0,
+            };
+            return Err(self
+                .damage(place, "something stands before the footer")
+                .into());
+        }
+        Ok(())
+    }
+}
+
+fn read_directory(bytes: &[u8]) -> Option<Vec<(&str, Place)>> {
+    let mut from = Reader::new(bytes);
+    let mut pages = Vec::new();
+    for _ in 0..from.count()? {
+        pages.push((from.text()?, Place::read(&mut from)?));
+    }
+    Some(pages)
+}
+
+fn read_values(bytes: &[u8], passes: &dyn Fn(&str) -> bool, out: &mut Vec<Value>) -> Option<()> {
+    let mut from = Reader::new(bytes);
+    let mut text: Vec<u8> = Vec::new();
+    for _ in 0..from.count()? {
+        let shared = from.length()?;
+        if shared > text.len() {
+            return None;
+        }
+        text.truncate(shared);
+        text.extend_from_slice(from.bytes()?);
+        let count = from.small()?;
+        let inline = from.bytes()?;
+        let list = if inline.is_empty() {
+            List::Part(Place::read(&mut from)?)
+        } else {
+            List::Inline(inline.to_vec())
+        };
+        let value = std::str::from_utf8(&text).ok()?;
+        if passes(value) {
+            out.push(Value {
+                text: value.to_owned(),
+                list,
+                count,
+            });
+        }
+    }
+    Some(())
+}
+
+fn read_starts(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
+    let mut from = Reader::new(bytes);
+    let mut starts = Vec::with_capacity(count.min(1 << 16));
+    while starts.len() < count {
+        let start = from.signed()?;
+        let run = from.length()?;
+        if run == 0 || run > count - starts.len() {
+            return None;
+        }
+        starts.resize(starts.len() + run, start);
+    }
+    Some(starts)
+}
+
+/// Whether a file of the folder is a segment, and of which number.
+fn number_of(name: &str) -> Option<u32> {
+    name.strip_suffix(".seg")?.parse().ok()
+}
+
+/// Removes files that were being written when something failed.
+pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), DiskError> {
+    let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
+    for name in names {
+        if name.strip_suffix(".new").and_then(number_of).is_some() {
+            let name = format!("{FOLDER}/{name}");
+            named(disk, "remove", &name, disk.remove(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes files that the manifest does not name.
+pub(crate) fn remove_unnamed(
+    disk: &dyn Disk,
+    named_ones: &[SegmentEntry],
+) -> Result<(), DiskError> {
+    let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
+    for name in names {
+        let number = number_of(name.strip_suffix(".new").unwrap_or(&name));
+        let is_named = number_of(&name).is_some()
+            && named_ones.iter().any(|entry| Some(entry.number) == number);
+        if number.is_some() && !is_named {
+            let name = format!("{FOLDER}/{name}");
+            named(disk, "remove", &name, disk.remove(&name))?;
+        }
+    }
+    Ok(())
+}
