@@ -63,8 +63,7 @@ pub(super) async fn group(shared: &Shared, request: Request) -> Answer {
     let visitor = enter(&head, &name, Act::Delete)?;
     Query::of(&head)?.finish()?;
     let group = shared.catalogue.group(&name).await?;
-    let group = group.ok_or(ApiError::NotFound("group"))?;
-    let (runs, group) = (group.runs, group.row);
+    let group = group.ok_or(ApiError::NotFound("group"))?.row;
     if group.is_pinned {
         return Err(pinned("the group", head.uri.path()));
     }
@@ -74,10 +73,11 @@ pub(super) async fn group(shared: &Shared, request: Request) -> Answer {
         asked_at: time::now(),
         retention: None,
     };
+    // Before it: whoever asked may leave in the middle.
     let noted = Change {
         kind: "artefact_group.removed",
         target: format!("artefact_group:{name}"),
-        details: json!({"runs": runs}),
+        details: json!({}),
     };
     shared.note((&head, Some(&visitor)), noted).await;
     let (mut removed, mut after) = (0_u64, 0_i64);

@@ -189,7 +189,6 @@ mod tests {
             ("g/r", "name=f&offset=-1"),
             ("g/r", "name=f&offset=9223372036854775808"),
             ("g/r", "name=f&member=m&at=511"),
-            ("g/r", "name=f&at=512"),
             ("g/r", "name=f&version=0"),
             ("g/r", "name=f&what=1"),
         ] {
