@@ -9,7 +9,6 @@ use base::error::Class;
 use base::http::error_response;
 use http::header::RETRY_AFTER;
 use state::StateError;
-use wire::s3::key::KeyError;
 use wire::tar::TarError;
 
 use super::super::error::Trouble;
@@ -23,8 +22,6 @@ const BUSY_SECONDS: u16 = 5;
 pub(super) enum LookError {
     #[error("{0}")]
     Invalid(String),
-    #[error("{0}")]
-    Key(#[from] KeyError),
     #[error("sign in, or send an API token as `Authorization: Bearer …`")]
     Anonymous,
     #[error("there is no such file")]
@@ -82,7 +79,7 @@ impl LookError {
 
     fn class(&self) -> Class {
         match self {
-            Self::Invalid(_) | Self::Key(_) | Self::NoArchive => Class::Invalid,
+            Self::Invalid(_) | Self::NoArchive => Class::Invalid,
             Self::Anonymous => Class::Unauthenticated,
             Self::NoFile | Self::NoMember(_) => Class::NotFound,
             // The request is right, but the file is not such that it can be done.

@@ -134,10 +134,10 @@ fn key(path: &str, name: &str) -> Result<Key, LookError> {
     let segments = path.strip_prefix("/v1/artefacts/runs/");
     let segments = segments.and_then(|rest| rest.strip_suffix("/look")?.split_once('/'));
     let (group, run) = segments.ok_or(LookError::NoFile)?;
-    let decode =
-        |text: &str| percent_decode(text).ok_or(LookError::Key(wire::s3::key::KeyError::Encoding));
+    // What no file can be called is none.
+    let decode = |text: &str| percent_decode(text).ok_or(LookError::NoFile);
     let (group, run) = (decode(group)?, decode(run)?);
-    let key = Key::new(format!("{group}/{run}/{name}"))?;
+    let key = Key::new(format!("{group}/{run}/{name}")).map_err(|_| LookError::NoFile)?;
     // Rights are by the group of the key.
     let parts = key.parts();
     if parts.group != group || parts.run != run {
