@@ -540,8 +540,8 @@ async fn damage_is_named() {
     for (name, more, expected) in [
         ("cut.tar", "&member=none", 409),
         ("torn.tar", "&member=one", 200),
-        ("lying.tar", "&offset=100", 400),
-        ("damaged.gz", "&member=x", 400),
+        ("lying.tar", "&offset=100", 409),
+        ("damaged.gz", "&member=x", 409),
         ("none.tar", "", 404),
         ("damaged.gz", "&limit=0", 400),
         ("damaged.gz", "&version=999", 404),

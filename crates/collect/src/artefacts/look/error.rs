@@ -28,6 +28,8 @@ pub(super) enum LookError {
     NoFile,
     #[error("the file is no archive: leave `member` out")]
     NoArchive,
+    #[error("the file is an archive: its offset is `next` of the list before")]
+    NoPlace,
     #[error("there is no {0:?} in the archive")]
     NoMember(String),
     #[error(
@@ -79,11 +81,13 @@ impl LookError {
 
     fn class(&self) -> Class {
         match self {
-            Self::Invalid(_) | Self::NoArchive => Class::Invalid,
+            Self::Invalid(_) => Class::Invalid,
             Self::Anonymous => Class::Unauthenticated,
             Self::NoFile | Self::NoMember(_) => Class::NotFound,
             // The request is right, but the file is not such that it can be done.
-            Self::FarMember(..)
+            Self::NoArchive
+            | Self::NoPlace
+            | Self::FarMember(..)
             | Self::NotShown(..)
             | Self::Cut(_)
             | Self::Archive(_)

@@ -113,9 +113,7 @@ impl Asked {
     /// Where a list of files goes on.
     pub(super) fn list_from(&self) -> Result<u64, LookError> {
         let is_block = self.offset.is_multiple_of(512);
-        is_block.then_some(self.offset).ok_or_else(|| {
-            LookError::Invalid("offset is `next` of the list before, of an archive".to_owned())
-        })
+        is_block.then_some(self.offset).ok_or(LookError::NoPlace)
     }
 }
 
