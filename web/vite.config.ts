@@ -65,7 +65,7 @@ function pagePaths(): Plugin {
     name: 'landline-page-paths',
     configureServer(server) {
       server.middlewares.use((request, _response, next) => {
-        const isPage = /^\/(telemetryui(?!\/records\/export\/)|runs(?=[/?]|$))/.test(request.url ?? '');
+        const isPage = /^\/((explore|targets|graph|query)?(?=\?|$)|telemetryui(?!\/records\/export\/)|runs(?=[/?]|$))/.test(request.url ?? '');
         if (isPage) request.url = '/ui/index.html';
         next();
       });
@@ -74,6 +74,8 @@ function pagePaths(): Plugin {
 }
 
 const LANDLINE = process.env['LANDLINE'] ?? 'http://127.0.0.1:4173';
+// Samples can come from a Prometheus instead.
+const METRICS = process.env['METRICS'] ?? LANDLINE;
 
 export default defineConfig({
   base: '/ui/',
@@ -95,6 +97,8 @@ export default defineConfig({
   },
   server: {
     // `npm run dev` beside `npm run mock`, or beside a Landline on its usual port.
-    proxy: { '/v1': LANDLINE, '/download': LANDLINE, '/telemetryui/records/export': LANDLINE },
+    proxy: {
+      '/v1': LANDLINE, '/api/v1': METRICS, '/download': LANDLINE, '/telemetryui/records/export': LANDLINE,
+    },
   },
 });

@@ -29,7 +29,8 @@ const SOURCES: [&str; 6] = [
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web");
+    // As it is now: a build directory may be shared by several checkouts.
+    let web = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../web");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=LANDLINE_WEB_DIST");
     for source in SOURCES {

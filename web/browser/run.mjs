@@ -9,6 +9,7 @@ import { launch } from '../dev/browser.mjs';
 import { acceptInvitation, signIn } from './signing.mjs';
 import { VISITS } from './visits.mjs';
 import { Watched } from './watched.mjs';
+import { METRIC_STEPS } from './metrics.mjs';
 import { RUN_STEPS } from './runs.mjs';
 import { STEPS } from './steps.mjs';
 
@@ -49,7 +50,7 @@ for (const [number, view] of task.views.entries()) {
   await watched.watchPolicy();
   if (number === 0) await attempt('a link makes a user', watched, () => acceptInvitation(watched));
   await attempt('signing in leads back', watched, () => signIn(watched));
-  for (const [name, step] of Object.entries({ ...STEPS, ...RUN_STEPS })) await attempt(name, watched, () => step(watched));
+  for (const [name, step] of Object.entries({ ...STEPS, ...RUN_STEPS, ...METRIC_STEPS })) await attempt(name, watched, () => step(watched));
   for (const [name, path, ready] of VISITS) {
     await attempt(`the page ${name}`, watched, async () => {
       await watched.go(path);

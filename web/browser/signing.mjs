@@ -10,7 +10,11 @@ export async function acceptInvitation(watched) {
   await watched.look('welcome');
   await page.click('button:not(nav button)');
   await page.waitForURL(`${watched.origin}/`);
+  await page.waitForSelector('h2:text-is("Areas")');
   await watched.look('home');
+  await watched.go('/?plain=yes');
+  await page.waitForSelector('h2:text-is("Nodes")');
+  await watched.look('home-plain');
   await watched.go('/telemetryui/');
   await page.click('text="Sign out"');
   await page.waitForURL('**/login');

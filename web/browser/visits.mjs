@@ -10,6 +10,7 @@ export const VISITS = [
   ['crashes-of-a-build', '/telemetryui/crashes/34970?range=30d', 'table.crashes'],
   ['frames', '/telemetryui/crashes/frames', 'h1:has-text("never guilty")'],
   ['quarantine', '/telemetryui/quarantine', 'summary'],
+  ['targets', '/targets', 'table.targets'],
   ['missing', '/telemetryui/updates', 'h1'],
   ['compare-none', '/runs?view=compare', '.empty'],
   ['missing-run', '/runs//x', 'h1'],

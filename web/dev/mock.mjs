@@ -2,11 +2,12 @@
 // answers the API from made-up data.
 //
 //   node dev/mock.mjs [--port 4173] [--slow 1500] [--empty] [--failing 503] [--refusing 403]
-//                    [--still] [--every 700] [--breaking]
+//                    [--still] [--every 700] [--breaking] [--metrics http://127.0.0.1:9090]
 //
 // --slow waits that many milliseconds before each answer, --failing answers with that status,
 // --refusing does so for changes only, --still sends no new records, --every says after how many
-// milliseconds one comes, --breaking breaks the stream now and then. A request can ask for the same with a cookie `mock=slow=1500&empty`.
+// milliseconds one comes, --breaking breaks the stream now and then, --metrics asks a real Prometheus
+// for samples. A request can ask for the same with a cookie `mock=slow=1500&empty`.
 
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,6 +17,8 @@ import { answer } from './answers.mjs';
 import { answerArtefacts, download } from './artefact-answers.mjs';
 import { makeArtefacts } from './artefacts.mjs';
 import { makeData } from './data.mjs';
+import { metrics } from './metrics.mjs';
+import { place } from './places.mjs';
 import { tail } from './tail.mjs';
 
 const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
@@ -47,12 +50,22 @@ export function serve(options = {}) {
   const server = createServer((request, response) => {
     const url = new URL(request.url, 'http://mock');
     const asked = { ...options, ...cookieOptions(request) };
-    if (url.pathname.startsWith('/v1/')) {
+    if (url.pathname.startsWith('/api/v1/')) {
+      setTimeout(() => samples(response, url, asked), Number(asked.slow ?? 0));
+    } else if (url.pathname.startsWith('/v1/')) {
       const data = asked.empty ? none : full;
       setTimeout(() => api(request, response, url, asked, data), Number(asked.slow ?? 0));
     } else page(response, url);
   });
   return new Promise((done) => server.listen(Number(options.port ?? 4173), '127.0.0.1', () => done(server)));
+}
+
+async function samples(response, url, asked) {
+  if (asked.failing) return send(response, Number(asked.failing), refusal(Number(asked.failing)));
+  if (!asked.metrics) return send(response, ...metrics(url, asked));
+  const answer = await fetch(asked.metrics + url.pathname + url.search);
+  response.writeHead(answer.status, { 'content-type': 'application/json' });
+  response.end(Buffer.from(await answer.arrayBuffer()));
 }
 
 function api(request, response, url, asked, data) {
@@ -64,7 +77,7 @@ function api(request, response, url, asked, data) {
   request.on('end', () => {
     const given = body === '' ? null : JSON.parse(body);
     const isOfRuns = url.pathname.startsWith('/v1/artefacts/');
-    const result = isOfRuns ? answerArtefacts(data.artefacts, url, given, request.method) : answer(data, url, given, request.method);
+    const result = place(url.pathname, asked) ?? (isOfRuns ? answerArtefacts(data.artefacts, url, given, request.method) : answer(data, url, given, request.method));
     if (result === null) send(response, 404, refusal(404));
     else if (result.refused) send(response, result.refused, { error: { code: 'refused', message: result.message } });
     else send(response, 200, result);
@@ -91,7 +104,7 @@ function page(response, url) {
     const [bytes, type] = download(url.pathname);
     response.writeHead(200, { 'content-type': type });
     response.end(bytes);
-  } else if (/^\/(telemetryui|runs)(\/|$)/.test(url.pathname)) {
+  } else if (/^\/((explore|targets|graph|query)?$|(telemetryui|runs)(\/|$))/.test(url.pathname)) {
     response.writeHead(200, { 'content-type': TYPES['.html'], 'content-security-policy': POLICY, 'cache-control': 'no-store' });
     response.end(readFileSync(join(DIST, 'index.html')));
   } else if (url.pathname === '/landline.css') {

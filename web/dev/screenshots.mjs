@@ -74,6 +74,23 @@ const PAGES = [
   ['empty-recovery', '/runs/default?view=recovery', { mock: 'empty', mayFail: true }],
   ['failing-runs', '/runs/default', { mock: 'failing=503', mayFail: true }],
   ['loading-run', { run: 5 }, { mock: 'slow=60000', wait: 600 }],
+  ['start', '/', { isWhole: true }],
+  ['start-empty', '/', { mock: 'empty' }],
+  ['start-without', '/', { mock: 'without', mayFail: true }],
+  ['explore', '/explore?q1=node_load1&q2=http_requests_total', { hover: true, isWhole: true }],
+  ['explore-stacked', '/explore?q1=node_cpu_seconds_total&stack=on', { wait: 1_200 }],
+  ['explore-log', '/explore?q1=http_requests_total&scale=log&range=7d', { wait: 1_200 }],
+  ['explore-table', '/explore?q1=up&q2=42&q3=http_requests_total&view=table&hidden=2'],
+  ['explore-refused', '/explore?q1=unknown_function(up)&q2=rate(up%5B5m%5D)', { wait: 1_500, mayFail: true }],
+  ['explore-new', '/explore', { clicks: ['summary:has-text("Custom")'] }],
+  ['explore-none', '/explore?q1=up', { mock: 'empty' }],
+  ['explore-slow', '/explore?q1=up', { mock: 'slow=60000', wait: 800 }],
+  ['explore-failing', '/explore?q1=up', { mock: 'failing=503', mayFail: true }],
+  ['targets', '/targets', { clicks: ['button:text-is("More") >> nth=0', 'details summary'] }],
+  ['targets-down', '/targets?health=down'],
+  ['targets-none', '/targets?text=nobody'],
+  ['targets-empty', '/targets', { mock: 'empty' }],
+  ['targets-failing', '/targets', { mock: 'failing=503', mayFail: true }],
 ];
 
 const server = await serve({ port: PORT, still: 'true' });

@@ -97,6 +97,12 @@ impl Asker {
         may(verb) || (verb == Verb::Read && may(Verb::Use))
     }
 
+    /// Whether they may do this to everything, whatever its labels.
+    pub(crate) fn may_everywhere(&self, kind: Kind, verb: Verb) -> bool {
+        let mut principal = self.principal.iter();
+        principal.all(|principal| principal.may_everywhere(kind, verb))
+    }
+
     /// Refuses to give somebody roles that they themselves don't have and may not change, or to act
     /// for somebody who has such roles.
     pub(crate) fn check_grant(&self, roles: &[String]) -> Result<(), Response> {

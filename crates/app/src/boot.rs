@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::monitor::Monitor;
+use ::monitor::config::MonitorConfig;
 use base::clock;
 use base::error::Class;
 use base::events::Topic;
@@ -43,7 +45,9 @@ use crate::pages::Pages;
 use crate::pushprox::PushproxClients;
 use crate::roles::{ROLES, Role};
 use crate::seen::Seen;
-use crate::{collector, commands, config, link, login, operations, pages, people, web};
+use crate::{
+    collector, commands, config, interface, link, login, monitor, operations, pages, people, web,
+};
 
 #[cfg(test)]
 mod tests;
@@ -56,7 +60,12 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 const REPLACEMENT_MARGIN: Duration = Duration::from_secs(10);
 
 /// The services of the listeners.
-pub(crate) static DOORS: [&str; 3] = ["main.listener", "gateway.listener", "collector.listener"];
+pub(crate) static DOORS: [&str; 4] = [
+    "main.listener",
+    "gateway.listener",
+    "collector.listener",
+    "monitor.listener",
+];
 
 /// The role of the ports of applications, for a successor.
 const APP_LISTENER: &str = "app.listener";
@@ -64,6 +73,7 @@ const APP_LISTENER: &str = "app.listener";
 static MAIN_LISTENS: Topic<()> = Topic::new("main.listener");
 static GATEWAY_LISTENS: Topic<()> = Topic::new("gateway.listener");
 static COLLECTOR_LISTENS: Topic<()> = Topic::new("collector.listener");
+static MONITOR_LISTENS: Topic<()> = Topic::new("monitor.listener");
 
 /// `landline start`
 #[expect(clippy::print_stderr, reason = "without a log nobody else can say it")]
@@ -217,21 +227,10 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
     web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
     let main = parts.bind("main", config.listen, "listen")?;
     let mut ready = vec![MAIN_LISTENS.name()];
-    let mut routes = parts.build_hub().await?;
-    let mut gateway = None;
-    for role in ROLES.iter().filter(|row| config.roles.contains(&row.role)) {
-        let own = match role.role {
-            // The hub is there already: the others need it.
-            Role::Auth | Role::Proxy => Routes::default(),
-            Role::Node => parts.build_node().map(|()| Routes::default())?,
-            Role::Gateway => gateway.insert(parts.build_gateway(&mut ready)?).routes(),
-            Role::Collector => parts.build_collector(&mut ready).await?,
-        };
-        routes = routes.merge(own);
-    }
+    let (mut routes, opened) = parts.build_roles(&mut ready).await?;
     let own = Arc::new(own_access(&config.metrics, environment)?);
     routes = routes.merge(web::routes(&parts.health, &parts.metrics, own));
-    let reload = Reload::new(config, loaded, environment, gateway);
+    let reload = Reload::new(start, opened);
     routes = routes.merge(web::local_routes(Arc::new(reload)));
     parts.serve(main, routes, &MAIN_LISTENS, true);
     parts.supervisor.bus().map(&ready, &READY);
@@ -244,6 +243,12 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
         hooks,
         routes: parts.routes,
     })
+}
+
+/// Whether a role is here whose pages the program brings along.
+fn has_pages(config: &Config) -> bool {
+    let has = |role| config.roles.contains(&role);
+    has(Role::Collector) || has(Role::Monitor)
 }
 
 fn hooks(start: &Start<'_>, listeners: Listeners, ready_pipe: Option<OwnedFd>) -> Hooks {
@@ -273,7 +278,51 @@ fn hooks(start: &Start<'_>, listeners: Listeners, ready_pipe: Option<OwnedFd>) -
     hooks
 }
 
+/// Roles of which parts can be configured anew in place.
+#[derive(Default)]
+struct Reloadable {
+    gateway: Option<Arc<Gateway>>,
+    monitor: Option<Arc<Monitor>>,
+}
+
 impl Parts<'_> {
+    /// All roles, in the order of the table: their paths on the main listener.
+    async fn build_roles(
+        &mut self,
+        ready: &mut Vec<&'static str>,
+    ) -> Result<(Routes, Reloadable), BoxError> {
+        let mut routes = self.build_hub().await?;
+        let mut opened = Reloadable::default();
+        let roles = &self.config.roles;
+        for row in ROLES.iter().filter(|row| roles.contains(&row.role)) {
+            let own = match row.role {
+                // The hub is there already: the others need it.
+                Role::Auth | Role::Proxy => Routes::default(),
+                Role::Node => self.build_node().map(|()| Routes::default())?,
+                Role::Gateway => {
+                    let gateway = self.build_gateway(ready)?;
+                    opened.gateway.insert(gateway).routes()
+                }
+                Role::Collector => self.build_collector(ready).await?,
+                Role::Monitor => {
+                    let gateway = opened.gateway.clone();
+                    let (monitor, routes) = self.build_monitor(gateway, ready).await?;
+                    opened.monitor = Some(monitor);
+                    routes
+                }
+            };
+            routes = routes.merge(own);
+        }
+        if has_pages(self.config) {
+            routes = routes.merge(interface::routes());
+        }
+        if roles.contains(&Role::Node) || roles.contains(&Role::Monitor) {
+            let askers = self.state.as_ref().map(|(_, askers)| askers);
+            routes = routes.merge(monitor::host_routes(askers));
+        }
+        Ok((routes, opened))
+    }
+
     fn bind(
         &mut self,
         role: &'static str,
@@ -387,6 +436,7 @@ impl Parts<'_> {
             askers,
             seen,
             has_records: has(Role::Collector),
+            has_interface: has_pages(self.config),
             hosts: cluster::app_hosts(Some(&public)),
         };
         routes = routes.merge(pages::routes(&Arc::new(pages)));
@@ -426,7 +476,8 @@ impl Parts<'_> {
             supervisor: &self.supervisor,
             health: &self.health,
             folder: self.origin.folder.clone(),
-            local: identity.map(|identity| (identity, main)),
+            main,
+            local: identity,
         })
     }
 
@@ -499,11 +550,49 @@ impl Parts<'_> {
             let all = routes
                 .clone()
                 .merge(collector::first_page(config, artefacts.as_ref()))
+                .merge(interface::routes())
                 .merge(own);
             self.serve(listener, all, &COLLECTOR_LISTENS, false);
             ready.push(COLLECTOR_LISTENS.name());
         }
         Ok(routes)
+    }
+
+    /// The role `monitor`: the paths of its own listener, if it has one, and those of the main one.
+    async fn build_monitor(
+        &mut self,
+        gateway: Option<Arc<Gateway>>,
+        ready: &mut Vec<&'static str>,
+    ) -> Result<(Arc<Monitor>, Routes), BoxError> {
+        let Some((_, askers)) = self.state.clone() else {
+            return Err("the monitor does not know who asks".into());
+        };
+        let main = self.addresses.get("main").copied();
+        let monitor = monitor::open(monitor::Opening {
+            config: self.config,
+            environment: self.environment,
+            is_replacement: self.is_replacement,
+            main: main.unwrap_or(self.config.listen),
+            gateway,
+            metrics: &self.metrics,
+            health: &self.health,
+            supervisor: &self.supervisor,
+        })
+        .await?;
+        let routes = monitor::routes(&monitor, &askers);
+        if let Some(address) = self.config.monitor.listen {
+            let listener = self.bind("monitor", address, "monitor.listen")?;
+            let own = own_access(&self.config.metrics, self.environment)?;
+            let own = web::routes(&self.health, &self.metrics, Arc::new(own));
+            let all = routes
+                .clone()
+                .merge(monitor::first_page())
+                .merge(interface::routes())
+                .merge(own);
+            self.serve(listener, all, &MONITOR_LISTENS, false);
+            ready.push(MONITOR_LISTENS.name());
+        }
+        Ok((monitor, routes))
     }
 
     /// Writes where we listen, once everything serves.
@@ -597,22 +686,17 @@ pub(crate) struct Reload {
     file: Option<PathBuf>,
     folder: PathBuf,
     variables: BTreeMap<String, String>,
-    gateway: Option<Arc<Gateway>>,
+    opened: Reloadable,
 }
 
 impl Reload {
-    fn new(
-        config: &Config,
-        loaded: &Loaded,
-        environment: &Environment,
-        gateway: Option<Arc<Gateway>>,
-    ) -> Self {
+    fn new(start: &Start<'_>, opened: Reloadable) -> Self {
         Self {
-            current: Mutex::new(config.clone()),
-            file: loaded.origin.file.clone(),
-            folder: environment.folder.clone(),
-            variables: environment.variables.clone(),
-            gateway,
+            current: Mutex::new(start.config.clone()),
+            file: start.loaded.origin.file.clone(),
+            folder: start.environment.folder.clone(),
+            variables: start.environment.variables.clone(),
+            opened,
         }
     }
 
@@ -629,16 +713,22 @@ impl Reload {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let in_place = Config {
             gateway: new.gateway.clone(),
+            monitor: MonitorConfig {
+                scrape: new.monitor.scrape.clone(),
+                ..current.monitor.clone()
+            },
             ..current.clone()
         };
         if in_place != new {
-            let message =
-                "more than the gateway's targets changed: send HUP to replace the process\n";
+            let message = "more than the targets of gateway and monitor changed: send HUP to replace the process\n";
             return Err((Class::Conflict, message.to_owned()));
         }
-        if let Some(gateway) = &self.gateway {
+        if let Some(gateway) = &self.opened.gateway {
             let applied = gateway.apply(new.gateway.clone());
             applied.map_err(|reason| (Class::Conflict, format!("{reason}\n")))?;
+        }
+        if let Some(monitor) = &self.opened.monitor {
+            monitor.reload(new.monitor.scrape.clone());
         }
         *current = new;
         tracing::info!("configuration applied in place");

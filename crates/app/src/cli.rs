@@ -11,8 +11,12 @@ use crate::commands::artefacts::ArtefactsCommand;
 use crate::commands::operations::{
     AuthoritiesCommand, LocksCommand, RemoveArguments, SecondFactorArguments,
 };
+use crate::commands::query::QueryArguments;
 use crate::commands::records::RecordsCommand;
-use crate::commands::{artefacts, cluster, forward, login, operations, people, records};
+use crate::commands::store::StoreCommand;
+use crate::commands::{
+    artefacts, cluster, forward, login, operations, people, query, records, store,
+};
 use crate::environment::Environment;
 use crate::{boot, commands};
 
@@ -82,6 +86,16 @@ enum Command {
     Authorities {
         #[command(subcommand)]
         command: AuthoritiesCommand,
+    },
+    /// Ask the time series of a monitor, and show the answer as a table or a chart
+    #[command(
+        after_help = "Example: landline query 'rate(node_network_receive_bytes_total[5m])' --range 1h"
+    )]
+    Query(QueryArguments),
+    /// The samples of a monitor that does not run: look, check, mend, compact, bring in, take out
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
     },
     /// The telemetry records that a collector has
     Records {
@@ -418,6 +432,8 @@ fn dispatch(command: Command, environment: &Environment) -> ExitCode {
         },
         Command::Locks { command } => operations::locks(&command, environment),
         Command::Authorities { command } => operations::authorities(&command, environment),
+        Command::Query(arguments) => query::run(&arguments, environment),
+        Command::Store { command } => store::run(&command, environment),
         Command::Records { command } => records::run(&command, environment),
         Command::Artefacts { command } => artefacts::run(&command, environment),
         Command::Audit(arguments) => cluster::audit(&arguments, environment),

@@ -1,6 +1,7 @@
 //! Builds the roles of the cluster: the hub (`auth` and `proxy`) and the node, and ties the nodes'
 //! metrics to the gateway.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use state::{Location, State};
 use crate::config::Config;
 use crate::config::cluster::ClusterConfig;
 use crate::environment::Environment;
+use crate::monitor;
+use crate::roles::Role;
 
 /// The pages of metrics that the node itself offers are known.
 static NODE_METRICS_READY: base::events::Topic<()> = base::events::Topic::new("node.metrics");
@@ -131,8 +134,10 @@ pub(crate) struct NodeBuild<'a> {
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) health: &'a Health,
     pub(crate) folder: PathBuf,
-    /// The hub's identity when it is this very process, and where it listens.
-    pub(crate) local: Option<(Identity, SocketAddr)>,
+    /// The main listener.
+    pub(crate) main: SocketAddr,
+    /// The hub's identity when it is this very process.
+    pub(crate) local: Option<Identity>,
 }
 
 /// Registers the node.
@@ -146,7 +151,8 @@ pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
     } = build;
     let cluster = &config.cluster;
     let egress = egress(environment)?;
-    let metrics = node_metrics(build)?;
+    let name = cluster.node.name.clone().unwrap_or_else(host_name);
+    let metrics = node_metrics(build, &name)?;
     let (enrolment, proxies) = match (&cluster.join, &build.local) {
         (Some(join), _) => {
             // Without it a machine that is a member already starts as well.
@@ -156,14 +162,14 @@ pub(crate) fn build_node(build: &NodeBuild<'_>) -> Result<(), BoxError> {
             let join = join.clone();
             (Enrolment::Remote { join, token }, proxies)
         }
-        (None, Some((identity, main))) => (
+        (None, Some(identity)) => (
             Enrolment::Local(identity.clone()),
-            vec![reachable(*main).to_string()],
+            vec![reachable(build.main).to_string()],
         ),
         (None, None) => return Err("the role `node` needs `join`".into()),
     };
     let node = Node::new(NodeParts {
-        name: cluster.node.name.clone().unwrap_or_else(host_name),
+        name,
         config: cluster.node.clone(),
         enrolment,
         proxies,
@@ -189,8 +195,13 @@ pub(crate) fn egress(environment: &Environment) -> Result<Egress, BoxError> {
 }
 
 /// The node's own pages of metrics: an engine like the gateway's, which serves lines only.
-fn node_metrics(build: &NodeBuild<'_>) -> Result<NodeMetrics, BoxError> {
-    let targets = build.config.cluster.metrics.clone();
+fn node_metrics(build: &NodeBuild<'_>, name: &str) -> Result<NodeMetrics, BoxError> {
+    let mut targets = build.config.cluster.metrics.clone();
+    let has_monitor = build.config.roles.contains(&Role::Monitor);
+    // A monitor in the same process takes the page without a line.
+    if !has_monitor && let Some(page) = host_target(build, name) {
+        targets.push(page);
+    }
     let offered = targets.iter().map(|target| OfferedMetrics {
         name: target.name.clone(),
         labels: target.labels.clone(),
@@ -225,6 +236,21 @@ fn node_metrics(build: &NodeBuild<'_>) -> Result<NodeMetrics, BoxError> {
         router: engine.routes().into_router(),
         addresses,
     })
+}
+
+/// The page of the machine's own metrics, as this process serves it.
+fn host_target(build: &NodeBuild<'_>, node: &str) -> Option<TargetConfig> {
+    let name = monitor::host_page(node);
+    let is_taken = |target: &TargetConfig| target.name == name;
+    if build.config.cluster.metrics.iter().any(is_taken) {
+        return None;
+    }
+    let (main, path) = (reachable(build.main), ::monitor::host::PATH);
+    if !main.ip().is_loopback() {
+        return None;
+    }
+    let page = url::Url::parse(&format!("http://{main}{path}")).ok()?;
+    Some(plain_target(name, PartConfig::whole(page)))
 }
 
 /// The service that makes the metrics that nodes offer targets of the gateway.
@@ -263,18 +289,27 @@ fn target((node, offered): (String, OfferedMetrics)) -> Option<TargetConfig> {
     labels.retain(|label, _| is_for_nodes_to_say(label));
     labels.insert("node".to_owned(), node.clone());
     Some(TargetConfig {
-        name: offered.name,
         labels,
-        parts: vec![PartConfig::whole(page)],
-        health: None,
         via: Some(node),
+        ..plain_target(offered.name, PartConfig::whole(page))
+    })
+}
+
+/// A target of one page without a login.
+fn plain_target(name: String, page: PartConfig) -> TargetConfig {
+    TargetConfig {
+        name,
+        labels: BTreeMap::new(),
+        parts: vec![page],
+        health: None,
+        via: None,
         auth: AuthConfig::None,
         session: SessionRules::default(),
         tls: ClientTls::default(),
         login_tls: ClientTls::default(),
         limits: Limits::default(),
         unconfigured: None,
-    })
+    }
 }
 
 /// Whether a node may set a label of its targets. Names that begin with `__` would change where and
@@ -295,7 +330,7 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// The first label of the host's name, in the letters that names may have.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy().to_lowercase();
     let first = name.split('.').next().unwrap_or_default();

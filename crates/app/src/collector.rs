@@ -18,14 +18,13 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use http::header::{HOST, LOCATION};
 use http::request::Parts;
-use identity::audit::Event;
+use identity::audit::{Caller, Event};
 use identity::names::Labels;
 use identity::principal::Scope;
 use identity::roles::{Kind, Verb};
 use state::State;
 
 use crate::askers::{Asker, Askers};
-use crate::interface;
 
 /// The label that says to which project a record belongs.
 const PROJECT: &str = "project";
@@ -50,14 +49,13 @@ pub(crate) async fn open(
     Ok(records)
 }
 
-/// The paths of records and their pages.
+/// The paths of records.
 pub(crate) fn routes(records: &Records, askers: &Arc<Askers>) -> Routes {
     let read = || policy(askers, READ);
     let update = || policy(askers, "records:update");
     records
         .intake_routes()
         .merge(records.read_routes(read, update))
-        .merge(interface::routes())
 }
 
 /// On a listener of its own, the first page is that of the records, or that of the artefacts when only
@@ -138,18 +136,20 @@ pub(crate) fn is_local(head: &Parts) -> bool {
 /// What somebody known may do; their changes are events of the audit log.
 fn reader_of(askers: &Arc<Askers>, asker: Asker) -> Reader {
     let (askers, caller) = (Arc::clone(askers), asker.caller.clone());
-    let note = move |change: Change| {
-        let event =
-            Event::success(change.kind, &caller, change.target).with("change", change.details);
-        let askers = Arc::clone(&askers);
-        Box::pin(async move {
-            if let Err(error) = askers.identity.audit().record(&[event]).await {
-                let error = base::client::chain(&error);
-                tracing::error!(error, "a change could not be recorded in the audit log");
-            }
-        }) as BoxFuture<'static, ()>
-    };
+    let note = move |change: Change| audit(&askers, &caller, change);
     Reader::new(move |project, act| may_in(&asker, project, act)).noting(note)
+}
+
+/// Has a change in the audit log.
+fn audit(askers: &Arc<Askers>, caller: &Caller, change: Change) -> BoxFuture<'static, ()> {
+    let event = Event::success(change.kind, caller, change.target).with("change", change.details);
+    let askers = Arc::clone(askers);
+    Box::pin(async move {
+        if let Err(error) = askers.identity.audit().record(&[event]).await {
+            let error = base::client::chain(&error);
+            tracing::error!(error, "a change could not be recorded in the audit log");
+        }
+    })
 }
 
 fn may_in(asker: &Asker, project: &str, act: Act) -> bool {

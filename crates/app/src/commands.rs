@@ -15,7 +15,9 @@ mod logins;
 pub(crate) mod operations;
 pub(crate) mod people;
 mod pushprox;
+pub(crate) mod query;
 pub(crate) mod records;
+pub(crate) mod store;
 
 use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -15,6 +15,7 @@ use base::secret::SecretSource;
 use base::telemetry::LogFormat;
 use cluster::ClusterConfig;
 use collect::records::config::CollectorConfig;
+use monitor::config::MonitorConfig;
 use observe::gateway::config::GatewayConfig;
 use serde::{Serialize, Serializer};
 
@@ -53,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewayConfig,
     /// The role `collector`.
     pub(crate) collector: CollectorConfig,
+    /// The role `monitor`.
+    pub(crate) monitor: MonitorConfig,
 }
 
 /// PEM files of the main listener.
@@ -260,6 +263,9 @@ impl Config {
         let collector = section
             .optional("collector")
             .and_then(|field| CollectorConfig::read(&field));
+        let monitor = section
+            .optional("monitor")
+            .and_then(|field| MonitorConfig::read(&field));
         let cluster = ClusterConfig::read(&mut section, &roles);
         section.finish();
         let default_listen = cluster.default_listen();
@@ -277,6 +283,7 @@ impl Config {
             cluster,
             gateway: gateway.unwrap_or_default(),
             collector: collector.unwrap_or_default(),
+            monitor: monitor.unwrap_or_default(),
         })
     }
 }

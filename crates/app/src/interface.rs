@@ -38,12 +38,22 @@ const LEFT_OUT: File = File {
     brotli: None,
 };
 
-/// The paths of the pages and of what they load.
+/// The first page, for somebody who is known; none in a program without its pages.
+pub(crate) fn first_page(headers: &HeaderMap) -> Option<Response> {
+    find("index.html").is_some().then(|| page(headers))
+}
+
+/// The paths of the pages and of what they load. The page leads from two of them, which are those of
+/// Prometheus, to its own.
 pub(crate) fn routes() -> Routes {
     let page = |headers: HeaderMap| async move { page(&headers) };
     let asset =
         |Path(name): Path<String>, headers: HeaderMap| async move { asset(&name, &headers) };
     Routes::default()
+        .get("/explore", Policy::Public, page)
+        .get("/graph", Policy::Public, page)
+        .get("/query", Policy::Public, page)
+        .get("/targets", Policy::Public, page)
         .get("/telemetryui", Policy::Public, page)
         .get("/telemetryui/", Policy::Public, page)
         .get("/telemetryui/{*path}", Policy::Public, page)

@@ -12,6 +12,7 @@ mod environment;
 mod interface;
 mod link;
 mod login;
+mod monitor;
 mod operations;
 mod pages;
 mod people;

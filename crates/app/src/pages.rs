@@ -36,6 +36,8 @@ pub(crate) struct Pages {
     pub(crate) seen: Option<Arc<Seen>>,
     /// Whether telemetry records are kept here.
     pub(crate) has_records: bool,
+    /// Whether there is a first page with all that the others have, for browsers with JavaScript.
+    pub(crate) has_interface: bool,
     /// Hosts below which applications have hosts of their own.
     pub(crate) hosts: Vec<String>,
 }

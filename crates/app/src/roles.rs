@@ -16,6 +16,8 @@ pub(crate) enum Role {
     Gateway,
     /// What machines report.
     Collector,
+    /// Time series.
+    Monitor,
 }
 
 impl Role {
@@ -26,7 +28,10 @@ impl Role {
 
     /// Whether it needs the state and the identity of the cluster.
     pub(crate) const fn has_state(self) -> bool {
-        matches!(self, Self::Auth | Self::Proxy | Self::Collector)
+        matches!(
+            self,
+            Self::Auth | Self::Proxy | Self::Collector | Self::Monitor
+        )
     }
 }
 
@@ -42,7 +47,7 @@ pub(crate) struct RoleRow {
 }
 
 /// All roles. Without a configuration all of them run.
-pub(crate) const ROLES: [RoleRow; 5] = [
+pub(crate) const ROLES: [RoleRow; 6] = [
     RoleRow {
         role: Role::Auth,
         name: "auth",
@@ -67,5 +72,10 @@ pub(crate) const ROLES: [RoleRow; 5] = [
         role: Role::Collector,
         name: "collector",
         about: "keeps the telemetry records that machines send",
+    },
+    RoleRow {
+        role: Role::Monitor,
+        name: "monitor",
+        about: "keeps time series and answers PromQL",
     },
 ];

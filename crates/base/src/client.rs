@@ -113,6 +113,7 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<BoxDuplex, String>> + 
 pub struct Client {
     connector: Arc<Connector>,
     pool: Arc<Pool>,
+    is_to_proxy: bool,
 }
 
 impl fmt::Debug for Client {
@@ -143,6 +144,17 @@ impl Client {
         Self {
             connector: Arc::new(Connector::new(tls, dial)),
             pool: Pool::new(supervisor),
+            is_to_proxy: false,
+        }
+    }
+
+    /// The same client, for one whose dialer's connections all end at an HTTP proxy: requests name
+    /// the server whom they are for in their first line (RFC 9112, 3.2.2).
+    #[must_use]
+    pub fn to_proxy(self) -> Self {
+        Self {
+            is_to_proxy: true,
+            ..self
         }
     }
 
@@ -163,6 +175,9 @@ impl Client {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, ClientError> {
         let (uri, mut request) = in_origin_form(request)?;
+        if self.is_to_proxy {
+            *request.uri_mut() = uri.clone();
+        }
         let origin = Origin::of(&uri).ok_or_else(|| not_absolute(&uri))?;
         let mut may_repeat = request.method() == Method::GET;
         loop {

@@ -121,6 +121,14 @@ impl Principal {
             && self.roles.iter().any(|role| role.allows_some(kind, verb))
     }
 
+    /// Whether they may do this to everything, whatever its labels, so that nobody has to ask for each
+    /// thing. False says nothing about a single thing.
+    pub fn may_everywhere(&self, kind: Kind, verb: Verb) -> bool {
+        self.has_scope(Scope { kind, verb })
+            && self.roles.iter().any(|role| role.allows_all(kind, verb))
+            && !self.roles.iter().any(|role| role.denies_some(kind, verb))
+    }
+
     /// Whether a token with these scopes may do no more than this request.
     pub fn covers(&self, scopes: &[Scope]) -> bool {
         scopes.iter().all(|scope| self.has_scope(*scope))

@@ -199,6 +199,17 @@ impl Role {
         self.allow.iter().any(|rule| rule.is_about(kind, verb))
     }
 
+    /// Whether it allows this whatever the labels are.
+    pub(crate) fn allows_all(&self, kind: Kind, verb: Verb) -> bool {
+        let mut rules = self.allow.iter();
+        rules.any(|rule| rule.is_about(kind, verb) && rule.labels.is_empty())
+    }
+
+    /// Whether it denies this on things with some labels.
+    pub(crate) fn denies_some(&self, kind: Kind, verb: Verb) -> bool {
+        self.deny.iter().any(|rule| rule.is_about(kind, verb))
+    }
+
     /// The built-in role of that name: `admin` may do everything, `operator` works with machines
     /// and lets new ones in, `viewer` looks.
     pub fn built_in(name: &str) -> Option<Self> {

@@ -10,6 +10,7 @@ pub mod nginx;
 pub mod records;
 pub mod report;
 pub mod resources;
+pub mod signals;
 pub mod tunnel;
 pub mod upstream;
 

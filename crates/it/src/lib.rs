@@ -33,6 +33,7 @@ pub mod prometheus;
 pub mod relay;
 pub mod relayed;
 pub mod s3s;
+pub mod samples;
 pub mod stubs;
 pub mod telemetrics;
 pub mod wait;

@@ -25,14 +25,30 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts `program` with this configuration and waits until it is ready.
     pub async fn start(program: &str, configuration: &str) -> Self {
+        Self::start_with(program, configuration, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(program: &str, configuration: &str, arguments: &[&str]) -> Self {
+        Self::start_at(program, free_port(), configuration, arguments).await
+    }
+
+    /// Starts it with a configuration that is made for its own address.
+    pub async fn start_on_itself(program: &str, configuration: impl Fn(&str) -> String) -> Self {
+        let port = free_port();
+        let configuration = configuration(&format!("127.0.0.1:{port}"));
+        Self::start_at(program, port, &configuration, &[]).await
+    }
+
+    async fn start_at(program: &str, port: u16, configuration: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("prometheus.yml"), configuration).unwrap();
         let log = File::create(directory.path().join("log")).unwrap();
-        let port = free_port();
         let child = Command::new(program)
             .arg("--config.file=prometheus.yml")
             .arg("--storage.tsdb.path=data")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(arguments)
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -53,6 +69,11 @@ impl Prometheus {
         })
         .await;
         prometheus
+    }
+
+    /// Its address, `host:port`.
+    pub fn authority(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Its URL with this path.

@@ -9,6 +9,6 @@ pub mod matcher;
 pub mod number;
 pub mod promql;
 mod quote;
-mod re2;
+pub mod re2;
 pub mod source;
 mod sum;

@@ -42,6 +42,8 @@ pub struct Matcher {
     /// With what.
     pub value: String,
     regex: Option<Regex>,
+    /// The regular expression in the `regex` crate's spelling.
+    pattern: String,
 }
 
 impl Matcher {
@@ -51,12 +53,14 @@ impl Matcher {
     /// Why the value is no regular expression, when it has to be one.
     pub fn new(name: &str, comparison: Comparison, value: &str) -> Result<Matcher, String> {
         let is_regex = matches!(comparison, Comparison::Matches | Comparison::NotMatches);
-        let regex = is_regex.then(|| re2::anchored(value)).transpose()?;
+        let compiled = is_regex.then(|| re2::anchored(value)).transpose()?;
+        let (regex, pattern) = compiled.unzip();
         Ok(Matcher {
             name: name.to_owned(),
             comparison,
             value: value.to_owned(),
             regex,
+            pattern: pattern.unwrap_or_default(),
         })
     }
 
@@ -67,6 +71,16 @@ impl Matcher {
             comparison: Comparison::Equal,
             value: value.to_owned(),
             regex: None,
+            pattern: String::new(),
+        }
+    }
+
+    /// What a store compares with: the value, or the regular expression in the spelling of the `regex`
+    /// crate, without anchors; a dot in it is any character.
+    pub fn pattern(&self) -> &str {
+        match self.regex {
+            Some(_) => &self.pattern,
+            None => &self.value,
         }
     }
 

@@ -29,15 +29,40 @@ impl fmt::Display for Short {
         if let Some(name) = special(self.0) {
             return f.write_str(name);
         }
-        let text = format!("{:e}", self.0);
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let exponent: i32 = exponent.parse().unwrap_or(0);
+        let (digits, exponent) = parts(self.0);
         if (-4..EXPONENT_FROM).contains(&exponent) {
             return write!(f, "{}", self.0);
         }
-        let sign = if exponent < 0 { '-' } else { '+' };
-        write!(f, "{digits}e{sign}{:02}", exponent.abs())
+        with_exponent(f, &digits, exponent)
     }
+}
+
+/// A float as the HTTP API shows a sample's value: with an exponent only where it is below 1e-6 or at
+/// least 1e21.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampled(pub f64);
+
+impl fmt::Display for Sampled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0.abs();
+        if !size.is_finite() || size == 0.0 || (1e-6..1e21).contains(&size) {
+            return Plain(self.0).fmt(f);
+        }
+        let (digits, exponent) = parts(self.0);
+        with_exponent(f, &digits, exponent)
+    }
+}
+
+/// The shortest digits of a float, and their power of ten.
+fn parts(value: f64) -> (String, i32) {
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    (digits.to_owned(), exponent.parse().unwrap_or(0))
+}
+
+fn with_exponent(f: &mut fmt::Formatter<'_>, digits: &str, exponent: i32) -> fmt::Result {
+    let sign = if exponent < 0 { '-' } else { '+' };
+    write!(f, "{digits}e{sign}{:02}", exponent.abs())
 }
 
 fn special(value: f64) -> Option<&'static str> {
@@ -105,6 +130,23 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(Short(value).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn values_of_samples_have_one_where_prometheus_writes_one() {
+        let cases = [
+            (1e300, "1e+300"),
+            (1e21, "1e+21"),
+            (1e20, "100000000000000000000"),
+            (-5e-324, "-5e-324"),
+            (2.5e-7, "2.5e-07"),
+            (0.000_001, "0.000001"),
+            (0.0, "0"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(Sampled(value).to_string(), expected);
         }
     }
 

@@ -9,3 +9,6 @@ pub mod functions;
 mod lexer;
 pub mod parser;
 pub mod value;
+mod walk;
+
+pub use self::lexer::duration;

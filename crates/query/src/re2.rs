@@ -8,11 +8,20 @@ const COMPILED_BYTES_MAX: usize = 2 << 20;
 /// Bytes of an expression.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
 
-/// Compiles an expression that has to match the whole text.
+/// Compiles an expression that has to match the whole text, as matchers and relabelling want it.
 ///
 /// # Errors
 /// Why it is none, as a sentence.
-pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    anchored(pattern).map(|(regex, _)| regex)
+}
+
+/// Compiles an expression that has to match the whole text; with it, the expression in the crate's
+/// spelling.
+///
+/// # Errors
+/// Why it is none, as a sentence.
+pub(crate) fn anchored(pattern: &str) -> Result<(Regex, String), String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("longer than {PATTERN_BYTES_MAX} bytes"));
     }
@@ -28,7 +37,8 @@ pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
     if translated.contains(')') {
         build(&translated)?;
     }
-    build(&format!("^(?:{translated})$"))
+    let regex = build(&format!("^(?:{translated})$"))?;
+    Ok((regex, translated))
 }
 
 fn reason(error: &regex::Error) -> String {
@@ -172,7 +182,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        anchored(pattern).unwrap().is_match(text)
+        anchored(pattern).unwrap().0.is_match(text)
     }
 
     #[test]

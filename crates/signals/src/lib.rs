@@ -5,6 +5,7 @@
 
 mod block;
 mod bytes;
+mod check;
 mod chunk;
 mod damage;
 pub mod disk;
@@ -23,15 +24,18 @@ mod segment;
 mod store;
 mod tombstone;
 
+pub use check::{Check, DamagedSegment, Repaired, check, repair};
 pub use chunk::Columns;
 pub use damage::Damage;
 pub use extra::{EXEMPLARS_MAX, Exemplar, METADATA_MAX, Metadata};
 pub use histogram::{Histogram, ResetHint, Span};
 pub use labels::{LABEL_BYTES_MAX, LABELS_MAX, Labels, LabelsError, METRIC_NAME, Pairs};
+pub use log::Gap;
 pub use matcher::{Matcher, Operator, PatternError};
 pub use number::STALE;
 pub use segment::SeriesSamples;
 pub use store::{
-    AppendError, Appended, BATCH_SAMPLES_MAX, Entry, Opened, Options, Refusal, Selection, SeriesId,
-    Statistics, Store, StoreError, TOMBSTONES_MAX, Upkeep, Value,
+    AppendError, Appended, BATCH_SAMPLES_MAX, Entry, HeadFacts, Import, Opened, Options, Refusal,
+    SegmentFacts, Selection, SeriesId, Statistics, Store, StoreError, TOMBSTONES_MAX, Upkeep,
+    Value,
 };

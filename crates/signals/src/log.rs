@@ -1,6 +1,7 @@
 //! The log: numbered files of frames. Many append; the first who waits writes for all of them,
 //! with one fsync.
 
+mod look;
 mod recover;
 
 use std::collections::VecDeque;
@@ -9,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskError, DiskFile, named};
 
+pub use look::Gap;
+pub(crate) use look::{Looked, look};
 pub(crate) use recover::{Recovered, recover};
 
 /// The folder of the log.

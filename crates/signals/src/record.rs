@@ -20,6 +20,8 @@ const CLOSED: u8 = 8;
 
 /// Who reads records. Ids are those of the file that the record stands in.
 pub(crate) trait Visitor {
+    /// What comes stands in another file, which describes its series anew.
+    fn begin_file(&mut self) {}
     /// From here on `id` means this series.
     fn series(&mut self, id: u32, labels: Labels);
     /// A sample; `start` is 0 when none was given.

@@ -4,6 +4,7 @@ mod append;
 mod compact;
 mod delete;
 mod flush;
+mod offline;
 mod replay;
 mod select;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use crate::damage::{Damage, ReadError};
 use crate::disk::{Disk, DiskError, named};
 use crate::head::Head;
+use crate::labels::Labels;
 use crate::log::{self, Log, Records};
 use crate::manifest::{self, Manifest};
 use crate::record::Encoder;
@@ -23,6 +25,8 @@ use crate::tombstone::Tombstone;
 pub use append::{AppendError, Appended, BATCH_SAMPLES_MAX, Entry, Refusal, SeriesId, Value};
 pub use delete::TOMBSTONES_MAX;
 pub use flush::Upkeep;
+pub(crate) use offline::Salvage;
+pub use offline::{HeadFacts, Import, SegmentFacts};
 pub use select::{Selection, Statistics};
 
 /// What can be set.
@@ -95,6 +99,9 @@ pub enum StoreError {
         "{0} is missing, and there are files that it has to describe; restore it from a backup"
     )]
     ManifestMissing(String),
+    /// An import gives series in another order than that of their labels.
+    #[error("series have to come in the order of their labels, each once; {0:?} does not")]
+    Order(Labels),
     /// Too many deletions wait for compaction.
     #[error("{0} deletions wait for compaction already; compact the store first")]
     ManyTombstones(usize),

@@ -3,7 +3,13 @@
 
 use bytes::Bytes;
 
-use crate::exposition::{Format, Limits, Page, Shape, merge};
+use crate::exposition::{
+    Format, Item as Line, Limits, Page, Shape, Stream, merge, protobuf, series_labels,
+};
+use crate::otlp::{self, Attribute, Metric, Point, Visitor};
+use crate::protobuf::Malformed;
+use crate::remote_read;
+use crate::remote_write::{Encoder, Item, Points, Request, Version};
 use crate::s3::chunked::Decoder;
 use crate::s3::key::Key;
 use crate::s3::request::{BodyForm, Incoming};
@@ -22,6 +28,7 @@ pub fn exposition(data: &[u8]) {
     for format in [Format::Text, Format::OpenMetrics] {
         if let Ok(page) = Page::parse(body.clone(), format, Limits::default()) {
             assert_written(&page);
+            assert_streamed(&page, data, format);
             if let Some(shape) = Shape::of(&page) {
                 assert!(shape.matches(data, format), "a page has its own shape");
                 assert_eq!(
@@ -38,6 +45,24 @@ pub fn exposition(data: &[u8]) {
     assert_eq!(merged.series(), series, "a merge loses no sample");
     merged.push_gauge("pushed", "Pushed.", &[([("data", "\"\\\n")], 1.0)]);
     assert_written(&merged);
+}
+
+/// What is read as a page is read line by line as well, whatever series are expected.
+fn assert_streamed(page: &Page, data: &[u8], format: Format) {
+    let mut expected: Vec<&[u8]> = Vec::new();
+    for _ in 0..2 {
+        let mut stream = Stream::new(data, format, Limits::default());
+        let mut known = std::mem::take(&mut expected).into_iter();
+        let mut wanted = known.next().unwrap_or_default();
+        while let Some(Ok(item)) = stream.next(wanted) {
+            if let Line::Sample(sample) = item {
+                assert!(series_labels(sample.series).is_ok(), "a series has labels");
+                expected.push(sample.series);
+                wanted = known.next().unwrap_or_default();
+            }
+        }
+        assert_eq!(expected.len(), page.series(), "no sample is lost");
+    }
 }
 
 /// Reads the data as a document of metrics and writes it as a page.
@@ -136,6 +161,133 @@ pub fn s3(data: &[u8]) {
     if let Ok(parts) = xml::read_complete(data) {
         assert!(parts.iter().all(|part| (1..=10_000).contains(&part.number)));
     }
+}
+
+/// Reads the data as remote write of both versions, packed and not, and writes what could be read anew.
+///
+/// # Panics
+/// When a request that was written cannot be read again, or says something else.
+pub fn remote_write(data: &[u8]) {
+    if let Ok(plain) = crate::snappy::unpack(data, 1 << 20) {
+        assert!(plain.len() <= 1 << 20, "unpacked bytes are bounded");
+    }
+    for version in [Version::One, Version::Two] {
+        // A message that was written has no unknown fields and no scattered ones; the second writing is
+        // the same as the first.
+        if let Ok(written) = rewrite(version, data) {
+            assert_eq!(rewrite(version, &written), Ok(written), "it is read again");
+        }
+    }
+}
+
+fn rewrite(version: Version, data: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let request = Request::read(version, data)?;
+    let mut encoder = Encoder::new(version);
+    let mut labels = Vec::new();
+    for series in request.series() {
+        let series = series?;
+        series.labels(&mut labels)?;
+        let (mut samples, mut histograms, mut exemplars) = (Vec::new(), Vec::new(), Vec::new());
+        for item in series.items() {
+            match item? {
+                Item::Sample(sample) => samples.push(sample),
+                Item::Histogram(sample) => {
+                    // What is checked may be stored, and comes back the same.
+                    let is_sound = sample.histogram.check().is_ok();
+                    histograms.extend(is_sound.then_some(*sample));
+                }
+                Item::Exemplar(exemplar) => exemplars.push(exemplar),
+            }
+        }
+        let points = Points {
+            samples: &samples,
+            histograms: &histograms,
+            exemplars: &exemplars,
+            metadata: series.metadata()?,
+        };
+        encoder.series(labels.iter().copied(), &points);
+    }
+    for metadata in request.metadata() {
+        let (name, metadata) = metadata?;
+        encoder.metadata(&String::from_utf8_lossy(name), &metadata);
+    }
+    Ok(encoder.finish())
+}
+
+/// Reads the data as a request of remote read, and as an answer.
+///
+/// # Panics
+/// When a request that was written cannot be read again, or says something else.
+pub fn remote_read(data: &[u8]) {
+    if let Ok(request) = remote_read::Request::read(data) {
+        let written = request.write();
+        assert_eq!(remote_read::Request::read(&written), Ok(request));
+    }
+    if let Ok(results) = remote_read::results(data) {
+        let series = results.iter().flat_map(Request::series);
+        assert!(series.count() <= data.len(), "each takes a byte at least");
+    }
+}
+
+/// Reads the data as a page of metrics in protobuf.
+///
+/// # Panics
+/// When more is read than was sent.
+pub fn exposition_protobuf(data: &[u8]) {
+    let mut parts = 0;
+    let mut labels = Vec::new();
+    for family in protobuf::Families::new(data).map_while(Result::ok) {
+        for metric in family.metrics().map_while(Result::ok) {
+            parts += 1;
+            if metric.labels(&mut labels).is_ok() {
+                parts += labels.len();
+            }
+            if let protobuf::Value::Histogram(histogram) = &metric.value {
+                parts += histogram.buckets.len() + histogram.exemplars.len();
+                // What is wrong with it is a fine answer, too.
+                if let Some(native) = &histogram.native {
+                    native.check().ok();
+                }
+            }
+        }
+    }
+    assert!(parts <= data.len(), "each part takes a byte at least");
+}
+
+/// Reads the data as metrics of OpenTelemetry.
+///
+/// # Panics
+/// When a name is made that Prometheus would not take, or more is said than was sent.
+pub fn otlp(data: &[u8]) {
+    /// Counts what it is told.
+    struct Counts(usize);
+
+    impl Visitor for Counts {
+        fn resource(&mut self, attributes: &[Attribute<'_>]) {
+            self.0 += attributes.len();
+        }
+
+        fn metric(&mut self, metric: &Metric<'_>) {
+            let name = otlp::metric_name(metric);
+            let is_name = |it: char| it.is_ascii_alphanumeric() || "_:".contains(it);
+            assert!(name.chars().all(is_name), "{name}");
+            assert!(!name.starts_with(|it: char| it.is_ascii_digit()), "{name}");
+        }
+
+        fn point(&mut self, point: &Point<'_>) {
+            self.0 += point.attributes.len() + point.exemplars.len();
+        }
+
+        fn resource_end(&mut self) {}
+    }
+
+    let mut counts = Counts(0);
+    // What is wrong is a fine answer, too.
+    otlp::read(data, &mut counts).ok();
+    assert!(counts.0 <= data.len(), "each part takes a byte at least");
+    let mut counts = Counts(0);
+    otlp::read_json(data, &mut counts).ok();
+    assert!(counts.0 <= data.len(), "each part takes a byte at least");
 }
 
 /// Reads the data as an archive, head by head.

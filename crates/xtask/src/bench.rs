@@ -9,14 +9,23 @@ use crate::{machine, rust};
 const SOURCE: &str = "crates/it/src/bin/landline-bench.rs";
 
 /// What can be measured.
-const AREAS: [&str; 5] = ["gateway", "tunnel", "agents", "records", "artefacts"];
+const AREAS: [&str; 6] = [
+    "gateway",
+    "tunnel",
+    "agents",
+    "records",
+    "artefacts",
+    "signals",
+];
 /// What the areas compare with or measure by, as the table of needs knows it.
-const NEEDS: [(&str, &str); 5] = [
+const NEEDS: [(&str, &str); 7] = [
     ("nginx", "LANDLINE_TEST_NGINX"),
     ("sshd", "LANDLINE_TEST_SSHD"),
     ("wrk", "LANDLINE_TEST_WRK"),
     ("postgres", "LANDLINE_TEST_POSTGRES"),
     ("initdb", "LANDLINE_TEST_INITDB"),
+    ("prometheus", "LANDLINE_TEST_PROMETHEUS"),
+    ("victoria-metrics", "LANDLINE_TEST_VICTORIA_METRICS"),
 ];
 
 /// Runs the benchmark of one area; what follows its name is passed on.
@@ -24,7 +33,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
     let area = arguments.first().map_or("", String::as_str);
     if !AREAS.contains(&area) {
         return Err(Failure::new(
-            "say what to measure: `cargo xtask bench gateway|tunnel|agents|records|artefacts [--quick]`",
+            "say what to measure: `cargo xtask bench gateway|tunnel|agents|records|artefacts|signals [--quick]`",
         ));
     }
     if !machine::root()?.join(SOURCE).is_file() {
@@ -56,6 +65,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<Outcome, Failure> {
             "gateway" | "artefacts" => program == "nginx",
             "tunnel" => matches!(program, "sshd" | "wrk"),
             "records" => matches!(program, "postgres" | "initdb"),
+            "signals" => matches!(program, "prometheus" | "victoria-metrics"),
             _ => false,
         };
         match is_needed

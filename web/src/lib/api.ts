@@ -115,9 +115,16 @@ export function signIn(): void {
   location.assign(address('/login', { to: here }));
 }
 
+interface Refusal {
+  error: string | { code: string; message: string };
+  errorType?: string;
+}
+
 async function refusal(response: Response): Promise<ApiError> {
   try {
-    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    const { error, errorType } = (await response.json()) as Refusal;
+    // Answers in the shape of Prometheus have a text here.
+    if (typeof error === 'string') return new ApiError(response.status, errorType ?? 'unknown', error);
     return new ApiError(response.status, error.code, error.message);
   } catch {
     // A proxy in front of us answers in its own words.

@@ -7,9 +7,11 @@ class Clock {
   now = $state(Date.now());
 
   start(): void {
-    setInterval(() => (this.now = Date.now()), TICK_MS);
-    // A tab that was asleep is behind.
-    addEventListener('focus', () => (this.now = Date.now()));
+    const tick = (): void => void (document.hidden || (this.now = Date.now()));
+    setInterval(tick, TICK_MS);
+    // A tab that was asleep, or that nobody saw, is behind.
+    addEventListener('focus', tick);
+    addEventListener('visibilitychange', tick);
   }
 }
 

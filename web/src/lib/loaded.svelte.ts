@@ -12,35 +12,33 @@ const CACHED_MOST = 24;
 /** Recent answers, so that going back shows at once what was there, while it is asked for anew. */
 const cache = new Map<string, unknown>();
 
-export class Loaded<T> {
+/** What is asked when somebody says so. A question ends the one before it. */
+export class Asked<T> {
   data = $state.raw<T | undefined>();
   error = $state.raw<ApiError | undefined>();
-  isLoading = $state(true);
+  isLoading = $state(false);
   isSlow = $state(false);
-  #again = $state(0);
+  /** The address of the question that `data` answers. */
+  answered = '';
+  #url = '';
+  #stop: () => void = () => undefined;
 
-  /** To be called while a component is set up. */
-  constructor(question: () => Question<T>) {
-    const url = $derived(question().url);
-    $effect(() => {
-      void this.#again;
-      void router.repeats;
-      const asked = url;
-      return untrack(() => this.#load(asked));
-    });
-  }
+  /** Answers that are large or soon out of date are not kept for the way back. */
+  constructor(private readonly isKept = true) {}
 
-  retry(): void {
-    this.#again += 1;
-  }
-
-  #load(url: string): () => void {
+  ask({ url }: Question<T>): void {
+    this.stop();
+    this.#url = url;
     const aborter = new AbortController();
     this.isLoading = true;
     this.error = undefined;
     const cached = cache.get(url) as T | undefined;
-    if (cached !== undefined) this.data = cached;
+    if (cached !== undefined) this.#answer(url, cached);
     const slow = setTimeout(() => (this.isSlow = true), SLOW_MS);
+    this.#stop = () => {
+      clearTimeout(slow);
+      aborter.abort();
+    };
     const settle = (): void => {
       clearTimeout(slow);
       this.isLoading = false;
@@ -50,8 +48,8 @@ export class Loaded<T> {
       (data) => {
         if (aborter.signal.aborted) return;
         settle();
-        keep(url, data);
-        this.data = data;
+        if (this.isKept) keep(url, data);
+        this.#answer(url, data);
       },
       (error: unknown) => {
         if (aborter.signal.aborted) return;
@@ -61,10 +59,44 @@ export class Loaded<T> {
         this.error = ApiError.of(error);
       },
     );
-    return () => {
-      clearTimeout(slow);
-      aborter.abort();
-    };
+  }
+
+  #answer(url: string, data: T): void {
+    this.answered = url;
+    this.data = data;
+  }
+
+  retry(): void {
+    this.ask({ url: this.#url });
+  }
+
+  /** No answer is waited for any more. */
+  stop(): void {
+    this.#stop();
+    this.isLoading = false;
+    this.isSlow = false;
+  }
+
+  clear(): void {
+    this.stop();
+    this.data = undefined;
+    this.error = undefined;
+  }
+}
+
+/** What is asked as soon as it is shown, and again when the question changes. */
+export class Loaded<T> extends Asked<T> {
+  /** To be called while a component is set up. */
+  constructor(question: () => Question<T>, isKept = true) {
+    super(isKept);
+    this.isLoading = true;
+    const url = $derived(question().url);
+    $effect(() => {
+      void router.repeats;
+      const asked = url;
+      untrack(() => this.ask({ url: asked }));
+      return () => untrack(() => this.stop());
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { daysBack, drawnDays, fromInput, rangeWords, readRange, spanOf, toInput } from './range';
+import { daysBack, drawnDays, drawnSpan, fromInput, rangeWords, readRange, spanOf, toInput } from './range';
 
 const NOW = Date.parse('2026-11-21T17:05:33Z');
 const read = (query: string) => readRange(new URLSearchParams(query), '7d');
@@ -36,6 +36,22 @@ describe('what the API is asked', () => {
     expect(daysBack({ kind: 'preset', preset: 'all' }, NOW)).toBe(366);
     expect(daysBack({ kind: 'custom', since: '2026-11-19T00:00:00Z', until: null }, NOW)).toBe(3);
     expect(daysBack({ kind: 'custom', since: '2999-01-01T00:00:00Z', until: null }, NOW)).toBe(1);
+  });
+});
+
+describe('the span that samples are drawn over', () => {
+  const hour = 3_600_000;
+  const drawn = (query: string) => drawnSpan(readRange(new URLSearchParams(query), '1h'), '1h', NOW);
+  it('ends now unless the address says otherwise', () => {
+    expect(drawn('')).toEqual({ start: NOW - hour, end: NOW });
+    expect(drawn('range=6h')).toEqual({ start: NOW - 6 * hour, end: NOW });
+    expect(drawn('range=all')).toEqual({ start: NOW - hour, end: NOW });
+    expect(drawn('since=2026-11-21T17:00:33Z')).toEqual({ start: NOW - 300_000, end: NOW });
+  });
+  it('has a beginning before its end', () => {
+    const end = Date.parse('2026-11-01T00:00:00Z');
+    expect(drawn('until=2026-11-01T00:00:00Z')).toEqual({ start: end - hour, end });
+    expect(drawn('since=2026-11-02T00:00:00Z&until=2026-11-01T00:00:00Z')).toEqual({ start: end - hour, end });
   });
 });
 

@@ -1,21 +1,28 @@
 // The time range that all views share, as it stands in the address: `range=7d`, or `since` and
 // `until` when somebody wants it exactly.
 
-import { DAY, dayOf } from './times';
+import { DAY, dayOf, HOUR, MINUTE } from './times';
 
-export const PRESETS = ['24h', '7d', '30d', '90d', 'all'] as const;
-export type Preset = (typeof PRESETS)[number];
+/** Every preset with its length in milliseconds. */
+const LENGTHS = {
+  '15m': 15 * MINUTE, '1h': HOUR, '6h': 6 * HOUR,
+  '24h': DAY, '7d': 7 * DAY, '30d': 30 * DAY, '90d': 90 * DAY, all: null,
+} as const;
+export type Preset = keyof typeof LENGTHS;
+
+/** What is offered where records and runs are listed, and where samples are drawn. */
+export const PRESETS: readonly Preset[] = ['24h', '7d', '30d', '90d', 'all'];
+export const SHORT_PRESETS: readonly Preset[] = ['15m', '1h', '6h', '24h', '7d'];
 
 export const PRESET_NAMES: Record<Preset, string> = {
+  '15m': '15 min',
+  '1h': '1 h',
+  '6h': '6 h',
   '24h': '24 h',
   '7d': '7 d',
   '30d': '30 d',
   '90d': '90 d',
   all: 'All',
-};
-
-const PRESET_DAYS: Record<Preset, number | null> = {
-  '24h': 1, '7d': 7, '30d': 30, '90d': 90, all: null,
 };
 
 export type Range =
@@ -40,21 +47,31 @@ export function readRange(query: URLSearchParams, usual: Preset): Range {
 
 export function spanOf(range: Range, now: number): Span {
   if (range.kind === 'custom') return { since: range.since, until: range.until };
-  const days = PRESET_DAYS[range.preset];
-  if (days === null) return { since: null, until: null };
+  const length = LENGTHS[range.preset];
+  if (length === null) return { since: null, until: null };
   // Whole minutes, so that the same view asks the same question again for a while.
-  const since = Math.floor((now - days * DAY) / 60_000) * 60_000;
+  const since = Math.floor((now - length) / MINUTE) * MINUTE;
   return { since: rfc3339(since), until: null };
+}
+
+/** The time to draw, in milliseconds. What has no end, ends now; what has no beginning or is beyond
+ * all bounds is as long as `usual`. */
+export function drawnSpan(range: Range, usual: Preset, now: number): { start: number; end: number } {
+  const length = LENGTHS[usual] ?? DAY;
+  if (range.kind === 'preset') return { start: now - (LENGTHS[range.preset] ?? length), end: now };
+  const end = range.until === null ? now : Date.parse(range.until);
+  const start = range.since === null ? end - length : Date.parse(range.since);
+  return start < end ? { start, end } : { start: end - length, end };
 }
 
 /** Days back from today that cover the range, for what is only counted that way. */
 export function daysBack(range: Range, now: number): number {
-  const days = range.kind === 'preset' ? PRESET_DAYS[range.preset] : customDays(range.since, now);
-  return Math.min(Math.max(days ?? 366, 1), 366);
+  const length = range.kind === 'preset' ? LENGTHS[range.preset] : lengthSince(range.since, now);
+  return Math.min(Math.max(Math.ceil((length ?? 366 * DAY) / DAY), 1), 366);
 }
 
-function customDays(since: string | null, now: number): number | null {
-  return since === null ? null : Math.ceil((now - Date.parse(since)) / DAY);
+function lengthSince(since: string | null, now: number): number | null {
+  return since === null ? null : now - Date.parse(since);
 }
 
 /** The first and last day to draw; without a beginning, that of the data. */
@@ -77,7 +94,7 @@ export function rangeWords(range: Range): string {
 const words = (time: string): string => `${time.slice(0, 16).replace('T', ' ')} UTC`;
 
 function isPreset(text: string | null): text is Preset {
-  return text !== null && (PRESETS as readonly string[]).includes(text);
+  return text !== null && Object.hasOwn(LENGTHS, text);
 }
 
 function time(text: string | null): string | null {

@@ -39,7 +39,7 @@ class Router {
 
   /** Follows the browser's buttons and the links of all pages from now on. */
   start(): void {
-    const moved = movedTo(this.path);
+    const moved = movedTo(this.path, this.query);
     if (moved !== null) this.go(moved, { replace: true });
     addEventListener('popstate', () => this.#read());
     addEventListener('click', (event) => this.#click(event));

@@ -19,8 +19,16 @@ it('knows the paths of the original', () => {
   check('/telemetryui/thermal', { page: 'thermal' });
 });
 
+it('knows the pages of metrics', () => {
+  check('/', { page: 'start' });
+  check('/explore', { page: 'explore' });
+  check('/targets', { page: 'targets' });
+  expect(['/', '/explore', '/targets', '/graph', '/apps/wiki/', '/api/v1/query'].map(isPagePath))
+    .toEqual([true, true, true, false, false, false]);
+});
+
 it('knows when there is no page', () => {
-  for (const path of ['/', '/telemetry', '/telemetryui/constructor', '/telemetryui/records/record_details/0', '/telemetryui/crashes/a/b']) {
+  for (const path of ['/start', '/telemetry', '/telemetryui/constructor', '/telemetryui/records/record_details/0', '/telemetryui/crashes/a/b']) {
     check(path, { page: 'missing' });
   }
 });
@@ -32,6 +40,12 @@ it('leads to where pages of the original went', () => {
   }
   expect(movedTo('/telemetryui/crashes/guilty_edit/other')).toBeNull();
   expect(movedTo('/telemetryui/stats')).toBeNull();
+});
+
+it('leads from the pages of Prometheus to Explore', () => {
+  const query = new URLSearchParams('g0.expr=up&g0.tab=0&g0.range_input=6h');
+  expect(movedTo('/graph', query)).toBe('/explore?q1=up&range=6h');
+  expect(movedTo('/query', query)).toBe('/explore?q1=up&range=6h');
 });
 
 it('leaves files and other parts of the product to the server', () => {

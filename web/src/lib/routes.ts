@@ -1,9 +1,14 @@
 // Which page stands at which path. The paths of records are those of the original telemetry UI; those
 // of artefacts begin with the group, the run and the file, as everywhere else.
 
+import { address } from './api';
+import { EXPLORE, fromPrometheus } from './explore';
 import { isRunSearch } from './run-filters';
 
 export type Route =
+  | { page: 'start' }
+  | { page: 'explore' }
+  | { page: 'targets' }
   | { page: 'records' }
   | { page: 'record'; id: number }
   | { page: 'crashes'; build: string | null }
@@ -28,6 +33,16 @@ export type Route =
 
 export const RUNS = '/runs';
 export const BASE = '/telemetryui';
+export const START = '/';
+export const TARGETS = '/targets';
+
+const OF_METRICS = new Map<string, Route>(Object.entries({
+  [START]: { page: 'start' },
+  [EXPLORE]: { page: 'explore' },
+  [TARGETS]: { page: 'targets' },
+}));
+/** Where Prometheus has what is Explore here. */
+const OF_PROMETHEUS = ['/graph', '/query'];
 
 const PLAIN = new Map<string, Route>(Object.entries({
   '': { page: 'records' },
@@ -45,6 +60,8 @@ const PLAIN = new Map<string, Route>(Object.entries({
 }));
 
 export function routeOf(path: string, query = new URLSearchParams()): Route {
+  const ofMetrics = OF_METRICS.get(path);
+  if (ofMetrics) return ofMetrics;
   const names = namesBelowRuns(path);
   if (names !== null) return runRouteOf(names, query);
   const rest = below(path);
@@ -87,8 +104,9 @@ function runRouteOf([group, run, file]: string[], query: URLSearchParams): Route
   return view === 'report' ? { page: 'report', group, run } : { page: 'run', group, run };
 }
 
-/** Where a page of the original went that has another address. */
-export function movedTo(path: string): string | null {
+/** Where a page of an original went that has another address. */
+export function movedTo(path: string, query = new URLSearchParams()): string | null {
+  if (OF_PROMETHEUS.includes(path)) return address(EXPLORE, fromPrometheus(query, Date.now()));
   const rest = below(path);
   const edit = /^crashes\/guilty_edit\/(add|remove|reset|hidden)$/.exec(rest ?? '')?.[1];
   if (edit === undefined) return null;
@@ -97,7 +115,7 @@ export function movedTo(path: string): string | null {
 
 /** Whether a link leads to a page of ours, and not to a file or to another part of the product. */
 export function isPagePath(path: string): boolean {
-  if (namesBelowRuns(path) !== null) return true;
+  if (OF_METRICS.has(path) || namesBelowRuns(path) !== null) return true;
   return below(path) !== null && !path.startsWith(`${BASE}/records/export/`);
 }
 

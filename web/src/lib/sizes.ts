@@ -33,6 +33,12 @@ export function duration(seconds: number | null): string {
   return `${whole} s`;
 }
 
+/** As `duration`, with milliseconds where seconds are too coarse. */
+export function shortDuration(seconds: number): string {
+  if (Math.abs(seconds) >= 1 || seconds === 0) return duration(seconds);
+  return `${Number((seconds * 1_000).toPrecision(3))} ms`;
+}
+
 /** How much of a limit is used, from 0 to 1 and beyond; null without one. */
 export const shareOf = (used: number, limit: number | null): number | null =>
   limit === null ? null : limit === 0 ? 1 : used / limit;

@@ -1,6 +1,7 @@
 // What there is to go to. An area of the product is one entry here, with its pages and their keys.
 
-import { BASE, RUNS, type Route } from '../lib/routes';
+import { EXPLORE } from '../lib/explore';
+import { BASE, RUNS, TARGETS, type Route } from '../lib/routes';
 
 export interface AreaPage {
   name: string;
@@ -18,6 +19,14 @@ export interface Area {
 }
 
 export const AREAS: Area[] = [
+  {
+    name: 'Metrics',
+    path: EXPLORE,
+    pages: [
+      { name: 'Explore', path: EXPLORE, key: 'e', routes: ['explore'] },
+      { name: 'Targets', path: TARGETS, key: 'o', routes: ['targets'] },
+    ],
+  },
   {
     name: 'Records',
     path: `${BASE}/`,

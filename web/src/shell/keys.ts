@@ -1,17 +1,17 @@
 // The keys that work on all pages. They act on what is marked in the page: `data-search` is the
-// field that `/` goes to, `data-row` is the link or summary of a row.
+// field or editor that `/` goes to, `data-row` is the link or summary of a row.
 
 import { address } from '../lib/api';
 import { shared } from '../lib/links';
 import { router } from '../lib/router.svelte';
 import { runsLink } from '../lib/run-links';
-import { BASE, RUNS } from '../lib/routes';
+import { BASE, RUNS, START } from '../lib/routes';
 import { AREAS, areaOf } from './areas';
 
-const HOME = { key: 'h', name: 'Landline', path: '/' };
+const HOME = { key: 'h', name: 'Landline', path: START };
 
 export const KEYS: [keys: string[], what: string][] = [
-  [['/'], 'Search payloads, or runs'],
+  [['/'], 'Search, or write a query'],
   [['j'], 'Next row'],
   [['k'], 'Previous row'],
   [['Enter'], 'Open the row'],
@@ -30,7 +30,7 @@ let wentAt = 0;
 export function onKey(event: KeyboardEvent, showKeys: () => void): void {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.key === 'Escape') return escape();
-  if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
+  if (isTyping(event) || document.querySelector('dialog[open]')) return;
   const isAfterG = event.timeStamp - wentAt < SEQUENCE_MS && wentAt > 0;
   wentAt = 0;
   if (isAfterG && go(event.key)) return event.preventDefault();
@@ -47,7 +47,7 @@ export function onKey(event: KeyboardEvent, showKeys: () => void): void {
 
 function go(key: string): boolean {
   if (key === HOME.key) {
-    location.assign(HOME.path);
+    router.go(HOME.path);
     return true;
   }
   const page = AREAS.flatMap((area) => area.pages).find((one) => one.key === key);
@@ -57,6 +57,8 @@ function go(key: string): boolean {
 
 function search(): void {
   const field = document.querySelector<HTMLInputElement>('[data-search]');
+  const editor = field?.shadowRoot?.querySelector<HTMLElement>('[contenteditable]');
+  if (editor) return editor.focus();
   // On a narrow screen the field is folded away with the other filters.
   const folded = field?.closest('details');
   if (folded) folded.open = true;
@@ -87,7 +89,9 @@ function escape(): void {
   }
 }
 
-function isTyping(target: EventTarget | null): boolean {
+function isTyping(event: KeyboardEvent): boolean {
+  // The editor of queries is in a tree of its own, of which the event names only the outside.
+  const target = event.composedPath()[0];
   return target instanceof HTMLElement &&
     (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName));
 }

@@ -18,7 +18,7 @@ use collect::artefacts::config::{AccessConfig, ArtefactsConfig};
 use collect::artefacts::{Act, Artefacts, Note, Noted, Settings, Visitor, is_signed};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use identity::audit::{Caller, Event};
+use identity::audit::Caller;
 use identity::names::Labels;
 use identity::roles::{Kind, Verb};
 use state::State;
@@ -246,16 +246,8 @@ fn note(askers: &Arc<Askers>) -> Note {
             Some(user) => user.to_owned(),
             None => format!("{POLICY}/{}", noted.who),
         };
-        let (caller, change) = (Caller::user(name, noted.address), noted.change);
-        let event =
-            Event::success(change.kind, &caller, change.target).with("change", change.details);
-        let askers = Arc::clone(&askers);
-        Box::pin(async move {
-            if let Err(error) = askers.identity.audit().record(&[event]).await {
-                let error = base::client::chain(&error);
-                tracing::error!(error, "a change could not be recorded in the audit log");
-            }
-        })
+        let caller = Caller::user(name, noted.address);
+        super::audit(&askers, &caller, noted.change)
     })
 }
 

@@ -1,5 +1,5 @@
-//! The first page: who is signed in, where the records are, the nodes with their state, and the
-//! applications.
+//! The first page. With a role that has pages it is theirs, for browsers with JavaScript. The plain one
+//! says who is signed in, where the records are, the nodes with their state, and the applications.
 
 use std::sync::Arc;
 
@@ -12,10 +12,13 @@ use identity::roles::{Kind, Verb};
 use reach::hub::NodeView;
 
 use super::html::{self, Html};
-use super::{Answer, Pages, problem_page};
+use super::{Answer, Pages, problem_page, query};
 use crate::askers::Asker;
+use crate::interface;
 use crate::seen::AppView;
 
+/// Asks for the page that needs no JavaScript.
+const PLAIN: &str = "plain";
 /// What leads to the pages of the collector.
 const RECORDS: &str = "<p><a href=\"/telemetryui/\">Telemetry records</a>: crashes, heartbeats and errors that machines report.</p>\n";
 const ARTEFACTS: &str = "<p><a href=\"/runs\">Artefacts of test runs</a>: what krkn and other clients upload, with reports and recovery times.</p>\n";
@@ -31,6 +34,10 @@ impl Pages {
             let text = "there is nothing at this path";
             return Ok(error_response(Class::NotFound, text));
         };
+        let wants_plain = !self.has_interface || !query(&head.uri, PLAIN).is_empty();
+        if !wants_plain && let Some(page) = interface::first_page(&head.headers) {
+            return Ok(page);
+        }
         let failed = |error: IdentityError| problem_page(&error);
         let (nodes, apps) = match &self.seen {
             Some(seen) => {

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use it::bench::{
-    self, Size, agents, artefacts, latency, nginx::Nginx, records, report, resources, tunnel,
-    upstream::Upstream,
+    self, Size, agents, artefacts, latency, nginx::Nginx, records, report, resources, signals,
+    tunnel, upstream::Upstream,
 };
 use it::proc;
 use it::program::{Program, program_path};
@@ -29,7 +29,8 @@ usage: landline-bench gateway [--quick] [--json]
        landline-bench tunnel [--quick] [--json] [part of a way's name]…
        landline-bench agents [--quick] [--json]
        landline-bench records [--quick] [--json]
-       landline-bench artefacts [--quick] [--json]";
+       landline-bench artefacts [--quick] [--json]
+       landline-bench signals [--quick] [--json]";
 /// What one proxy has to carry.
 const AGENTS: usize = 5_000;
 const AGENTS_QUICK: usize = 500;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         "agents" => agents::judge(&report),
         "records" => records::judge(&report),
         "artefacts" => artefacts::judge(&report),
+        "signals" => signals::judge(&report),
         _ => report::judge(&report),
     };
     report["verdicts"] = report::verdicts_json(&verdicts);
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
                 "agents" => agents::table(&report),
                 "records" => records::table(&report),
                 "artefacts" => artefacts::table(&report),
+                "signals" => signals::table(&report),
                 _ => report::table(&report),
             }
         );
@@ -126,6 +129,14 @@ fn measure_area(area: &str, is_quick: bool, words: &[String]) -> Option<Value> {
             };
             let nginx = std::env::var("LANDLINE_TEST_NGINX").ok();
             runtime().block_on(artefacts::measure(size, nginx.as_deref()))
+        }
+        "signals" => {
+            let size = if is_quick {
+                signals::Size::QUICK
+            } else {
+                signals::Size::FULL
+            };
+            runtime().block_on(signals::measure(size, &signals::Peers::named()))
         }
         _ => return None,
     };

@@ -13,6 +13,11 @@ use std::time::Duration;
 
 use it::fuzz::{Target, run_all};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use wire::exposition::Kind;
+use wire::histogram::{Histogram, Span};
+use wire::protobuf::Writer;
+use wire::remote_read::{Comparison, Matcher, Query};
+use wire::remote_write::{Encoder, Exemplar, HistogramSample, Metadata, Points, Sample, Version};
 
 /// Address space of this process.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -29,6 +34,11 @@ const S3_LINK: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=k%2F201
     aws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=0";
 const S3_PARTS: &str = "<CompleteMultipartUpload><Part><ETag>&quot;aa&quot;</ETag><PartNumber>1</PartNumber>\
     </Part></CompleteMultipartUpload>";
+
+const OTLP_JSON: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"a","value":{"intValue":"1"}}]},
+    "scopeMetrics":[{"metrics":[{"name":"a","unit":"By/s","sum":{"aggregationTemporality":2,"isMonotonic":true,
+    "dataPoints":[{"asDouble":1,"timeUnixNano":"1","exemplars":[{"traceId":"ff"}]}]}},{"name":"b",
+    "exponentialHistogram":{"dataPoints":[{"count":"2","scale":1,"positive":{"offset":1,"bucketCounts":["2"]}}]}}]}]}]}"#;
 
 const HEADERS: &str = "record_format_version: 4\nclassification: org.clearlinux/crash/clr\nseverity: 3\n\
     machine_id: 0123456789abcdef0123456789abcdef\ncreation_timestamp: 1700000000\narch: x86_64\n\
@@ -65,6 +75,11 @@ fn targets() -> Vec<Target> {
             run: wire::fuzz::exposition,
         },
         Target {
+            name: "exposition_protobuf",
+            seeds: vec![families()],
+            run: wire::fuzz::exposition_protobuf,
+        },
+        Target {
             name: "json_metrics",
             seeds: vec![JSON_METRICS.as_bytes().to_vec()],
             run: wire::fuzz::json_metrics,
@@ -85,6 +100,21 @@ fn targets() -> Vec<Target> {
             run: wire::fuzz::tar,
         },
         Target {
+            name: "remote_write",
+            seeds: remote_writes(),
+            run: wire::fuzz::remote_write,
+        },
+        Target {
+            name: "remote_read",
+            seeds: vec![remote_read(), remote_writes().concat()],
+            run: wire::fuzz::remote_read,
+        },
+        Target {
+            name: "otlp",
+            seeds: vec![otlp(), OTLP_JSON.into()],
+            run: wire::fuzz::otlp,
+        },
+        Target {
             name: "promql",
             seeds: PROMQL.iter().map(|text| text.as_bytes().to_vec()).collect(),
             run: query::fuzz::promql,
@@ -95,6 +125,132 @@ fn targets() -> Vec<Target> {
             run: observe::fuzz::fuzz,
         },
     ]
+}
+
+/// A request of each version, with everything that may be in one; the first also packed.
+fn remote_writes() -> Vec<Vec<u8>> {
+    let samples = [Sample {
+        value: 1.5,
+        timestamp: 1_700_000_000_000,
+        start: 1_600_000_000_000,
+    }];
+    let histograms = [HistogramSample {
+        histogram: Histogram {
+            count: 3.0,
+            positive_spans: vec![Span {
+                offset: -1,
+                length: 2,
+            }],
+            positive: vec![1.0, 2.0],
+            ..Histogram::default()
+        },
+        timestamp: 1,
+        start: 2,
+    }];
+    let labels: [(&[u8], &[u8]); 2] = [(b"__name__", b"up"), (b"job", b"node")];
+    let exemplars = [Exemplar {
+        labels: labels.to_vec(),
+        value: 1.0,
+        timestamp: 1,
+    }];
+    let metadata = Metadata {
+        kind: Kind::Counter,
+        help: b"Help.",
+        unit: b"s",
+    };
+    let written = |version| {
+        let mut encoder = Encoder::new(version);
+        let points = Points {
+            samples: &samples,
+            histograms: &histograms,
+            exemplars: &exemplars,
+            metadata: Some(metadata),
+        };
+        encoder.series(labels, &points);
+        encoder.metadata("up", &metadata);
+        encoder.finish()
+    };
+    let (one, two) = (written(Version::One), written(Version::Two));
+    let packed = wire::snappy::pack(&one).unwrap_or_default();
+    vec![one, two, packed]
+}
+
+/// A request of remote read with two matchers.
+fn remote_read() -> Vec<u8> {
+    let matcher = |comparison| Matcher {
+        comparison,
+        name: "job",
+        value: "node",
+    };
+    let query = Query {
+        start: 1_600_000_000_000,
+        end: 1_700_000_000_000,
+        matchers: vec![matcher(Comparison::Equal), matcher(Comparison::NotMatches)],
+    };
+    let request = wire::remote_read::Request {
+        queries: vec![query.clone(), query],
+        takes_samples: true,
+    };
+    request.write()
+}
+
+/// A page in protobuf: a metric of each kind.
+fn families() -> Vec<u8> {
+    let mut out = Writer::default();
+    for (kind, value) in [(0, 3), (1, 2), (2, 4), (3, 5), (4, 7)] {
+        out.delimited(|out| {
+            out.text(1, "a_total");
+            out.unsigned(3, kind);
+            out.message(4, |out| {
+                out.message(1, |out| {
+                    out.text(1, "a");
+                    out.text(2, "b");
+                });
+                out.message(value, |out| {
+                    out.unsigned(5, 2);
+                    out.message(12, |out| out.unsigned(2, 2));
+                    out.varints(13, [2, 1].into_iter());
+                    out.message(3, |out| out.double(2, 1.0));
+                });
+            });
+        });
+    }
+    out.finish()
+}
+
+/// Metrics of OpenTelemetry: a resource with a point of each kind.
+fn otlp() -> Vec<u8> {
+    let attribute = |out: &mut Writer, number| {
+        out.message(number, |out| {
+            out.text(1, "service.name");
+            out.message(2, |out| {
+                out.message(5, |out| out.message(1, |out| out.text(1, "shop")));
+            });
+        });
+    };
+    let mut out = Writer::default();
+    out.message(1, |out| {
+        out.message(1, |out| attribute(out, 1));
+        out.message(2, |out| {
+            for (kind, attributes) in [(5, 7), (7, 7), (9, 9), (10, 1), (11, 7)] {
+                out.message(2, |out| {
+                    out.text(1, "a.b");
+                    out.text(3, "By/s");
+                    out.message(kind, |out| {
+                        out.message(1, |out| {
+                            attribute(out, attributes);
+                            out.fixed64(3, 1_700_000_000_000_000_000);
+                            out.fixed64(4, 3);
+                            out.doubles(7, &[1.0]);
+                            out.message(8, |out| out.varints(2, [1, 2].into_iter()));
+                        });
+                        out.unsigned(2, 2);
+                    });
+                });
+            }
+        });
+    });
+    out.finish()
 }
 
 /// An archive with a long name, a folder and an end.

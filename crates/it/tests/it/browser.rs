@@ -1,6 +1,7 @@
 //! The pages in a real browser, against the real program: Chromium signs in and uses everything, in both
 //! themes and at two widths. `web/browser` has what it does; here is what it finds.
 
+mod metrics;
 mod runs;
 
 use std::path::PathBuf;
@@ -131,7 +132,7 @@ async fn hub() -> Program {
     let aside = json!({"classification": "org.example/aside/*", "action": "defer"});
     let more = json!({
         "cluster": "home",
-        "roles": ["auth", "proxy", "collector"],
+        "roles": ["auth", "proxy", "collector", "monitor"],
         "public_addr": format!("{HOST}:3080"),
     });
     let project = json!({"name": "clear-linux", "tid": TID, "rules": [aside]});
@@ -158,7 +159,7 @@ fn invitation(hub: &Program, name: &str) -> String {
 }
 
 /// What the browser is told.
-fn task(hub: &Program, chromium: &str, pictures: &str) -> Value {
+fn task(hub: &Program, chromium: &str, pictures: &str, metrics: &Value) -> Value {
     let record = Record::new().set("classification", "org.example/live/one");
     json!({
         "chromium": chromium,
@@ -172,6 +173,7 @@ fn task(hub: &Program, chromium: &str, pictures: &str) -> Value {
         "builds": BUILDS,
         "long": LONG,
         "runs": runs::told(),
+        "metrics": metrics,
         "live": {
             "path": Form::Json.path(),
             "tid": [TID_HEADER, TID],
@@ -189,7 +191,8 @@ async fn the_pages_do_what_people_want_in_a_browser() {
     let hub = hub().await;
     let own = hub.path("pictures").to_string_lossy().into_owned();
     let pictures = std::env::var("LANDLINE_TEST_PICTURES").unwrap_or(own);
-    let task = task(&hub, &chromium, &pictures);
+    let metrics = metrics::send(&hub).await;
+    let task = task(&hub, &chromium, &pictures, &metrics);
     let output = Command::new(node)
         .arg(PathBuf::from(web).join("browser/run.mjs"))
         .arg(task.to_string())

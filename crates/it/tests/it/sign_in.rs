@@ -118,7 +118,7 @@ async fn the_first_administrator_comes_by_a_link() {
     assert_eq!(bad_name.status, 400, "{}", bad_name.body);
     let taken = accept(&person, &url, &new, "ada").await;
     assert_eq!((taken.status, taken.location().as_str()), (303, "/"));
-    let home = person.go(&format!("{url}/")).await;
+    let home = person.go(&format!("{url}/?plain=yes")).await;
     assert!(
         home.status == 200 && home.body.contains("ada (admin)"),
         "{}",
@@ -156,7 +156,7 @@ async fn the_first_minute_ends_on_the_first_page() {
         "{}",
         page.head
     );
-    let home = person.go(&url).await;
+    let home = person.go(&format!("{url}/?plain=yes")).await;
     assert!(home.body.contains("No node offers"), "{}", home.body);
     assert!(
         home.body.contains("href=\"/telemetryui/\""),

@@ -96,6 +96,17 @@ pub struct Gateway {
     clients: Option<Clients>,
 }
 
+/// A target as others need to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTarget {
+    /// The word in `/metrics/<name>`.
+    pub name: String,
+    /// Labels of its series.
+    pub labels: BTreeMap<String, String>,
+    /// The node through which it is reached.
+    pub node: Option<String>,
+}
+
 impl Gateway {
     /// Builds the gateway with its inline targets; nothing runs yet.
     ///
@@ -189,7 +200,17 @@ impl Gateway {
         Ok(())
     }
 
-    /// Runs until it is told to stop; whether it had its targets by then.
+    /// The targets there are now: name, labels, and the node through which each is reached.
+    pub fn listed(&self) -> Vec<ListedTarget> {
+        let targets = self.registry.targets();
+        let listed = targets.iter().map(|target| ListedTarget {
+            name: target.config().name.clone(),
+            labels: target.labels(),
+            node: target.config().via.clone(),
+        });
+        listed.collect()
+    }
+
     /// Takes the targets that nodes offer now in place of those they offered before. They come behind
     /// all others: a node can't take a name away.
     pub fn offer(&self, targets: Vec<TargetConfig>) {
@@ -203,6 +224,7 @@ impl Gateway {
         self.rebuild();
     }
 
+    /// Runs until it is told to stop; whether it had its targets by then.
     async fn keep_up(&self, scope: Scope) -> bool {
         let mut is_first = true;
         let mut is_ready = false;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::value::{MatrixSeries, Sample, Value, VectorSample};
 use crate::histogram::Histogram;
 use crate::labels::Labels;
-use crate::number::Plain;
+use crate::number::Sampled;
 
 /// Writes `{"resultType":…,"result":…}`.
 pub fn value(out: &mut String, value: &Value) {
@@ -97,7 +97,7 @@ pub fn labels(out: &mut String, labels: &Labels) {
 fn point(out: &mut String, time_ms: i64, number: f64) {
     out.push('[');
     seconds(out, time_ms);
-    write!(out, ",\"{}\"]", Plain(number)).unwrap_or_default();
+    write!(out, ",\"{}\"]", Sampled(number)).unwrap_or_default();
 }
 
 /// Seconds with as many decimals as are needed.
@@ -116,7 +116,7 @@ fn seconds(out: &mut String, time_ms: i64) {
 fn histogram_point(out: &mut String, time_ms: i64, histogram: &Histogram) {
     out.push('[');
     seconds(out, time_ms);
-    let (count, sum) = (Plain(histogram.count), Plain(histogram.sum));
+    let (count, sum) = (Sampled(histogram.count), Sampled(histogram.sum));
     write!(out, ",{{\"count\":\"{count}\",\"sum\":\"{sum}\"").unwrap_or_default();
     let spans = histogram.spans();
     if !spans.is_empty() {
@@ -131,7 +131,8 @@ fn histogram_point(out: &mut String, time_ms: i64, histogram: &Histogram) {
             } else {
                 u8::from(span.lower < 0.0)
             };
-            let (lower, upper, count) = (Plain(span.lower), Plain(span.upper), Plain(span.count));
+            let (lower, upper) = (Sampled(span.lower), Sampled(span.upper));
+            let count = Sampled(span.count);
             write!(out, "[{ends},\"{lower}\",\"{upper}\",\"{count}\"]").unwrap_or_default();
         });
         out.push(']');

@@ -236,7 +236,7 @@ fn octal(text: &str) -> Option<f64> {
 }
 
 /// Milliseconds of a duration such as `1h30m`: units from large to small, each once.
-pub(super) fn duration(text: &str) -> Option<i64> {
+pub fn duration(text: &str) -> Option<i64> {
     let mut total: i64 = 0;
     let mut rest = text;
     let mut units = UNITS.iter();

@@ -89,7 +89,7 @@ pub(crate) fn recover(
     Ok(recovered)
 }
 
-fn damage(disk: &dyn Disk, number: u32, offset: u64, what: &'static str) -> Damage {
+pub(super) fn damage(disk: &dyn Disk, number: u32, offset: u64, what: &'static str) -> Damage {
     Damage {
         path: disk.path(&file_name(number)).display().to_string(),
         offset,
@@ -98,23 +98,23 @@ fn damage(disk: &dyn Disk, number: u32, offset: u64, what: &'static str) -> Dama
 }
 
 /// One file of the log, from its beginning to its end.
-struct Scan<'a> {
+pub(super) struct Scan<'a> {
     disk: &'a dyn Disk,
     file: Arc<dyn DiskFile>,
     name: String,
-    length: u64,
+    pub(super) length: u64,
     salt: u64,
-    found: LogFile,
+    pub(super) found: LogFile,
 }
 
 /// What stands at a place of a file.
-enum Found {
+pub(super) enum Found {
     Frame { commit: u64, records: Vec<u8> },
     Wrong(&'static str),
 }
 
 impl<'a> Scan<'a> {
-    fn open(disk: &'a dyn Disk, number: u32) -> Result<Self, DiskError> {
+    pub(super) fn open(disk: &'a dyn Disk, number: u32) -> Result<Self, DiskError> {
         let name = file_name(number);
         let file = named(disk, "open", &name, disk.open(&name))?;
         let length = named(disk, "read", &name, file.length())?;
@@ -136,25 +136,30 @@ impl<'a> Scan<'a> {
     }
 
     /// Whether there is anything behind the header.
-    fn has_frames(&self) -> bool {
+    pub(super) fn has_frames(&self) -> bool {
         self.length > FILE_HEADER_BYTES as u64
     }
 
     /// False if the header is wrong and may be, because the file was being made.
     fn read_header(&mut self, may_be_torn: bool) -> Result<bool, ReadError> {
-        let mut is_whole = false;
-        if self.length >= FILE_HEADER_BYTES as u64 {
-            let bytes = self.read(0, FILE_HEADER_BYTES)?;
-            let mut fields = Reader::new(&bytes);
-            fields.take(SALT_OFFSET);
-            self.salt = fields.u64().unwrap_or(0);
-            is_whole = bytes == header(self.found.number, self.salt);
-        }
+        let is_whole = self.has_whole_header()?;
         // Behind the header stands nothing before it is synced.
         if is_whole || (may_be_torn && self.length <= FILE_HEADER_BYTES as u64) {
             return Ok(is_whole);
         }
         Err(damage(self.disk, self.found.number, 0, "the header is wrong").into())
+    }
+
+    /// Whether the header is right, which also has the salt.
+    pub(super) fn has_whole_header(&mut self) -> Result<bool, DiskError> {
+        if self.length < FILE_HEADER_BYTES as u64 {
+            return Ok(false);
+        }
+        let bytes = self.read(0, FILE_HEADER_BYTES)?;
+        let mut fields = Reader::new(&bytes);
+        fields.take(SALT_OFFSET);
+        self.salt = fields.u64().unwrap_or(0);
+        Ok(bytes == header(self.found.number, self.salt))
     }
 
     fn read_frames(
@@ -170,7 +175,7 @@ impl<'a> Scan<'a> {
                 Found::Frame { commit, records } => (commit, records),
                 Found::Wrong(what) => {
                     let wrong = damage(self.disk, number, offset, what);
-                    if !may_be_torn || self.has_frame_after(offset)? {
+                    if !may_be_torn || self.frame_after(offset)?.is_some() {
                         return Err(wrong.into());
                     }
                     named(self.disk, "cut", &self.name, self.file.cut(offset))?;
@@ -197,7 +202,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn frame_at(&self, offset: u64) -> Result<Found, DiskError> {
+    pub(super) fn frame_at(&self, offset: u64) -> Result<Found, DiskError> {
         let left = in_memory(self.length - offset);
         if left < FRAME_HEADER_BYTES {
             return Ok(Found::Wrong("a frame ends too early"));
@@ -224,17 +229,18 @@ impl<'a> Scan<'a> {
         Ok(Found::Frame { commit, records })
     }
 
-    /// Whether a right frame begins anywhere after this place: frames are written one at a time,
-    /// so that what stands before a right one was acknowledged.
-    fn has_frame_after(&self, offset: u64) -> Result<bool, DiskError> {
+    /// Where the next right frame begins after this place, if there is one: frames are written one at
+    /// a time, so that what stands before a right one was acknowledged.
+    pub(super) fn frame_after(&self, offset: u64) -> Result<Option<u64>, DiskError> {
         let mut from = offset + 1;
         while from < self.length {
             let length = in_memory(self.length - from).min(SCAN_BYTES);
             let bytes = self.read(from, length)?;
             let starts = bytes.windows(FRAME_MAGIC.len()).enumerate();
             for (at, _) in starts.filter(|(_, window)| *window == FRAME_MAGIC) {
-                if matches!(self.frame_at(from + at as u64)?, Found::Frame { .. }) {
-                    return Ok(true);
+                let place = from + at as u64;
+                if matches!(self.frame_at(place)?, Found::Frame { .. }) {
+                    return Ok(Some(place));
                 }
             }
             if length < SCAN_BYTES {
@@ -243,14 +249,14 @@ impl<'a> Scan<'a> {
             // The magic may lie across the border.
             from += (length - FRAME_MAGIC.len()) as u64;
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
 /// Remembers the latest time on the way.
-struct Noting<'a, V> {
-    latest: i64,
-    inner: &'a mut V,
+pub(super) struct Noting<'a, V> {
+    pub(super) latest: i64,
+    pub(super) inner: &'a mut V,
 }
 
 impl<V: Visitor> Visitor for Noting<'_, V> {

@@ -15,6 +15,10 @@ use crate::record::Encoder;
 
 /// Samples of one batch.
 pub const BATCH_SAMPLES_MAX: usize = 1_000_000;
+/// Bytes of exemplars or metadata that go to the log at once, but for the last of them.
+const EXTRAS_BYTES_MAX: usize = 8 << 20;
+/// Bytes of the name of a metric of which something is kept.
+const METRIC_BYTES_MAX: usize = 1_024;
 /// Refusals of one batch that are told one by one; the rest is counted.
 const REFUSALS_MAX: usize = 100;
 /// Milliseconds from 1970, forwards and backwards: what is beyond cannot be computed with.
@@ -77,6 +81,8 @@ pub struct Appended {
     pub taken: usize,
     /// Samples that were there already, with the same value.
     pub repeated: usize,
+    /// Histograms among both.
+    pub histograms: usize,
     /// Samples that were refused.
     pub refused: usize,
     /// The first of them, with their place in the batch.
@@ -156,13 +162,17 @@ impl Store {
         }
     }
 
-    /// Keeps exemplars, the newest ones. Returns when they are on disk.
+    /// Keeps exemplars, the newest ones; of more than 8 MiB at once the first ones. Returns when they are on disk.
     pub fn append_exemplars(&self, exemplars: Vec<Exemplar>) -> Result<usize, AppendError> {
         let mut head = self.head_mut();
         self.check_room(&head)?;
         let mut records = Encoder::default();
         let mut count = 0;
         for exemplar in exemplars {
+            // What is beyond is not worth a frame that nobody could read back.
+            if records.length() > EXTRAS_BYTES_MAX {
+                break;
+            }
             if head.extras.add_exemplar(exemplar.clone()) {
                 records.exemplar(&exemplar);
                 count += 1;
@@ -171,12 +181,16 @@ impl Store {
         self.commit_extras(head, records).map(|()| count)
     }
 
-    /// Keeps what is known of metrics. Returns when it is on disk.
+    /// Keeps what is known of metrics; what is beyond 8 MiB at once, and of names beyond a kilobyte, is
+    /// left out. Returns when it is on disk.
     pub fn append_metadata(&self, metadata: Vec<(String, Metadata)>) -> Result<(), AppendError> {
         let mut head = self.head_mut();
         self.check_room(&head)?;
         let mut records = Encoder::default();
         for (metric, metadata) in metadata {
+            if metric.len() > METRIC_BYTES_MAX || records.length() > EXTRAS_BYTES_MAX {
+                continue;
+            }
             if let Some(kept) = head.extras.set_metadata(&metric, metadata) {
                 records.metadata(&metric, kept);
             }
@@ -261,6 +275,9 @@ impl Intake<'_> {
             Value::Float(value) => self.head.push(id, time, *value, entry.start),
             Value::Histogram(value) => self.head.push_histogram(id, time, entry.start, value),
         };
+        if verdict != Verdict::Duplicate && matches!(entry.value, Value::Histogram(_)) {
+            self.appended.histograms += 1;
+        }
         match verdict {
             Verdict::Duplicate => self.refuse(at, Some(id), Refusal::Duplicate),
             Verdict::Repeated => {

@@ -25,8 +25,14 @@ impl Store {
     /// Brings the store to its smallest form: everything in segments, as few as there can be,
     /// and nothing in them that was deleted.
     pub fn compact(&self) -> Result<(), StoreError> {
+        self.compact_told(&mut |_| {})
+    }
+
+    /// The same; `told` learns how many samples more have been written, now and then. Some are written
+    /// more than once.
+    pub fn compact_told(&self, told: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
         self.flush_all()?;
-        while self.compact_once(true)?.is_some() {}
+        while self.compact_once(true, told)?.is_some() {}
         let mut manifest = self.manifest();
         let mut rest: Vec<SegmentEntry> = manifest.segments.clone();
         rest.retain(|entry| {
@@ -34,14 +40,18 @@ impl Store {
             tombstones.any(|tombstone| touches(tombstone, entry))
         });
         for entry in rest {
-            self.join(&mut manifest, &[entry])?;
+            self.join(&mut manifest, &[entry], told)?;
         }
         Ok(())
     }
 
     /// Joins the segments of one stretch, if there are any to join; also of one that is not over,
     /// if that is `final_form`. Returns how many there were.
-    pub(super) fn compact_once(&self, final_form: bool) -> Result<Option<usize>, StoreError> {
+    pub(super) fn compact_once(
+        &self,
+        final_form: bool,
+        told: &mut dyn FnMut(u64),
+    ) -> Result<Option<usize>, StoreError> {
         let mut manifest = self.manifest();
         let newest = if final_form {
             Some(i64::MAX)
@@ -57,7 +67,7 @@ impl Store {
         if space.free < bytes {
             return Ok(None);
         }
-        self.join(&mut manifest, &group)?;
+        self.join(&mut manifest, &group, told)?;
         Ok(Some(group.len()))
     }
 
@@ -107,7 +117,12 @@ impl Store {
     }
 
     /// Writes the samples of some segments into one, and makes it their successor.
-    fn join(&self, manifest: &mut Manifest, group: &[SegmentEntry]) -> Result<(), StoreError> {
+    fn join(
+        &self,
+        manifest: &mut Manifest,
+        group: &[SegmentEntry],
+        told: &mut dyn FnMut(u64),
+    ) -> Result<(), StoreError> {
         let current = self.segments();
         let mut inputs: Vec<Cursor> = current
             .list
@@ -129,6 +144,7 @@ impl Store {
             merge(&mut samples);
             if !samples.is_empty() {
                 writer.add(&labels, &samples)?;
+                told((samples.floats.times.len() + samples.histograms.len()) as u64);
             }
             if columns.len() > COLUMNS_MAX {
                 columns.clear();

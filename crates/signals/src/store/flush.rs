@@ -53,7 +53,7 @@ impl Store {
             self.head_mut().pack(some);
         }
         upkeep.retired += self.retire(now)?;
-        while let Some(joined) = self.compact_once(false)? {
+        while let Some(joined) = self.compact_once(false, &mut |_| {})? {
             upkeep.compacted += joined;
         }
         Ok(upkeep)

@@ -36,6 +36,12 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// The next file describes its series anew.
+    pub(super) fn forget_ids(&mut self) {
+        self.ids.clear();
+        self.far.clear();
+    }
+
     /// The head's id, unless the sample is in a segment already.
     fn place(&self, id: u32, time: i64) -> Option<u32> {
         let is_flushed = self.head.flushed_until.is_some_and(|until| time < until);

@@ -40,6 +40,10 @@ struct Selected {
 pub struct Statistics {
     /// Series in the head.
     pub series: usize,
+    /// The time of the newest sample, in milliseconds since 1970.
+    pub newest: Option<i64>,
+    /// Different pairs of label and value in the head.
+    pub label_pairs: usize,
     /// About how many bytes of memory the head takes.
     pub head_bytes: usize,
     /// Bytes of the log on disk.
@@ -254,12 +258,28 @@ impl Store {
         self.head().extras.metadata().clone()
     }
 
-    /// Numbers about the store, and what has the most series.
-    pub fn statistics(&self) -> Statistics {
+    /// Numbers about the store, at little cost: without the lists of what has the most series.
+    pub fn sizes(&self) -> Statistics {
         let head = self.head();
-        let index = head.index();
         let segments = self.segments();
         let entries = segments.list.iter().map(|segment| segment.entry);
+        Statistics {
+            series: head.series_count(),
+            newest: head.newest,
+            head_bytes: head.memory_bytes(),
+            log_bytes: self.log.bytes().0,
+            segments: segments.list.len(),
+            segment_bytes: entries.clone().map(|entry| entry.length).sum(),
+            segment_samples: entries.map(|entry| entry.samples).sum(),
+            ..Statistics::default()
+        }
+    }
+
+    /// The same with what has the most series. It looks at every label of the head.
+    pub fn statistics(&self) -> Statistics {
+        let sizes = self.sizes();
+        let head = self.head();
+        let index = head.index();
         let counted = |name: &str| -> Vec<(String, usize)> {
             let values = index.values(name);
             values
@@ -273,15 +293,11 @@ impl Store {
                 .map(move |(value, count)| (format!("{name}={value}"), count))
         });
         Statistics {
-            series: head.series_count(),
-            head_bytes: head.memory_bytes(),
-            log_bytes: self.log.bytes().0,
-            segments: segments.list.len(),
-            segment_bytes: entries.clone().map(|entry| entry.length).sum(),
-            segment_samples: entries.map(|entry| entry.samples).sum(),
+            label_pairs: index.counts().map(|(_, count)| count).sum(),
             names: most(index.counts().map(|(name, count)| (name.to_owned(), count))),
             metrics: most(counted(METRIC_NAME).into_iter()),
             pairs: most(pairs),
+            ..sizes
         }
     }
 

@@ -5,6 +5,7 @@ mod bounds;
 mod failures;
 mod mix;
 mod model;
+mod offline;
 mod power;
 mod rules;
 

@@ -60,7 +60,7 @@ fn line_at(body: &[u8], start: usize) -> &[u8] {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keyword {
+pub(super) enum Keyword {
     Help,
     Type,
     Unit,
@@ -341,7 +341,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The keyword of a metadata line and what follows it; none for a comment.
-fn keyword(line: &[u8], format: Format) -> Option<(Keyword, &[u8])> {
+pub(super) fn keyword(line: &[u8], format: Format) -> Option<(Keyword, &[u8])> {
     let after = line.strip_prefix(b"#")?;
     let (word, rest) = if format == Format::OpenMetrics {
         after.strip_prefix(b" ")?.split_at_checked(4)?
@@ -366,7 +366,7 @@ fn keyword(line: &[u8], format: Format) -> Option<(Keyword, &[u8])> {
 }
 
 /// Without the blanks in front; other white space is no blank in either format.
-fn trim_start(text: &[u8]) -> &[u8] {
+pub(super) fn trim_start(text: &[u8]) -> &[u8] {
     let blanks = text
         .iter()
         .take_while(|byte| matches!(byte, b' ' | b'\t'))

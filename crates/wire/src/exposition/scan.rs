@@ -85,6 +85,10 @@ pub(super) struct Sample<'a> {
     pub(super) value: &'a [u8],
     pub(super) timestamp: Option<&'a [u8]>,
     pub(super) has_exemplar: bool,
+    /// Where the name and the labels end in the line.
+    pub(super) series_end: usize,
+    /// Where the hash of the exemplar stands, when there is one.
+    pub(super) exemplar_at: usize,
     /// Reads the same in both formats.
     pub(super) plain: bool,
 }
@@ -121,6 +125,7 @@ impl Scanner {
         let mut labels = None;
         let mut quoted = false;
         let mut gap = blanks;
+        let mut series_end = name.len();
         if cursor.peek() == b'{' {
             cursor.loose |= blanks > 0;
             cursor.at += 1;
@@ -133,6 +138,7 @@ impl Scanner {
                 }
                 (name, quoted) = (cursor.slice(from, to), true);
             }
+            series_end = cursor.at;
             gap = cursor.skip_counted();
         } else if blanks == 0 && cursor.at < line.len() {
             return Err(Reason::MetricName);
@@ -148,6 +154,8 @@ impl Scanner {
             value: b"",
             timestamp: None,
             has_exemplar: false,
+            series_end,
+            exemplar_at: 0,
             plain: false,
         };
         self.tail(&mut cursor, &mut sample)?;
@@ -174,6 +182,7 @@ impl Scanner {
                 }
             }
             if cursor.peek() == b'#' && self.format == Format::OpenMetrics {
+                sample.exemplar_at = cursor.at;
                 self.exemplar(cursor, sample.name)?;
                 sample.has_exemplar = true;
             }

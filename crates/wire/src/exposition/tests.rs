@@ -6,6 +6,7 @@ mod joining;
 mod properties;
 mod reading;
 mod shapes;
+mod streaming;
 mod vectors;
 
 use bytes::Bytes;

@@ -31,7 +31,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 18] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -67,6 +67,18 @@ const NEEDS: [Need; 16] = [
         variable: "LANDLINE_TEST_PROMTOOL",
         package: "prometheus",
         purpose: "judges pages of metrics",
+    },
+    Need {
+        program: "victoria-metrics",
+        variable: "LANDLINE_TEST_VICTORIA_METRICS",
+        package: "victoria-metrics",
+        purpose: "is measured beside the store of samples",
+    },
+    Need {
+        program: "prometheus-node-exporter",
+        variable: "LANDLINE_TEST_NODE_EXPORTER",
+        package: "prometheus-node-exporter",
+        purpose: "says of a machine what ours has to say",
     },
     Need {
         program: "nginx",

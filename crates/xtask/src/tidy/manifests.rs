@@ -11,7 +11,7 @@ use crate::files;
 const PACKAGES_MAX: usize = 400;
 
 /// What each crate may use of the others: arrows point downwards only.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("wire", &["base"]),
     // Light enough to be built and tested by itself in seconds.
@@ -19,13 +19,15 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("collect", &["base", "wire", "state"]),
     ("observe", &["base", "wire"]),
     ("query", &[]),
+    ("monitor", &["base", "wire", "query", "signals"]),
     ("state", &["base"]),
     ("identity", &["base", "state"]),
     ("reach", &["base", "wire", "identity", "state"]),
     (
         "app",
         &[
-            "base", "wire", "state", "identity", "collect", "observe", "reach",
+            "base", "wire", "state", "identity", "collect", "monitor", "observe", "reach",
+            "signals",
         ],
     ),
     // `observe` and `query` for their fuzz targets only: the tests know the program from outside.

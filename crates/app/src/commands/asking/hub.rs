@@ -267,16 +267,19 @@ impl Hub {
         let body = body.unwrap_or_default();
         let of_s3 = xml::read_text(&body, "Message").ok().flatten();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        // Our own paths say it in `error`, those of the original collector at the top, S3 in XML.
+        // Our own paths say it in `error`, those of the original collector at the top, S3 in XML,
+        // those of Prometheus as a text.
         let message = body
             .pointer("/error/message")
-            .or_else(|| body.get("message"));
+            .or_else(|| body.get("message"))
+            .or_else(|| body.get("error").filter(|error| error.is_string()));
         let message = message.and_then(Value::as_str).or(of_s3.as_deref());
         let name = &self.way.name;
         let text = match (status, message) {
             (404, None | Some(NOTHING)) => {
                 let things = self.things;
-                format!("the process at {name} has no {things}: it needs the role `collector`")
+                let role = role_of(things);
+                format!("the process at {name} has no {things}: it needs the role `{role}`")
             }
             (401, Some(message)) => format!("{name}: {message}; {}", self.remedy()),
             (_, Some(message)) => message.to_owned(),
@@ -304,6 +307,14 @@ impl Hub {
 
     fn no_answer(&self, error: &client::ClientError) -> CommandError {
         CommandError::Away(format!("no answer from {}: {error}", self.way.name))
+    }
+}
+
+/// Which role has what is asked for.
+fn role_of(things: &str) -> &'static str {
+    match things {
+        "samples" => "monitor",
+        _ => "collector",
     }
 }
 

@@ -23,12 +23,14 @@ pub(in crate::commands) enum Unit {
     Records,
     /// Bytes of files.
     Bytes,
+    /// Samples of series.
+    Samples,
 }
 
 impl Unit {
     fn amount(self, count: u64) -> String {
         match self {
-            Self::Records => text::number(count),
+            Self::Records | Self::Samples => text::number(count),
             Self::Bytes => text::bytes(count),
         }
     }
@@ -147,10 +149,10 @@ fn line(unit: Unit, all: u64, (before, done): (u64, u64), passed: Duration) -> S
         "{} of {}{}, {}.{} %, {}/s{left}",
         unit.amount(done),
         unit.amount(all),
-        if unit == Unit::Records {
-            " records"
-        } else {
-            ""
+        match unit {
+            Unit::Records => " records",
+            Unit::Bytes => "",
+            Unit::Samples => " samples",
         },
         tenths / 10,
         tenths % 10,

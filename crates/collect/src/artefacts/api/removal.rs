@@ -22,6 +22,16 @@ fn pinned(what: &str, path: &str) -> ApiError {
     ))
 }
 
+/// What is there now, whatever was set for how long it is kept.
+async fn asked_now(shared: &Shared) -> Result<Removal, ApiError> {
+    Ok(Removal {
+        changed_before: None,
+        newest: shared.catalogue.newest_version().await?,
+        asked_at: time::now(),
+        retention: None,
+    })
+}
+
 pub(super) async fn run(shared: &Shared, request: Request) -> Answer {
     let (head, _) = request.into_parts();
     let (group, run) = run_of(&head)?;
@@ -36,12 +46,7 @@ pub(super) async fn run(shared: &Shared, request: Request) -> Answer {
     if found.is_pinned {
         return Err(pinned("the run", head.uri.path()));
     }
-    let removal = Removal {
-        changed_before: None,
-        newest: shared.catalogue.newest_version().await?,
-        asked_at: time::now(),
-        retention: None,
-    };
+    let removal = asked_now(shared).await?;
     // Before it: whoever asked may leave in the middle.
     let noted = Change {
         kind: "artefact_run.removed",
@@ -67,12 +72,7 @@ pub(super) async fn group(shared: &Shared, request: Request) -> Answer {
     if group.is_pinned {
         return Err(pinned("the group", head.uri.path()));
     }
-    let removal = Removal {
-        changed_before: None,
-        newest: shared.catalogue.newest_version().await?,
-        asked_at: time::now(),
-        retention: None,
-    };
+    let removal = asked_now(shared).await?;
     // Before it: whoever asked may leave in the middle.
     let noted = Change {
         kind: "artefact_group.removed",

@@ -33,7 +33,7 @@ impl Evaluator<'_> {
         let source = text(call, 3)?;
         let pattern = text(call, 4)?;
         let regex = match re2::anchored(&pattern) {
-            Ok(regex) => regex,
+            Ok((regex, _)) => regex,
             Err(reason) => {
                 let pattern = crate::quote::quoted(pattern.as_bytes());
                 return fail(format!(

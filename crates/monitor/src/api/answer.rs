@@ -1,0 +1,160 @@
+//! The envelope of all answers: data with notes, or an error with its kind.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use query::promql::engine::QueryError;
+use query::promql::format::string;
+use signals::StoreError;
+
+use crate::samples::UseError;
+
+/// What is answered when it went well.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// JSON.
+    pub(super) data: String,
+    pub(super) warnings: Vec<String>,
+    pub(super) infos: Vec<String>,
+}
+
+impl Answer {
+    pub(super) fn new(data: String) -> Self {
+        Self {
+            data,
+            ..Self::default()
+        }
+    }
+
+    /// With a warning that the result was cut off.
+    pub(super) fn cut(mut self, is_cut: bool) -> Self {
+        if is_cut {
+            self.warnings.push(CUT.to_owned());
+        }
+        self
+    }
+}
+
+/// What a result that `limit` cut off is told with.
+pub(super) const CUT: &str = "results truncated due to limit";
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut body = String::with_capacity(self.data.len() + 64);
+        body.push_str(r#"{"status":"success","data":"#);
+        body.push_str(&self.data);
+        for (name, notes) in [("warnings", self.warnings), ("infos", self.infos)] {
+            if notes.is_empty() {
+                continue;
+            }
+            body.push_str(",\"");
+            body.push_str(name);
+            body.push_str("\":");
+            strings(&mut body, notes.iter());
+        }
+        body.push('}');
+        json(StatusCode::OK, body)
+    }
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    /// `bad_data`, `execution`, …
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+}
+
+impl ApiError {
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self {
+            kind: "bad_data",
+            message: message.into(),
+        }
+    }
+
+    /// A parameter that says nothing usable.
+    pub(super) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::bad(format!("invalid parameter \"{name}\": {reason}"))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.kind {
+            "bad_data" => StatusCode::BAD_REQUEST,
+            "execution" => StatusCode::UNPROCESSABLE_ENTITY,
+            "canceled" => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            "timeout" | "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+            "not_found" => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let message = match &error {
+            QueryError::Parse(_) => ["invalid parameter \"query\": ", &error.to_string()].concat(),
+            _ => error.to_string(),
+        };
+        Self {
+            kind: error.kind(),
+            message,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store of samples could not be read");
+        Self {
+            kind: "internal",
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<UseError> for ApiError {
+    fn from(error: UseError) -> Self {
+        let kind = match error {
+            UseError::Closed => "unavailable",
+            UseError::Failed(_) => "internal",
+        };
+        Self {
+            kind,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = String::from(r#"{"status":"error","errorType":"#);
+        string(&mut body, self.kind);
+        body.push_str(",\"error\":");
+        string(&mut body, &self.message);
+        body.push('}');
+        json(self.status(), body)
+    }
+}
+
+/// What handlers give.
+pub(super) type Answered = Result<Answer, ApiError>;
+
+fn json(status: StatusCode, body: String) -> Response {
+    let mut response = (status, body).into_response();
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// Texts as an array.
+pub(super) fn strings<'a>(out: &mut String, texts: impl Iterator<Item = &'a String>) {
+    out.push('[');
+    for (place, text) in texts.enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        string(out, text);
+    }
+    out.push(']');
+}

@@ -1,0 +1,55 @@
+//! Removing samples: `admin/tsdb/delete_series` and `clean_tombstones`.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use base::http::{Policy, Routes};
+use http::StatusCode;
+
+use super::Shared;
+use super::answer::ApiError;
+use super::parameters::Parameters;
+use crate::samples::matchers;
+
+pub(super) fn routes(shared: &Arc<Shared>, delete: impl Fn() -> Policy) -> Routes {
+    let series = Arc::clone(shared);
+    let tombstones = Arc::clone(shared);
+    Routes::default()
+        .post(
+            "/api/v1/admin/tsdb/delete_series",
+            delete(),
+            move |parameters: Parameters| async move { delete_series(&series, parameters).await },
+        )
+        .post(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            delete(),
+            move |_: Parameters| async move { clean(&tombstones).await },
+        )
+}
+
+async fn delete_series(shared: &Shared, parameters: Parameters) -> Result<Response, ApiError> {
+    if !parameters.viewer.sees_everything() {
+        let text = "only who may delete all series deletes some";
+        return Err(ApiError::bad(text));
+    }
+    let selectors = parameters.needed_selectors()?;
+    let start = parameters.time("start", i64::MIN)?;
+    let end = parameters.time("end", i64::MAX)?;
+    if end < start {
+        return Err(ApiError::bad("end timestamp must not be before start time"));
+    }
+    let removal = move |store: &signals::Store, _| -> Result<(), ApiError> {
+        for selector in &selectors {
+            let matchers = matchers(selector).map_err(ApiError::bad)?;
+            store.delete(&matchers, start, end)?;
+        }
+        Ok(())
+    };
+    shared.samples.run(removal).await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn clean(shared: &Shared) -> Result<Response, ApiError> {
+    shared.samples.run(|store, _| store.compact()).await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

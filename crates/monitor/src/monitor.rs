@@ -1,0 +1,248 @@
+//! The role as a whole: the open store, its upkeep, and the paths.
+
+mod gauges;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base::health::{ComponentHandle, Health};
+use base::http::{Policy, Routes};
+use base::supervise::{BoxError, Criticality, Scope, Service};
+use base::telemetry::Metrics;
+use signals::{Opened, Options, StoreError};
+use tokio::sync::watch;
+
+use crate::api::{About, Api};
+use crate::config::MonitorConfig;
+use crate::receive::{Pushgateway, ReceiveConfig, Receiver};
+use crate::samples::{Samples, UseError};
+use crate::scrape::config::PrometheusConfig;
+use crate::scrape::{GivenPool, Scraper, Sources};
+use gauges::StoreGauges;
+
+/// How often the store does what is due.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How often a successor tries to open the store that its predecessor has.
+const TAKING_INTERVAL: Duration = Duration::from_millis(50);
+/// How long one that stops keeps the store open for those who have a connection to it: the answer
+/// that they get tells them to open another.
+const LINGER: Duration = Duration::from_millis(500);
+/// The folder of the store in the data directory.
+pub const FOLDER: &str = "signals";
+/// That of pushed pages.
+const PUSHED_FOLDER: &str = "pushed";
+
+/// The role `monitor`.
+#[derive(Debug)]
+pub struct Monitor {
+    samples: Samples,
+    api: Api,
+    receiver: Receiver,
+    pushgateway: Pushgateway,
+    scraper: Scraper,
+}
+
+/// What it is opened with.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The section of the configuration.
+    pub config: &'a MonitorConfig,
+    /// The store is below it.
+    pub data_dir: &'a Path,
+    /// Whether another process has the store still, and will close it.
+    pub is_replacement: bool,
+    /// What is told of the program.
+    pub about: About,
+    /// Targets beside those of the configuration.
+    pub given: watch::Receiver<Vec<GivenPool>>,
+    /// For proxies and secrets.
+    pub environment: BTreeMap<String, String>,
+    /// The process's own metrics.
+    pub metrics: &'a Metrics,
+    /// Tells `/readyz`.
+    pub health: &'a Health,
+}
+
+/// Who may use which paths.
+pub struct Policies<'a> {
+    /// Sends samples.
+    pub write: &'a dyn Fn() -> Policy,
+    /// Asks; gives each request a [`crate::viewer::Viewer`].
+    pub read: &'a dyn Fn() -> Policy,
+    /// Sees what is not of single series: targets, the configuration.
+    pub read_all: &'a dyn Fn() -> Policy,
+    /// Removes samples; gives each request a [`crate::viewer::Viewer`].
+    pub delete: &'a dyn Fn() -> Policy,
+}
+
+impl fmt::Debug for Policies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policies").finish_non_exhaustive()
+    }
+}
+
+/// Why it cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error("the store of samples in {0}")]
+    Store(String, #[source] StoreError),
+    /// The thread that opened it.
+    #[error("the store of samples")]
+    Use(#[from] UseError),
+    /// The file that queries are logged in.
+    #[error("the log of queries (`monitor.queries.log`)")]
+    Log(#[source] std::io::Error),
+}
+
+/// Where the store is, and how it is opened.
+#[derive(Debug, Clone)]
+struct Place {
+    folder: PathBuf,
+    options: Options,
+    samples: Samples,
+}
+
+impl Place {
+    /// Opens the store, reading what its log has.
+    async fn open(&self) -> Result<(), OpenError> {
+        let place = self.clone();
+        let opening =
+            tokio::task::spawn_blocking(move || place.samples.open(&place.folder, place.options));
+        let shown = || self.folder.display().to_string();
+        let opened = opening.await.map_err(UseError::from)?;
+        let Opened { cut, replayed } = opened.map_err(|error| OpenError::Store(shown(), error))?;
+        if let Some(cut) = cut {
+            tracing::warn!(%cut, "a write that nobody was told of was cut off");
+        }
+        tracing::debug!(samples = replayed, "the log of samples has been read");
+        Ok(())
+    }
+
+    /// Opens it as soon as the predecessor has closed it; false when the process stops before.
+    async fn take(&self, scope: &Scope) -> Result<bool, OpenError> {
+        loop {
+            match self.open().await {
+                Err(OpenError::Store(_, StoreError::Locked(_))) => {}
+                opened => return opened.map(|()| true),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TAKING_INTERVAL) => {}
+                () = scope.stopping() => return Ok(false),
+            }
+        }
+    }
+}
+
+impl Monitor {
+    /// Opens the store under the data directory; the services keep it and scrape. A successor opens it
+    /// when its predecessor has closed it.
+    pub async fn open(parts: Parts<'_>) -> Result<(Self, Vec<Service>), OpenError> {
+        let Parts {
+            config,
+            is_replacement,
+            metrics,
+            ..
+        } = parts;
+        let samples = Samples::default();
+        let place = Place {
+            folder: parts.data_dir.join(FOLDER),
+            options: config.options(),
+            samples: samples.clone(),
+        };
+        if !is_replacement {
+            place.open().await?;
+        }
+        let gauges = StoreGauges::new(metrics);
+        let component = parts.health.component("samples");
+        let api = Api::new(
+            samples.clone(),
+            config.queries.clone(),
+            parts.about,
+            metrics,
+        );
+        let api = api.map_err(OpenError::Log)?;
+        let service = Service::new("samples", Criticality::Critical, move |scope| async move {
+            if is_replacement && !place.take(&scope).await? {
+                return Ok(());
+            }
+            keep(&scope, &place.samples, &gauges, &component).await
+        });
+        let receiver = Receiver::new(samples.clone(), ReceiveConfig::default(), metrics);
+        let sources = Sources {
+            config: config.scrape.clone(),
+            given: parts.given,
+            environment: parts.environment,
+        };
+        let (scraper, scraping) = Scraper::open(sources, samples.clone(), metrics);
+        let folder = parts.data_dir.join(PUSHED_FOLDER);
+        let (pushgateway, pushing) = Pushgateway::new(&receiver, folder);
+        let mut services = vec![service, pushing];
+        services.extend(scraping);
+        let monitor = Self {
+            samples,
+            api,
+            receiver,
+            pushgateway,
+            scraper,
+        };
+        Ok((monitor, services))
+    }
+
+    /// The store.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// Scrapes what another configuration says; nothing else can change in place.
+    pub fn reload(&self, config: PrometheusConfig) {
+        self.scraper.reload(config);
+    }
+
+    /// The paths that samples are sent to, asked at and deleted, and those of targets.
+    pub fn routes(&self, policies: &Policies<'_>) -> Routes {
+        self.receiver
+            .routes(policies.write)
+            .merge(self.pushgateway.routes(policies.write))
+            .merge(self.receiver.read_routes(policies.read))
+            .merge(self.scraper.routes(policies.read_all))
+            .merge(self.api.routes(policies.read, policies.delete))
+    }
+}
+
+/// Does what is due until the process stops, and closes the store.
+async fn keep(
+    scope: &Scope,
+    samples: &Samples,
+    gauges: &StoreGauges,
+    component: &ComponentHandle,
+) -> Result<(), BoxError> {
+    loop {
+        let done = samples.run(|store, now| {
+            let upkeep = store.maintain(now);
+            (upkeep, store.sizes(), store.is_full())
+        });
+        let (upkeep, statistics, is_full) = done.await?;
+        gauges.set(&statistics);
+        match upkeep {
+            Err(error) => {
+                tracing::error!(%error, "the upkeep of the store of samples failed");
+                component.degraded(error.to_string());
+            }
+            Ok(_) if is_full => {
+                let text = "the disk is nearly full: samples are refused until there is room";
+                component.degraded(text);
+            }
+            Ok(_) => component.ok(),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP_INTERVAL) => {}
+            () = scope.stopping() => break,
+        }
+    }
+    tokio::time::sleep(LINGER).await;
+    samples.close().await?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The store of samples for asynchronous callers: every use of it is on a thread that may block.
+//!
+//! One process has the store. One that takes over from another serves at once and opens the store when
+//! the other has closed it; who comes in between waits.
+
+mod source;
+mod tally;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base::clock;
+use signals::disk::RealDisk;
+use signals::{Opened, Options, Store, StoreError};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinError;
+
+pub use source::{Snapshot, histogram_of, labels, matchers};
+pub use tally::Tally;
+
+/// Uses of the store at the same time; the others wait. Those who append wait for the same fsync, so
+/// more of them make larger groups, not more of them.
+const USES_MAX: u32 = 64;
+/// How long a use waits for a predecessor to close the store.
+const OPENING_LIMIT: Duration = Duration::from_secs(30);
+
+/// The store; clones share it.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    stage: Arc<watch::Sender<Stage>>,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    /// Another process has it still.
+    Opening,
+    Open(Arc<Store>),
+    Closed,
+}
+
+/// Why a use of the store did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum UseError {
+    /// The process has closed it, or not opened it yet.
+    #[error("the store of samples is closed in this process; try again")]
+    Closed,
+    /// A fault of ours.
+    #[error("the work on samples failed: {0}")]
+    Failed(#[from] JoinError),
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            stage: Arc::new(watch::Sender::new(Stage::Opening)),
+            places: Arc::new(Semaphore::new(USES_MAX as usize)),
+        }
+    }
+}
+
+impl Samples {
+    /// Opens the store in a folder, and makes it if there is none. Blocks.
+    pub fn open(&self, folder: &Path, options: Options) -> Result<Opened, StoreError> {
+        let (store, opened) = Store::open(Arc::new(RealDisk::new(folder)), options)?;
+        self.stage.send_replace(Stage::Open(Arc::new(store)));
+        Ok(opened)
+    }
+
+    /// Does work on the store on a thread that may block; the second argument is the clock, in
+    /// milliseconds since 1970. The work goes on when the caller leaves.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store, i64) -> T + Send + 'static,
+    ) -> Result<T, UseError> {
+        let store = self.opened().await?;
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|_| UseError::Closed)?;
+        let work = move || {
+            let result = work(&store, now_ms());
+            // In this order: whoever has all places is alone with the store.
+            drop(store);
+            drop(place);
+            result
+        };
+        Ok(tokio::task::spawn_blocking(work).await?)
+    }
+
+    /// Whether it is open: not before a predecessor has closed it, and not when this process stops.
+    pub fn is_open(&self) -> bool {
+        matches!(*self.stage.borrow(), Stage::Open(_))
+    }
+
+    async fn opened(&self) -> Result<Arc<Store>, UseError> {
+        let mut stage = self.stage.subscribe();
+        let waiting = stage.wait_for(|stage| !matches!(stage, Stage::Opening));
+        match tokio::time::timeout(OPENING_LIMIT, waiting).await {
+            Ok(Ok(stage)) => match &*stage {
+                Stage::Open(store) => Ok(Arc::clone(store)),
+                Stage::Opening | Stage::Closed => Err(UseError::Closed),
+            },
+            Ok(Err(_)) | Err(_) => Err(UseError::Closed),
+        }
+    }
+
+    /// The open store, for tests that look into it.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> Arc<Store> {
+        match &*self.stage.borrow() {
+            Stage::Open(store) => Arc::clone(store),
+            Stage::Opening | Stage::Closed => panic!("the store is not open"),
+        }
+    }
+
+    /// Waits for those who use the store, and closes it; later uses are refused.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        let stage = self.stage.send_replace(Stage::Closed);
+        let Stage::Open(store) = stage else {
+            return Ok(());
+        };
+        let _all = self.places.acquire_many(USES_MAX).await;
+        self.places.close();
+        let closing = tokio::task::spawn_blocking(move || store.close());
+        closing.await.unwrap_or(Ok(()))
+    }
+}
+
+/// The clock, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

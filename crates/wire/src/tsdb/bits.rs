@@ -1,0 +1,160 @@
+//! A stream of bits, the highest of each byte first, and the numbers that chunks hold in it.
+
+use super::varint::zigzag;
+
+/// Widths of the numbers that chunks of histograms hold, after so many ones.
+const WIDTHS: [u32; 8] = [0, 3, 6, 9, 12, 18, 25, 56];
+
+/// Bits that are read from the beginning on.
+#[derive(Debug, Clone)]
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    /// In bits.
+    at: usize,
+}
+
+/// A number of which each is told by what differs from the one before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Xor {
+    value: u64,
+    leading: u32,
+    trailing: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn bit(&mut self) -> Option<bool> {
+        let byte = self.bytes.get(self.at / 8)?;
+        let bit = byte >> (7 - self.at % 8) & 1;
+        self.at += 1;
+        Some(bit == 1)
+    }
+
+    /// So many bits, at most 64, as a number.
+    pub(super) fn read(&mut self, count: u32) -> Option<u64> {
+        let mut value = 0_u64;
+        let mut left = count as usize;
+        while left > 0 {
+            let byte = u64::from(*self.bytes.get(self.at / 8)?);
+            let have = 8 - self.at % 8;
+            let taken = have.min(left);
+            let bits = byte >> (have - taken) & ((1 << taken) - 1);
+            value = value << taken | bits;
+            self.at += taken;
+            left -= taken;
+        }
+        Some(value)
+    }
+
+    /// The same, of either sign: the highest value is positive.
+    fn signed(&mut self, count: u32) -> Option<i64> {
+        let value = self.read(count)?;
+        if count == 64 {
+            return Some(value.cast_signed());
+        }
+        let limit = 1_u64 << (count.saturating_sub(1));
+        let value = value.cast_signed();
+        let is_negative = count > 0 && value.cast_unsigned() > limit;
+        Some(if is_negative {
+            value - (1_i64 << count)
+        } else {
+            value
+        })
+    }
+
+    /// A number of groups of seven bits.
+    pub(super) fn varint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.read(8)?;
+            value |= (byte & 0x7f).checked_shl(shift)?;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// The same, of either sign.
+    pub(super) fn signed_varint(&mut self) -> Option<i64> {
+        self.varint().map(zigzag)
+    }
+
+    /// How many ones stand before a zero, at most so many.
+    fn ones(&mut self, most: usize) -> Option<usize> {
+        for count in 0..most {
+            if !self.bit()? {
+                return Some(count);
+            }
+        }
+        Some(most)
+    }
+
+    /// How much a difference of times differs from the one before.
+    pub(super) fn time_change(&mut self) -> Option<i64> {
+        match self.ones(4)? {
+            0 => Some(0),
+            1 => self.signed(14),
+            2 => self.signed(17),
+            3 => self.signed(20),
+            _ => self.signed(64),
+        }
+    }
+
+    fn width(&mut self) -> Option<u32> {
+        let ones = self.ones(WIDTHS.len())?;
+        Some(WIDTHS.get(ones).copied().unwrap_or(64))
+    }
+
+    /// A number of a chunk of histograms.
+    pub(super) fn number(&mut self) -> Option<i64> {
+        let width = self.width()?;
+        self.signed(width)
+    }
+
+    /// The same, without a sign.
+    pub(super) fn count(&mut self) -> Option<u64> {
+        let width = self.width()?;
+        self.read(width)
+    }
+
+    /// A double as it is.
+    pub(super) fn double(&mut self) -> Option<f64> {
+        self.read(64).map(f64::from_bits)
+    }
+}
+
+impl Xor {
+    /// The first value stands as it is.
+    pub(super) fn first(bits: &mut Bits<'_>) -> Option<Self> {
+        Some(Self {
+            value: bits.read(64)?,
+            leading: 0,
+            trailing: 0,
+        })
+    }
+
+    pub(super) fn value(&self) -> f64 {
+        f64::from_bits(self.value)
+    }
+
+    /// The next value.
+    pub(super) fn next(&mut self, bits: &mut Bits<'_>) -> Option<f64> {
+        if bits.bit()? {
+            if bits.bit()? {
+                self.leading = u32::try_from(bits.read(5)?).ok()?;
+                let width = match u32::try_from(bits.read(6)?).ok()? {
+                    0 => 64,
+                    width => width,
+                };
+                self.trailing = 64_u32.checked_sub(self.leading + width)?;
+            }
+            let width = 64 - self.leading - self.trailing;
+            self.value ^= bits.read(width)? << self.trailing;
+        }
+        Some(self.value())
+    }
+}
