@@ -137,7 +137,7 @@ pub async fn measure(size: Size, peers: &Peers) -> Value {
     let mut report = json!({});
     for server in peers.start("scrape_configs: []\n").await {
         let history = history::measure(&server, size.runs).await;
-        let writes = writes::measure(&server, size.write_seconds, "1").await;
+        let writes = writes::measure(&server, size.write_seconds).await;
         eprintln!(
             "{}: writes: {writes}; a day: {}",
             server.name, history["rate"]

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
-use signals::METRIC_NAME;
+use signals::{Labels, METRIC_NAME};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::remote_write::{self, Exemplar, Item, Series, Version};
 use wire::snappy;
@@ -187,7 +187,8 @@ impl<'r> Received<'r> {
                 KeyBytes::Built(begin..self.built.len())
             }
         };
-        let (labels, id, mut key) = match finder.find(bytes_in(&self.built, &bytes)) {
+        let found = finder.find(bytes_in(&self.built, &bytes));
+        let (labels, id, mut key) = match found {
             Some((known, is_new)) => {
                 let key = Key {
                     bytes,
@@ -197,24 +198,15 @@ impl<'r> Received<'r> {
                 (known.labels.clone(), Some(known.id), key)
             }
             None => {
-                series.labels(pairs)?;
-                match convert::series_labels(pairs) {
-                    Ok(labels) => {
-                        self.batch.charge(bytes_of(pairs));
-                        let key = Key {
-                            bytes,
-                            metadata: 0,
-                            is_new: true,
-                        };
-                        (labels, None, key)
-                    }
-                    Err(problem) => {
-                        let count = series.items().count().max(1);
-                        let shown = || convert::shown(pairs);
-                        self.batch.problems.add(&problem, count, shown);
-                        return Ok(());
-                    }
-                }
+                let Some(labels) = self.new_labels(series, pairs)? else {
+                    return Ok(());
+                };
+                let key = Key {
+                    bytes,
+                    metadata: 0,
+                    is_new: true,
+                };
+                (labels, None, key)
             }
         };
         if let Some(metadata) = series.metadata()? {
@@ -246,6 +238,27 @@ impl<'r> Received<'r> {
             self.batch.check_size()?;
         }
         Ok(())
+    }
+
+    /// The labels of a series that is not known; none when they cannot be those of a series.
+    fn new_labels(
+        &mut self,
+        series: &Series<'r>,
+        pairs: &mut Vec<(&'r [u8], &'r [u8])>,
+    ) -> Result<Option<Labels>, Refused> {
+        series.labels(pairs)?;
+        match convert::series_labels(pairs) {
+            Ok(labels) => {
+                self.batch.charge(bytes_of(pairs));
+                Ok(Some(labels))
+            }
+            Err(problem) => {
+                let count = series.items().count().max(1);
+                let shown = || convert::shown(pairs);
+                self.batch.problems.add(&problem, count, shown);
+                Ok(None)
+            }
+        }
     }
 
     /// Exemplars that cannot be kept are left out, as Prometheus does: nobody sends them again.

@@ -33,11 +33,14 @@ enum Kind {
 impl Server {
     /// Ours.
     pub(super) async fn landline(scrapes: &str) -> Self {
-        Self::ours(launch(scrapes).start().await)
-    }
-
-    /// A program that runs.
-    pub(super) fn ours(program: Program) -> Self {
+        let configuration = serde_json::json!({
+            "roles": ["monitor"],
+            "listen": "127.0.0.1:0",
+            "data_dir": "data",
+            "monitor": {"prometheus": "prometheus.yml", "hosts": false, "gateway": false},
+        });
+        let launch = Launch::new(&configuration.to_string());
+        let program = launch.file("prometheus.yml", scrapes).start().await;
         Self {
             name: "landline",
             authority: program.main.to_string(),
@@ -159,17 +162,6 @@ impl Server {
             Kind::Peer(..) => None,
         }
     }
-}
-
-/// Ours, to be started.
-pub(super) fn launch(scrapes: &str) -> Launch {
-    let configuration = serde_json::json!({
-        "roles": ["monitor"],
-        "listen": "127.0.0.1:0",
-        "data_dir": "data",
-        "monitor": {"prometheus": "prometheus.yml", "hosts": false, "gateway": false},
-    });
-    Launch::new(&configuration.to_string()).file("prometheus.yml", scrapes)
 }
 
 impl Drop for Server {

@@ -12,7 +12,7 @@ use super::servers::Server;
 use crate::client::Connection;
 
 /// Series over all connections.
-const SERIES: usize = 20_000;
+pub(super) const SERIES: usize = 20_000;
 /// Samples of a request.
 const AT_ONCE: usize = 1_000;
 /// Connections.
@@ -20,18 +20,24 @@ const CONNECTIONS: usize = 4;
 /// Time between two samples of a series, in milliseconds.
 const STEP_MS: i64 = 1_000;
 
+/// What the samples are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Whole numbers that grow.
+    Counters,
+    /// Doubles of which no bit is like that of another.
+    Noise,
+}
+
 /// Sends for so long; what each sample took.
-pub(super) async fn measure(server: &Server, seconds: u64, run: &str) -> Value {
-    let sent = AtomicU64::new(0);
+pub(super) async fn measure(server: &Server, seconds: u64) -> Value {
     let begun = Instant::now();
     let end = begun + Duration::from_secs(seconds);
     let before = server.cpu();
-    let first = now_ms() - 40 * 60 * 1_000;
-    let one = |connection: usize| send(server, (connection, run), first, (end, &sent));
-    futures_util::future::join_all((0..CONNECTIONS).map(one)).await;
+    let sent = send_while(server, Kind::Counters, || Instant::now() < end).await;
     let took = begun.elapsed().as_secs_f64();
     let cpu = server.cpu() - before;
-    let sent = sent.load(Ordering::Relaxed) as f64;
+    let sent = sent as f64;
     json!({
         "samples": sent,
         "per_second": (sent / took).round(),
@@ -41,11 +47,25 @@ pub(super) async fn measure(server: &Server, seconds: u64, run: &str) -> Value {
     })
 }
 
+/// Sends rounds of all series as long as wanted; gives how many samples.
+pub(super) async fn send_while(server: &Server, kind: Kind, wanted: impl Fn() -> bool) -> u64 {
+    let sent = AtomicU64::new(0);
+    // Nothing may be ahead of the clock, or old enough to go into a segment.
+    let minutes = match kind {
+        Kind::Counters => 40,
+        Kind::Noise => 110,
+    };
+    let first = now_ms() - minutes * 60 * 1_000;
+    let one = |connection: usize| send(server, (connection, kind), first, (&wanted, &sent));
+    futures_util::future::join_all((0..CONNECTIONS).map(one)).await;
+    sent.into_inner()
+}
+
 async fn send(
     server: &Server,
-    (connection, run): (usize, &str),
+    (connection, kind): (usize, Kind),
     first: i64,
-    (end, sent): (Instant, &AtomicU64),
+    (wanted, sent): (&impl Fn() -> bool, &AtomicU64),
 ) {
     let mut http = Connection::open(&server.authority).await.unwrap();
     let own = SERIES / CONNECTIONS;
@@ -57,7 +77,7 @@ async fn send(
     ];
     let mut random = 0x9e37_79b9_7f4a_7c15_u64 ^ (connection as u64) << 17;
     let mut step = 0;
-    while Instant::now() < end {
+    while wanted() {
         let timestamp = first + step * STEP_MS;
         for part in (0..own).step_by(AT_ONCE) {
             let mut encoder = Encoder::new(version);
@@ -65,7 +85,10 @@ async fn send(
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
-                let value = step as f64 * 10.0 + (random % 10) as f64;
+                let value = match kind {
+                    Kind::Counters => step as f64 * 10.0 + (random % 10) as f64,
+                    Kind::Noise => f64::from_bits(random >> 12 | 1023 << 52),
+                };
                 let (instance, pod) = (
                     format!("10.0.{connection}.{}:9100", series / 100),
                     format!("pod-{series:05}"),
@@ -75,7 +98,7 @@ async fn send(
                     ("instance", &instance),
                     ("job", "bench"),
                     ("pod", &pod),
-                    ("run", run),
+                    ("run", "1"),
                 ];
                 let labels = labels.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
                 let sample = Sample {
