@@ -20,8 +20,6 @@ use super::cache::{Known, News, Pairs, SeriesCache, sent};
 use super::convert;
 use super::metrics::Protocol;
 
-/// About what a histogram takes beside its buckets.
-const HISTOGRAM_BYTES: usize = 256;
 /// Bytes of an exemplar's own labels; OpenMetrics allows 128 characters.
 const EXEMPLAR_BYTES_MAX: usize = 512;
 /// What version 2.0 wants to be told: how much of it was written.
@@ -217,8 +215,6 @@ impl Received {
                 }
                 Item::Histogram(sample) => {
                     let times = (sample.timestamp, sample.start);
-                    let buckets = sample.histogram.positive.len() + sample.histogram.negative.len();
-                    self.batch.charge(HISTOGRAM_BYTES + 8 * buckets);
                     self.batch.histogram(at, times, sample.histogram);
                 }
                 Item::Exemplar(exemplar) => self.exemplar(at, &exemplar),
