@@ -276,3 +276,62 @@ async fn the_same_file_gives_the_same_series() {
         assert!(own.len() >= 2, "{expression}: {own:?}");
     }
 }
+
+/// Expressions that both know; the long ones are broken into lines.
+const EXPRESSIONS: [&str; 34] = [
+    "1 + 2 * 3 % -4 ^ 5",
+    "1e3 - .5 + Inf / NaN",
+    "'a\\n\\'' ",
+    "up",
+    "{__name__='up'}",
+    "up{job!='a',b=~\"c|\\\\d\",a!~''}",
+    "up offset 90m",
+    "up offset -1w @ 1.5",
+    "up[8d] @ end() offset 1y",
+    "up[400d]",
+    "sum(up)",
+    "sum(up)by(b,a)",
+    "sum by () (up)",
+    "sum without () (up)",
+    "topk without (instance) (5, up)",
+    "count_values('x',up)",
+    "-up ^ 2",
+    "-(up)",
+    "+up",
+    "(((up)))",
+    "a*on(x)group_left b",
+    "a/ignoring(x)group_right(y,z)b",
+    "a and on() b or c unless ignoring (d) e",
+    "a>bool 1",
+    "a >= on(x) b atan2 c",
+    "rate(up[5m])",
+    "max_over_time(rate(up[5m])[1h:30s] offset 5m)",
+    "min_over_time(up[1h:])",
+    "label_replace(up, 'a', '$1', \"b\", `(.*)\\.`)",
+    "time()",
+    "histogram_quantile(0.99, sum by (le, job) (rate(http_request_duration_seconds_bucket{job='shop', method='GET'}[5m])))",
+    "sum by (job) (rate(http_requests_total{status=~'5..'}[5m])) / on (job) group_left (team) sum by (job) (rate(http_requests_total[5m])) > bool 0.05 and on () (vector(1) == -vector(1))",
+    "topk(10, quantile_over_time(0.5, rate(a_counter_with_a_name_that_is_quite_long_total[5m])[1h:1m]) + -some_other_metric_with_a_long_name)",
+    "max_over_time((sum(rate(a_counter_with_a_name_that_is_quite_long_total[5m])) + sum(rate(another_counter_with_a_long_name_total[5m])))[1h:1m] offset 1d)",
+];
+
+/// Both have the same spelling for an expression, and the same lines.
+#[tokio::test]
+async fn expressions_are_formatted_as_prometheus_does() {
+    let Some(program) = need("PROMETHEUS") else {
+        return;
+    };
+    let landline = Program::start(&samples::monitor(json!({}))).await;
+    let prometheus = Prometheus::start(&program, "{}").await;
+    for expression in EXPRESSIONS {
+        let path = samples::with_parameters("/api/v1/format_query", &[("query", expression)]);
+        let ask = async |authority: String| {
+            let reply = it::client::get(&format!("http://{authority}{path}"), &[]).await;
+            reply.unwrap().json()
+        };
+        let theirs = ask(prometheus.authority()).await;
+        let ours = ask(landline.main.to_string()).await;
+        assert_eq!(theirs["status"], "success", "{expression}: {theirs}");
+        assert_eq!(ours, theirs, "{expression}");
+    }
+}
