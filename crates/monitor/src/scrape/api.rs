@@ -32,14 +32,22 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 pub(super) fn routes(shared: &Arc<Shared>, read: &dyn Fn() -> Policy) -> Routes {
     let config = Arc::clone(shared);
     Routes::default()
-        .get("/api/v1/targets", read(), with(shared, targets))
+        .get(
+            "/api/v1/targets",
+            read(),
+            with(shared, |shared, wanted| Ok(targets(shared, wanted))),
+        )
         .get("/api/v1/targets/metadata", read(), with(shared, described))
         .get(
             "/api/v1/targets/relabel_steps",
             read(),
             with(shared, steps::steps),
         )
-        .get("/api/v1/scrape_pools", read(), with(shared, scrape_pools))
+        .get(
+            "/api/v1/scrape_pools",
+            read(),
+            with(shared, |shared, Nothing {}| Ok(scrape_pools(shared))),
+        )
         .get("/api/v1/status/config", read(), move || async move {
             let config = Arc::clone(&config.config.borrow());
             success(&ShownConfig { yaml: &config.text })
@@ -53,7 +61,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// at them waits, and what there is to show may be much.
 fn with<T, D>(
     shared: &Arc<Shared>,
-    find: fn(&Shared, &T) -> Result<D, String>,
+    find: impl Fn(&Shared, &T) -> Result<D, String> + Clone + Send + Sync + 'static,
 ) -> impl Fn(Asked<T>) -> BoxFuture<Response> + Clone + Send + Sync + 'static
 where
     T: DeserializeOwned + Send + 'static,
@@ -61,7 +69,7 @@ where
 {
     let shared = Arc::clone(shared);
     move |query| {
-        let shared = Arc::clone(&shared);
+        let (shared, find) = (Arc::clone(&shared), find.clone());
         let work = move || answer(query, |wanted| find(&shared, &wanted));
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(work).await;
@@ -185,7 +193,7 @@ impl Shared {
     }
 }
 
-fn targets(shared: &Shared, wanted: &Wanted) -> Result<Targets, String> {
+fn targets(shared: &Shared, wanted: &Wanted) -> Targets {
     let state = wanted.state.to_ascii_lowercase();
     let shows_active = state != "dropped";
     let shows_dropped = state != "active";
@@ -211,18 +219,18 @@ fn targets(shared: &Shared, wanted: &Wanted) -> Result<Targets, String> {
         let count = shown.dropped_target_counts.entry(pool.job);
         *count.or_default() += pool.dropped_count;
     }
-    Ok(shown)
+    shown
 }
 
 #[derive(Deserialize)]
 struct Nothing {}
 
-fn scrape_pools(shared: &Shared, _: &Nothing) -> Result<ScrapePools, String> {
+fn scrape_pools(shared: &Shared) -> ScrapePools {
     let pools = shared.pools();
     let pools = pools.iter().filter(|(_, pool)| !pool.is_gone);
-    Ok(ScrapePools {
+    ScrapePools {
         scrape_pools: pools.map(|(key, _)| key.job.clone()).collect(),
-    })
+    }
 }
 
 fn active_target(job: &str, active: &Active) -> ActiveTarget {

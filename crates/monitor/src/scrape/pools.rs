@@ -59,6 +59,9 @@ struct Found {
     way: Option<Arc<dyn Dial>>,
 }
 
+/// The targets that should be, with the labels that they were found with, and their own ways.
+type Wanted = BTreeMap<Target, (Arc<LabelSet>, Option<Arc<dyn Dial>>)>;
+
 /// The client of a way.
 fn client_of(
     ways: &[(Arc<dyn Dial>, Arc<HttpClient>)],
@@ -221,10 +224,7 @@ impl Pool {
     }
 
     /// The targets that were found, each once.
-    fn wanted(
-        &mut self,
-        found: Vec<Found>,
-    ) -> BTreeMap<Target, (Arc<LabelSet>, Option<Arc<dyn Dial>>)> {
+    fn wanted(&mut self, found: Vec<Found>) -> Wanted {
         let mut wanted = BTreeMap::new();
         self.dropped.clear();
         self.wrong.clear();
