@@ -248,11 +248,11 @@ fn host_target(build: &NodeBuild<'_>, node: &str) -> Option<TargetConfig> {
     if build.config.cluster.metrics.iter().any(is_taken) {
         return None;
     }
-    let (main, path) = (door::near(build.main), ::monitor::host::PATH);
+    let (main, has_socket) = door::own_address(build.main);
+    let path = ::monitor::host::PATH;
     let page = url::Url::parse(&format!("http://{main}{path}")).ok()?;
-    let is_reached = reachable(build.main).ip().is_loopback();
     Some(TargetConfig {
-        via: (!is_reached).then(|| node.to_owned()),
+        via: (!has_socket).then(|| node.to_owned()),
         ..plain_target(name, PartConfig::whole(page))
     })
 }

@@ -12,6 +12,8 @@ use base::duplex::BoxDuplex;
 use base::http::{Peer, serve_connection};
 use base::supervise::{Criticality, Scope, Service};
 
+use crate::cluster::reachable;
+
 /// Bytes that wait between the two ends of a connection.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -39,10 +41,14 @@ impl OwnDoor {
     }
 }
 
-/// The address of the main listener as a program of this machine knows it: what this process asks of
-/// itself names a host of this machine.
-pub(crate) fn near(main: SocketAddr) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, main.port()))
+/// Where this process asks its main listener, and whether there is a socket: what it asks of itself has
+/// to name a host of this machine.
+pub(crate) fn own_address(main: SocketAddr) -> (SocketAddr, bool) {
+    let main = reachable(main);
+    if main.ip().is_loopback() {
+        return (main, true);
+    }
+    (SocketAddr::from((Ipv4Addr::LOCALHOST, main.port())), false)
 }
 
 impl Dial for OwnDoor {
@@ -65,5 +71,26 @@ impl Dial for OwnDoor {
 impl Nodes for OwnDoor {
     fn way_to(&self, _node: &str) -> Arc<dyn Dial> {
         Arc::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_loopback_have_a_socket() {
+        let cases = [
+            ("127.0.0.2:1", "127.0.0.2:1", true),
+            ("[::1]:2", "[::1]:2", true),
+            ("0.0.0.0:3", "127.0.0.1:3", true),
+            ("[::]:4", "127.0.0.1:4", true),
+            ("10.0.0.1:5", "127.0.0.1:5", false),
+            ("[fd00::2]:6", "127.0.0.1:6", false),
+        ];
+        for (main, expected, has_socket) in cases {
+            let found = own_address(main.parse().unwrap());
+            assert_eq!(found, (expected.parse().unwrap(), has_socket), "{main}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use observe::gateway::{Gateway, ListedTarget};
 use tokio::sync::watch;
 
 use crate::askers::{Asker, Askers};
-use crate::cluster::{host_name, reachable};
+use crate::cluster::host_name;
 use crate::collector::is_local;
 use crate::config::Config;
 use crate::door::{self, OwnDoor};
@@ -104,11 +104,11 @@ pub(crate) async fn open(opening: Opening<'_>) -> Result<Arc<Monitor>, BoxError>
             .map_or_else(|| "forever".to_owned(), format_duration),
     };
     // The main listener speaks plain HTTP with this machine only, and knows it by loopback.
-    let is_reached = reachable(opening.main).ip().is_loopback();
+    let (main, has_socket) = door::own_address(opening.main);
     let given = Given {
         config: config.clone(),
-        main: door::near(opening.main),
-        dial: (!is_reached).then(|| Arc::new(opening.door) as Arc<dyn Dial>),
+        main,
+        dial: (!has_socket).then(|| Arc::new(opening.door) as Arc<dyn Dial>),
         gateway: opening.gateway,
     };
     let (handing, given) = given.service();
