@@ -163,11 +163,10 @@ impl Store {
         segment::remove_unnamed(&*disk, &manifest.segments)?;
         let segments = Segments::open(&*disk, &manifest)?;
         let mut head = Head::new(manifest.flushed);
-        let mut replay = replay::Replay::new(&mut head);
-        let recovered = log::recover(&*disk, manifest.log_first, &mut replay)?;
+        let (recovered, replayed) = replay::replay(&*disk, manifest.log_first, &mut head)?;
         let opened = Opened {
             cut: recovered.cut.clone(),
-            replayed: replay.samples,
+            replayed,
         };
         let log = Log::open(Arc::clone(&disk), &recovered)?;
         let store = Self {

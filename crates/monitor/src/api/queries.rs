@@ -61,9 +61,9 @@ async fn range(shared: Arc<Shared>, parameters: Parameters) -> Answered {
 /// The tree of a query.
 async fn parse(parameters: Parameters) -> Answered {
     let parsed = expression(&parameters)?;
-    let mut data = String::new();
-    tree::expression(&mut data, &parsed);
-    Ok(Answer::new(data))
+    Ok(Answer::written(0, |body| {
+        tree::expression(body, &parsed);
+    }))
 }
 
 /// A query in its one spelling, in lines.
@@ -71,9 +71,9 @@ async fn format_query(parameters: Parameters) -> Answered {
     let parsed = expression(&parameters)?;
     let text = printer::pretty(&parsed);
     let text = text.ok_or_else(|| ApiError::parameter("query", "too long when it is formatted"))?;
-    let mut data = String::new();
-    format::string(&mut data, &text);
-    Ok(Answer::new(data))
+    Ok(Answer::written(text.len(), |body| {
+        format::string(body, &text);
+    }))
 }
 
 fn expression(parameters: &Parameters) -> Result<Expression, ApiError> {
@@ -221,14 +221,14 @@ fn written(outcome: Outcome, limit: usize, extras: &str) -> Answer {
         _ => 1,
     };
     let bytes = points.saturating_mul(SAMPLE_BYTES).min(RESERVED_BYTES_MAX);
-    let mut data = String::with_capacity(bytes);
-    format::value(&mut data, &value);
-    if !extras.is_empty() {
-        data.truncate(data.len().saturating_sub(1));
-        data.push_str(extras);
-        data.push('}');
-    }
-    let mut answer = Answer::new(data);
+    let mut answer = Answer::written(bytes, |data| {
+        format::value(data, &value);
+        if !extras.is_empty() {
+            data.truncate(data.len().saturating_sub(1));
+            data.push_str(extras);
+            data.push('}');
+        }
+    });
     answer.warnings.extend(annotations.warnings);
     answer.infos.extend(annotations.infos);
     if is_cut {

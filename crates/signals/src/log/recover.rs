@@ -72,6 +72,7 @@ pub(crate) fn recover(
     let last = scans.len() - 1;
     for (at, mut scan) in scans.into_iter().enumerate() {
         let number = scan.found.number;
+        visitor.begin_file();
         if scan.read_header(at == last && number > first)? {
             let may_be_torn = written.is_none_or(|written| at >= written);
             scan.read_frames(may_be_torn, visitor, &mut recovered)?;

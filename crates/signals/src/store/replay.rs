@@ -1,5 +1,7 @@
 //! What the log says goes back into the head.
 
+mod gather;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::record::Visitor;
+
+pub(super) use gather::replay;
 
 /// Ids that may be missing between two that stand in one list.
 const NEAR_MAX: usize = 1 << 20;
@@ -53,6 +57,13 @@ impl<'a> Replay<'a> {
         near.or_else(|| self.far.get(&id).copied())
     }
 
+    fn push_histogram(&mut self, id: u32, (time, start): (i64, i64), value: &Arc<Histogram>) {
+        if let Some(id) = self.place(id, time) {
+            let verdict = self.head.push_histogram(id, time, start, value);
+            self.samples += u64::from(verdict == Verdict::Taken);
+        }
+    }
+
     fn set_place(&mut self, id: u32, here: u32) {
         if self.ids.is_empty() {
             self.lowest = id;
@@ -90,11 +101,7 @@ impl Visitor for Replay<'_> {
     }
 
     fn histogram(&mut self, id: u32, time: i64, start: i64, value: Histogram) {
-        if let Some(id) = self.place(id, time) {
-            let value = Arc::new(value);
-            let verdict = self.head.push_histogram(id, time, start, &value);
-            self.samples += u64::from(verdict == Verdict::Taken);
-        }
+        self.push_histogram(id, (time, start), &Arc::new(value));
     }
 
     fn delete(&mut self, matchers: &[Matcher], start: i64, end: i64) {

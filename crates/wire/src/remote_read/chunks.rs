@@ -86,7 +86,7 @@ impl SeriesChunks {
         &mut self,
         out: &mut Vec<u8>,
         query: usize,
-        labels: impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone,
+        labels: &(impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone),
     ) {
         self.cut();
         let mut chunks = self.chunks.drain(..).peekable();

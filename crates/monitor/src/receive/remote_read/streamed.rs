@@ -137,7 +137,7 @@ impl Sending {
             gather(&mut chunks, &samples);
             let pairs = series.iter();
             let pairs = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-            chunks.frames(&mut self.gathered, number, pairs);
+            chunks.frames(&mut self.gathered, number, &pairs);
             if self.gathered.len() >= PIECE_BYTES && !self.flush() {
                 return Ok(false);
             }

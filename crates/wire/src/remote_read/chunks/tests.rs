@@ -19,8 +19,8 @@ fn written(samples: i64) -> Vec<u8> {
         chunks.float(time, f64::from_bits(value >> 2));
     }
     let mut out = Vec::new();
-    chunks.frames(&mut out, 7, LABELS.into_iter());
-    chunks.frames(&mut out, 8, LABELS.into_iter());
+    chunks.frames(&mut out, 7, &LABELS.into_iter());
+    chunks.frames(&mut out, 8, &LABELS.into_iter());
     out
 }
 

@@ -1,0 +1,182 @@
+//! Reads the log with one thread and applies it with another. Samples are sorted by series on the way:
+//! a scrape of thousands of series touches as many places of memory, and a hundred scrapes at once touch
+//! them hardly more often.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use super::Replay;
+use crate::damage::ReadError;
+use crate::disk::Disk;
+use crate::extra::{Exemplar, Metadata};
+use crate::head::Head;
+use crate::histogram::Histogram;
+use crate::labels::Labels;
+use crate::log::{self, Recovered};
+use crate::matcher::Matcher;
+use crate::record::Visitor;
+
+/// Samples that are sorted at once.
+const GROUP_FLOATS: usize = 1 << 17;
+/// Histograms, descriptions of series and what else is said that go on at once.
+const GROUP_OTHERS: usize = 1 << 12;
+/// Groups that wait to be applied.
+const WAITING_MAX: usize = 2;
+
+/// Reads the log into the head. Gives what the log was found to be and how many samples came.
+pub(in crate::store) fn replay(
+    disk: &dyn Disk,
+    first: u32,
+    head: &mut Head,
+) -> Result<(Recovered, u64), ReadError> {
+    let (give, steps) = sync_channel(WAITING_MAX);
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let mut gather = Gather {
+                give,
+                group: Group::default(),
+            };
+            let recovered = log::recover(disk, first, &mut gather);
+            gather.pass_on();
+            recovered
+        });
+        let mut replay = Replay::new(head);
+        for step in steps {
+            match step {
+                Step::Group(group) => replay.group(group),
+                Step::Delete(matchers, start, end) => replay.delete(&matchers, start, end),
+            }
+        }
+        let recovered = reading.join();
+        let recovered = recovered.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((recovered, replay.samples))
+    })
+}
+
+/// What is applied one after the other.
+enum Step {
+    Group(Group),
+    Delete(Vec<Matcher>, i64, i64),
+}
+
+/// What may be applied in this order, whatever the order was in which it came: samples belong to one
+/// series each, and what is described here is not described otherwise.
+#[derive(Default)]
+struct Group {
+    series: Vec<(u32, Labels)>,
+    floats: Vec<Float>,
+    histograms: Vec<Measured>,
+    exemplars: Vec<Exemplar>,
+    metadata: Vec<(String, Metadata)>,
+}
+
+struct Float {
+    id: u32,
+    time: i64,
+    value: f64,
+    start: i64,
+}
+
+struct Measured {
+    id: u32,
+    time: i64,
+    start: i64,
+    value: Arc<Histogram>,
+}
+
+/// Gathers what is read.
+struct Gather {
+    give: SyncSender<Step>,
+    group: Group,
+}
+
+impl Gather {
+    fn pass_on(&mut self) {
+        let mut group = std::mem::take(&mut self.group);
+        // The sort is stable: the samples of a series stay in their order.
+        group.floats.sort_by_key(|float| float.id);
+        self.give(Step::Group(group));
+        self.group.floats.reserve(GROUP_FLOATS);
+    }
+
+    fn give(&self, step: Step) {
+        // Fails when whoever applies has panicked, which is told there.
+        drop(self.give.send(step));
+    }
+
+    fn pass_on_when(&mut self, is_full: bool) {
+        if is_full {
+            self.pass_on();
+        }
+    }
+}
+
+impl Visitor for Gather {
+    fn begin_file(&mut self) {
+        // It describes its series anew, perhaps by ids that mean others before it.
+        self.pass_on();
+    }
+
+    fn series(&mut self, id: u32, labels: Labels) {
+        self.group.series.push((id, labels));
+        self.pass_on_when(self.group.series.len() >= GROUP_OTHERS);
+    }
+
+    fn float(&mut self, id: u32, time: i64, value: f64, start: i64) {
+        self.group.floats.push(Float {
+            id,
+            time,
+            value,
+            start,
+        });
+        self.pass_on_when(self.group.floats.len() >= GROUP_FLOATS);
+    }
+
+    fn histogram(&mut self, id: u32, time: i64, start: i64, value: Histogram) {
+        self.group.histograms.push(Measured {
+            id,
+            time,
+            start,
+            value: Arc::new(value),
+        });
+        self.pass_on_when(self.group.histograms.len() >= GROUP_OTHERS);
+    }
+
+    fn delete(&mut self, matchers: &[Matcher], start: i64, end: i64) {
+        self.pass_on();
+        self.give(Step::Delete(matchers.to_vec(), start, end));
+    }
+
+    fn exemplar(&mut self, exemplar: Exemplar) {
+        self.group.exemplars.push(exemplar);
+        self.pass_on_when(self.group.exemplars.len() >= GROUP_OTHERS);
+    }
+
+    fn metadata(&mut self, metric: &str, metadata: Metadata) {
+        self.group.metadata.push((metric.to_owned(), metadata));
+        self.pass_on_when(self.group.metadata.len() >= GROUP_OTHERS);
+    }
+
+    fn closed(&mut self) {}
+}
+
+impl Replay<'_> {
+    fn group(&mut self, group: Group) {
+        for (id, labels) in group.series {
+            self.series(id, labels);
+        }
+        for float in group.floats {
+            self.float(float.id, float.time, float.value, float.start);
+        }
+        for one in group.histograms {
+            self.push_histogram(one.id, (one.time, one.start), &one.value);
+        }
+        for exemplar in group.exemplars {
+            self.exemplar(exemplar);
+        }
+        for (metric, metadata) in group.metadata {
+            self.metadata(&metric, metadata);
+        }
+    }
+}
