@@ -157,7 +157,7 @@ proptest! {
 fn of_data(encoding: u8, data: &[u8]) -> Vec<(i64, Sample)> {
     let mut found = Vec::new();
     chunk::read_data(encoding, data, &mut |time, sample| {
-        found.push((time, sample))
+        found.push((time, sample));
     })
     .unwrap();
     found
