@@ -39,6 +39,7 @@ use crate::admin;
 use crate::askers::Askers;
 use crate::cluster::{self, NodeBuild};
 use crate::config::{Config, Loaded, METRICS_TOKEN_FILE, MetricsConfig, Origin};
+use crate::door::OwnDoor;
 use crate::environment::Environment;
 use crate::link::Place;
 use crate::pages::Pages;
@@ -184,6 +185,7 @@ struct Parts<'a> {
     state: Option<(State, Arc<Askers>)>,
     hub: Option<Arc<Hub>>,
     protocols: Vec<Protocol>,
+    door: OwnDoor,
 }
 
 async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxError> {
@@ -223,6 +225,7 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
         state: None,
         identity: None,
         protocols: Vec::new(),
+        door: OwnDoor::default(),
     };
     web::process_metrics::register(&parts.metrics, &parts.supervisor, &parts.health);
     let main = parts.bind("main", config.listen, "listen")?;
@@ -232,6 +235,8 @@ async fn build(start: &Start<'_>, inherited: Inherited) -> Result<Program, BoxEr
     routes = routes.merge(web::routes(&parts.health, &parts.metrics, own));
     let reload = Reload::new(start, opened);
     routes = routes.merge(web::local_routes(Arc::new(reload)));
+    let own = parts.door.service(routes.clone().into_router());
+    parts.supervisor.register(own);
     parts.serve(main, routes, &MAIN_LISTENS, true);
     parts.supervisor.bus().map(&ready, &READY);
     parts.announce();
@@ -477,6 +482,7 @@ impl Parts<'_> {
             health: &self.health,
             folder: self.origin.folder.clone(),
             main,
+            door: self.door.clone(),
             local: identity,
         })
     }
@@ -573,6 +579,7 @@ impl Parts<'_> {
             environment: self.environment,
             is_replacement: self.is_replacement,
             main: main.unwrap_or(self.config.listen),
+            door: self.door.clone(),
             gateway,
             metrics: &self.metrics,
             health: &self.health,

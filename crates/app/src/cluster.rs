@@ -25,6 +25,7 @@ use state::{Location, State};
 
 use crate::config::Config;
 use crate::config::cluster::ClusterConfig;
+use crate::door::{self, OwnDoor};
 use crate::environment::Environment;
 use crate::monitor;
 use crate::roles::Role;
@@ -138,6 +139,8 @@ pub(crate) struct NodeBuild<'a> {
     pub(crate) main: SocketAddr,
     /// The hub's identity when it is this very process.
     pub(crate) local: Option<Identity>,
+    /// The paths of this process, for itself.
+    pub(crate) door: OwnDoor,
 }
 
 /// Registers the node.
@@ -221,7 +224,7 @@ fn node_metrics(build: &NodeBuild<'_>, name: &str) -> Result<NodeMetrics, BoxErr
         environment: build.environment.variables.clone(),
         folder: build.folder.clone(),
         data_dir: build.config.data_dir.join("node"),
-        nodes: None,
+        nodes: Some(Arc::new(build.door.clone())),
         clientele: None,
         is_replacement: false,
     };
@@ -245,12 +248,13 @@ fn host_target(build: &NodeBuild<'_>, node: &str) -> Option<TargetConfig> {
     if build.config.cluster.metrics.iter().any(is_taken) {
         return None;
     }
-    let (main, path) = (reachable(build.main), ::monitor::host::PATH);
-    if !main.ip().is_loopback() {
-        return None;
-    }
+    let (main, has_socket) = door::own_address(build.main);
+    let path = ::monitor::host::PATH;
     let page = url::Url::parse(&format!("http://{main}{path}")).ok()?;
-    Some(plain_target(name, PartConfig::whole(page)))
+    Some(TargetConfig {
+        via: (!has_socket).then(|| node.to_owned()),
+        ..plain_target(name, PartConfig::whole(page))
+    })
 }
 
 /// The service that makes the metrics that nodes offer targets of the gateway.

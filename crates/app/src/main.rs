@@ -8,6 +8,7 @@ mod cluster;
 mod collector;
 mod commands;
 mod config;
+mod door;
 mod environment;
 mod interface;
 mod link;

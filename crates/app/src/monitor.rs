@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
+use base::client::Dial;
 use base::config::format_duration;
 use base::error::Class;
 use base::health::Health;
@@ -26,9 +27,10 @@ use observe::gateway::{Gateway, ListedTarget};
 use tokio::sync::watch;
 
 use crate::askers::{Asker, Askers};
-use crate::cluster::{host_name, reachable};
+use crate::cluster::host_name;
 use crate::collector::is_local;
 use crate::config::Config;
+use crate::door::{self, OwnDoor};
 use crate::environment::Environment;
 
 /// How often the gateway is asked for its targets.
@@ -82,6 +84,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) is_replacement: bool,
     /// The main listener.
     pub(crate) main: SocketAddr,
+    /// The paths of this process, for itself.
+    pub(crate) door: OwnDoor,
     /// The gateway of this process.
     pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) metrics: &'a Metrics,
@@ -99,18 +103,14 @@ pub(crate) async fn open(opening: Opening<'_>) -> Result<Arc<Monitor>, BoxError>
             .retention
             .map_or_else(|| "forever".to_owned(), format_duration),
     };
+    // The main listener speaks plain HTTP with this machine only, and knows it by loopback.
+    let (main, has_socket) = door::own_address(opening.main);
     let given = Given {
         config: config.clone(),
-        main: reachable(opening.main),
+        main,
+        dial: (!has_socket).then(|| Arc::new(opening.door) as Arc<dyn Dial>),
         gateway: opening.gateway,
     };
-    if !given.main.ip().is_loopback() && (config.hosts || config.gateway) {
-        let listen = given.main;
-        tracing::warn!(
-            %listen,
-            "machines and the gateway's targets are not scraped: `listen` is an address that this machine itself does not reach by loopback; write 0.0.0.0 with the port"
-        );
-    }
     let (handing, given) = given.service();
     opening.supervisor.register(handing);
     let (monitor, services) = Monitor::open(Parts {
@@ -134,6 +134,8 @@ pub(crate) async fn open(opening: Opening<'_>) -> Result<Arc<Monitor>, BoxError>
 struct Given {
     config: MonitorConfig,
     main: SocketAddr,
+    /// The way to the main listener, where it is not a socket.
+    dial: Option<Arc<dyn Dial>>,
     gateway: Option<Arc<Gateway>>,
 }
 
@@ -168,10 +170,6 @@ impl Given {
     }
 
     fn pools(&self) -> Vec<GivenPool> {
-        // The main listener speaks plain HTTP with this machine only, and knows it by this.
-        if !self.main.ip().is_loopback() {
-            return Vec::new();
-        }
         let own = host_name();
         let mut hosts = Vec::new();
         if self.config.hosts {
@@ -209,7 +207,7 @@ impl Given {
             address: self.main.to_string(),
             path,
             labels,
-            dial: None,
+            dial: self.dial.clone(),
         }
     }
 }

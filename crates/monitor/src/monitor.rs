@@ -11,6 +11,7 @@ use base::health::{ComponentHandle, Health};
 use base::http::{Policy, Routes};
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use base::telemetry::Metrics;
+use signals::disk::RealDisk;
 use signals::{Opened, Options, StoreError};
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ use gauges::StoreGauges;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// How often a successor tries to open the store that its predecessor has.
 const TAKING_INTERVAL: Duration = Duration::from_millis(50);
+/// The same after an error that is more than that: somebody has to do something first.
+const MENDING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long one that stops keeps the store open for those who have a connection to it: the answer
 /// that they get tells them to open another.
 const LINGER: Duration = Duration::from_millis(500);
@@ -121,18 +124,40 @@ impl Place {
         Ok(())
     }
 
-    /// Opens it as soon as the predecessor has closed it; false when the process stops before.
-    async fn take(&self, scope: &Scope) -> Result<bool, OpenError> {
+    /// Opens it as soon as the predecessor has closed it; false when the process stops before. The
+    /// predecessor can't take it back, and the rest of the process serves: so a store that can't be
+    /// opened is told of and tried again until somebody has repaired it.
+    async fn take(&self, scope: &Scope, component: &ComponentHandle) -> bool {
         loop {
-            match self.open().await {
-                Err(OpenError::Store(_, StoreError::Locked(_))) => {}
-                opened => return opened.map(|()| true),
-            }
+            let pause = match self.open().await {
+                Ok(()) => return true,
+                Err(OpenError::Store(_, StoreError::Locked(_))) => TAKING_INTERVAL,
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    let why = error
+                        .source()
+                        .map_or_else(|| error.to_string(), ToString::to_string);
+                    tracing::error!(
+                        error = why,
+                        "the store of samples can't be opened; trying again"
+                    );
+                    component.degraded(format!("the store can't be opened: {why}"));
+                    MENDING_INTERVAL
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(TAKING_INTERVAL) => {}
-                () = scope.stopping() => return Ok(false),
+                () = tokio::time::sleep(pause) => {}
+                () = scope.stopping() => return false,
             }
         }
+    }
+
+    /// Whether the store that a predecessor has could be opened here; if not, it had better go on.
+    async fn probe(&self) -> Result<(), OpenError> {
+        let folder = self.folder.clone();
+        let looking = tokio::task::spawn_blocking(move || signals::probe(&RealDisk::new(&folder)));
+        let looked = looking.await.map_err(UseError::from)?;
+        looked.map_err(|error| OpenError::Store(self.folder.display().to_string(), error))
     }
 }
 
@@ -152,7 +177,9 @@ impl Monitor {
             options: config.options(),
             samples: samples.clone(),
         };
-        if !is_replacement {
+        if is_replacement {
+            place.probe().await?;
+        } else {
             place.open().await?;
         }
         let gauges = StoreGauges::new(metrics);
@@ -165,7 +192,7 @@ impl Monitor {
         );
         let api = api.map_err(OpenError::Log)?;
         let service = Service::new("samples", Criticality::Critical, move |scope| async move {
-            if is_replacement && !place.take(&scope).await? {
+            if is_replacement && !place.take(&scope, &component).await {
                 return Ok(());
             }
             keep(&scope, &place.samples, &gauges, &component).await
@@ -220,13 +247,22 @@ async fn keep(
     component: &ComponentHandle,
 ) -> Result<(), BoxError> {
     loop {
-        let done = samples.run(|store, now| {
+        let working = samples.run(|store, now| {
             let upkeep = store.maintain(now);
             (upkeep, store.sizes(), store.is_full())
         });
-        let (upkeep, statistics, is_full) = done.await?;
+        let mut working = std::pin::pin!(working);
+        let done = tokio::select! {
+            done = &mut working => done,
+            () = scope.stopping() => {
+                samples.stop();
+                working.await
+            }
+        };
+        let (upkeep, statistics, is_full) = done?;
         gauges.set(&statistics);
         match upkeep {
+            Err(StoreError::Stopped) => break,
             Err(error) => {
                 tracing::error!(%error, "the upkeep of the store of samples failed");
                 component.degraded(error.to_string());

@@ -113,12 +113,20 @@ impl Samples {
         }
     }
 
+    /// Ends long work on the store where it is: the process stops, and another may wait for the store.
+    pub(crate) fn stop(&self) {
+        if let Stage::Open(store) = &*self.stage.borrow() {
+            store.stop();
+        }
+    }
+
     /// Waits for those who use the store, and closes it; later uses are refused.
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
         let stage = self.stage.send_replace(Stage::Closed);
         let Stage::Open(store) = stage else {
             return Ok(());
         };
+        store.stop();
         let _all = self.places.acquire_many(USES_MAX).await;
         self.places.close();
         let closing = tokio::task::spawn_blocking(move || store.close());
@@ -131,3 +139,6 @@ pub fn now_ms() -> i64 {
     let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

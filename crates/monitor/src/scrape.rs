@@ -108,6 +108,14 @@ impl Shared {
     fn pools(&self) -> MutexGuard<'_, BTreeMap<PoolKey, Pool>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The configuration of a job that is in force, of a file or of the program.
+    fn job(&self, name: &str) -> Option<Arc<JobConfig>> {
+        let pools = self.pools();
+        let mut pools = pools.iter().filter(|(_, pool)| !pool.is_gone);
+        let found = pools.find(|(key, _)| key.job == name);
+        found.map(|(_, pool)| Arc::clone(&pool.job))
+    }
 }
 
 /// Compares what should be scraped with what is, whenever one of them may have changed.

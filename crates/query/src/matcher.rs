@@ -22,7 +22,8 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    fn text(self) -> &'static str {
+    /// As it is written.
+    pub fn text(self) -> &'static str {
         match self {
             Comparison::Equal => "=",
             Comparison::NotEqual => "!=",

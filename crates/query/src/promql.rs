@@ -8,6 +8,8 @@ pub mod format;
 pub mod functions;
 mod lexer;
 pub mod parser;
+pub mod printer;
+pub mod tree;
 pub mod value;
 mod walk;
 

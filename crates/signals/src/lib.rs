@@ -37,5 +37,5 @@ pub use segment::SeriesSamples;
 pub use store::{
     AppendError, Appended, BATCH_SAMPLES_MAX, Entry, HeadFacts, Import, Opened, Options, Refusal,
     SegmentFacts, Selection, SeriesId, Statistics, Store, StoreError, TOMBSTONES_MAX, Upkeep,
-    Value,
+    Value, probe,
 };

@@ -33,6 +33,13 @@ pub struct Matcher {
     test: Test,
 }
 
+/// Matchers that are written alike.
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (self.operator, &self.name, &self.value) == (other.operator, &other.name, &other.value)
+    }
+}
+
 /// A pattern that does not compile.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("pattern {pattern:?} for label {label:?} does not compile: {reason}")]

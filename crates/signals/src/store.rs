@@ -26,7 +26,7 @@ pub use append::{AppendError, Appended, BATCH_SAMPLES_MAX, Entry, Refusal, Serie
 pub use delete::TOMBSTONES_MAX;
 pub use flush::Upkeep;
 pub(crate) use offline::Salvage;
-pub use offline::{HeadFacts, Import, SegmentFacts};
+pub use offline::{HeadFacts, Import, SegmentFacts, probe};
 pub use select::{Selection, Statistics};
 
 /// What can be set.
@@ -102,8 +102,11 @@ pub enum StoreError {
     /// An import gives series in another order than that of their labels.
     #[error("series have to come in the order of their labels, each once; {0:?} does not")]
     Order(Labels),
+    /// The store is about to be closed.
+    #[error("the store is about to be closed; what is not done is done at the next start")]
+    Stopped,
     /// Too many deletions wait for compaction.
-    #[error("{0} deletions wait for compaction already; compact the store first")]
+    #[error("{0} deletions wait for compaction already")]
     ManyTombstones(usize),
 }
 
@@ -131,6 +134,8 @@ pub struct Store {
     is_full: AtomicBool,
     /// Bytes that went to the log since the room was asked for.
     since_space: AtomicU64,
+    /// Long work has to end.
+    is_stopping: AtomicBool,
     _lock: Box<dyn Send + Sync + Debug>,
 }
 
@@ -173,11 +178,26 @@ impl Store {
             manifest: Mutex::new(manifest),
             is_full: AtomicBool::new(false),
             since_space: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
             _lock: lock,
         };
         store.describe_extras();
         store.check_space()?;
         Ok((store, opened))
+    }
+
+    /// Ends long work, such as compaction, where it is, so that the store can be closed soon: it gives
+    /// [`StoreError::Stopped`], from now on, too, and has changed nothing.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether long work may go on.
+    fn go_on(&self) -> Result<(), StoreError> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(StoreError::Stopped);
+        }
+        Ok(())
     }
 
     /// Says in the log that the process ends in order, so that a bit that flips in what came last

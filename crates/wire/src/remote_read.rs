@@ -1,5 +1,7 @@
-//! Remote read: what Prometheus and its kin ask for samples with. Answers are of the kind `SAMPLES`:
-//! everything in one message.
+//! Remote read: what Prometheus and its kin ask for samples with. Answers are of the kind `SAMPLES`,
+//! everything in one message, or [`chunks`].
+
+pub mod chunks;
 
 use crate::protobuf::{Malformed, Reader, Writer};
 use crate::remote_write::{self, Encoder, Version};

@@ -4,6 +4,7 @@
 
 mod bits;
 pub mod chunk;
+pub mod encode;
 mod histograms;
 pub mod index;
 pub mod tombstones;

@@ -12,7 +12,7 @@ use super::*;
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known; `artefacts` for these, users of the configuration,
 /// signatures of S3, and programs of this machine.
-const ROUTES: [RouteRow; 183] = [
+const ROUTES: [RouteRow; 189] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -115,6 +115,12 @@ const ROUTES: [RouteRow; 183] = [
         "main.listener",
         "GET",
         "/api/v1/alerts",
+        "local, metrics:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/api/v1/format_query",
         "local, metrics:read",
     ],
     [
@@ -223,6 +229,12 @@ const ROUTES: [RouteRow; 183] = [
         "main.listener",
         "GET",
         "/api/v1/targets/metadata",
+        "local, metrics:read of all",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/api/v1/targets/relabel_steps",
         "local, metrics:read of all",
     ],
     ["main.listener", "GET", "/clients", "granted"],
@@ -468,6 +480,12 @@ const ROUTES: [RouteRow; 183] = [
     [
         "main.listener",
         "POST",
+        "/api/v1/format_query",
+        "local, metrics:read",
+    ],
+    [
+        "main.listener",
+        "POST",
         "/api/v1/labels",
         "local, metrics:read",
     ],
@@ -476,6 +494,12 @@ const ROUTES: [RouteRow; 183] = [
         "POST",
         "/api/v1/otlp/v1/metrics",
         "local, metrics:create",
+    ],
+    [
+        "main.listener",
+        "POST",
+        "/api/v1/parse_query",
+        "local, metrics:read",
     ],
     [
         "main.listener",
@@ -606,6 +630,18 @@ const ROUTES: [RouteRow; 183] = [
     ["main.listener", "POST", "/v3/collector", "public"],
     ["main.listener", "POST", "/welcome", "own"],
     ["main.listener", "PROXY", "http://<name>/metrics", "own"],
+    [
+        "main.listener",
+        "PUT",
+        "/api/v1/admin/tsdb/clean_tombstones",
+        "metrics:delete",
+    ],
+    [
+        "main.listener",
+        "PUT",
+        "/api/v1/admin/tsdb/delete_series",
+        "metrics:delete",
+    ],
 ];
 
 fn environment(folder: &Path) -> Environment {

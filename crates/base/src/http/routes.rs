@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, delete, get, patch, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use http::HeaderMap;
 use http::header::{HOST, WWW_AUTHENTICATE};
 use tower::ServiceExt;
@@ -20,7 +20,7 @@ use crate::error::Class;
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// `GET`, `POST`, `PATCH` or `DELETE`; `ANY` for all methods; `HOST` for all paths of hosts that are taken;
+    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`; `ANY` for all methods; `HOST` for all paths of hosts that are taken;
     /// `PROXY` for what is asked of us as an HTTP proxy.
     pub method: &'static str,
     /// Path as axum writes it, such as `/metrics/{name}`.
@@ -79,6 +79,16 @@ impl Routes {
         T: 'static,
     {
         self.add("POST", path, policy, post(handler))
+    }
+
+    /// Adds a `PUT` route.
+    #[must_use]
+    pub fn put<H, T>(self, path: &'static str, policy: Policy, handler: H) -> Self
+    where
+        H: Handler<T, ()>,
+        T: 'static,
+    {
+        self.add("PUT", path, policy, put(handler))
     }
 
     /// Adds a `PATCH` route.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use it::client::Connection;
 use it::need::need;
 use it::program::{Launch, Program};
 use it::prometheus::{Prometheus, free_port};
@@ -13,7 +14,9 @@ use it::stubs::page;
 use it::stubs::pages::Pages;
 use it::wait;
 use serde_json::{Value, json};
+use wire::remote_read;
 use wire::remote_write::Version;
+use wire::tsdb::chunk::Sample;
 
 /// The longest until samples have come where they are sent, or fetched.
 const ARRIVED: Duration = Duration::from_secs(40);
@@ -275,4 +278,138 @@ async fn the_same_file_gives_the_same_series() {
         );
         assert!(own.len() >= 2, "{expression}: {own:?}");
     }
+}
+
+/// Expressions that both know; the long ones are broken into lines.
+const EXPRESSIONS: [&str; 34] = [
+    "1 + 2 * 3 % -4 ^ 5",
+    "1e3 - .5 + Inf / NaN",
+    "'a\\n\\'' ",
+    "up",
+    "{__name__='up'}",
+    "up{job!='a',b=~\"c|\\\\d\",a!~''}",
+    "up offset 90m",
+    "up offset -1w @ 1.5",
+    "up[8d] @ end() offset 1y",
+    "up[400d]",
+    "sum(up)",
+    "sum(up)by(b,a)",
+    "sum by () (up)",
+    "sum without () (up)",
+    "topk without (instance) (5, up)",
+    "count_values('x',up)",
+    "-up ^ 2",
+    "-(up)",
+    "+up",
+    "(((up)))",
+    "a*on(x)group_left b",
+    "a/ignoring(x)group_right(y,z)b",
+    "a and on() b or c unless ignoring (d) e",
+    "a>bool 1",
+    "a >= on(x) b atan2 c",
+    "rate(up[5m])",
+    "max_over_time(rate(up[5m])[1h:30s] offset 5m)",
+    "min_over_time(up[1h:])",
+    "label_replace(up, 'a', '$1', \"b\", `(.*)\\.`)",
+    "time()",
+    "histogram_quantile(0.99, sum by (le, job) (rate(http_request_duration_seconds_bucket{job='shop', method='GET'}[5m])))",
+    "sum by (job) (rate(http_requests_total{status=~'5..'}[5m])) / on (job) group_left (team) sum by (job) (rate(http_requests_total[5m])) > bool 0.05 and on () (vector(1) == -vector(1))",
+    "topk(10, quantile_over_time(0.5, rate(a_counter_with_a_name_that_is_quite_long_total[5m])[1h:1m]) + -some_other_metric_with_a_long_name)",
+    "max_over_time((sum(rate(a_counter_with_a_name_that_is_quite_long_total[5m])) + sum(rate(another_counter_with_a_long_name_total[5m])))[1h:1m] offset 1d)",
+];
+
+/// Both have the same spelling for an expression, and the same lines.
+#[tokio::test]
+async fn expressions_are_formatted_as_prometheus_does() {
+    let Some(program) = need("PROMETHEUS") else {
+        return;
+    };
+    let landline = Program::start(&samples::monitor(json!({}))).await;
+    let prometheus = Prometheus::start(&program, "{}").await;
+    for expression in EXPRESSIONS {
+        let path = samples::with_parameters("/api/v1/format_query", &[("query", expression)]);
+        let ask = async |authority: String| {
+            let reply = it::client::get(&format!("http://{authority}{path}"), &[]).await;
+            reply.unwrap().json()
+        };
+        let theirs = ask(prometheus.authority()).await;
+        let ours = ask(landline.main.to_string()).await;
+        assert_eq!(theirs["status"], "success", "{expression}: {theirs}");
+        assert_eq!(ours, theirs, "{expression}");
+    }
+}
+
+/// Samples of series by their labels, numbers by their bits.
+type Streamed = BTreeMap<Vec<(String, String)>, Vec<(i64, u64)>>;
+
+/// What somebody streams of everything up to a time.
+async fn streamed(authority: &str, end: f64) -> Streamed {
+    #[expect(clippy::cast_possible_truncation, reason = "times of this century")]
+    let query = remote_read::Query {
+        start: 0,
+        end: (end * 1000.0) as i64,
+        matchers: vec![remote_read::Matcher {
+            comparison: remote_read::Comparison::Matches,
+            name: "__name__",
+            value: ".+",
+        }],
+    };
+    let request = remote_read::Request {
+        queries: vec![query],
+        takes_samples: false,
+    };
+    let body = wire::snappy::pack(&request.write()).unwrap().into();
+    let mut connection = Connection::open(authority).await.unwrap();
+    let headers = [
+        ("content-encoding", "snappy"),
+        ("content-type", remote_read::MEDIA_TYPE),
+        ("x-prometheus-remote-read-version", "0.1.0"),
+    ];
+    let reply = connection.send_bytes(("POST", "/api/v1/read"), &headers, body);
+    let reply = reply.await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let kind = reply.header("content-type");
+    assert!(
+        kind.starts_with("application/x-streamed-protobuf"),
+        "{kind}"
+    );
+    let mut found = Streamed::new();
+    for series in remote_read::chunks::read(&reply.body).unwrap() {
+        let labels = series.labels.iter();
+        let labels = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let samples = series.samples.iter().map(|(time, sample)| match sample {
+            Sample::Float(value) => (*time, value.to_bits()),
+            Sample::Histogram(histogram) => panic!("{histogram:?}"),
+        });
+        found.entry(labels.collect()).or_default().extend(samples);
+    }
+    found
+}
+
+/// Remote read in streamed chunks gives what the Prometheus that has sent it streams itself.
+#[tokio::test]
+async fn chunks_are_streamed_as_prometheus_does() {
+    let Some(program) = need("PROMETHEUS") else {
+        return;
+    };
+    let landline = Program::start(&samples::monitor(json!({}))).await;
+    let here = landline.main.to_string();
+    let pages = Pages::start(&[("/metrics", &page(30))]).await;
+    let page = pages.server.url("/metrics");
+    let page = page
+        .trim_start_matches("http://")
+        .trim_end_matches("/metrics");
+    let configuration = json!({
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "scrape_configs": [
+            {"job_name": "page", "static_configs": [{"targets": [page]}]},
+            {"job_name": "down", "static_configs": [{"targets": ["127.0.0.1:1"]}]},
+        ],
+        "remote_write": [{"url": format!("http://{here}/api/v1/write")}],
+    });
+    let sender = Prometheus::start(&program, &configuration.to_string()).await;
+    let time = settled(&here, "page").await;
+    let theirs = streamed(&sender.authority(), time).await;
+    assert!(theirs.len() >= 40, "{}", theirs.len());
+    assert_eq!(streamed(&here, time).await, theirs);
 }

@@ -83,6 +83,14 @@ impl ApiError {
         }
     }
 
+    /// What may be asked again later.
+    fn unavailable(message: String) -> Self {
+        Self {
+            kind: "unavailable",
+            message,
+        }
+    }
+
     /// A parameter that says nothing usable.
     pub(super) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad(format!("invalid parameter \"{name}\": {reason}"))
@@ -115,6 +123,14 @@ impl From<QueryError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        // Neither is a fault: both pass.
+        if let StoreError::ManyTombstones(_) = error {
+            let remedy = "upkeep works them into the segments within minutes, and POST /api/v1/admin/tsdb/clean_tombstones at once; delete more series by one selector";
+            return Self::unavailable(format!("{error}: {remedy}"));
+        }
+        if let StoreError::Stopped = error {
+            return Self::unavailable(error.to_string());
+        }
         tracing::error!(%error, "the store of samples could not be read");
         Self {
             kind: "internal",

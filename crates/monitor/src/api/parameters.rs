@@ -47,7 +47,8 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
             kind.as_bytes()
                 .starts_with(b"application/x-www-form-urlencoded")
         });
-        if head.method == Method::POST && is_form {
+        let has_body = matches!(head.method, Method::POST | Method::PUT);
+        if has_body && is_form {
             let body = read_body(body, REQUEST_BYTES_MAX).await;
             read(&body.map_err(|class| match class {
                 Class::TooLarge => too_large(),

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use base::clock;
 use base::http::{Policy, Routes};
+use query::promql::ast::Expression;
 use query::promql::engine::{Context, Interruption, Options, Outcome, Query, QueryError};
-use query::promql::format;
 use query::promql::value::Value;
+use query::promql::{format, parser, printer, tree};
 
 use super::answer::{Answer, Answered, ApiError, CUT};
 use super::parameters::Parameters;
@@ -28,6 +29,9 @@ pub(super) fn routes(shared: &Arc<Shared>, read: impl Fn() -> Policy) -> Routes 
         .get("/api/v1/query_range", read(), with(shared, range))
         .post("/api/v1/query_range", read(), with(shared, range))
         .get("/api/v1/parse_query", read(), parse)
+        .post("/api/v1/parse_query", read(), parse)
+        .get("/api/v1/format_query", read(), format_query)
+        .post("/api/v1/format_query", read(), format_query)
 }
 
 /// When a query is evaluated.
@@ -54,10 +58,27 @@ async fn range(shared: Arc<Shared>, parameters: Parameters) -> Answered {
     answer(&shared, parameters, When::Each(start, end, step)).await
 }
 
-/// Whether a text is a query.
+/// The tree of a query.
 async fn parse(parameters: Parameters) -> Answered {
-    Query::parse(parameters.get("query").unwrap_or_default()).map_err(QueryError::from)?;
-    Ok(Answer::new("{}"))
+    let parsed = expression(&parameters)?;
+    Ok(Answer::written(0, |body| {
+        tree::expression(body, &parsed);
+    }))
+}
+
+/// A query in its one spelling, in lines.
+async fn format_query(parameters: Parameters) -> Answered {
+    let parsed = expression(&parameters)?;
+    let text = printer::pretty(&parsed);
+    let text = text.ok_or_else(|| ApiError::parameter("query", "too long when it is formatted"))?;
+    Ok(Answer::written(text.len(), |body| {
+        format::string(body, &text);
+    }))
+}
+
+fn expression(parameters: &Parameters) -> Result<Expression, ApiError> {
+    let text = parameters.get("query").unwrap_or_default();
+    parser::parse(text).map_err(|error| ApiError::parameter("query", error))
 }
 
 /// What is to be done, and until when.

@@ -12,19 +12,23 @@ use super::parameters::Parameters;
 use crate::samples::matchers;
 
 pub(super) fn routes(shared: &Arc<Shared>, delete: impl Fn() -> Policy) -> Routes {
-    let series = Arc::clone(shared);
-    let tombstones = Arc::clone(shared);
+    const SERIES: &str = "/api/v1/admin/tsdb/delete_series";
+    const TOMBSTONES: &str = "/api/v1/admin/tsdb/clean_tombstones";
+    let own = Arc::clone(shared);
+    let series = move |parameters: Parameters| {
+        let own = Arc::clone(&own);
+        async move { delete_series(&own, parameters).await }
+    };
+    let own = Arc::clone(shared);
+    let tombstones = move |_: Parameters| {
+        let own = Arc::clone(&own);
+        async move { clean(&own).await }
+    };
     Routes::default()
-        .post(
-            "/api/v1/admin/tsdb/delete_series",
-            delete(),
-            move |parameters: Parameters| async move { delete_series(&series, parameters).await },
-        )
-        .post(
-            "/api/v1/admin/tsdb/clean_tombstones",
-            delete(),
-            move |_: Parameters| async move { clean(&tombstones).await },
-        )
+        .post(SERIES, delete(), series.clone())
+        .put(SERIES, delete(), series)
+        .post(TOMBSTONES, delete(), tombstones.clone())
+        .put(TOMBSTONES, delete(), tombstones)
 }
 
 async fn delete_series(shared: &Shared, parameters: Parameters) -> Result<Response, ApiError> {

@@ -129,6 +129,8 @@ fn unescaped(name: &str) -> Option<String> {
 
 async fn metadata(shared: Arc<Shared>, parameters: Parameters) -> Answered {
     let limit = parameters.limit("limit")?;
+    // The store knows one description of a metric, which is never more than this.
+    parameters.limit("limit_per_metric")?;
     let metric = parameters.get("metric").map(str::to_owned);
     let viewer = parameters.viewer;
     let find = move |store: &Store, _| -> Answered {

@@ -387,3 +387,84 @@ async fn a_query_explains_what_it_read_and_the_store_what_it_has() {
             >= 2
     );
 }
+
+#[tokio::test]
+async fn queries_are_formatted_and_shown_as_trees() {
+    let server = Server::start().await;
+    let query = ("query", "sum(rate(a{b=\"c\"}[300s]))by(job)>1h");
+    let (status, answer) = server.get("/api/v1/format_query", &[query]).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer["data"], "sum by (job) (rate(a{b=\"c\"}[5m])) > 1h");
+    let request = Request::post("/api/v1/parse_query")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("query=-(up)"))
+        .unwrap();
+    let (status, body) = server.ask(request).await;
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(answer["data"]["expr"]["expr"]["name"], "up");
+    for path in ["/api/v1/format_query", "/api/v1/parse_query"] {
+        let (status, answer) = server.get(path, &[("query", "sum(")]).await;
+        assert_eq!(status, 400);
+        let error = answer["error"].as_str().unwrap();
+        let begin = "invalid parameter \"query\": 1:5: parse error";
+        assert!(error.starts_with(begin), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_has_limits() {
+    let server = Server::start().await;
+    let ask = async |limit| {
+        let parameters = [("limit_per_metric", limit)];
+        server.get("/api/v1/metadata", &parameters).await
+    };
+    let (status, answer) = ask("1").await;
+    assert_eq!(
+        (
+            status,
+            answer["data"]["requests_total"].as_array().unwrap().len()
+        ),
+        (200, 1)
+    );
+    let (status, answer) = ask("some").await;
+    assert_eq!(status, 400);
+    assert!(
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .contains("limit_per_metric")
+    );
+}
+
+#[tokio::test]
+async fn series_are_removed_by_either_method() {
+    let server = Server::start().await;
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for (method, instance) in [("POST", "a:1"), ("PUT", "b:1")] {
+        let body = format!("match[]={{instance=\"{instance}\"}}");
+        let request = Request::builder()
+            .method(method)
+            .uri("/api/v1/admin/tsdb/delete_series")
+            .header(form.0, form.1)
+            .body(Body::from(body));
+        let (status, body) = server.ask(request.unwrap()).await;
+        assert_eq!(status, 204, "{method}: {body}");
+        let matching = format!("{{instance=\"{instance}\"}}");
+        let parameters = [("match[]", matching.as_str())];
+        let (_, answer) = server.get("/api/v1/series", &parameters).await;
+        assert_eq!(answer["data"], json!([]), "{method}");
+    }
+    let request = Request::put("/api/v1/admin/tsdb/clean_tombstones").body(Body::empty());
+    assert_eq!(server.ask(request.unwrap()).await.0, 204);
+}
+
+#[tokio::test]
+async fn too_many_deletions_are_told_with_what_to_do() {
+    let error = super::ApiError::from(signals::StoreError::ManyTombstones(1_000));
+    let response = axum::response::IntoResponse::into_response(error);
+    assert_eq!(response.status(), 503);
+    let body = base::http::read_body(response.into_body(), 1 << 20).await;
+    let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+    assert!(body.contains("clean_tombstones"), "{body}");
+}

@@ -42,9 +42,6 @@ pub(super) enum Refused {
     /// A file of pushed metrics can't be written or read.
     #[error("{0} can't be used: {1}")]
     File(String, #[source] std::io::Error),
-    /// A file of pushed metrics holds something else than what was written.
-    #[error("{0} is damaged; restore it, or remove it and let its job push again")]
-    Damaged(String),
     /// Too many bodies at once.
     #[error("other requests take all the room that there is for bodies; send again later")]
     Crowded,
@@ -76,7 +73,7 @@ impl Refused {
             Self::Packed(_) => "packed",
             Self::Malformed(_) => "malformed",
             Self::Invalid(_) => "invalid",
-            Self::File(..) | Self::Damaged(_) => "file",
+            Self::File(..) => "file",
             Self::Crowded => "crowded",
             Self::Store(_) => "store",
             Self::Use(_) => "closing",
@@ -92,7 +89,7 @@ impl Refused {
             Self::Body(_) => Class::Unavailable,
             Self::Crowded | Self::Store(_) | Self::Use(UseError::Closed) => Class::Unavailable,
             Self::File(..) => Class::Unavailable,
-            Self::Damaged(_) | Self::Use(UseError::Failed(_)) => Class::Internal,
+            Self::Use(UseError::Failed(_)) => Class::Internal,
         }
     }
 

@@ -12,6 +12,8 @@ use super::problem::{Problem, Problems};
 const GROUP_SAMPLES: usize = 50_000;
 /// Bytes of memory that a batch may take: a few bytes on the wire may refer to long labels often.
 const BATCH_BYTES_MAX: usize = 64 << 20;
+/// About what a histogram takes beside its buckets.
+const HISTOGRAM_BYTES: usize = 256;
 
 /// What was received and read.
 #[derive(Debug, Default)]
@@ -113,6 +115,8 @@ impl Batch {
             let told = || labels.unwrap_or_default();
             return self.problems.add(&error.into(), 1, told);
         }
+        let buckets = histogram.positive.len() + histogram.negative.len();
+        self.charge(HISTOGRAM_BYTES + 8 * buckets);
         self.points.push(Point {
             series,
             timestamp,

@@ -46,6 +46,7 @@ pub(super) struct ReceiveMetrics {
     taken: Family<Taken, Counter>,
     refused: Family<Reason, Counter>,
     requests_refused: Family<Reason, Counter>,
+    damaged: Counter,
 }
 
 impl ReceiveMetrics {
@@ -67,8 +68,18 @@ impl ReceiveMetrics {
                 "Requests of which nothing was acknowledged, by reason",
                 own.requests_refused.clone(),
             );
+            all.register(
+                "landline_pushed_files_damaged",
+                "Files of pushed metrics that were damaged and moved aside",
+                own.damaged.clone(),
+            );
         });
         own
+    }
+
+    /// Files of pushed metrics that were damaged.
+    pub(super) fn damaged(&self) -> Counter {
+        self.damaged.clone()
     }
 
     /// Counts what became of a batch.

@@ -170,7 +170,7 @@ async fn take(shared: &Arc<Shared>, request: Request) -> Result<Stored, Refused>
         } else {
             form.read(&held.body)?
         };
-        Ok(translator.finish().append(store, now)?)
+        Ok(translator.finish()?.append(store, now)?)
     };
     shared.samples.run(work).await?
 }

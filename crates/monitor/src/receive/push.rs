@@ -18,6 +18,7 @@ use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Method, StatusCode};
+use prometheus_client::metrics::counter::Counter;
 use signals::Store;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit};
 
@@ -48,6 +49,8 @@ struct Kept {
     folder: PathBuf,
     /// None until the store is this process's, and with it the folder.
     groups: Arc<Mutex<Option<Groups>>>,
+    /// Files that were moved aside.
+    damaged: Counter,
 }
 
 /// The groups, and nobody else has them.
@@ -62,7 +65,11 @@ impl Turn {
         let folder = &self.kept.folder;
         let groups = match self.groups.take() {
             Some(groups) => groups,
-            None => Groups::read(folder)?,
+            None => {
+                let (groups, damaged) = Groups::read(folder)?;
+                self.kept.damaged.inc_by(damaged);
+                groups
+            }
         };
         Ok((self.groups.insert(groups), folder))
     }
@@ -77,6 +84,7 @@ impl Pushgateway {
             kept: Arc::new(Kept {
                 folder,
                 groups: Arc::default(),
+                damaged: receiver.shared.metrics.damaged(),
             }),
         };
         let repeating = gateway.clone();

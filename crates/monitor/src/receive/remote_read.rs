@@ -1,5 +1,7 @@
-//! `POST /api/v1/read`: remote read. Answers are of the kind `SAMPLES`, whole messages; who wants streamed
-//! chunks only is refused.
+//! `POST /api/v1/read`: remote read. Answers are of the kind `SAMPLES`, whole messages, or streamed chunks
+//! for those who like them better.
+
+mod streamed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,10 @@ use base::error::Class;
 use base::http::{error_response, text_response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use query::matcher::{Comparison, Matcher};
-use signals::{SeriesSamples, Store, StoreError};
+use signals::{Selection, SeriesSamples, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::protobuf::Malformed;
+use wire::remote_read::chunks::{self, STREAMED_MEDIA_TYPE};
 use wire::remote_read::{self, Answer, MEDIA_TYPE, Query};
 use wire::remote_write::{Encoder, HistogramSample, Points, Sample};
 use wire::snappy;
@@ -63,13 +66,15 @@ enum ReadError {
     #[error("{0}")]
     Pattern(String),
     #[error(
-        "answers of the kind SAMPLES only are given here, and the request does not accept them"
+        "answers of the kinds SAMPLES and STREAMED_XOR_CHUNKS are given here, and the request accepts neither"
     )]
     Kind,
     #[error("more than {SAMPLES_MAX} samples; ask for less time or fewer series")]
     ManySamples,
     #[error("more than {SERIES_MAX} series; ask for fewer")]
     ManySeries,
+    #[error("the store of samples is closed in this process; try again")]
+    Closing,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -79,6 +84,7 @@ impl ReadError {
         let class = match self {
             Self::Refused(refused) => return refused.response(),
             Self::Store(_) => Class::Internal,
+            Self::Closing => Class::Unavailable,
             _ => Class::Invalid,
         };
         if matches!(self, Self::Store(_)) {
@@ -94,15 +100,12 @@ pub(super) async fn read(shared: Arc<Shared>, request: Request) -> Response {
         return error_response(Class::Forbidden, "nobody said who may see these samples");
     };
     match take(&shared, viewer, request).await {
-        Ok(packed) => {
-            let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CONTENT_ENCODING, "snappy")];
-            (headers, packed).into_response()
-        }
+        Ok(response) => response,
         Err(error) => error.response(),
     }
 }
 
-async fn take(shared: &Shared, viewer: Viewer, request: Request) -> Result<Vec<u8>, ReadError> {
+async fn take(shared: &Shared, viewer: Viewer, request: Request) -> Result<Response, ReadError> {
     let (head, body) = request.into_parts();
     match text(&head.headers, CONTENT_ENCODING) {
         None | Some("snappy") => {}
@@ -112,12 +115,18 @@ async fn take(shared: &Shared, viewer: Viewer, request: Request) -> Result<Vec<u
     let (packed, _room) = read.await?;
     let message = snappy::unpack(&packed, UNPACKED_BYTES_MAX).map_err(Refused::from)?;
     let turn = shared.turns.take().await?;
+    if chunks::prefers_chunks(&message).map_err(Refused::from)? {
+        let body = streamed::answer(shared, viewer, message, turn).await?;
+        return Ok(([(CONTENT_TYPE, STREAMED_MEDIA_TYPE)], body).into_response());
+    }
     let work = move |store: &Store, _: i64| {
         let result = answer(store, &viewer, &message);
         drop(turn);
         result
     };
-    shared.samples.run(work).await.map_err(Refused::from)?
+    let packed = shared.samples.run(work).await.map_err(Refused::from)??;
+    let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CONTENT_ENCODING, "snappy")];
+    Ok((headers, packed).into_response())
 }
 
 /// The packed answer to a request.
@@ -135,6 +144,18 @@ fn answer(store: &Store, viewer: &Viewer, message: &[u8]) -> Result<Vec<u8>, Rea
     snappy::pack(&answer.finish()).ok_or(ReadError::ManySamples)
 }
 
+/// The series that a query names.
+fn select(store: &Store, query: &Query<'_>) -> Result<Selection, ReadError> {
+    let wanted: Result<Vec<Matcher>, ReadError> = query.matchers.iter().map(matcher).collect();
+    let wanted = matchers(&wanted?);
+    let wanted = wanted.map_err(ReadError::Pattern)?;
+    let selection = store.select(&wanted, query.start, query.end)?;
+    if selection.len() > SERIES_MAX {
+        return Err(ReadError::ManySeries);
+    }
+    Ok(selection)
+}
+
 /// The series of a query; `left` is how many samples there may still be.
 fn result(
     store: &Store,
@@ -142,13 +163,7 @@ fn result(
     query: &Query<'_>,
     left: &mut usize,
 ) -> Result<Encoder, ReadError> {
-    let wanted: Result<Vec<Matcher>, ReadError> = query.matchers.iter().map(matcher).collect();
-    let wanted = matchers(&wanted?);
-    let wanted = wanted.map_err(ReadError::Pattern)?;
-    let mut selection = store.select(&wanted, query.start, query.end)?;
-    if selection.len() > SERIES_MAX {
-        return Err(ReadError::ManySeries);
-    }
+    let mut selection = select(store, query)?;
     let all: Vec<signals::Labels> = selection.labels().cloned().collect();
     let mut encoder = Answer::encoder();
     let mut samples = SeriesSamples::default();

@@ -21,8 +21,6 @@ use super::cache::{Finder, Known, Pairs, SeriesCache, built};
 use super::convert;
 use super::metrics::Protocol;
 
-/// About what a histogram takes beside its buckets.
-const HISTOGRAM_BYTES: usize = 256;
 /// Bytes of an exemplar's own labels; OpenMetrics allows 128 characters.
 const EXEMPLAR_BYTES_MAX: usize = 512;
 /// What version 2.0 wants to be told: how much of it was written.
@@ -229,8 +227,6 @@ impl<'r> Received<'r> {
                 }
                 Item::Histogram(sample) => {
                     let times = (sample.timestamp, sample.start);
-                    let buckets = sample.histogram.positive.len() + sample.histogram.negative.len();
-                    self.batch.charge(HISTOGRAM_BYTES + 8 * buckets);
                     self.batch.histogram(at, times, sample.histogram);
                 }
                 Item::Exemplar(exemplar) => self.exemplar(at, &exemplar),

@@ -1,16 +1,21 @@
 //! `/api/v1/targets` and what belongs to it, in the shape that clients of Prometheus know.
 
+mod steps;
+
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
-use base::http::{Policy, Routes};
+use base::error::Class;
+use base::http::{Policy, Routes, error_response};
 use http::StatusCode;
 use query::matcher::Matcher;
 use query::promql::ast::Node;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,37 +23,31 @@ use time::format_description::well_known::Rfc3339;
 use super::Shared;
 use super::active::{Active, Standing};
 use super::config::values::format_duration;
-use super::pools::{Pool, PoolKey};
+use super::pools::PoolKey;
 use super::relabel::LabelSet;
 
 /// What is shown for a time at which nothing happened.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 pub(super) fn routes(shared: &Arc<Shared>, read: &dyn Fn() -> Policy) -> Routes {
-    let with = || Arc::clone(shared);
-    let (all, metadata, pools, config) = (with(), with(), with(), with());
+    let config = Arc::clone(shared);
     Routes::default()
         .get(
             "/api/v1/targets",
             read(),
-            move |query: Asked<Wanted>| async move {
-                answer(query, |wanted| Ok(targets(&all, &wanted)))
-            },
+            with(shared, |shared, wanted| Ok(targets(shared, wanted))),
+        )
+        .get("/api/v1/targets/metadata", read(), with(shared, described))
+        .get(
+            "/api/v1/targets/relabel_steps",
+            read(),
+            with(shared, steps::steps),
         )
         .get(
-            "/api/v1/targets/metadata",
+            "/api/v1/scrape_pools",
             read(),
-            move |query: Asked<WantedMetadata>| async move {
-                answer(query, |wanted| described(&metadata, &wanted))
-            },
+            with(shared, |shared, Nothing {}| Ok(scrape_pools(shared))),
         )
-        .get("/api/v1/scrape_pools", read(), move || async move {
-            let pools = pools.pools();
-            let pools = pools.iter().filter(|(_, pool)| !pool.is_gone);
-            success(&ScrapePools {
-                scrape_pools: pools.map(|(key, _)| key.job.clone()).collect(),
-            })
-        })
         .get("/api/v1/status/config", read(), move || async move {
             let config = Arc::clone(&config.config.borrow());
             success(&ShownConfig { yaml: &config.text })
@@ -56,6 +55,31 @@ pub(super) fn routes(shared: &Arc<Shared>, read: &dyn Fn() -> Policy) -> Routes 
 }
 
 type Asked<T> = Result<Query<T>, QueryRejection>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A handler that works on a thread that may block: while targets are found anew, whoever wants to look
+/// at them waits, and what there is to show may be much.
+fn with<T, D>(
+    shared: &Arc<Shared>,
+    find: impl Fn(&Shared, &T) -> Result<D, String> + Clone + Send + Sync + 'static,
+) -> impl Fn(Asked<T>) -> BoxFuture<Response> + Clone + Send + Sync + 'static
+where
+    T: DeserializeOwned + Send + 'static,
+    D: Serialize + 'static,
+{
+    let shared = Arc::clone(shared);
+    move |query| {
+        let (shared, find) = (Arc::clone(&shared), find.clone());
+        let work = move || answer(query, |wanted| find(&shared, &wanted));
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.unwrap_or_else(|_| {
+                let text = "the targets could not be shown";
+                error_response(Class::Internal, text).into_response()
+            })
+        })
+    }
+}
 
 fn answer<T, D: Serialize>(query: Asked<T>, find: impl FnOnce(T) -> Result<D, String>) -> Response {
     let query = query.map_err(|rejection| rejection.body_text());
@@ -145,6 +169,30 @@ struct DroppedTarget {
     scrape_pool: String,
 }
 
+/// A pool as it stands: references, so that nobody has to wait until they are written out.
+struct PoolNow {
+    job: String,
+    active: Vec<Arc<Active>>,
+    dropped: Vec<Arc<LabelSet>>,
+    dropped_count: usize,
+}
+
+impl Shared {
+    /// The pools that are wanted.
+    fn standing(&self, is_wanted: impl Fn(&PoolKey) -> bool) -> Vec<PoolNow> {
+        let pools = self.pools();
+        let pools = pools.iter().filter(|(_, pool)| !pool.is_gone);
+        let pools = pools.filter(|(key, _)| is_wanted(key));
+        let standing = pools.map(|(key, pool)| PoolNow {
+            job: key.job.clone(),
+            active: pool.active.values().cloned().collect(),
+            dropped: pool.dropped.clone(),
+            dropped_count: pool.dropped_count,
+        });
+        standing.collect()
+    }
+}
+
 fn targets(shared: &Shared, wanted: &Wanted) -> Targets {
     let state = wanted.state.to_ascii_lowercase();
     let shows_active = state != "dropped";
@@ -154,29 +202,35 @@ fn targets(shared: &Shared, wanted: &Wanted) -> Targets {
         dropped: Vec::new(),
         dropped_target_counts: BTreeMap::new(),
     };
-    let pools = shared.pools();
     let is_wanted = |key: &PoolKey| wanted.scrape_pool.is_empty() || key.job == wanted.scrape_pool;
-    let shown_pools = pools.iter().filter(|(_, pool)| !pool.is_gone);
-    for (key, pool) in shown_pools.filter(|(key, _)| is_wanted(key)) {
+    for pool in shared.standing(is_wanted) {
         if shows_active {
-            let active = pool.active.values();
-            let active = active.map(|active| active_target(&key.job, active));
+            let active = pool.active.iter();
+            let active = active.map(|active| active_target(&pool.job, active));
             shown.active.extend(active);
         }
-        let count = shown.dropped_target_counts.entry(key.job.clone());
-        *count.or_default() += pool.dropped_count;
         if shows_dropped {
-            shown.dropped.extend(dropped(&key.job, pool));
+            let dropped = pool.dropped.iter().map(|labels| DroppedTarget {
+                discovered_labels: (**labels).clone(),
+                scrape_pool: pool.job.clone(),
+            });
+            shown.dropped.extend(dropped);
         }
+        let count = shown.dropped_target_counts.entry(pool.job);
+        *count.or_default() += pool.dropped_count;
     }
     shown
 }
 
-fn dropped(job: &str, pool: &Pool) -> impl Iterator<Item = DroppedTarget> {
-    pool.dropped.iter().map(move |labels| DroppedTarget {
-        discovered_labels: (**labels).clone(),
-        scrape_pool: job.to_owned(),
-    })
+#[derive(Deserialize)]
+struct Nothing {}
+
+fn scrape_pools(shared: &Shared) -> ScrapePools {
+    let pools = shared.pools();
+    let pools = pools.iter().filter(|(_, pool)| !pool.is_gone);
+    ScrapePools {
+        scrape_pools: pools.map(|(key, _)| key.job.clone()).collect(),
+    }
 }
 
 fn active_target(job: &str, active: &Active) -> ActiveTarget {
@@ -238,9 +292,9 @@ fn described(shared: &Shared, wanted: &WantedMetadata) -> Result<Vec<Described>,
         },
     };
     let matchers = matchers(&wanted.match_target)?;
-    let pools = shared.pools();
+    let pools = shared.standing(|_| true);
     let mut shown = Vec::new();
-    for active in pools.values().flat_map(|pool| pool.active.values()) {
+    for active in pools.iter().flat_map(|pool| &pool.active) {
         let labels = &active.target.labels;
         let value = |name: &str| labels.get(name).map_or("", String::as_str);
         if !matchers

@@ -6,11 +6,24 @@ use hashbrown::HashTable;
 use signals::{Labels, SeriesId};
 use std::hash::BuildHasher;
 
+use super::page::Member;
+
 /// Series that were not on the last page and are kept in case they come back, beside as many as were
 /// on it.
 const SPARE_MAX: usize = 1_000;
 /// No series.
 const NONE: u32 = u32::MAX;
+
+/// What a series is to a classic histogram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Membership {
+    /// Nobody has looked yet.
+    Unknown,
+    /// Nothing.
+    None,
+    /// A part of it.
+    Of(Member),
+}
 
 /// A series as its target writes it.
 #[derive(Debug)]
@@ -31,6 +44,8 @@ pub(crate) struct Known {
     next: u32,
     /// Tells its last exemplar from another.
     exemplar: u64,
+    /// What it is to a histogram that is converted.
+    pub(crate) membership: Membership,
 }
 
 /// Where a series is in the cache.
@@ -53,6 +68,8 @@ pub(crate) struct Cache {
     before: u32,
     first: u32,
     seen: usize,
+    /// What is seen does not belong to the order of the lines.
+    is_aside: bool,
     /// Series that rules or labels of before made and that are in the store: they end unless they
     /// come again.
     former: Vec<(Labels, Option<SeriesId>)>,
@@ -70,6 +87,7 @@ impl Default for Cache {
             before: NONE,
             first: NONE,
             seen: 0,
+            is_aside: false,
             former: Vec::new(),
         }
     }
@@ -115,6 +133,7 @@ impl Cache {
             was_tracked: false,
             next: NONE,
             exemplar: 0,
+            membership: Membership::Unknown,
         });
         let (series, hasher) = (&self.series, &self.hasher);
         let rehash = |place: &u32| {
@@ -133,11 +152,13 @@ impl Cache {
     /// Notes that a series stands on the next line of the page; `is_tracked` when its end is to be
     /// marked. Says whether it was not on the page before.
     pub(crate) fn see(&mut self, place: Place, is_tracked: bool) -> bool {
-        match self.series.get_mut(self.before as usize) {
-            Some(before) => before.next = place.0,
-            None => self.first = place.0,
+        if !self.is_aside {
+            match self.series.get_mut(self.before as usize) {
+                Some(before) => before.next = place.0,
+                None => self.first = place.0,
+            }
+            self.before = place.0;
         }
-        self.before = place.0;
         let page = self.page;
         let Some(known) = self.series.get_mut(place.0 as usize) else {
             return false;
@@ -152,6 +173,24 @@ impl Cache {
             known.tracked = page;
         }
         is_new
+    }
+
+    /// What is seen next stands on no line of its own.
+    pub(crate) fn turn_aside(&mut self) {
+        self.is_aside = true;
+    }
+
+    /// The opposite of [`Cache::turn_aside`].
+    pub(crate) fn turn_back(&mut self) {
+        self.is_aside = false;
+    }
+
+    /// Notes what a series is to a histogram.
+    pub(crate) fn set_member(&mut self, place: Place, member: Option<Member>) {
+        let membership = member.map_or(Membership::None, Membership::Of);
+        if let Some(known) = self.series.get_mut(place.0 as usize) {
+            known.membership = membership;
+        }
     }
 
     /// Whether this exemplar of a series is another than its last one.

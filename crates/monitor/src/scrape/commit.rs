@@ -282,11 +282,13 @@ fn makes_the_same_series(one: &JobConfig, other: &JobConfig) -> bool {
         &one.metric_relabel,
         one.validation,
         one.limits,
+        one.histograms,
     ) == (
         other.honor_labels,
         &other.metric_relabel,
         other.validation,
         other.limits,
+        other.histograms,
     ) && one.name == other.name
 }
 

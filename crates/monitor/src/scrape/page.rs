@@ -1,6 +1,7 @@
 //! A page against the cache of its target: which samples go into the store, and whether it breaks a
 //! limit of its job.
 
+mod classic;
 mod protobuf;
 #[cfg(test)]
 mod tests;
@@ -11,12 +12,14 @@ use std::collections::BTreeMap;
 use query::number::Short;
 use signals::{Exemplar, Labels, METRIC_NAME, Metadata, Value};
 use wire::exposition::{
-    Format, Item, Kind, Limits as PageLimits, ParseError, Reason, SampleLine, Stream, exemplar,
-    series_labels,
+    Format, Item, Kind, Limits as PageLimits, ParseError, Reason, SampleLine, SeriesLabels, Stream,
+    exemplar, series_labels,
 };
 use wire::protobuf::Malformed;
 
-use super::cache::{Cache, Place};
+use self::classic::Gathered;
+pub(crate) use self::classic::Member;
+use super::cache::{Cache, Membership, Place};
 use super::config::JobConfig;
 use super::relabel::{LabelSet, apply};
 
@@ -97,6 +100,10 @@ struct Reader<'a> {
     time: i64,
     /// What the last TYPE line said.
     kind: Kind,
+    /// Of what it said so.
+    family: String,
+    /// The classic histogram whose lines are coming.
+    gathered: Option<Gathered>,
     /// Room for the bytes by which a series is found.
     key: Vec<u8>,
 }
@@ -118,6 +125,8 @@ impl Pages {
             batch: Batch::default(),
             time,
             kind: Kind::Unknown,
+            family: String::new(),
+            gathered: None,
             key: Vec::new(),
         };
         reader.batch.rows.reserve(reader.pages.cache.len());
@@ -142,10 +151,18 @@ impl Reader<'_> {
             let Some(item) = stream.next(raw) else {
                 break;
             };
-            match item? {
+            let item = item?;
+            if !matches!(item, Item::Sample(_)) {
+                self.end_histogram()?;
+            }
+            match item {
                 Item::Sample(sample) => self.sample(&sample, expected)?,
                 Item::Type(name, kind) => {
                     self.kind = kind;
+                    if self.job.histograms.convert_classic {
+                        self.family.clear();
+                        self.family.push_str(&name);
+                    }
                     self.describe(&name, |known| known.kind = kind_word(kind));
                 }
                 Item::Help(name, text) => self.describe(&name, |known| {
@@ -156,7 +173,7 @@ impl Reader<'_> {
                 }),
             }
         }
-        Ok(())
+        self.end_histogram()
     }
 
     fn check_count(&self) -> Result<(), PageError> {
@@ -185,22 +202,64 @@ impl Reader<'_> {
         } else {
             match self.pages.cache.find(sample.series) {
                 Some(place) => place,
-                None => {
-                    let labels = self.labels(sample.series)?;
-                    self.pages.cache.add(sample.series, labels)
-                }
+                None => self.add(sample.series)?,
             }
         };
-        let value = Value::Float(sample.value);
-        self.push(place, sample.timestamp, value);
+        let member = self.member_of(place, sample.series)?;
+        match member {
+            Some(member) => self.gather(member, sample)?,
+            None => self.end_histogram()?,
+        }
+        if member.is_none() || self.job.histograms.always_classic {
+            let value = Value::Float(sample.value);
+            self.push(place, sample.timestamp, value);
+        } else {
+            self.pages.cache.see(place, false);
+        }
         if let Some(text) = sample.exemplar
             && self.pages.cache.is_new_exemplar(place, text)
             && let Ok(read) = exemplar(text)
         {
             let pairs = read.labels.iter().map(|(name, value)| (&**name, &**value));
-            self.exemplar(place, pairs, (read.value, read.timestamp));
+            let of = member.map_or(place, |member| member.histogram);
+            self.exemplar(of, pairs, (read.value, read.timestamp));
         }
         Ok(())
+    }
+
+    /// A series that was not on a page before. One that becomes a part of a histogram has no labels of its
+    /// own in the store.
+    fn add(&mut self, series: &[u8]) -> Result<Place, PageError> {
+        let member = if self.converts() {
+            Some(self.member(series)?)
+        } else {
+            None
+        };
+        let is_part = matches!(member, Some(Some(_)));
+        let labels = if is_part && !self.job.histograms.always_classic {
+            None
+        } else {
+            self.labels(series)?
+        };
+        let place = self.pages.cache.add(series, labels);
+        if let Some(member) = member {
+            self.pages.cache.set_member(place, member);
+        }
+        Ok(place)
+    }
+
+    fn member_of(&mut self, place: Place, series: &[u8]) -> Result<Option<Member>, PageError> {
+        if !self.converts() {
+            return Ok(None);
+        }
+        match self.pages.cache.get(place).map(|known| known.membership) {
+            Some(Membership::Of(member)) => return Ok(Some(member)),
+            Some(Membership::None) => return Ok(None),
+            Some(Membership::Unknown) | None => {}
+        }
+        let member = self.member(series)?;
+        self.pages.cache.set_member(place, member);
+        Ok(member)
     }
 
     /// Takes a sample of a series, unless the rules drop it.
@@ -223,11 +282,7 @@ impl Reader<'_> {
 
     /// The labels of a line's series in the store; nothing when the rules drop it.
     fn labels(&mut self, series: &[u8]) -> Result<Option<Labels>, PageError> {
-        let failed = |reason: Reason| {
-            let shown = String::from_utf8_lossy(series);
-            PageError::Series(format!("series `{}`: {reason}", shown.escape_debug()))
-        };
-        let read = series_labels(series).map_err(failed)?;
+        let read = read_series(series)?;
         let mut own = LabelSet::new();
         for (name, value) in read.labels {
             let value = self.normalized(&name, value);
@@ -315,6 +370,14 @@ impl Reader<'_> {
             });
         }
     }
+}
+
+/// Name and labels of a line.
+fn read_series(series: &[u8]) -> Result<SeriesLabels<'_>, PageError> {
+    series_labels(series).map_err(|reason: Reason| {
+        let shown = String::from_utf8_lossy(series);
+        PageError::Series(format!("series `{}`: {reason}", shown.escape_debug()))
+    })
 }
 
 /// A bound or a quantile as a label.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::client::Dial;
 use url::Url;
 
 use super::active::{Active, Settings};
@@ -33,6 +34,8 @@ pub(crate) struct PoolKey {
 pub(crate) struct Pool {
     pub(crate) job: Arc<JobConfig>,
     client: Arc<HttpClient>,
+    /// The clients of other ways, as long as there is a target on them.
+    ways: Vec<(Arc<dyn Dial>, Arc<HttpClient>)>,
     /// Where targets come from.
     pub(crate) sources: Vec<Arc<Source>>,
     pub(crate) active: BTreeMap<Target, Arc<Active>>,
@@ -53,7 +56,20 @@ pub(crate) struct Pool {
 struct Found {
     labels: LabelSet,
     /// Its own way, for one that the program handed over.
-    way: Option<Way>,
+    way: Option<Arc<dyn Dial>>,
+}
+
+/// The targets that should be, with the labels that they were found with, and their own ways.
+type Wanted = BTreeMap<Target, (Arc<LabelSet>, Option<Arc<dyn Dial>>)>;
+
+/// The client of a way.
+fn client_of(
+    ways: &[(Arc<dyn Dial>, Arc<HttpClient>)],
+    way: &Arc<dyn Dial>,
+) -> Option<Arc<HttpClient>> {
+    let mut ways = ways.iter();
+    let found = ways.find(|(own, _)| Arc::ptr_eq(own, way));
+    found.map(|(_, client)| Arc::clone(client))
 }
 
 /// Makes clients.
@@ -64,6 +80,7 @@ impl Pool {
         Self {
             client: make_client(&job, &Way::Direct),
             job,
+            ways: Vec::new(),
             sources: Vec::new(),
             active: BTreeMap::new(),
             dropped: Vec::new(),
@@ -83,6 +100,7 @@ impl Pool {
         }
         if self.job.http != job.http {
             self.client = make_client(job, &Way::Direct);
+            self.ways.clear();
         }
         self.job = Arc::clone(job);
     }
@@ -108,7 +126,7 @@ impl Pool {
             let all = all.iter().cloned();
             found.extend(all.map(|labels| Found { labels, way: None }));
         }
-        self.settle(found, &|_, _| None)
+        self.settle(found)
     }
 
     /// As [`Pool::refresh`], for what the program hands over.
@@ -121,14 +139,19 @@ impl Pool {
             let mut labels = target.labels.clone();
             labels.insert(ADDRESS.to_owned(), target.address.clone());
             labels.insert("__metrics_path__".to_owned(), target.path.clone());
-            let way = target
-                .dial
-                .as_ref()
-                .map(|dial| Way::Through(Arc::clone(dial)));
+            let way = target.dial.clone();
             Found { labels, way }
         });
-        let found = found.collect();
-        self.settle(found, &|job, way| Some(make_client(job, way)))
+        let found: Vec<Found> = found.collect();
+        let before = std::mem::take(&mut self.ways);
+        for way in found.iter().filter_map(|found| found.way.as_ref()) {
+            if client_of(&self.ways, way).is_none() {
+                let client = client_of(&before, way)
+                    .unwrap_or_else(|| make_client(&self.job, &Way::Through(Arc::clone(way))));
+                self.ways.push((Arc::clone(way), client));
+            }
+        }
+        self.settle(found)
     }
 
     /// Ends all targets.
@@ -154,11 +177,7 @@ impl Pool {
         self.leaving.retain(|active| !active.is_over());
     }
 
-    fn settle(
-        &mut self,
-        found: Vec<Found>,
-        client_of: &dyn Fn(&JobConfig, &Way) -> Option<Arc<HttpClient>>,
-    ) -> Vec<Arc<Active>> {
+    fn settle(&mut self, found: Vec<Found>) -> Vec<Arc<Active>> {
         self.prune();
         let wanted = self.wanted(found);
         let forced_error = self.forced_error(wanted.len());
@@ -167,7 +186,7 @@ impl Pool {
         let mut fresh = Vec::new();
         for (target, (discovered, way)) in wanted {
             let kept = before.remove(&target);
-            let own = way.as_ref().and_then(|way| client_of(&self.job, way));
+            let own = way.as_ref().and_then(|way| client_of(&self.ways, way));
             let settings = Settings {
                 job: Arc::clone(&self.job),
                 client: own.unwrap_or_else(|| Arc::clone(&self.client)),
@@ -205,7 +224,7 @@ impl Pool {
     }
 
     /// The targets that were found, each once.
-    fn wanted(&mut self, found: Vec<Found>) -> BTreeMap<Target, (Arc<LabelSet>, Option<Way>)> {
+    fn wanted(&mut self, found: Vec<Found>) -> Wanted {
         let mut wanted = BTreeMap::new();
         self.dropped.clear();
         self.wrong.clear();

@@ -131,6 +131,11 @@ impl Pattern {
         })
     }
 
+    /// As it is written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         self.text == DEFAULT_PATTERN
     }
@@ -172,7 +177,8 @@ pub fn apply(rules: &[Rule], labels: &mut LabelSet) -> bool {
 }
 
 impl Rule {
-    fn apply(&self, labels: &mut LabelSet) -> bool {
+    /// Applies one rule; `false` when the labels are dropped.
+    pub(crate) fn apply(&self, labels: &mut LabelSet) -> bool {
         match self.action {
             Action::Keep => self.pattern.matches(&self.joined(labels)),
             Action::Drop => !self.pattern.matches(&self.joined(labels)),

@@ -52,7 +52,7 @@ pub struct Expression {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     /// A number.
-    Number(f64),
+    Number(Number),
     /// A text; bytes, because escapes may give what is no UTF-8.
     Text(Vec<u8>),
     /// The newest sample of series.
@@ -76,6 +76,33 @@ pub enum Node {
     Call(Call),
     /// An aggregation over labels.
     Aggregate(Box<Aggregate>),
+}
+
+/// A number as it is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Number {
+    /// Its value; of a length of time the seconds.
+    pub value: f64,
+    /// Whether it is written as a length of time, such as `1h30m`.
+    pub is_duration: bool,
+}
+
+impl Number {
+    /// One that is written as a number.
+    pub(crate) fn plain(value: f64) -> Number {
+        Number {
+            value,
+            is_duration: false,
+        }
+    }
+
+    /// One that is written as a length of time.
+    pub(crate) fn duration(milliseconds: i64) -> Number {
+        Number {
+            value: milliseconds as f64 / 1000.0,
+            is_duration: true,
+        }
+    }
 }
 
 /// Which series, and when.
@@ -128,21 +155,23 @@ pub enum At {
 pub enum Duration {
     /// In milliseconds.
     Literal(i64),
-    /// One that depends on the query's step or range.
+    /// One that is computed, perhaps of the query's step or range.
     Computed(Box<DurationNode>, Span),
 }
 
 /// An expression of a length of time, in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DurationNode {
-    /// Seconds.
-    Seconds(f64),
+    /// A number of seconds.
+    Number(Number),
     /// The query's step.
     Step,
     /// From the query's first step to its last.
     Range,
     /// `-x`
     Negated(Box<DurationNode>),
+    /// `(x)`
+    Parenthesized(Box<DurationNode>),
     /// Two with an operator.
     Binary(DurationOperator, Box<DurationNode>, Box<DurationNode>),
 }
@@ -159,6 +188,22 @@ pub enum DurationOperator {
     Power,
     Least,
     Greatest,
+}
+
+impl DurationOperator {
+    /// As it is written.
+    pub fn text(self) -> &'static str {
+        match self {
+            DurationOperator::Add => "+",
+            DurationOperator::Subtract => "-",
+            DurationOperator::Multiply => "*",
+            DurationOperator::Divide => "/",
+            DurationOperator::Modulo => "%",
+            DurationOperator::Power => "^",
+            DurationOperator::Least => "min_of",
+            DurationOperator::Greatest => "max_of",
+        }
+    }
 }
 
 /// An expression that is evaluated over a range.

@@ -267,7 +267,7 @@ impl<'a> Evaluator<'a> {
 
     fn eval_node(&self, expression: &Expression, grid: Grid) -> Evaluation<Evaluated> {
         match &expression.node {
-            Node::Number(number) => Ok(Evaluated::Scalar(vec![*number; grid.count])),
+            Node::Number(number) => Ok(Evaluated::Scalar(vec![number.value; grid.count])),
             Node::Text(text) => Ok(Evaluated::Text(text.clone())),
             Node::Vector(selector) => {
                 let series = self.instant_vector(selector, expression.span.start, grid)?;

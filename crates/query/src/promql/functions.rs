@@ -100,7 +100,12 @@ pub static FUNCTIONS: &[Signature] = &[
     vector("histogram_count"),
     Signature::new("histogram_fraction", &[Scalar, Scalar, Vector], Vector),
     Signature::new("histogram_quantile", &[Scalar, Vector], Vector),
-    Signature::new("histogram_quantiles", &[Vector, Text, Scalar], Vector).between(3, 12),
+    Signature::new(
+        "histogram_quantiles",
+        &[Vector, Text, Scalar, Scalar],
+        Vector,
+    )
+    .between(3, 12),
     vector("histogram_stddev"),
     vector("histogram_stdvar"),
     vector("histogram_sum"),

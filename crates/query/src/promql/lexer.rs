@@ -1,6 +1,8 @@
 //! Text to tokens, one at a time. Which words are keywords depends on where they stand: the parser
 //! knows.
 
+use std::fmt::Write as _;
+
 use super::ast::Span;
 use super::parser::ParseError;
 use crate::number;
@@ -233,6 +235,29 @@ fn octal(text: &str) -> Option<f64> {
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = u64::from_str_radix(digits, 8).ok().filter(|_| is_plain)?;
     Some(number as f64)
+}
+
+/// A duration in milliseconds as [`duration`] reads it, and Prometheus writes it: years and weeks only
+/// where nothing remains.
+pub(super) fn duration_text(milliseconds: i64) -> String {
+    let mut rest = milliseconds.unsigned_abs();
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        let size = size.unsigned_abs();
+        let is_rough = matches!(unit, "y" | "w");
+        if rest < size || is_rough && !rest.is_multiple_of(size) {
+            continue;
+        }
+        let count = rest / size;
+        rest %= size;
+        // Writing to a text does not fail.
+        write!(text, "{count}{unit}").unwrap_or_default();
+    }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
 }
 
 /// Milliseconds of a duration such as `1h30m`: units from large to small, each once.

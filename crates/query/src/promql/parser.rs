@@ -12,7 +12,7 @@ use std::fmt;
 
 pub(crate) use self::check::type_of;
 pub use self::metric::metric;
-use super::ast::{Call, Expression, Node, Span};
+use super::ast::{Call, Expression, Node, Number, Span};
 use super::functions;
 use super::lexer::{Kind, Lexer, Token};
 
@@ -99,6 +99,17 @@ pub fn parse(text: &str) -> Result<Expression, ParseError> {
     let parsed = parser.whole().map_err(located)?;
     check::check(&parsed).map_err(located)?;
     Ok(parsed)
+}
+
+/// Whether a metric's name can stand outside of braces, and without quotes.
+pub(crate) fn is_bare(name: &str) -> bool {
+    let is_inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
+    let begins = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| !byte.is_ascii_digit());
+    let is_reserved = RESERVED.iter().any(|word| name.eq_ignore_ascii_case(word));
+    begins && name.bytes().all(is_inside) && !is_reserved && crate::number::parse(name).is_none()
 }
 
 /// Reads tokens, one ahead.
@@ -243,8 +254,10 @@ impl<'a> Parser<'a> {
         }
         self.advance()?;
         let inner = self.deeper(|parser| parser.binary(super::ast::Operator::Power.binding()))?;
-        if let Node::Number(number) = inner.node {
-            let number = if negates { -number } else { number };
+        if let Node::Number(mut number) = inner.node {
+            if negates {
+                number.value = -number.value;
+            }
             return self.made(start, Node::Number(number), 0);
         }
         let height = inner.height;
@@ -255,8 +268,8 @@ impl<'a> Parser<'a> {
     fn primary(&mut self) -> Result<Expression, ParseError> {
         let start = self.ahead.span.start;
         let node = match &self.ahead.kind {
-            Kind::Number(number) => Node::Number(*number),
-            Kind::Duration(milliseconds) => Node::Number(*milliseconds as f64 / 1000.0),
+            Kind::Number(number) => Node::Number(Number::plain(*number)),
+            Kind::Duration(milliseconds) => Node::Number(Number::duration(*milliseconds)),
             Kind::Text(text) => Node::Text(text.clone()),
             Kind::Symbol("(") => return self.parenthesized(start),
             Kind::Symbol("{") => return self.selector(start, None),
@@ -282,7 +295,7 @@ impl<'a> Parser<'a> {
         };
         if let Some(number) = crate::number::parse(&word) {
             self.advance()?;
-            return self.made(start, Node::Number(number), 0);
+            return self.made(start, Node::Number(Number::plain(number)), 0);
         }
         let is_called = self.lexer.is_before("(");
         if let Some(operation) = super::ast::Aggregation::named(&word) {

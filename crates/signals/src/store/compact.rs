@@ -137,6 +137,7 @@ impl Store {
         let mut samples = SeriesSamples::default();
         let mut columns = ColumnCache::new();
         while let Some(labels) = least(&mut inputs)? {
+            self.go_on()?;
             samples.clear();
             for input in &mut inputs {
                 input.take(&labels, &manifest.tombstones, &mut columns, &mut samples)?;

@@ -36,6 +36,7 @@ impl Store {
     /// flushes, packs the head, removes what is too old, compacts. To be called every minute or so; `now` is the
     /// clock, in milliseconds since 1970.
     pub fn maintain(&self, now: i64) -> Result<Upkeep, StoreError> {
+        self.go_on()?;
         self.check_space()?;
         {
             let _alone = self.manifest();
@@ -50,6 +51,7 @@ impl Store {
         }
         let loose = self.head().loose();
         for some in loose.chunks(SERIES_AT_ONCE / 10) {
+            self.go_on()?;
             self.head_mut().pack(some);
         }
         upkeep.retired += self.retire(now)?;
@@ -181,6 +183,7 @@ impl Store {
         let mut writer = SegmentWriter::create(&*self.disk, number, Effort::Flush)?;
         let mut samples = SeriesSamples::default();
         for (labels, id) in series {
+            self.go_on()?;
             let frozen = frozen(*id, from, to);
             if frozen.is_empty() {
                 continue;

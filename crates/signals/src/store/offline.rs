@@ -8,7 +8,7 @@ use super::flush::take_number;
 use super::replay::Replay;
 use super::{Options, Segments, Store, StoreError};
 use crate::block::Effort;
-use crate::disk::Disk;
+use crate::disk::{Disk, named};
 use crate::head::Head;
 use crate::labels::Labels;
 use crate::log::{Log, Looked, Recovered};
@@ -55,6 +55,37 @@ pub struct HeadFacts {
     pub samples: u64,
     /// The time of the newest sample, in milliseconds since 1970.
     pub newest: Option<i64>,
+}
+
+/// How often a look is repeated: another process may replace what is looked at.
+const LOOKS_MAX: usize = 5;
+/// Made and removed again, to see that files can be.
+const PROBE: &str = "PROBE.new";
+
+/// Whether the store could be opened, as far as that can be seen while another process has it: files
+/// can be made, and manifest and segments make sense. The log is not read. No store at all is fine.
+///
+/// # Errors
+/// Why it could not.
+pub fn probe(disk: &dyn Disk) -> Result<(), StoreError> {
+    named(disk, "create", "", disk.create_folder(""))?;
+    named(disk, "lock", "LOCK", disk.lock("LOCK"))?;
+    // Whoever has the store may remove it before we do.
+    disk.remove(PROBE).ok();
+    named(disk, "create", PROBE, disk.create(PROBE))?;
+    disk.remove(PROBE).ok();
+    let look = || -> Result<(), StoreError> {
+        let manifest = Manifest::read(disk)?;
+        manifest.map_or(Ok(()), |manifest| Segments::open(disk, &manifest).map(drop))
+    };
+    let mut looked = look();
+    for _ in 1..LOOKS_MAX {
+        if looked.is_ok() {
+            break;
+        }
+        looked = look();
+    }
+    looked
 }
 
 impl Store {
@@ -116,6 +147,7 @@ impl Store {
             manifest: Mutex::new(manifest),
             is_full: AtomicBool::new(false),
             since_space: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
             _lock: lock,
         })
     }

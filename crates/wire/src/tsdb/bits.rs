@@ -5,6 +5,97 @@ use super::varint::zigzag;
 /// Widths of the numbers that chunks of histograms hold, after so many ones.
 const WIDTHS: [u32; 8] = [0, 3, 6, 9, 12, 18, 25, 56];
 
+/// Bits that are written one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits of the last byte that nothing stands in.
+    free: u32,
+}
+
+impl BitWriter {
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The lowest so many bits of a number.
+    pub(super) fn write(&mut self, value: u64, count: u32) {
+        let mut left = count;
+        while left > 0 {
+            if self.free == 0 {
+                self.bytes.push(0);
+                self.free = 8;
+            }
+            let taken = left.min(self.free);
+            let bits = value >> (left - taken) & ((1 << taken) - 1);
+            let placed = u8::try_from(bits << (self.free - taken)).unwrap_or_default();
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= placed;
+            }
+            self.free -= taken;
+            left -= taken;
+        }
+    }
+
+    /// So many ones, and a zero behind them unless there are as many as there may be.
+    fn ones(&mut self, count: usize, most: usize) {
+        for _ in 0..count {
+            self.write(1, 1);
+        }
+        if count < most {
+            self.write(0, 1);
+        }
+    }
+
+    pub(super) fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.write(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.write(value, 8);
+    }
+
+    pub(super) fn signed_varint(&mut self, value: i64) {
+        self.varint((value << 1 ^ value >> 63).cast_unsigned());
+    }
+
+    /// How much a difference of times differs from the one before.
+    pub(super) fn time_change(&mut self, change: i64) {
+        const CHANGES: [u32; 4] = [0, 14, 17, 20];
+        let place = CHANGES.iter().position(|width| fits(change, *width));
+        self.ones(place.unwrap_or(CHANGES.len()), CHANGES.len());
+        let width = place.and_then(|place| CHANGES.get(place));
+        self.write(change.cast_unsigned(), width.copied().unwrap_or(64));
+    }
+
+    /// A number of a chunk of histograms.
+    pub(super) fn number(&mut self, value: i64) {
+        let place = WIDTHS.iter().position(|width| fits(value, *width));
+        self.of_width(value.cast_unsigned(), place);
+    }
+
+    /// The same, without a sign.
+    pub(super) fn count(&mut self, value: u64) {
+        let place = WIDTHS.iter().position(|width| value < 1 << width);
+        self.of_width(value, place);
+    }
+
+    fn of_width(&mut self, value: u64, place: Option<usize>) {
+        self.ones(place.unwrap_or(WIDTHS.len()), WIDTHS.len());
+        let width = place.and_then(|place| WIDTHS.get(place));
+        self.write(value, width.copied().unwrap_or(64));
+    }
+}
+
+/// Whether so many bits hold a number of either sign: the highest value is positive.
+fn fits(value: i64, width: u32) -> bool {
+    if width == 0 {
+        return value == 0;
+    }
+    let limit = 1_i64 << (width - 1);
+    (-limit + 1..=limit).contains(&value)
+}
+
 /// Bits that are read from the beginning on.
 #[derive(Debug, Clone)]
 pub(super) struct Bits<'a> {

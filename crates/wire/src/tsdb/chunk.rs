@@ -55,13 +55,25 @@ pub fn read(bytes: &[u8], see: &mut dyn FnMut(i64, Sample)) -> Result<(), TsdbEr
         });
     }
     let (encoding, data) = body.split_first().ok_or(wrong("a chunk"))?;
+    read_data(*encoding, data, see)
+}
+
+/// Shows the samples of a chunk without length and checksum, such as a message holds it.
+pub fn read_data(
+    encoding: u8,
+    data: &[u8],
+    see: &mut dyn FnMut(i64, Sample),
+) -> Result<(), TsdbError> {
     let read = match encoding {
         1 => floats(data, see),
         2 => histograms::whole(data, see),
         3 => histograms::fractional(data, see),
-        other => return Err(TsdbError::Encoding(*other)),
+        other => return Err(TsdbError::Encoding(other)),
     };
-    read.ok_or(wrong("the samples of a chunk"))
+    read.ok_or(TsdbError::Shape {
+        what: "the samples of a chunk",
+        at: 0,
+    })
 }
 
 fn floats(data: &[u8], see: &mut dyn FnMut(i64, Sample)) -> Option<()> {

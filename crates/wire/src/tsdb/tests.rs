@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::chunk::{self, Sample};
-use super::{TsdbError, index, tombstones};
+use super::{TsdbError, encode, index, tombstones};
 use crate::histogram::{Histogram, ResetHint, Span};
 
 /// A chunk with its length and its checksum.
@@ -150,5 +150,84 @@ proptest! {
             let count = index.series().count();
             prop_assert!(count <= bytes.len());
         }
+    }
+}
+
+/// The samples of chunks without a frame.
+fn of_data(encoding: u8, data: &[u8]) -> Vec<(i64, Sample)> {
+    let mut found = Vec::new();
+    chunk::read_data(encoding, data, &mut |time, sample| {
+        found.push((time, sample));
+    })
+    .unwrap();
+    found
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(
+        begin in any::<i32>(),
+        steps in proptest::collection::vec((0..40_000_i64, prop_oneof![Just(1.0), any::<f64>(), -9.0..9.0_f64]), 0..120),
+    ) {
+        let mut time = i64::from(begin) * 1000;
+        let samples: Vec<(i64, f64)> = steps.into_iter().map(|(step, value)| {
+            time += step * step;
+            (time, value)
+        }).collect();
+        let read = of_data(encode::FLOATS, &encode::floats(&samples));
+        let bits = |value: f64| value.to_bits();
+        let read: Vec<(i64, u64)> = read.into_iter().map(|(time, sample)| match sample {
+            Sample::Float(value) => (time, bits(value)),
+            Sample::Histogram(histogram) => panic!("{histogram:?}"),
+        }).collect();
+        let samples: Vec<(i64, u64)> = samples.into_iter().map(|(time, value)| (time, bits(value))).collect();
+        prop_assert_eq!(read, samples);
+    }
+}
+
+/// The same bytes as by hand above.
+#[test]
+fn three_samples_are_written_as_by_hand() {
+    let written = encode::floats(&[(1000, 1.5), (1015, 1.5), (1030, 1.5)]);
+    let mut data = vec![0, 3, 0xd0, 0x0f];
+    data.extend_from_slice(&1.5_f64.to_bits().to_be_bytes());
+    data.extend_from_slice(&[15, 0]);
+    assert_eq!(written, data);
+}
+
+#[test]
+fn histograms_are_written_one_by_one() {
+    let given = Histogram {
+        schema: -53,
+        count: 9.0,
+        sum: 2.5,
+        positive_spans: vec![Span {
+            offset: 1,
+            length: 2,
+        }],
+        positive: vec![4.0, 5.0],
+        custom_bounds: vec![0.001, 7e300, f64::MAX],
+        ..Histogram::default()
+    };
+    let ended = Histogram {
+        sum: f64::from_bits(0x7ff0_0000_0000_0002),
+        ..Histogram::default()
+    };
+    let all = histograms()
+        .into_iter()
+        .chain([(-5, given), (i64::MAX, ended)]);
+    for (time, mut histogram) in all {
+        let read = of_data(encode::HISTOGRAM, &encode::histogram(time, &histogram));
+        // Prometheus tells fractions of them.
+        histogram.is_float = true;
+        let [(at, Sample::Histogram(read))] = &read[..] else {
+            panic!("{read:?}");
+        };
+        assert_eq!((*at, read.sum.to_bits()), (time, histogram.sum.to_bits()));
+        let no_sum = |histogram: &Histogram| Histogram {
+            sum: 0.0,
+            ..histogram.clone()
+        };
+        assert_eq!(no_sum(read), no_sum(&histogram));
     }
 }

@@ -8,6 +8,7 @@ use signals::{Labels, METRIC_NAME, Metadata};
 use wire::histogram::{Histogram, Span};
 use wire::otlp::{Attribute, Kind, Metric, Point, Value, Visitor, escape_label, metric_name};
 
+use super::super::answer::Refused;
 use super::super::batch::Batch;
 use super::super::problem::Problem;
 
@@ -40,11 +41,35 @@ pub(super) struct Translator {
     newest: Option<i64>,
     name: String,
     is_delta: bool,
+    /// Why the rest is not looked at: the request becomes larger than one may be.
+    refused: Option<Refused>,
 }
 
 impl Translator {
-    pub(super) fn finish(self) -> Batch {
-        self.batch
+    /// What was read, if it is not too much.
+    pub(super) fn finish(mut self) -> Result<Batch, Refused> {
+        self.check();
+        self.refused.map_or(Ok(self.batch), Err)
+    }
+
+    /// Whether there is room for more.
+    fn check(&mut self) -> bool {
+        if self.refused.is_none() {
+            self.refused = self.batch.check_size().err();
+        }
+        self.refused.is_none()
+    }
+
+    /// Notes what is said of a metric.
+    fn describe(&mut self, name: &str, (kind, help, unit): (&str, &str, &str)) {
+        let metadata = Metadata {
+            kind: kind.to_owned(),
+            help: help.to_owned(),
+            unit: unit.to_owned(),
+        };
+        let bytes = size_of::<(String, Metadata)>() + name.len() + help.len() + unit.len();
+        self.batch.charge(bytes);
+        self.batch.metadata.push((name.to_owned(), metadata));
     }
 
     /// The number of a series with what the point has in common with others of the metric.
@@ -54,6 +79,9 @@ impl Translator {
         common: &BTreeMap<String, String>,
         own: Option<(&str, &str)>,
     ) -> Option<usize> {
+        if !self.check() {
+            return None;
+        }
         let name = format!("{}{suffix}", self.name);
         let identity = self.identity.iter();
         let identity = identity.map(|(name, value)| (*name, value.as_str()));
@@ -64,6 +92,8 @@ impl Translator {
             .chain(own)
             .collect();
         pairs.insert(METRIC_NAME, &name);
+        let bytes = pairs.iter().map(|(name, value)| name.len() + value.len());
+        self.batch.charge(bytes.sum());
         let labels = if self.name.is_empty() {
             Err(Problem::NoName)
         } else {
@@ -136,6 +166,14 @@ impl Translator {
             }
             let pairs = pairs.iter();
             let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+            let bytes: usize = pairs
+                .clone()
+                .map(|(name, value)| name.len() + value.len())
+                .sum();
+            self.batch.charge(bytes + size_of::<signals::Exemplar>());
+            if !self.check() {
+                return;
+            }
             // One without labels points nowhere.
             if let Ok(labels) = Labels::new(pairs) {
                 self.batch.exemplars.push(signals::Exemplar {
@@ -202,17 +240,16 @@ impl Visitor for Translator {
             Kind::Histogram | Kind::Exponential => "histogram",
             Kind::Summary => "summary",
         };
-        if !metric.is_delta && !self.name.is_empty() {
-            let metadata = Metadata {
-                kind: kind.to_owned(),
-                help: metric.description.to_owned(),
-                unit: metric.unit.to_owned(),
-            };
-            self.batch.metadata.push((self.name.clone(), metadata));
+        if !metric.is_delta && !self.name.is_empty() && self.check() {
+            let name = self.name.clone();
+            self.describe(&name, (kind, metric.description, metric.unit));
         }
     }
 
     fn point(&mut self, point: &Point<'_>) {
+        if self.refused.is_some() {
+            return;
+        }
         if self.is_delta {
             return self.batch.problems.add(&DELTA, 1, || self.name.clone());
         }
@@ -257,12 +294,7 @@ impl Visitor for Translator {
         if let Some(series) = self.series("", &resource, None) {
             self.batch.float(series, newest, 0, 1.0);
         }
-        let metadata = Metadata {
-            kind: "gauge".to_owned(),
-            help: "Target metadata".to_owned(),
-            unit: String::new(),
-        };
-        self.batch.metadata.push((TARGET_INFO.to_owned(), metadata));
+        self.describe(TARGET_INFO, ("gauge", "Target metadata", ""));
     }
 }
 

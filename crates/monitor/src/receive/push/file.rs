@@ -17,6 +17,10 @@ const MAGIC: &[u8; 8] = b"LLPUSH1\n";
 /// Bytes of magic and checksum.
 const HEAD_BYTES: usize = 12;
 const EXTENSION: &str = "group";
+/// Where files go that can't be read, below the folder.
+const DAMAGED: &str = "damaged";
+/// Files of one number that may lie there.
+const DAMAGED_MAX: u32 = 1_000;
 /// Bytes of one file: the labels of a page are repeated in each of its series.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -58,24 +62,60 @@ fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.{EXTENSION}"))
 }
 
-/// Reads all groups; none when there is no folder.
-pub(super) fn read_all(folder: &Path) -> Result<Vec<(Key, Group)>, Refused> {
+/// What a folder has.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) groups: Vec<(Key, Group)>,
+    /// Files that were moved aside.
+    pub(super) damaged: u64,
+}
+
+/// Reads all groups; none when there is no folder. A file that is damaged is moved aside and told of in
+/// the log, so that the other groups go on.
+pub(super) fn read_all(folder: &Path) -> Result<Found, Refused> {
     let failed = |error| Refused::File(folder.display().to_string(), error);
+    let mut found = Found::default();
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
         Err(error) => return Err(failed(error)),
     };
-    let mut groups = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
         let number = number_of(&path);
-        let Some(number) = number.filter(|_| groups.len() < GROUPS_MAX) else {
+        let Some(number) = number.filter(|_| found.groups.len() < GROUPS_MAX) else {
             continue;
         };
-        groups.push(read(&path, number)?);
+        match read(&path, number)? {
+            Some(group) => found.groups.push(group),
+            None => {
+                set_aside(folder, &path, number)?;
+                found.damaged += 1;
+            }
+        }
     }
-    Ok(groups)
+    Ok(found)
+}
+
+/// Moves a damaged file to where nobody reads it.
+fn set_aside(folder: &Path, path: &Path, number: u64) -> Result<(), Refused> {
+    let aside = folder.join(DAMAGED);
+    let names = (0..DAMAGED_MAX).map(|turn| aside.join(format!("{number:010}.{turn}.{EXTENSION}")));
+    let moved = std::fs::create_dir_all(&aside).and_then(|()| {
+        let mut free = names.filter(|name| !name.exists());
+        let target = free.next().unwrap_or_else(|| aside.join("last"));
+        std::fs::rename(path, &target)?;
+        std::fs::File::open(&aside)?.sync_all()?;
+        std::fs::File::open(folder)?.sync_all()?;
+        Ok(target)
+    });
+    let target = moved.map_err(|error| Refused::File(path.display().to_string(), error))?;
+    tracing::error!(
+        file = %path.display(),
+        moved_to = %target.display(),
+        "a file of pushed metrics is damaged and was moved aside: its group is not stored any more until its job pushes again"
+    );
+    Ok(())
 }
 
 /// The number of a file; none for what lies beside, such as what a power cut left unfinished.
@@ -85,14 +125,15 @@ fn number_of(path: &Path) -> Option<u64> {
     stem.to_str()?.parse().ok()
 }
 
-fn read(path: &Path, number: u64) -> Result<(Key, Group), Refused> {
-    let shown = || path.display().to_string();
+/// A group; none when its file holds something else than what was written.
+fn read(path: &Path, number: u64) -> Result<Option<(Key, Group)>, Refused> {
     let content = base::files::read_limited(path, FILE_BYTES_MAX);
-    let content = content.map_err(|error| Refused::File(shown(), error))?;
-    let message = checked(&content).ok_or_else(|| Refused::Damaged(shown()))?;
-    let (key, mut group) = decode(message).map_err(|_| Refused::Damaged(shown()))?;
-    group.file = number;
-    Ok((key, group))
+    let content = content.map_err(|error| Refused::File(path.display().to_string(), error))?;
+    let read = checked(&content).and_then(|message| decode(message).ok());
+    Ok(read.map(|(key, mut group)| {
+        group.file = number;
+        (key, group)
+    }))
 }
 
 fn checked(content: &[u8]) -> Option<&[u8]> {

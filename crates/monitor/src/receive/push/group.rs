@@ -150,14 +150,15 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Reads the groups in a folder.
-    pub(super) fn read(folder: &Path) -> Result<Self, Refused> {
+    /// Reads the groups in a folder; the second is how many files were damaged.
+    pub(super) fn read(folder: &Path) -> Result<(Self, u64), Refused> {
         let mut groups = Self::default();
-        for (key, group) in file::read_all(folder)? {
+        let found = file::read_all(folder)?;
+        for (key, group) in found.groups {
             groups.next_file = groups.next_file.max(group.file + 1);
             groups.all.insert(key, group);
         }
-        Ok(groups)
+        Ok((groups, found.damaged))
     }
 
     /// A time that no sample has yet.

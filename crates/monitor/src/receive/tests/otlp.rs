@@ -308,3 +308,41 @@ async fn otlp_is_taken_with_gzip_and_refused_as_anything_else() {
         StatusCode::BAD_REQUEST
     );
 }
+
+#[tokio::test]
+async fn otlp_that_would_take_too_much_memory_is_refused() {
+    let now = now_ms();
+    let long = "x".repeat(1_000);
+    // 10,000 series with 60 kB of labels each, in a request of less than 200 kB.
+    let body = request(|out| {
+        let histogram = |out: &mut Writer| {
+            out.unsigned(2, 2);
+            out.message(1, |out| {
+                for number in 0..60 {
+                    attribute(out, 9, &format!("a{number}"), &long);
+                }
+                out.fixed64(3, nanoseconds(now));
+                out.fixed64(4, 0);
+                for bound in 0..9_999 {
+                    out.double_always(7, f64::from(bound));
+                }
+            });
+        };
+        metric(out, ("took", "s"), 9, histogram);
+        metric(out, ("free", "By"), 5, |out| number(out, now, 7.0));
+    });
+    assert!(body.len() < 200_000, "{}", body.len());
+    let bench = Bench::new();
+    let answer = bench.ask(post(body)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(text.contains("send fewer samples at a time"), "{text}");
+    let series = bench.store(|store| {
+        let all = store.select(&[], i64::MIN, i64::MAX).unwrap();
+        all.labels().count()
+    });
+    assert_eq!(series.await, 0);
+    let refused =
+        r#"landline_received_requests_refused_total{protocol="otlp",reason="too_large"} 1"#;
+    assert!(bench.own_metrics().contains(refused));
+}

@@ -248,20 +248,29 @@ async fn push_is_there_after_a_restart_and_stored_again() {
 }
 
 #[tokio::test]
-async fn push_names_a_file_that_is_damaged() {
-    let (bench, _) = pushing(Bench::new());
-    assert_eq!(
-        send(&bench, Method::PUT, "/metrics/job/a", PAGE)
-            .await
-            .status,
-        200
-    );
-    let file = bench.folder.path().join("pushed/0000000000.group");
-    let mut content = base::files::read_limited(&file, 1 << 20).unwrap();
-    *content.last_mut().unwrap() ^= 1;
-    std::fs::write(&file, content).unwrap();
-    let (bench, _) = pushing(bench);
-    let answer = send(&bench, Method::PUT, "/metrics/job/a", PAGE).await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(answer.text().contains("0000000000.group"), "{answer:?}");
+async fn push_goes_on_without_a_file_that_is_damaged() {
+    let (mut bench, _) = pushing(Bench::new());
+    let pushed = bench.folder.path().join("pushed");
+    let file = pushed.join("0000000000.group");
+    // The same number twice: the second does not take the place of the first.
+    for turn in 0..2 {
+        for path in ["/metrics/job/a", "/metrics/job/b"] {
+            let answer = send(&bench, Method::PUT, path, PAGE).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        }
+        let mut content = base::files::read_limited(&file, 1 << 20).unwrap();
+        *content.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, &content).unwrap();
+        (bench, _) = pushing(bench);
+        let answer = send(&bench, Method::POST, "/metrics/job/b", "other 1\n").await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(newest(&bench, "other").await.len(), 1);
+        let aside = pushed.join(format!("damaged/0000000000.{turn}.group"));
+        let kept = base::files::read_limited(&aside, 1 << 20).unwrap();
+        assert!(kept == content && !file.exists());
+        let count = format!("landline_pushed_files_damaged_total {}\n", turn + 1);
+        assert!(bench.own_metrics().contains(&count));
+        std::fs::rename(pushed.join("0000000001.group"), &file).unwrap();
+        (bench, _) = pushing(bench);
+    }
 }

@@ -149,13 +149,11 @@ async fn remote_read_shows_what_may_be_seen() {
 #[tokio::test]
 async fn remote_read_says_what_it_does_not_do() {
     let bench = filled(now_ms()).await;
-    let streamed = remote_read::Request {
-        queries: vec![],
-        takes_samples: false,
-    };
-    let answer = bench.ask(ask(&streamed)).await;
+    let unknown =
+        Request::post("/api/v1/read").body(Body::from(snappy::pack(b"\x10\x07").unwrap()));
+    let answer = bench.ask(unknown.unwrap()).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert!(answer.text().contains("SAMPLES"), "{answer:?}");
+    assert!(answer.text().contains("STREAMED_XOR_CHUNKS"), "{answer:?}");
     let broken = remote_read::Request {
         queries: vec![query(Comparison::Matches, "job", "(")],
         takes_samples: true,
@@ -167,4 +165,115 @@ async fn remote_read_says_what_it_does_not_do() {
         .body(Body::from("plain"))
         .unwrap();
     assert_eq!(bench.ask(plain).await.status, StatusCode::BAD_REQUEST);
+}
+
+fn streamed(queries: Vec<Query<'_>>) -> remote_read::Request<'_> {
+    remote_read::Request {
+        queries,
+        takes_samples: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remote_read_streams_chunks() {
+    let now = now_ms();
+    let bench = filled(now).await;
+    let long = move |store: &Store| {
+        let labels = Labels::new([("__name__", "long")]).unwrap();
+        let entries = (0..3_000).map(|step: i32| Entry {
+            id: None,
+            labels: &labels,
+            timestamp: now - 3_000_000 + i64::from(step) * 1_000,
+            start: 0,
+            value: Value::Float(f64::from(step).sin()),
+        });
+        store.append(&entries.collect::<Vec<_>>(), now).unwrap();
+    };
+    bench.store(long).await;
+    let request = streamed(vec![
+        query(Comparison::Matches, "__name__", ".+"),
+        query(Comparison::Equal, "job", "one"),
+        query(Comparison::Equal, "job", "none"),
+    ]);
+    let answer = bench.ask(ask(&request)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let kind = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    assert_eq!(answer.header("content-type"), Some(kind));
+    assert_eq!(answer.header("content-encoding"), None);
+    let found = remote_read::chunks::read(&answer.body).unwrap();
+    let shown = |series: &remote_read::chunks::StreamedSeries<'_>| {
+        let values: Vec<&str> = series.labels.iter().map(|(_, value)| *value).collect();
+        format!(
+            "{} {} {}",
+            series.query,
+            values.join(" "),
+            series.samples.len()
+        )
+    };
+    let shown: Vec<String> = found.iter().map(shown).collect();
+    let expected = [
+        "0 long 3000",
+        "0 sizes 1",
+        "0 up one 2",
+        "0 up two 2",
+        "1 up one 2",
+    ];
+    assert_eq!(shown, expected);
+    for (step, (time, sample)) in (0..).zip(&found[0].samples) {
+        let value = wire::tsdb::chunk::Sample::Float(f64::from(step).sin());
+        assert_eq!(
+            (*time, sample),
+            (now - 3_000_000 + i64::from(step) * 1_000, &value)
+        );
+    }
+    let wire::tsdb::chunk::Sample::Histogram(histogram) = &found[1].samples[0].1 else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        (histogram.count, &*histogram.positive),
+        (3.0, &[1.0, 2.0][..])
+    );
+    // What is wrong is known before the answer begins.
+    let broken = streamed(vec![query(Comparison::Matches, "job", "(")]);
+    let answer = bench.ask(ask(&broken)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let nothing = bench.ask(ask(&streamed(Vec::new()))).await;
+    assert_eq!((nothing.status, nothing.body.len()), (StatusCode::OK, 0));
+}
+
+/// A reader that stops reading does not keep the store from being closed, and learns that it has not got
+/// everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_of_chunks_is_cut_off_when_the_store_is_closed() {
+    let now = now_ms();
+    let bench = filled(now).await;
+    let much = move |store: &Store| {
+        for number in 0..100 {
+            let number = number.to_string();
+            let labels = Labels::new([("__name__", "much"), ("number", &number)]).unwrap();
+            let entries = (0..2_000).map(|step: i32| Entry {
+                id: None,
+                labels: &labels,
+                timestamp: now - 2_000 + i64::from(step),
+                start: 0,
+                value: Value::Float(f64::from(step).sin()),
+            });
+            store.append(&entries.collect::<Vec<_>>(), now).unwrap();
+        }
+    };
+    bench.store(much).await;
+    let request = streamed(vec![query(Comparison::Equal, "__name__", "much")]);
+    let mut request = ask(&request);
+    request.extensions_mut().insert(Viewer::of_everything());
+    request.extensions_mut().insert(Peer {
+        address: SocketAddr::from(([127, 0, 0, 1], 9)),
+        is_tls: false,
+    });
+    let response = bench.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let begun = base::clock::now();
+    bench.samples.close().await.unwrap();
+    let took = base::clock::now().duration_since(begun);
+    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    assert!(read_body(response.into_body(), 64 << 20).await.is_err());
 }

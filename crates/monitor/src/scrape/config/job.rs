@@ -8,7 +8,7 @@ use base::config::{Field, Section};
 use super::discovery::Discovery;
 use super::global::Global;
 use super::http::HttpOptions;
-use super::values::{boolean, flag, integer, interval, item, number, size, text, texts};
+use super::values::{flag, integer, interval, item, number, size, text, texts};
 use super::{Reading, discovery, relabel};
 use crate::scrape::relabel::Rule;
 
@@ -237,18 +237,13 @@ impl Histograms {
         let factor = section.optional("native_histogram_min_bucket_factor");
         let factor = factor.and_then(|field| number(&field));
         let limit = integer(section, "native_histogram_bucket_limit");
-        let converts = section.optional("convert_classic_histograms_to_nhcb");
-        let converts = converts.and_then(|field| {
-            let value = boolean(&field)?;
-            if value {
-                let message = "classic histograms are kept as they are by this version";
-                field.warning(message, None);
-            }
-            Some(value)
-        });
         Self {
             scrape_native: flag(section, "scrape_native_histograms", default.scrape_native),
-            convert_classic: converts.unwrap_or(default.convert_classic),
+            convert_classic: flag(
+                section,
+                "convert_classic_histograms_to_nhcb",
+                default.convert_classic,
+            ),
             always_classic: flag(
                 section,
                 "always_scrape_classic_histograms",

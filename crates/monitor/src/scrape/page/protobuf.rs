@@ -10,6 +10,7 @@ use wire::exposition::protobuf::{
 };
 use wire::histogram::{self, ResetHint, Span};
 
+use super::classic::Classic;
 use super::{PageError, Reader, SAMPLES_MAX, bound, kind_word};
 use crate::receive::convert;
 use crate::scrape::cache::Place;
@@ -100,8 +101,12 @@ impl Reader<'_> {
     ) -> Result<(), PageError> {
         let options = &self.job.histograms;
         let native = histogram.native.as_ref().filter(|_| options.scrape_native);
-        if native.is_none() || options.always_classic {
+        let converts = options.convert_classic && native.is_none();
+        if (native.is_none() && !converts) || options.always_classic {
             self.buckets(of, histogram)?;
+        }
+        if converts {
+            return self.converted(of, histogram);
         }
         let Some(native) = native else {
             return Ok(());
@@ -133,6 +138,39 @@ impl Reader<'_> {
             label: None,
             value: Value::Histogram(Arc::new(convert::histogram(native))),
             exemplars: &histogram.exemplars,
+        };
+        self.part(of, &part)
+    }
+
+    /// The classic histogram as a native one with the same bounds, if its numbers make one.
+    fn converted(
+        &mut self,
+        of: (&Family<'_>, &Metric<'_>),
+        histogram: &Histogram<'_>,
+    ) -> Result<(), PageError> {
+        let buckets = histogram.buckets.iter();
+        let classic = Classic {
+            buckets: buckets
+                .map(|bucket| (bucket.upper_bound, bucket.cumulative_count))
+                .collect(),
+            count: Some(histogram.count),
+            sum: histogram.sum,
+        };
+        let Some(mut native) = classic.native() else {
+            return Ok(());
+        };
+        if of.0.kind == Kind::GaugeHistogram {
+            native.reset_hint = ResetHint::Gauge;
+        }
+        of.0.name.clone_into(&mut self.family);
+        let exemplars = histogram.buckets.iter();
+        let exemplars = exemplars.flat_map(|bucket| bucket.exemplar.iter().cloned());
+        let exemplars: Vec<Exemplar<'_>> = exemplars.collect();
+        let part = Part {
+            suffix: "",
+            label: None,
+            value: self.given_bounds(native)?,
+            exemplars: &exemplars,
         };
         self.part(of, &part)
     }
@@ -396,6 +434,16 @@ mod tests {
         assert_eq!(found, all(&[native]));
         let found = read("scrape_native_histograms: true\nalways_scrape_classic_histograms: true");
         assert_eq!(names(&found), all(&[&CLASSIC[..], &[native]].concat()));
+        // What is native already is not converted.
+        let converts = "convert_classic_histograms_to_nhcb: true";
+        let found = read(&format!("scrape_native_histograms: true\n{converts}"));
+        assert_eq!(names(&found), all(&[native]));
+        let found = read(converts);
+        assert_eq!(names(&found), all(&[native]));
+        let Some((_, Value::Histogram(last))) = found.last() else {
+            panic!("{found:?}");
+        };
+        assert_eq!((last.schema, &*last.custom_bounds), (-53, &[1.0][..]));
         let found = read("scrape_native_histograms: true\nnative_histogram_bucket_limit: 1");
         let Some((_, Value::Histogram(last))) = found.last() else {
             panic!("{found:?}");

@@ -404,6 +404,64 @@ async fn targets_that_are_given_are_scraped_beside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn steps_of_rules_are_shown() {
+    let bench = Bench::start(|server| {
+        let rules = "    relabel_configs: [{source_labels: [a, b], separator: '-', regex: '(.)-.*', \
+            target_label: c}, {action: drop, source_labels: [c], regex: x}, {action: labeldrop, regex: a}]\n";
+        config(server, rules)
+    })
+    .await;
+    bench
+        .until_told("the pool is there", |shown| shown["scrapePool"] == "a")
+        .await;
+    let labels = |text: &str| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([("scrapePool", "a"), ("labels", text)]);
+        format!("/api/v1/targets/relabel_steps?{}", query.finish())
+    };
+    let shown = bench.ask(&labels("{\"a\":\"1\",\"b\":\"2\"}")).await;
+    let step = |at: usize| &shown["data"]["steps"][at];
+    let rule = serde_json::json!({
+        "source_labels": ["a", "b"], "separator": "-", "regex": "(.)-.*",
+        "target_label": "c", "replacement": "$1", "action": "replace",
+    });
+    assert_eq!(step(0)["rule"], rule);
+    assert_eq!(
+        step(0)["output"],
+        serde_json::json!({"a": "1", "b": "2", "c": "1"})
+    );
+    assert_eq!(step(1)["keep"], true);
+    assert_eq!(step(2)["output"], serde_json::json!({"b": "2", "c": "1"}));
+    let shown = bench.ask(&labels("{\"a\":\"x\"}")).await;
+    for step in [1, 2] {
+        let step = &shown["data"]["steps"][step];
+        assert_eq!(
+            (&step["keep"], &step["output"]),
+            (&false.into(), &serde_json::json!({}))
+        );
+    }
+    for (path, part) in [
+        ("/api/v1/targets/relabel_steps?labels={}", "scrapePool"),
+        (
+            "/api/v1/targets/relabel_steps?labels={}&scrapePool=b",
+            "no scrape pool",
+        ),
+        (
+            "/api/v1/targets/relabel_steps?labels=1&scrapePool=a",
+            "error parsing labels",
+        ),
+    ] {
+        let shown = bench.ask(path).await;
+        assert!(
+            shown["error"]
+                .as_str()
+                .is_some_and(|error| error.contains(part)),
+            "{shown}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_and_servers_name_targets() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("targets.json");

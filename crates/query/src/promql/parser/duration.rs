@@ -1,7 +1,7 @@
 //! Lengths of time: plain ones, and expressions of them in brackets and behind `offset`.
 
 use super::{Kind, ParseError, Parser};
-use crate::promql::ast::{Duration, DurationNode, DurationOperator, Span};
+use crate::promql::ast::{Duration, DurationNode, DurationOperator, Number, Span};
 
 /// Longer ones are refused: a thousand years in milliseconds.
 const DURATION_MS_MAX: f64 = 365_000.0 * 86_400_000.0;
@@ -23,7 +23,8 @@ impl DurationNode {
 
     fn seconds(&self, step_ms: i64, range_ms: i64) -> Result<f64, String> {
         Ok(match self {
-            DurationNode::Seconds(seconds) => *seconds,
+            DurationNode::Number(number) => number.value,
+            DurationNode::Parenthesized(inner) => inner.seconds(step_ms, range_ms)?,
             DurationNode::Step => step_ms as f64 / 1000.0,
             DurationNode::Range => range_ms as f64 / 1000.0,
             DurationNode::Negated(inner) => -inner.seconds(step_ms, range_ms)?,
@@ -50,11 +51,27 @@ impl DurationNode {
         })
     }
 
+    /// Milliseconds of one that is the same in all queries.
+    fn constant(&self) -> Option<Result<i64, String>> {
+        (!self.depends_on_query()).then(|| self.milliseconds(0, 0))
+    }
+
+    /// Whether it is a number, with or without a sign.
+    fn is_plain(&self) -> bool {
+        match self {
+            DurationNode::Number(_) => true,
+            DurationNode::Negated(inner) => matches!(**inner, DurationNode::Number(_)),
+            _ => false,
+        }
+    }
+
     fn depends_on_query(&self) -> bool {
         match self {
-            DurationNode::Seconds(_) => false,
+            DurationNode::Number(_) => false,
             DurationNode::Step | DurationNode::Range => true,
-            DurationNode::Negated(inner) => inner.depends_on_query(),
+            DurationNode::Negated(inner) | DurationNode::Parenthesized(inner) => {
+                inner.depends_on_query()
+            }
             DurationNode::Binary(_, left, right) => {
                 left.depends_on_query() || right.depends_on_query()
             }
@@ -67,12 +84,14 @@ impl Parser<'_> {
     pub(super) fn positive_duration(&mut self) -> Result<Duration, ParseError> {
         let start = self.ahead.span.start;
         let node = self.duration_expression(0)?;
-        let duration = self.finished(start, node)?;
-        if let Duration::Literal(..=0) = duration {
+        if node
+            .constant()
+            .is_some_and(|found| matches!(found, Ok(..=0)))
+        {
             let message = "duration must be greater than 0";
             return Err(ParseError::new(start, message.to_owned()));
         }
-        Ok(duration)
+        self.finished(start, node)
     }
 
     /// A duration behind `offset`: operators need brackets there.
@@ -92,14 +111,13 @@ impl Parser<'_> {
     }
 
     fn finished(&self, start: usize, node: DurationNode) -> Result<Duration, ParseError> {
-        if node.depends_on_query() {
-            let end = self.end;
-            return Ok(Duration::Computed(Box::new(node), Span { start, end }));
+        let constant = node.constant().transpose();
+        let constant = constant.map_err(|message| ParseError::new(start, message))?;
+        if let Some(milliseconds) = constant.filter(|_| node.is_plain()) {
+            return Ok(Duration::Literal(milliseconds));
         }
-        let milliseconds = node.milliseconds(0, 0);
-        milliseconds
-            .map(Duration::Literal)
-            .map_err(|message| ParseError::new(start, message))
+        let end = self.end;
+        Ok(Duration::Computed(Box::new(node), Span { start, end }))
     }
 
     fn duration_expression(&mut self, binding: u8) -> Result<DurationNode, ParseError> {
@@ -146,13 +164,13 @@ impl Parser<'_> {
 
     fn duration_operand(&mut self) -> Result<DurationNode, ParseError> {
         let node = match &self.ahead.kind {
-            Kind::Number(seconds) => DurationNode::Seconds(*seconds),
-            Kind::Duration(milliseconds) => DurationNode::Seconds(*milliseconds as f64 / 1000.0),
+            Kind::Number(value) => DurationNode::Number(Number::plain(*value)),
+            Kind::Duration(milliseconds) => DurationNode::Number(Number::duration(*milliseconds)),
             Kind::Symbol("(") => {
                 self.advance()?;
                 let inner = self.deeper(|parser| parser.duration_expression(0))?;
                 self.expect(")", "duration expression")?;
-                return Ok(inner);
+                return Ok(DurationNode::Parenthesized(Box::new(inner)));
             }
             Kind::Word(word) => {
                 let word = word.to_ascii_lowercase();

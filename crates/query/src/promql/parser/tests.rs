@@ -5,7 +5,7 @@ use super::*;
 /// An expression in brackets, so that its tree shows.
 fn shape(expression: &Expression) -> String {
     match &expression.node {
-        Node::Number(number) => number.to_string(),
+        Node::Number(number) => number.value.to_string(),
         Node::Text(text) => crate::quote::quoted(text),
         Node::Vector(selector) => selector.name.clone().unwrap_or_default(),
         Node::Matrix(selector, _) => format!("{}[]", selector.name.clone().unwrap_or_default()),

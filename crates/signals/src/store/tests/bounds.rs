@@ -132,3 +132,112 @@ fn many_deletions_are_worked_into_segments() {
     assert_eq!(read_all(&store), content);
     assert_eq!(store.statistics().segment_samples, 80);
 }
+
+#[test]
+fn deletions_of_the_same_series_become_one_where_they_touch() {
+    let (_, store) = with(Options::default());
+    let all = [Matcher::equal("job", "test")];
+    let append = |from: i64, to: i64| {
+        for step in from..to {
+            append_one(&store, &labels("metric", 1), step, step as f64).unwrap();
+        }
+        store.flush_all().unwrap();
+    };
+    let delete = |start: i64, end: i64| store.delete(&all, start, end).unwrap();
+    append(0, 10_000);
+    // Many more than may wait, from both ends to the middle.
+    for step in 0..1_500 {
+        delete(step * 2, step * 2 + 1);
+        delete(9_998 - step * 2, 9_999 - step * 2);
+    }
+    assert_eq!(store.manifest().tombstones.len(), 2);
+    assert_eq!(read_all(&store).len(), 4_000);
+    // What came since the last deletion stays.
+    append(10_000, 10_010);
+    delete(10_000, 10_004);
+    assert_eq!(read_all(&store).len(), 4_005);
+    delete(0, 10_004);
+    assert_eq!(store.manifest().tombstones.len(), 1);
+    assert_eq!(read_all(&store).len(), 5);
+    let content = read_all(&store);
+    store.compact().unwrap();
+    assert_eq!(read_all(&store), content);
+}
+
+#[test]
+fn deletions_have_a_bound_that_passes() {
+    let (_, store) = with(Options::default());
+    append_one(&store, &labels("metric", 1), 5, 1.0).unwrap();
+    store.flush_all().unwrap();
+    let delete = |number: usize| {
+        let number = number.to_string();
+        store.delete(&[Matcher::equal("number", &number)], 0, 9)
+    };
+    for number in 2..2 + TOMBSTONES_MAX {
+        delete(number).unwrap();
+    }
+    assert!(matches!(delete(0), Err(StoreError::ManyTombstones(_))));
+    // One that is there already takes no room.
+    delete(2).unwrap();
+    store.maintain(100).unwrap();
+    delete(0).unwrap();
+}
+
+#[test]
+fn long_work_ends_when_the_store_is_stopped() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    for time in [1, 2] {
+        for number in 0..100 {
+            append_one(&store, &labels("metric", number), time, 1.0).unwrap();
+        }
+        store.flush_all().unwrap();
+    }
+    append_one(&store, &labels("other", 1), 3, 1.0).unwrap();
+    let content = read_all(&store);
+    let mut series = 0;
+    let stopped = store.compact_told(&mut |_| {
+        series += 1;
+        if series == 10 {
+            store.stop();
+        }
+    });
+    assert!(matches!(stopped, Err(StoreError::Stopped)), "{stopped:?}");
+    assert_eq!(series, 10);
+    assert!(matches!(store.maintain(9 * HOUR), Err(StoreError::Stopped)));
+    // Samples are taken and read until the end.
+    append_one(&store, &labels("other", 1), 4, 1.0).unwrap();
+    assert!(matches!(store.flush_all(), Err(StoreError::Stopped)));
+    assert_eq!(read_all(&store).len(), content.len() + 1);
+    let content = read_all(&store);
+    store.close().unwrap();
+    drop(store);
+    let (store, opened) = open(&disk).unwrap();
+    assert!(opened.cut.is_none());
+    assert_eq!(read_all(&store), content);
+    store.compact().unwrap();
+    assert_eq!(read_all(&store), content);
+}
+
+#[test]
+fn a_look_at_a_store_that_somebody_has_finds_what_would_stop_its_opening() {
+    let disk = SimulatedDisk::default();
+    probe(&disk).unwrap();
+    let (store, _) = open(&disk).unwrap();
+    append_one(&store, &labels("metric", 1), 5, 1.0).unwrap();
+    store.flush_all().unwrap();
+    probe(&disk).unwrap();
+    let folder = segment::FOLDER;
+    let name = disk.list(folder).unwrap().remove(0);
+    let moved = |from: &str, to: &str| disk.rename(from, to).unwrap();
+    moved(&format!("{folder}/{name}"), "elsewhere");
+    let error = probe(&disk).unwrap_err().to_string();
+    assert!(error.contains(&name), "{error}");
+    moved("elsewhere", &format!("{folder}/{name}"));
+    probe(&disk).unwrap();
+    let file = disk.create("MANIFEST.other").unwrap();
+    file.append(b"landline-signals 2\n").unwrap();
+    moved("MANIFEST.other", "MANIFEST");
+    assert!(matches!(probe(&disk), Err(StoreError::Damage(_))));
+    store.maintain(9 * HOUR).unwrap();
+}
