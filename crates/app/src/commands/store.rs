@@ -167,12 +167,17 @@ impl Found {
         }
         let (data_dir, _) = loaded.place();
         let options = loaded.config.map(|config| config.monitor.options());
+        let options = options.unwrap_or_default();
         Ok(Self {
             folder: place
                 .store
                 .clone()
                 .unwrap_or_else(|| data_dir.join(monitor::FOLDER)),
-            options: options.unwrap_or_default(),
+            // What waits in the log for other stores stays; the next start lets it go if there are none.
+            options: Options {
+                keep_log: true,
+                ..options
+            },
         })
     }
 
