@@ -33,7 +33,7 @@ use crate::samples::Samples;
 use crate::scrape::{HttpClient, Way};
 
 /// The folder in the data directory of what is known of remotes.
-const FOLDER: &str = "remote";
+pub const FOLDER: &str = "remote";
 /// After a fault of ours.
 const TRY_AGAIN: Restart = Restart::OnFailure {
     first: Duration::from_secs(1),
@@ -52,9 +52,10 @@ pub(crate) struct Surroundings<'a> {
 
 /// The services that send, and what queries read from.
 pub(crate) fn open(config: &SignalsConfig, around: &Surroundings<'_>) -> (Vec<Service>, Readers) {
-    let families = match config.remote.is_empty() {
-        true => Families::default(),
-        false => Families::new(around.metrics),
+    let families = if config.remote.is_empty() {
+        Families::default()
+    } else {
+        Families::new(around.metrics)
     };
     let needed = Needed::new(config.written().count());
     let mut services = Vec::new();

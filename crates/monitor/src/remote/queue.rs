@@ -46,6 +46,14 @@ impl Needed {
         Self(Arc::new(Mutex::new(vec![0; remotes])))
     }
 
+    /// As [`Needed::set`], but never to an earlier file.
+    fn raise(&self, at: usize, file: u32) -> u32 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.get(at).copied().unwrap_or(0);
+        drop(all);
+        self.set(at, own.max(file))
+    }
+
     fn set(&self, at: usize, file: u32) -> u32 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = all.get_mut(at) {
@@ -99,10 +107,22 @@ impl Queue {
 
     /// What is sent next, if anything waits. It is noted as under way when this returns.
     pub(super) fn next(&mut self, store: &Store) -> Result<Option<Batch>, QueueError> {
+        let next = self.take(store);
+        next.inspect_err(|_| self.parts.give_up_beyond_limit(store))
+    }
+
+    /// Drops the oldest files of the log when more than the limit waits. True when what is under way
+    /// was among it, and needs not be sent any more.
+    pub(super) fn trim(&mut self, store: &Store) -> Result<bool, QueueError> {
+        let trimmed = self.drop_oldest(store);
+        trimmed.inspect_err(|_| self.parts.give_up_beyond_limit(store))
+    }
+
+    fn take(&mut self, store: &Store) -> Result<Option<Batch>, QueueError> {
         if self.opened.is_none() {
             self.opened = Some(self.open(store)?);
         }
-        self.trim(store)?;
+        self.drop_oldest(store)?;
         let (parts, Some(opened)) = (&self.parts, &mut self.opened) else {
             return Ok(None);
         };
@@ -137,9 +157,7 @@ impl Queue {
         }
     }
 
-    /// Drops the oldest files of the log when more than the limit waits. True when what is under way
-    /// was among it, and needs not be sent any more.
-    pub(super) fn trim(&mut self, store: &Store) -> Result<bool, QueueError> {
+    fn drop_oldest(&mut self, store: &Store) -> Result<bool, QueueError> {
         let (parts, Some(opened)) = (&self.parts, &mut self.opened) else {
             return Ok(false);
         };
@@ -236,6 +254,18 @@ impl Queue {
 }
 
 impl QueueParts {
+    /// Even when nothing can be read or noted, the log grows no further than the limit.
+    fn give_up_beyond_limit(&self, store: &Store) {
+        let mut place = store.follow(LogPlace::default()).place();
+        let end = store.log_end();
+        while place.file < end.file && store.log_bytes_after(place) > self.limit {
+            place = LogPlace::begin_of(place.file + 1);
+        }
+        let (needed, own) = &self.needed;
+        // One that can't be removed goes at the next start.
+        store.keep_log_from(needed.raise(*own, place.file)).ok();
+    }
+
     fn cursor_error(&self, error: io::Error) -> QueueError {
         QueueError::Cursor {
             path: self.path.clone(),

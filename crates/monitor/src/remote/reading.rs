@@ -107,9 +107,10 @@ impl Joined<'_> {
     }
 
     fn read(&self, wanted: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
-        let local = match self.readers.is_delegated {
-            true => Vec::new(),
-            false => self.local.read(wanted)?,
+        let local = if self.readers.is_delegated {
+            Vec::new()
+        } else {
+            self.local.read(wanted)?
         };
         let mut all = Union::new(local);
         for reader in &self.readers.readers {

@@ -245,6 +245,29 @@ fn without_its_mark_everything_that_is_there_is_sent() {
 }
 
 #[test]
+fn the_log_has_its_bound_when_nothing_can_be_noted() {
+    let case = Case::new();
+    let store = case.store();
+    // A folder stands where the file should be.
+    fs::create_dir_all(case.path()).unwrap();
+    let mut queue = case.queue(Version::One, LIMIT);
+    for time in 1..=1_000 {
+        append(&store, time);
+        if time % 100 == 0 {
+            store.flush_all().unwrap();
+            let error = queue.next(&store).unwrap_err();
+            assert!(error.to_string().contains("there.cursor"), "{error}");
+        }
+    }
+    let bytes = case
+        .files()
+        .iter()
+        .map(|file| file.metadata().unwrap().len());
+    let bytes: u64 = bytes.sum();
+    assert!(bytes < 2 * LIMIT, "{bytes}");
+}
+
+#[test]
 fn version_two_says_more() {
     let case = Case::new();
     let store = case.store();
