@@ -39,6 +39,8 @@ pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     state: Mutex<State>,
     done: Condvar,
+    /// The file that was made when the log was opened.
+    began: u32,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,7 @@ impl Log {
             disk,
             state: Mutex::new(state),
             done: Condvar::new(),
+            began: current,
         })
     }
 
@@ -263,6 +266,11 @@ impl Log {
         let needed = state.files.iter().find(|file| file.latest >= cut);
         // The current file is needed in any case: it takes what comes next.
         needed.map_or(state.current, |file| file.number)
+    }
+
+    /// The file that was made when the log was opened.
+    pub(crate) fn began(&self) -> u32 {
+        self.began
     }
 
     /// Up to where everything is on disk: a file, and bytes of it.

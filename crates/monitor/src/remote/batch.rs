@@ -87,6 +87,10 @@ impl Batch {
             // Samples that came late stand behind newer ones in the log.
             series.floats.sort_by_key(|sample| sample.timestamp);
             series.histograms.sort_by_key(|(time, ..)| *time);
+            // What is known of a metric stands behind its samples.
+            if form.version == Version::Two {
+                series.metadata = find(known, series.labels.get(METRIC_NAME));
+            }
         }
         batch
     }
@@ -179,16 +183,12 @@ impl Gathering<'_> {
         let next = self.batch.series.len();
         let place = *self.places.entry(labels.clone()).or_insert(next);
         if place == next {
-            let metadata = match self.form.version {
-                Version::One => None,
-                Version::Two => find(self.known, labels.get(METRIC_NAME)),
-            };
             self.batch.series.push(Series {
                 labels,
                 floats: Vec::new(),
                 histograms: Vec::new(),
                 exemplars: Vec::new(),
-                metadata,
+                metadata: None,
             });
         }
         let Some(series) = self.batch.series.get_mut(place) else {

@@ -340,6 +340,7 @@ fn read_headers(field: &Field<'_>) -> Option<BTreeMap<String, SecretSource>> {
     Some(headers.into_iter().collect())
 }
 
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
 fn as_url<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(url.as_ref().map_or("", Url::as_str))
 }
@@ -348,6 +349,7 @@ fn as_needed_url<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(url.as_str())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 fn as_version<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match version {
         Version::One => "1.0",

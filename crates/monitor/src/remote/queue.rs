@@ -206,8 +206,12 @@ impl Queue {
         let wanted = match found {
             Found::Mark(mark) => mark,
             Found::Nothing => {
-                let end = store.log_end();
-                Mark { from: end, to: end }
+                // Some may have come before this was asked for the first time.
+                let start = store.log_start();
+                Mark {
+                    from: start,
+                    to: start,
+                }
             }
             Found::Damaged => {
                 let path = parts.path.display();

@@ -50,7 +50,7 @@ pub(super) struct Reader {
 /// The stores that queries read beside this one, or instead of it.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    readers: Vec<Reader>,
+    all: Vec<Reader>,
     is_delegated: bool,
     places: Semaphore,
 }
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Joined<'_> {
 impl Readers {
     pub(super) fn new(readers: Vec<Reader>, is_delegated: bool) -> Self {
         Self {
-            readers,
+            all: readers,
             is_delegated,
             places: Semaphore::new(AT_ONCE_MAX),
         }
@@ -94,7 +94,7 @@ impl Readers {
 
     /// Whether queries read this store alone.
     pub(crate) fn is_empty(&self) -> bool {
-        self.readers.is_empty()
+        self.all.is_empty()
     }
 }
 
@@ -113,7 +113,7 @@ impl Joined<'_> {
             self.local.read(wanted)?
         };
         let mut all = Union::new(local);
-        for reader in &self.readers.readers {
+        for reader in &self.readers.all {
             match self.fetch(reader, wanted) {
                 Ok(found) => found.into_iter().for_each(|series| all.add(series)),
                 Err(FetchError::Limit(error)) => return Err(error),
@@ -183,6 +183,7 @@ enum FetchError {
 }
 
 impl FetchError {
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     fn failed(why: impl ToString) -> Self {
         Self::Failed(why.to_string())
     }
@@ -317,12 +318,12 @@ fn points(
     histograms.dedup_by_key(|sample| sample.timestamp);
     let times = |time| floats.binary_search_by_key(&time, |(time, ..)| *time);
     histograms.retain(|sample| times(sample.timestamp).is_err());
-    Ok(data(labels, floats, histograms))
+    Ok(data(labels, &floats, histograms))
 }
 
 fn data(
     labels: Labels,
-    floats: Vec<(i64, f64, i64)>,
+    floats: &[(i64, f64, i64)],
     histograms: Vec<HistogramSample>,
 ) -> SeriesData {
     let has_starts = floats.iter().any(|(_, _, start)| *start != 0);
@@ -396,7 +397,7 @@ fn joined(own: SeriesData, other: SeriesData) -> SeriesData {
     let mut histograms = own.histograms;
     histograms.append(&mut more);
     histograms.sort_by_key(|sample| sample.timestamp);
-    data(own.labels, floats, histograms)
+    data(own.labels, &floats, histograms)
 }
 
 #[cfg(test)]
@@ -405,11 +406,8 @@ mod tests {
 
     fn series(name: &str, points: &[(i64, f64)]) -> SeriesData {
         let floats = points.iter().map(|(time, value)| (*time, *value, 0));
-        data(
-            Labels::new([("__name__", name)]),
-            floats.collect(),
-            Vec::new(),
-        )
+        let floats: Vec<_> = floats.collect();
+        data(Labels::new([("__name__", name)]), &floats, Vec::new())
     }
 
     #[test]

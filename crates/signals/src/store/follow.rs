@@ -6,6 +6,11 @@ use crate::labels::Labels;
 use crate::log::{Follower, LogPlace};
 
 impl Store {
+    /// Where the log began when it was opened: what was taken since then stands behind it.
+    pub fn log_start(&self) -> LogPlace {
+        LogPlace::begin_of(self.log.began())
+    }
+
     /// Where the log ends: what comes from now on stands behind it.
     pub fn log_end(&self) -> LogPlace {
         let (file, offset) = self.log.durable();

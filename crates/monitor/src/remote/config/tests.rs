@@ -55,90 +55,93 @@ fn a_remote_says_little_or_all() {
     assert!(!unkept.keep_log);
 }
 
+/// What is said, the key that is told, and words of the problem.
+const WRONG: &[(&str, &str, &str)] = &[
+    ("[{url: 'http://b'}]", "remote[0]", "`name` is missing"),
+    ("[{name: A, url: 'http://b'}]", "remote[0].name", "1 to 63"),
+    (
+        "[{name: ../x, url: 'http://b'}]",
+        "remote[0].name",
+        "1 to 63",
+    ),
+    ("[{name: a}]", "remote[0]", "`url` or `read` is missing"),
+    ("[{name: a, url: b}]", "remote[0].url", "a URL"),
+    (
+        "[{name: a, url: 'ftp://b'}]",
+        "remote[0].url",
+        "http or https",
+    ),
+    (
+        "[{name: a, url: 'http://u:p@b'}]",
+        "remote[0].url",
+        "credentials",
+    ),
+    ("[{name: a, url: 'http://b#c'}]", "remote[0].url", "no `#`"),
+    (
+        "[{name: a, url: 'http://b', version: 3}]",
+        "remote[0].version",
+        "one of 1.0, 2.0",
+    ),
+    (
+        "[{name: a, url: 'http://b', queue: 1KiB}]",
+        "remote[0].queue",
+        "1MiB to 1TiB",
+    ),
+    (
+        "[{name: a, url: 'http://b', timeout: 1h}]",
+        "remote[0].timeout",
+        "1s to 10m",
+    ),
+    (
+        "[{name: a, url: 'http://b', read: {}}]",
+        "remote[0].read",
+        "`url` is missing",
+    ),
+    (
+        "[{name: a, read: {url: 'http://b', mode: x}}]",
+        "remote[0].read.mode",
+        "one of off",
+    ),
+    (
+        "[{name: a, url: 'http://b', shards: 3}]",
+        "remote[0].shards",
+        "unknown key",
+    ),
+    (
+        "[{name: a, url: 'http://b', headers: {Host: x}}]",
+        "remote[0].headers.Host",
+        "can't be set",
+    ),
+    (
+        "[{name: a, url: 'http://b', headers: {'a b': x}}]",
+        "remote[0].headers.a b",
+        "no name",
+    ),
+    (
+        "[{name: a, url: 'http://b', auth: {kind: x}}]",
+        "remote[0].auth.kind",
+        "one of bearer, basic",
+    ),
+    (
+        "[{name: a, url: 'http://b', auth: {kind: bearer}}]",
+        "remote[0].auth",
+        "`token` is missing",
+    ),
+    (
+        "[{name: a, url: 'http://b'}, {name: a, url: 'http://c'}]",
+        "remote",
+        "two remotes",
+    ),
+    (
+        "[{name: a, read: {url: 'http://b', mode: delegated}}, {name: c, read: {url: 'http://b'}}]",
+        "remote",
+        "one remote only",
+    ),
+];
+
 #[test]
 fn what_is_wrong_is_named() {
-    for (text, path, words) in [
-        ("[{url: 'http://b'}]", "remote[0]", "`name` is missing"),
-        ("[{name: A, url: 'http://b'}]", "remote[0].name", "1 to 63"),
-        (
-            "[{name: ../x, url: 'http://b'}]",
-            "remote[0].name",
-            "1 to 63",
-        ),
-        ("[{name: a}]", "remote[0]", "`url` or `read` is missing"),
-        ("[{name: a, url: b}]", "remote[0].url", "a URL"),
-        (
-            "[{name: a, url: 'ftp://b'}]",
-            "remote[0].url",
-            "http or https",
-        ),
-        (
-            "[{name: a, url: 'http://u:p@b'}]",
-            "remote[0].url",
-            "credentials",
-        ),
-        ("[{name: a, url: 'http://b#c'}]", "remote[0].url", "no `#`"),
-        (
-            "[{name: a, url: 'http://b', version: 3}]",
-            "remote[0].version",
-            "one of 1.0, 2.0",
-        ),
-        (
-            "[{name: a, url: 'http://b', queue: 1KiB}]",
-            "remote[0].queue",
-            "1MiB to 1TiB",
-        ),
-        (
-            "[{name: a, url: 'http://b', timeout: 1h}]",
-            "remote[0].timeout",
-            "1s to 10m",
-        ),
-        (
-            "[{name: a, url: 'http://b', read: {}}]",
-            "remote[0].read",
-            "`url` is missing",
-        ),
-        (
-            "[{name: a, read: {url: 'http://b', mode: x}}]",
-            "remote[0].read.mode",
-            "one of off",
-        ),
-        (
-            "[{name: a, url: 'http://b', shards: 3}]",
-            "remote[0].shards",
-            "unknown key",
-        ),
-        (
-            "[{name: a, url: 'http://b', headers: {Host: x}}]",
-            "remote[0].headers.Host",
-            "can't be set",
-        ),
-        (
-            "[{name: a, url: 'http://b', headers: {'a b': x}}]",
-            "remote[0].headers.a b",
-            "no name",
-        ),
-        (
-            "[{name: a, url: 'http://b', auth: {kind: x}}]",
-            "remote[0].auth.kind",
-            "one of bearer, basic",
-        ),
-        (
-            "[{name: a, url: 'http://b', auth: {kind: bearer}}]",
-            "remote[0].auth",
-            "`token` is missing",
-        ),
-        (
-            "[{name: a, url: 'http://b'}, {name: a, url: 'http://c'}]",
-            "remote",
-            "two remotes",
-        ),
-        (
-            "[{name: a, read: {url: 'http://b', mode: delegated}}, {name: c, read: {url: 'http://b'}}]",
-            "remote",
-            "one remote only",
-        ),
-    ] {
+    for (text, path, words) in WRONG {
         let (_, problems) = read(&format!("remote: {text}"));
         let is_it = |line: &str| line.starts_with(&format!("{path}: ")) && line.contains(words);
         assert!(problems.lines().any(is_it), "{text}: {problems}");
