@@ -1,6 +1,6 @@
 //! Floats as text, in the forms that clients of Prometheus know, and read from it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A float in its shortest form without an exponent, as the API and labels show it; `NaN`, `+Inf`
 /// and `-Inf`.
@@ -51,6 +51,33 @@ impl fmt::Display for Sampled {
         let (digits, exponent) = parts(self.0);
         with_exponent(f, &digits, exponent)
     }
+}
+
+/// Integers up to here are exact in a float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Writes a float as [`Sampled`] does, several times as fast: an answer has a million of them.
+pub fn push_sampled(out: &mut String, value: f64) {
+    if value.fract() == 0.0 && value.abs() < WHOLE_MAX && !is_negative_zero(value) {
+        #[expect(clippy::cast_possible_truncation, reason = "whole, bounded above")]
+        out.push_str(itoa::Buffer::new().format(value as i64));
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    let text = if value.is_finite() {
+        buffer.format_finite(value)
+    } else {
+        ""
+    };
+    if text.is_empty() || text.contains('e') {
+        write!(out, "{}", Sampled(value)).unwrap_or_default();
+    } else {
+        out.push_str(text.strip_suffix(".0").unwrap_or(text));
+    }
+}
+
+fn is_negative_zero(value: f64) -> bool {
+    value == 0.0 && value.is_sign_negative()
 }
 
 /// The shortest digits of a float, and their power of ten.
@@ -147,6 +174,36 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(Sampled(value).to_string(), expected);
+        }
+    }
+
+    /// Powers of two and ten, numbers beside them, whole numbers and any bits.
+    #[test]
+    fn the_fast_way_writes_the_same() {
+        let mut values = vec![0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+        for exponent in -324..=308 {
+            let power: f64 = format!("1e{exponent}").parse().unwrap();
+            values.extend([power, power.next_up(), power.next_down(), -power / 3.0]);
+        }
+        for exponent in 0..64 {
+            let power = 2_f64.powi(exponent);
+            values.extend([power, power - 1.0, -power - 1.0, power + 0.5]);
+        }
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..20_000 {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            values.push(f64::from_bits(bits));
+            values.push((bits >> 40) as f64 / 1000.0);
+        }
+        for value in values {
+            let mut written = String::new();
+            push_sampled(&mut written, value);
+            let slow = Sampled(value).to_string();
+            // Of two that are as short and as near, one may take the even one.
+            let is_same = written.parse() == Ok(value) && written.len() == slow.len();
+            assert!(is_same || written == slow, "{written} {slow}");
         }
     }
 

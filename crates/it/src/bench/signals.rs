@@ -2,6 +2,8 @@
 //! same targets, and queries over what was scraped. What counts is CPU of the server's process.
 
 mod history;
+mod many;
+mod restart;
 mod servers;
 mod targets;
 mod writes;
@@ -25,6 +27,10 @@ pub struct Size {
     pub scrape_seconds: u64,
     /// How often each question is asked.
     pub runs: usize,
+    /// Series of the largest store, without those that are replaced.
+    pub series: usize,
+    /// Bytes of the log that a start has to read.
+    pub log_bytes: u64,
 }
 
 impl Size {
@@ -33,18 +39,24 @@ impl Size {
         write_seconds: 15,
         scrape_seconds: 300,
         runs: 20,
+        series: 1_000_000,
+        log_bytes: 1_000_000_000,
     };
     /// A quick look, not for publication.
     pub const QUICK: Self = Self {
         write_seconds: 5,
         scrape_seconds: 60,
         runs: 5,
+        series: 100_000,
+        log_bytes: 100_000_000,
     };
     /// Only that everything can be measured.
     pub const TINY: Self = Self {
         write_seconds: 1,
         scrape_seconds: 5,
         runs: 1,
+        series: 5_000,
+        log_bytes: 1_000_000,
     };
 }
 
@@ -133,6 +145,11 @@ pub async fn measure(size: Size, peers: &Peers) -> Value {
         report[server.name]["history"] = history;
         report[server.name]["writes"] = writes;
     }
+    let many = many::measure(&Server::landline("scrape_configs: []\n").await, size).await;
+    let restart = restart::measure(size).await;
+    eprintln!("landline: many series: {many}; start: {restart}");
+    report["landline"]["many"] = many;
+    report["landline"]["restart"] = restart;
     let targets = Targets::start();
     let mut servers = peers.start(&targets.configuration()).await;
     let before: Vec<f64> = servers.iter().map(Server::cpu).collect();
@@ -285,6 +302,21 @@ pub fn judge(report: &Value) -> Vec<Verdict> {
             "sum by (rate) of 4,000 series, at most 40 ms of CPU",
             "/landline/questions/sum by (rate), 4,000 series/cpu_ms",
             40.0,
+        ),
+        at_most(
+            "resident with 1,000,000 series and 500,000 replaced ones, at most 3,072 MiB",
+            "/landline/many/rss_mib",
+            3_072.0,
+        ),
+        at_most(
+            "the slowest question about labels of these, at most 50 ms",
+            "/landline/many/slowest_p50_ms",
+            50.0,
+        ),
+        at_most(
+            "start with a log of 1 GB, at most 5 s",
+            "/landline/restart/ready_s",
+            5.0,
         ),
         at_most(
             "resident while scraping 20,000 series, at most 60 MiB",

@@ -9,19 +9,31 @@ use signals::StoreError;
 
 use crate::samples::UseError;
 
+/// What an answer begins with.
+const BEGIN: &str = r#"{"status":"success","data":"#;
+
 /// What is answered when it went well.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// JSON.
-    pub(super) data: String,
+    /// The envelope up to the end of its data. An answer may have megabytes, which nobody copies.
+    body: String,
     pub(super) warnings: Vec<String>,
     pub(super) infos: Vec<String>,
 }
 
 impl Answer {
-    pub(super) fn new(data: String) -> Self {
+    /// Answers with JSON.
+    pub(super) fn new(data: &str) -> Self {
+        Self::written(data.len(), |body| body.push_str(data))
+    }
+
+    /// Answers with the JSON that a function writes, of about so many bytes.
+    pub(super) fn written(bytes: usize, write: impl FnOnce(&mut String)) -> Self {
+        let mut body = String::with_capacity(BEGIN.len() + bytes + 64);
+        body.push_str(BEGIN);
+        write(&mut body);
         Self {
-            data,
+            body,
             ..Self::default()
         }
     }
@@ -40,9 +52,7 @@ pub(super) const CUT: &str = "results truncated due to limit";
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut body = String::with_capacity(self.data.len() + 64);
-        body.push_str(r#"{"status":"success","data":"#);
-        body.push_str(&self.data);
+        let mut body = self.body;
         for (name, notes) in [("warnings", self.warnings), ("infos", self.infos)] {
             if notes.is_empty() {
                 continue;

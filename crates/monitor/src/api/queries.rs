@@ -59,7 +59,7 @@ async fn range(shared: Arc<Shared>, parameters: Parameters) -> Answered {
 /// Whether a text is a query.
 async fn parse(parameters: Parameters) -> Answered {
     Query::parse(parameters.get("query").unwrap_or_default()).map_err(QueryError::from)?;
-    Ok(Answer::new("{}".to_owned()))
+    Ok(Answer::new("{}"))
 }
 
 /// What is to be done, and until when.
@@ -220,14 +220,14 @@ fn written(outcome: Outcome, limit: usize, extras: &str) -> Answer {
         _ => 1,
     };
     let bytes = points.saturating_mul(SAMPLE_BYTES).min(RESERVED_BYTES_MAX);
-    let mut data = String::with_capacity(bytes);
-    format::value(&mut data, &value);
-    if !extras.is_empty() {
-        data.truncate(data.len().saturating_sub(1));
-        data.push_str(extras);
-        data.push('}');
-    }
-    let mut answer = Answer::new(data);
+    let mut answer = Answer::written(bytes, |data| {
+        format::value(data, &value);
+        if !extras.is_empty() {
+            data.truncate(data.len().saturating_sub(1));
+            data.push_str(extras);
+            data.push('}');
+        }
+    });
     answer.warnings.extend(annotations.warnings);
     answer.infos.extend(annotations.infos);
     if is_cut {

@@ -6,9 +6,8 @@ use super::answer::{Answer, Answered};
 use super::parameters::Parameters;
 
 pub(super) fn routes(read: impl Fn() -> Policy) -> Routes {
-    let nothing = |data: &'static str| {
-        move |_: Parameters| async move { Answered::Ok(Answer::new(data.to_owned())) }
-    };
+    let nothing =
+        |data: &'static str| move |_: Parameters| async move { Answered::Ok(Answer::new(data)) };
     Routes::default()
         .get("/api/v1/rules", read(), nothing(r#"{"groups":[]}"#))
         .get("/api/v1/alerts", read(), nothing(r#"{"alerts":[]}"#))

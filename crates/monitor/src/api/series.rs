@@ -70,7 +70,7 @@ async fn series(shared: Arc<Shared>, parameters: Parameters) -> Answered {
             format::labels(&mut data, series);
         }
         data.push(']');
-        Ok(Answer::new(data).cut(is_cut))
+        Ok(Answer::new(&data).cut(is_cut))
     };
     shared.read(shared.config.timeout, find).await?
 }
@@ -102,7 +102,7 @@ fn listed(texts: impl Iterator<Item = String>, limit: usize) -> Answer {
     let some: Vec<String> = texts.by_ref().take(limit).collect();
     let mut data = String::new();
     strings(&mut data, some.iter());
-    Answer::new(data).cut(texts.next().is_some())
+    Answer::new(&data).cut(texts.next().is_some())
 }
 
 /// A name as it stands in a path: `U__` marks that `_2e_` stands for a dot, and so on.
@@ -148,7 +148,7 @@ async fn metadata(shared: Arc<Shared>, parameters: Parameters) -> Answered {
             known.retain(|name, _| seen.contains(name));
         }
         let is_cut = known.len() > limit;
-        Ok(Answer::new(described(&known, limit)).cut(is_cut))
+        Ok(Answer::new(&described(&known, limit)).cut(is_cut))
     };
     shared.read(shared.config.timeout, find).await?
 }
@@ -197,7 +197,7 @@ async fn exemplars(shared: Arc<Shared>, parameters: Parameters) -> Answered {
                 }
             }
         }
-        Ok(Answer::new(exemplars_json(found)))
+        Ok(Answer::new(&exemplars_json(found)))
     };
     shared.read(shared.config.timeout, find).await?
 }

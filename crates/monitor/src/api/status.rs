@@ -38,7 +38,7 @@ pub(super) fn routes(shared: &Arc<Shared>, read: impl Fn() -> Policy) -> Routes 
 }
 
 fn told(data: &serde_json::Value) -> Answer {
-    Answer::new(data.to_string())
+    Answer::new(&data.to_string())
 }
 
 async fn build(shared: Arc<Shared>, _: Parameters) -> Answered {
@@ -98,7 +98,7 @@ async fn store(shared: Arc<Shared>, parameters: Parameters) -> Answered {
     }
     let read = |store: &Store, _| store.statistics();
     let statistics = shared.samples.run(read).await?;
-    Ok(Answer::new(counted(&statistics, limit)))
+    Ok(Answer::new(&counted(&statistics, limit)))
 }
 
 fn counted(statistics: &Statistics, limit: usize) -> String {

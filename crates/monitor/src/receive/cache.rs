@@ -1,8 +1,9 @@
 //! Series that were received before: their labels and their place in the store, found by the bytes that
-//! came, without reading them as text.
+//! came, without reading them.
 
-use std::hash::{BuildHasher, Hasher};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -13,10 +14,12 @@ pub(super) type Pairs<'a> = [(&'a [u8], &'a [u8])];
 
 /// Series of one generation; there are two.
 const SERIES_MAX: usize = 1_000_000;
-/// Bytes of labels of one generation.
+/// Bytes of labels of one generation, as they came and as they are.
 const BYTES_MAX: usize = 256 << 20;
 /// After this time a new generation begins, so that series that went silent are forgotten.
 const GENERATION_MS: i64 = 60 * 60 * 1000;
+/// What [`built`] keys begin with. Those that a sender wrote begin with the tag of a label.
+const BUILT: u8 = 0;
 
 /// A series that was received before.
 #[derive(Debug, Clone)]
@@ -25,25 +28,6 @@ pub(super) struct Known {
     pub(super) id: SeriesId,
     /// A hash of what was last said of its metric; 0 is nothing.
     pub(super) metadata: u64,
-    /// The labels in the sender's order, unless it is that of the store.
-    pub(super) sent: Option<Arc<[u8]>>,
-}
-
-impl Known {
-    /// Whether this is what was sent.
-    fn is(&self, pairs: &Pairs<'_>) -> bool {
-        match &self.sent {
-            None => is_same(&self.labels, pairs),
-            Some(sent) => is_sent(sent, pairs),
-        }
-    }
-}
-
-/// What is new about a series.
-#[derive(Debug)]
-pub(super) struct News {
-    pub(super) hash: u64,
-    pub(super) known: Known,
 }
 
 /// The series that were received lately. Whatever is found is compared byte by byte, and the store
@@ -57,118 +41,146 @@ pub(super) struct SeriesCache {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashTable<(u64, Known)>,
-    old: HashTable<(u64, Known)>,
-    young_bytes: usize,
+    young: Generation,
+    old: Generation,
     began_at: i64,
 }
 
-impl SeriesCache {
-    /// A hash of anything.
-    pub(super) fn hash(&self, pairs: &Pairs<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for (name, value) in pairs {
-            hasher.write(name);
-            hasher.write(value);
-        }
-        hasher.finish()
+/// Series in the order in which they came first. Who sends series sends them in that order again, so
+/// that most are found where the one before ended.
+#[derive(Debug, Default)]
+struct Generation {
+    /// The bytes by which they are known, one after the other.
+    keys: Vec<u8>,
+    series: Vec<Kept>,
+    /// Their places, by a hash of their bytes.
+    places: HashTable<usize>,
+    label_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    hash: u64,
+    key: Range<usize>,
+    known: Known,
+}
+
+impl Generation {
+    /// The series at a place, when these are its bytes.
+    fn at(&self, place: usize, key: &[u8]) -> Option<&Known> {
+        let kept = self.series.get(place)?;
+        (self.keys.get(kept.key.clone()) == Some(key)).then_some(&kept.known)
     }
 
+    fn place(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        let is_it = |place: &usize| {
+            let kept = self.series.get(*place);
+            kept.is_some_and(|kept| kept.hash == hash) && self.at(*place, key).is_some()
+        };
+        self.places.find(hash, is_it).copied()
+    }
+
+    fn is_full(&self) -> bool {
+        self.series.len() >= SERIES_MAX || self.keys.len() + self.label_bytes >= BYTES_MAX
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u8], known: Known) {
+        if let Some(place) = self.place(hash, key) {
+            if let Some(kept) = self.series.get_mut(place) {
+                kept.known = known;
+            }
+            return;
+        }
+        let begin = self.keys.len();
+        self.keys.extend_from_slice(key);
+        self.label_bytes += known
+            .labels
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>();
+        let place = self.series.len();
+        let key = begin..self.keys.len();
+        self.series.push(Kept { hash, key, known });
+        let series = &self.series;
+        let hash_of = |place: &usize| series.get(*place).map_or(0, |kept| kept.hash);
+        self.places.insert_unique(hash, place, hash_of);
+    }
+}
+
+/// Looks many series up.
+#[derive(Debug)]
+pub(super) struct Finder<'a> {
+    hasher: &'a RandomState,
+    generations: RwLockReadGuard<'a, Generations>,
+    /// Where the next series should be.
+    next: usize,
+}
+
+impl Finder<'_> {
+    /// What is known of a series. The flag says that it should be told anew, lest it be forgotten.
+    pub(super) fn find(&mut self, key: &[u8]) -> Option<(&Known, bool)> {
+        let Generations { young, old, .. } = &*self.generations;
+        let mut place = self.next;
+        if young.at(place, key).is_none() {
+            let hash = self.hasher.hash_one(key);
+            let Some(found) = young.place(hash, key) else {
+                let place = old.place(hash, key)?;
+                return old.at(place, key).map(|known| (known, true));
+            };
+            place = found;
+        }
+        self.next = place + 1;
+        young.series.get(place).map(|kept| (&kept.known, false))
+    }
+}
+
+impl SeriesCache {
     /// A hash of what is said of a metric, never 0.
     pub(super) fn hash_metadata(&self, metadata: &wire::remote_write::Metadata<'_>) -> u64 {
         self.hasher.hash_one(metadata).max(1)
     }
 
-    /// What is known of many series. The flag says that it should be told anew, lest it be forgotten.
-    pub(super) fn reader(&self) -> impl Fn(u64, &Pairs<'_>) -> Option<(Known, bool)> {
+    /// For looking up. Nothing is learned while it is there.
+    pub(super) fn finder(&self) -> Finder<'_> {
         let generations = self.generations.read();
-        let generations = generations.unwrap_or_else(PoisonError::into_inner);
-        move |hash, pairs| {
-            let is_it = |(have, known): &(u64, Known)| *have == hash && known.is(pairs);
-            let young = generations.young.find(hash, is_it);
-            if let Some((_, known)) = young {
-                return Some((known.clone(), false));
-            }
-            let (_, known) = generations.old.find(hash, is_it)?;
-            Some((known.clone(), true))
+        Finder {
+            hasher: &self.hasher,
+            generations: generations.unwrap_or_else(PoisonError::into_inner),
+            next: 0,
         }
     }
 
-    /// Takes what is new. `now` is the clock, in milliseconds since 1970.
-    pub(super) fn learn(&self, news: Vec<News>, now: i64) {
-        if news.is_empty() {
+    /// Takes what is new, with the bytes by which it is known. `now` is the clock, in milliseconds since
+    /// 1970.
+    pub(super) fn learn<'k>(&self, news: impl Iterator<Item = (&'k [u8], Known)>, now: i64) {
+        let mut news = news.peekable();
+        if news.peek().is_none() {
             return;
         }
         let generations = self.generations.write();
         let mut generations = generations.unwrap_or_else(PoisonError::into_inner);
-        for News { hash, known } in news {
-            generations.insert(hash, known, now);
+        for (key, known) in news {
+            let Generations {
+                young,
+                old,
+                began_at,
+            } = &mut *generations;
+            if young.is_full() || now.saturating_sub(*began_at) > GENERATION_MS {
+                *old = std::mem::take(young);
+                *began_at = now;
+            }
+            young.insert(self.hasher.hash_one(key), key, known);
         }
     }
 }
 
-impl Generations {
-    fn insert(&mut self, hash: u64, known: Known, now: i64) {
-        let is_full = self.young.len() >= SERIES_MAX || self.young_bytes >= BYTES_MAX;
-        if is_full || now.saturating_sub(self.began_at) > GENERATION_MS {
-            self.old = std::mem::take(&mut self.young);
-            (self.young_bytes, self.began_at) = (0, now);
-        }
-        let is_it = |(have, kept): &(u64, Known)| {
-            *have == hash && kept.labels == known.labels && kept.sent == known.sent
-        };
-        if let Some((_, kept)) = self.young.find_mut(hash, is_it) {
-            *kept = known;
-            return;
-        }
-        let bytes: usize = known
-            .labels
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        self.young_bytes += bytes + known.sent.as_ref().map_or(0, |sent| sent.len());
-        self.young
-            .insert_unique(hash, (hash, known), |(hash, _)| *hash);
-    }
-}
-
-/// What has to be kept to know labels again that were sent so; nothing when they are in order and none
-/// is empty.
-pub(super) fn sent(labels: &Labels, pairs: &Pairs<'_>) -> Option<Arc<[u8]>> {
-    if is_same(labels, pairs) {
-        return None;
-    }
-    let mut sent = Vec::new();
+/// Appends the bytes by which labels are known whose sender's bytes do not say it alone.
+pub(super) fn built(pairs: &Pairs<'_>, out: &mut Vec<u8>) {
+    out.push(BUILT);
     for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        sent.extend(part.len().to_le_bytes());
-        sent.extend(*part);
+        out.extend(part.len().to_le_bytes());
+        out.extend(*part);
     }
-    Some(sent.into())
-}
-
-fn is_sent(sent: &[u8], pairs: &Pairs<'_>) -> bool {
-    let mut rest = sent;
-    let mut parts = pairs.iter().flat_map(|(name, value)| [name, value]);
-    let all = parts.all(|part| {
-        let next = rest.split_first_chunk();
-        let next =
-            next.and_then(|(length, tail)| tail.split_at_checked(usize::from_le_bytes(*length)));
-        next.is_some_and(|(have, tail)| {
-            rest = tail;
-            have == *part
-        })
-    });
-    all && rest.is_empty()
-}
-
-/// Whether these are the labels, in their order.
-fn is_same(labels: &Labels, pairs: &Pairs<'_>) -> bool {
-    let mut kept = labels.iter();
-    let all = pairs.iter().all(|(name, value)| {
-        kept.next()
-            .is_some_and(|(have, held)| have.as_bytes() == *name && held.as_bytes() == *value)
-    });
-    all && kept.next().is_none()
 }
 
 #[cfg(test)]

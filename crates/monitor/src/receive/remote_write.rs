@@ -1,5 +1,6 @@
 //! `POST /api/v1/write`: remote write 1.0 and 2.0.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -16,7 +17,7 @@ use super::Shared;
 use super::answer::{RETRY_SECONDS, Refused, plain};
 use super::batch::{Batch, Stored};
 use super::body::text;
-use super::cache::{Known, News, Pairs, SeriesCache, sent};
+use super::cache::{Finder, Known, Pairs, SeriesCache, built};
 use super::convert;
 use super::metrics::Protocol;
 
@@ -95,7 +96,8 @@ async fn store(shared: &Arc<Shared>, version: Version, held: Held) -> Result<Sto
     let here = Arc::clone(shared);
     let work = move |store: &signals::Store, now: i64| {
         let plain = snappy::unpack(&held.packed, here.config.unpacked_bytes_max)?;
-        let mut received = read(&here.cache, version, &plain)?;
+        let request = remote_write::Request::read(version, &plain)?;
+        let mut received = read(&here.cache, &request)?;
         let stored = received.batch.append(store, now)?;
         here.cache.learn(received.news(&stored), now);
         Ok(stored)
@@ -119,34 +121,40 @@ fn bytes_of(pairs: &Pairs<'_>) -> usize {
 
 /// A request that was read.
 #[derive(Debug, Default)]
-struct Received {
+struct Received<'r> {
     batch: Batch,
     /// Of each series of the batch.
-    keys: Vec<Key>,
+    keys: Vec<Key<'r>>,
+    /// Bytes of keys that had to be built.
+    built: Vec<u8>,
 }
 
-/// Where a series is in the cache, or shall be.
+/// How the cache knows a series, or shall know it.
 #[derive(Debug)]
-struct Key {
-    hash: u64,
+struct Key<'r> {
+    bytes: KeyBytes<'r>,
     metadata: u64,
-    sent: Option<Arc<[u8]>>,
     /// The cache does not have it like this.
     is_new: bool,
 }
 
+#[derive(Debug)]
+enum KeyBytes<'r> {
+    Sent(&'r [u8]),
+    /// Where it is among those that were built.
+    Built(Range<usize>),
+}
+
 /// Reads a request.
-fn read(cache: &SeriesCache, version: Version, message: &[u8]) -> Result<Received, Refused> {
-    let request = remote_write::Request::read(version, message)?;
+fn read<'m>(
+    cache: &SeriesCache,
+    request: &'m remote_write::Request<'m>,
+) -> Result<Received<'m>, Refused> {
     let mut received = Received::default();
     let mut pairs = Vec::new();
-    let find = cache.reader();
+    let mut finder = cache.finder();
     for series in request.series() {
-        let series = series?;
-        series.labels(&mut pairs)?;
-        let hash = cache.hash(&pairs);
-        let found = find(hash, &pairs);
-        received.series(cache, &series, (&pairs, hash), found)?;
+        received.series((cache, &mut finder), &series?, &mut pairs)?;
         received.batch.check_size()?;
     }
     for metadata in request.metadata() {
@@ -160,42 +168,54 @@ fn read(cache: &SeriesCache, version: Version, message: &[u8]) -> Result<Receive
     Ok(received)
 }
 
-impl Received {
-    fn series<'r>(
+impl<'r> Received<'r> {
+    fn series(
         &mut self,
-        cache: &SeriesCache,
+        (cache, finder): (&SeriesCache, &mut Finder<'_>),
         series: &Series<'r>,
-        (pairs, hash): (&Pairs<'r>, u64),
-        found: Option<(Known, bool)>,
+        pairs: &mut Vec<(&'r [u8], &'r [u8])>,
     ) -> Result<(), Refused> {
-        let (labels, id, mut key) = match found {
+        let begin = self.built.len();
+        let bytes = match series.plain_labels() {
+            Some(sent) => KeyBytes::Sent(sent),
+            None => {
+                series.labels(pairs)?;
+                // A few bytes may refer to a long text again and again.
+                self.batch.charge(bytes_of(pairs));
+                self.batch.check_size()?;
+                built(pairs, &mut self.built);
+                KeyBytes::Built(begin..self.built.len())
+            }
+        };
+        let (labels, id, mut key) = match finder.find(bytes_in(&self.built, &bytes)) {
             Some((known, is_new)) => {
                 let key = Key {
-                    hash,
+                    bytes,
                     metadata: known.metadata,
-                    sent: known.sent,
                     is_new,
                 };
-                (known.labels, Some(known.id), key)
+                (known.labels.clone(), Some(known.id), key)
             }
-            None => match convert::series_labels(pairs) {
-                Ok(labels) => {
-                    self.batch.charge(bytes_of(pairs));
-                    let key = Key {
-                        hash,
-                        metadata: 0,
-                        sent: sent(&labels, pairs),
-                        is_new: true,
-                    };
-                    (labels, None, key)
+            None => {
+                series.labels(pairs)?;
+                match convert::series_labels(pairs) {
+                    Ok(labels) => {
+                        self.batch.charge(bytes_of(pairs));
+                        let key = Key {
+                            bytes,
+                            metadata: 0,
+                            is_new: true,
+                        };
+                        (labels, None, key)
+                    }
+                    Err(problem) => {
+                        let count = series.items().count().max(1);
+                        let shown = || convert::shown(pairs);
+                        self.batch.problems.add(&problem, count, shown);
+                        return Ok(());
+                    }
                 }
-                Err(problem) => {
-                    let count = series.items().count().max(1);
-                    let shown = || convert::shown(pairs);
-                    self.batch.problems.add(&problem, count, shown);
-                    return Ok(());
-                }
-            },
+            }
         };
         if let Some(metadata) = series.metadata()? {
             let said = cache.hash_metadata(&metadata);
@@ -249,24 +269,26 @@ impl Received {
     }
 
     /// What the cache has to learn after the store took the batch.
-    fn news(&self, stored: &Stored) -> Vec<News> {
-        let mut news = Vec::new();
-        for (at, (key, id)) in self.keys.iter().zip(&stored.ids).enumerate() {
-            let (Some(id), Some((labels, known))) = (*id, self.batch.get(at)) else {
-                continue;
-            };
-            if key.is_new || known != Some(id) {
-                news.push(News {
-                    hash: key.hash,
-                    known: Known {
-                        labels: labels.clone(),
-                        id,
-                        metadata: key.metadata,
-                        sent: key.sent.clone(),
-                    },
-                });
-            }
-        }
-        news
+    fn news(&self, stored: &Stored) -> impl Iterator<Item = (&[u8], Known)> {
+        let series = self.keys.iter().zip(&stored.ids).enumerate();
+        series.filter_map(|(at, (key, id))| {
+            let id = (*id)?;
+            let (labels, known) = self.batch.get(at)?;
+            (key.is_new || known != Some(id)).then(|| {
+                let known = Known {
+                    labels: labels.clone(),
+                    id,
+                    metadata: key.metadata,
+                };
+                (bytes_in(&self.built, &key.bytes), known)
+            })
+        })
+    }
+}
+
+fn bytes_in<'a>(built: &'a [u8], key: &'a KeyBytes<'_>) -> &'a [u8] {
+    match key {
+        KeyBytes::Sent(bytes) => bytes,
+        KeyBytes::Built(range) => built.get(range.clone()).unwrap_or_default(),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::value::{MatrixSeries, Sample, Value, VectorSample};
 use crate::histogram::Histogram;
 use crate::labels::Labels;
-use crate::number::Sampled;
+use crate::number::{Sampled, push_sampled};
 
 /// Writes `{"resultType":…,"result":…}`.
 pub fn value(out: &mut String, value: &Value) {
@@ -97,19 +97,27 @@ pub fn labels(out: &mut String, labels: &Labels) {
 fn point(out: &mut String, time_ms: i64, number: f64) {
     out.push('[');
     seconds(out, time_ms);
-    write!(out, ",\"{}\"]", Sampled(number)).unwrap_or_default();
+    out.push_str(",\"");
+    push_sampled(out, number);
+    out.push_str("\"]");
 }
 
 /// Seconds with as many decimals as are needed.
 fn seconds(out: &mut String, time_ms: i64) {
-    let (whole, rest) = (time_ms / 1000, (time_ms % 1000).abs());
+    let (whole, mut rest) = (time_ms / 1000, time_ms.unsigned_abs() % 1000);
     if whole == 0 && time_ms < 0 {
         out.push('-');
     }
-    write!(out, "{whole}").unwrap_or_default();
+    out.push_str(itoa::Buffer::new().format(whole));
     if rest != 0 {
-        let decimals = format!("{rest:03}");
-        write!(out, ".{}", decimals.trim_end_matches('0')).unwrap_or_default();
+        out.push('.');
+    }
+    let mut unit = 100;
+    while rest != 0 {
+        let digit = u8::try_from(rest / unit).unwrap_or(0);
+        out.push(char::from(b'0' + digit));
+        rest %= unit;
+        unit /= 10;
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -160,9 +160,17 @@ enum Entry {
 }
 
 struct Control {
-    io: BoxDuplex,
+    /// The connection, once its hello is answered: the interactive lane may come before that is noticed.
+    io: oneshot::Receiver<BoxDuplex>,
     end: End,
     remote: SocketAddr,
+}
+
+/// A lane that may come in.
+struct Entered {
+    key: Key,
+    /// The beginning of a line: where its connection goes after the answer.
+    begun: Option<(oneshot::Sender<BoxDuplex>, End)>,
 }
 
 impl fmt::Debug for Control {
@@ -249,25 +257,46 @@ impl Acceptor {
         )
         .await
         .map_err(|_| AcceptError::Timeout("the hello"))??;
-        let checked = who
+        let entered = who
             .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason))
-            .and_then(|peer| self.check(&hello, lane, peer));
-        let answer = HelloAnswer {
-            refusal: checked.as_ref().err().cloned(),
-            welcome: self.inner.settings.welcome.clone(),
-        };
-        timeout(HELLO_LIMIT, write_frame(&mut io, &answer))
-            .await
-            .map_err(|_| AcceptError::Timeout("the answer to the hello"))??;
-        let key = (checked?, hello.line);
+            .and_then(|peer| self.enter(&hello, lane, peer, remote));
+        let refusal = entered.as_ref().err().cloned();
+        let answered = self.answer(&mut io, refusal).await;
+        let Entered { key, begun } = entered?;
         match lane {
             Lane::Control => {
-                self.begin(io, key, remote)?;
+                if let (Err(error), Some((_, end))) = (&answered, &begun) {
+                    end.end(chain(error));
+                }
+                answered?;
+                // Fails when the line was given up meanwhile.
+                drop(begun.map(|(give, _)| give.send(io)));
                 Ok(None)
             }
-            Lane::Interactive => self.complete(io, key).await.map(Some),
-            Lane::Bulk => self.add_bulk(io, &key).map(|()| None),
+            Lane::Interactive => {
+                answered?;
+                self.complete(io, key).await.map(Some)
+            }
+            Lane::Bulk => {
+                answered?;
+                self.add_bulk(io, &key).map(|()| None)
+            }
         }
+    }
+
+    async fn answer(
+        &self,
+        io: &mut BoxDuplex,
+        refusal: Option<Refusal>,
+    ) -> Result<(), AcceptError> {
+        let answer = HelloAnswer {
+            refusal,
+            welcome: self.inner.settings.welcome.clone(),
+        };
+        timeout(HELLO_LIMIT, write_frame(io, &answer))
+            .await
+            .map_err(|_| AcceptError::Timeout("the answer to the hello"))??;
+        Ok(())
     }
 
     /// Where its lines live.
@@ -291,64 +320,72 @@ impl Acceptor {
         complete.collect()
     }
 
-    fn check(&self, hello: &Hello, lane: Lane, peer: Peer) -> Result<Peer, Refusal> {
+    /// Whether a lane may come in. A line begins here, before its hello is answered: with the answer the
+    /// agent dials the interactive lane, which has to find it.
+    fn enter(
+        &self,
+        hello: &Hello,
+        lane: Lane,
+        peer: Peer,
+        remote: SocketAddr,
+    ) -> Result<Entered, Refusal> {
         let refuse = |code, text: String| Err(Refusal::new(code, text));
         if hello.version != VERSION || !hello.line.is_well_formed() {
             let text = format!("this proxy speaks version {VERSION} of the line's messages");
             return refuse(RefusalCode::Invalid, text);
         }
-        let state = lock(&self.inner.state);
+        let mut state = lock(&self.inner.state);
         let key = (peer, hello.line.clone());
-        match (lane, state.lines.get(&key)) {
-            (Lane::Control, None) => self.may_begin(&state, &key)?,
+        let begun = match (lane, state.lines.get(&key)) {
+            (Lane::Control, None) => Some(self.begin(&mut state, &key, remote)?),
             (Lane::Interactive, Some(Entry::Begun(_))) | (Lane::Bulk, Some(Entry::Complete(_))) => {
+                None
             }
             _ => {
                 let text = format!("no line of yours waits for a {lane} lane: begin a new line");
                 return refuse(RefusalCode::NotFound, text);
             }
-        }
-        Ok(key.0)
+        };
+        Ok(Entered { key, begun })
     }
 
-    /// The control lane: the beginning of a line.
-    fn begin(&self, io: BoxDuplex, key: Key, remote: SocketAddr) -> Result<(), Refusal> {
+    /// The beginning of a line, which gets its control lane after the answer.
+    fn begin(
+        &self,
+        state: &mut State,
+        key: &Key,
+        remote: SocketAddr,
+    ) -> Result<(oneshot::Sender<BoxDuplex>, End), Refusal> {
+        self.may_begin(state, key)?;
         let end = End::default();
+        let (give, io) = oneshot::channel();
         let control = Control {
             io,
             end: end.clone(),
             remote,
         };
-        let mut state = lock(&self.inner.state);
-        // Once more: others may have come since the hello was looked at.
-        self.may_begin(&state, &key)?;
         state.lines.insert(key.clone(), Entry::Begun(control));
-        drop(state);
-        let door = self.clone();
+        let (door, key, ends) = (self.clone(), key.clone(), end.clone());
         self.inner.scope.spawn("line of an agent", async move {
             tokio::select! {
-                _ = end.ended() => {}
+                _ = ends.ended() => {}
                 () = tokio::time::sleep(COMPLETE_LIMIT) => {
                     if door.is_complete(&key) {
-                        end.ended().await;
+                        ends.ended().await;
                     } else {
-                        end.end("the interactive lane did not come");
+                        ends.end("the interactive lane did not come");
                     }
                 }
             }
             lock(&door.inner.state).lines.remove(&key);
         });
-        Ok(())
+        Ok((give, end))
     }
 
-    /// Whether a line with this number may begin now.
+    /// Whether a line may begin now.
     fn may_begin(&self, state: &State, key: &Key) -> Result<(), Refusal> {
         if let Some(reason) = &state.closed {
             return Err(Refusal::new(RefusalCode::Draining, reason.clone()));
-        }
-        if state.lines.get(key).is_some() {
-            let text = "another line of yours has this number";
-            return Err(Refusal::new(RefusalCode::Invalid, text));
         }
         let objection = state.lines.objection(&key.0, self.inner.settings.lines_max);
         objection.map_or(Ok(()), Err)
@@ -363,8 +400,15 @@ impl Acceptor {
     async fn complete(&self, io: BoxDuplex, key: Key) -> Result<Line, AcceptError> {
         let gone = || Refusal::new(RefusalCode::NotFound, "the line's control lane is gone");
         let control = self.take_begun(&key).ok_or_else(gone)?;
-        let interactive = match self.start_lane(io, &control.end).await {
-            Ok(interactive) => interactive,
+        let ready = async {
+            let talking = timeout(HELLO_LIMIT, control.io)
+                .await
+                .map_err(|_| AcceptError::Timeout("the answer to the control lane's hello"))?
+                .map_err(|_| gone())?;
+            Ok((talking, self.start_lane(io, &control.end).await?))
+        };
+        let (talking, interactive) = match ready.await {
+            Ok(ready) => ready,
             Err(error) => {
                 control.end.end(chain(&error));
                 return Err(error);
@@ -385,7 +429,7 @@ impl Acceptor {
             shared: Arc::new(shared),
         };
         self.keep(&key, &line)?;
-        self.start_line(&line, control.io, outgoing, key);
+        self.start_line(&line, talking, outgoing, key);
         Ok(line)
     }
 

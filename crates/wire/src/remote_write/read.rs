@@ -30,9 +30,12 @@ impl<'a> Request<'a> {
     /// when it is read.
     pub fn read(version: Version, message: &'a [u8]) -> Result<Self, Malformed> {
         let mut symbols = Vec::new();
-        let mut reader = Reader::new(message);
+        let mut reader = match version {
+            Version::One => Reader::new(&[]),
+            Version::Two => Reader::new(message),
+        };
         while let Some(field) = reader.field()? {
-            if version == Version::Two && field.number == 4 {
+            if field.number == 4 {
                 if symbols.len() >= SYMBOLS_MAX {
                     return Err(Malformed::Many(4, SYMBOLS_MAX));
                 }
@@ -107,6 +110,7 @@ pub struct Series<'r> {
     /// The fields with labels, and only these unless the sender scattered them.
     labels: &'r [u8],
     fields: &'r [u8],
+    is_scattered: bool,
     /// 2.0: when the counter began, for samples that do not say it.
     created: i64,
     metadata: Option<&'r [u8]>,
@@ -121,13 +125,17 @@ impl<'r> Series<'r> {
             symbols: &request.symbols,
             labels,
             fields: reader.rest(),
+            is_scattered: false,
             created: 0,
             metadata: None,
         };
         while let Some(field) = reader.field()? {
             match (request.version, field.number) {
                 // Legal, and nobody does it.
-                (_, 1) => (series.labels, series.fields) = (message, message),
+                (_, 1) => {
+                    (series.labels, series.fields) = (message, message);
+                    series.is_scattered = true;
+                }
                 (Version::Two, 5) => series.metadata = Some(field.bytes()?),
                 (Version::Two, 6) => series.created = field.signed()?,
                 _ => {}
@@ -150,6 +158,13 @@ impl<'r> Series<'r> {
             }
         }
         references.finish()
+    }
+
+    /// Its labels as they were sent, when these bytes alone say which they are: in version 1.0, in one
+    /// run. They may be malformed; [`Series::labels`] tells.
+    pub fn plain_labels(&self) -> Option<&'r [u8]> {
+        let is_plain = self.version == Version::One && !self.is_scattered;
+        is_plain.then_some(self.labels)
     }
 
     /// What was measured, in the sender's order.

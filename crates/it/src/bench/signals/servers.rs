@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::Program;
+use crate::program::{Launch, Program};
 use crate::prometheus::free_port;
 use crate::{client, proc, wait};
 
@@ -33,14 +33,11 @@ enum Kind {
 impl Server {
     /// Ours.
     pub(super) async fn landline(scrapes: &str) -> Self {
-        let configuration = serde_json::json!({
-            "roles": ["monitor"],
-            "listen": "127.0.0.1:0",
-            "data_dir": "data",
-            "monitor": {"prometheus": "prometheus.yml", "hosts": false, "gateway": false},
-        });
-        let launch = crate::program::Launch::new(&configuration.to_string());
-        let program = launch.file("prometheus.yml", scrapes).start().await;
+        Self::ours(launch(scrapes).start().await)
+    }
+
+    /// A program that runs.
+    pub(super) fn ours(program: Program) -> Self {
         Self {
             name: "landline",
             authority: program.main.to_string(),
@@ -162,6 +159,17 @@ impl Server {
             Kind::Peer(..) => None,
         }
     }
+}
+
+/// Ours, to be started.
+pub(super) fn launch(scrapes: &str) -> Launch {
+    let configuration = serde_json::json!({
+        "roles": ["monitor"],
+        "listen": "127.0.0.1:0",
+        "data_dir": "data",
+        "monitor": {"prometheus": "prometheus.yml", "hosts": false, "gateway": false},
+    });
+    Launch::new(&configuration.to_string()).file("prometheus.yml", scrapes)
 }
 
 impl Drop for Server {

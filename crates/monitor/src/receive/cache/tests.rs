@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signals::disk::RealDisk;
 use signals::{Entry, Labels, Options, Store, Value};
 
-use super::{GENERATION_MS, Known, News, Pairs, SeriesCache, sent};
+use super::{GENERATION_MS, Known, Pairs, SeriesCache, built};
 
 const UP: &Pairs<'_> = &[(b"__name__", b"up"), (b"job", b"node")];
 
@@ -26,86 +26,94 @@ fn known() -> Known {
         id: appended.ids[0].unwrap(),
         labels,
         metadata: 0,
-        sent: None,
     }
 }
 
-fn learn(cache: &SeriesCache, known: &Known, now: i64) {
-    let hash = cache.hash(UP);
-    let known = known.clone();
-    cache.learn(vec![News { hash, known }], now);
+fn key(pairs: &Pairs<'_>) -> Vec<u8> {
+    let mut key = Vec::new();
+    built(pairs, &mut key);
+    key
+}
+
+fn learn(cache: &SeriesCache, keys: &[&[u8]], known: &Known, now: i64) {
+    cache.learn(keys.iter().map(|key| (*key, known.clone())), now);
+}
+
+/// Whether it is known, and whether that is about to be forgotten.
+fn find(cache: &SeriesCache, key: &[u8]) -> Option<bool> {
+    cache.finder().find(key).map(|(_, is_aging)| is_aging)
 }
 
 #[test]
 fn receive_cache_finds_only_the_very_labels() {
     let cache = SeriesCache::default();
     let known = known();
-    let hash = cache.hash(UP);
-    assert!(cache.reader()(hash, UP).is_none());
-    learn(&cache, &known, 0);
-    let (found, is_aging) = cache.reader()(hash, UP).unwrap();
+    let up = key(UP);
+    assert_eq!(find(&cache, &up), None);
+    learn(&cache, &[&up], &known, 0);
+    let mut finder = cache.finder();
+    let (found, is_aging) = finder.find(&up).unwrap();
     assert_eq!(
         (&found.labels, found.id, is_aging),
         (&known.labels, known.id, false)
     );
-    let others: [&Pairs<'_>; 4] = [
+    drop(finder);
+    let others: [&Pairs<'_>; 5] = [
         &[(b"__name__", b"up")],
         &[(b"__name__", b"up"), (b"job", b"nodf")],
         &[(b"__name__", b"up"), (b"job", b"node"), (b"x", b"y")],
         &[(b"job", b"node"), (b"__name__", b"up")],
+        &[(b"__name__", b"upjob"), (b"", b"node")],
     ];
     for other in others {
-        // Even if somebody found a collision.
-        assert!(cache.reader()(hash, other).is_none(), "{other:?}");
+        assert_eq!(find(&cache, &key(other)), None, "{other:?}");
+    }
+    // What a sender wrote is never taken for what was built.
+    assert_eq!(find(&cache, &up[1..]), None);
+}
+
+#[test]
+fn receive_cache_finds_series_in_any_order() {
+    let cache = SeriesCache::default();
+    let known = known();
+    let keys: Vec<Vec<u8>> = (0..1_000)
+        .map(|number| format!("\n{number}").into_bytes())
+        .collect();
+    let slices: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    // Some of them twice, as two senders at once do.
+    learn(&cache, &slices[..600], &known, 0);
+    learn(&cache, &slices[400..], &known, 0);
+    let mut finder = cache.finder();
+    let backwards = keys.iter().rev();
+    let scattered = (0..1_000).map(|at| &keys[at * 7 % 1_000]);
+    for key in keys.iter().chain(backwards).chain(scattered) {
+        assert!(finder.find(key).is_some());
+        assert!(finder.find(b"\nunknown").is_none());
     }
 }
 
 #[test]
-fn receive_cache_finds_labels_in_the_order_of_their_sender() {
+fn receive_cache_takes_what_is_newer() {
     let cache = SeriesCache::default();
     let known = known();
-    let ways: [&Pairs<'_>; 2] = [
-        &[(b"job", b"node"), (b"__name__", b"up")],
-        &[(b"__name__", b"up"), (b"empty", b""), (b"job", b"node")],
-    ];
-    assert_eq!(sent(&known.labels, UP), None);
-    for way in ways {
-        let hash = cache.hash(way);
-        let known = Known {
-            sent: sent(&known.labels, way),
-            ..known.clone()
-        };
-        assert!(cache.reader()(hash, way).is_none());
-        cache.learn(vec![News { hash, known }], 0);
-        let (found, _) = cache.reader()(hash, way).unwrap();
-        assert_eq!(found.labels.get("job"), "node");
-        let others: [&Pairs<'_>; 3] = [&way[1..], &[way[1], way[0]], UP];
-        for other in others {
-            assert!(cache.reader()(hash, other).is_none(), "{other:?}");
-        }
-    }
+    learn(&cache, &[b"\na", b"\nb"], &known, 0);
+    let told = Known {
+        metadata: 7,
+        ..known
+    };
+    learn(&cache, &[b"\na"], &told, 0);
+    let mut finder = cache.finder();
+    let mut metadata = |key: &[u8]| finder.find(key).map(|(known, _)| known.metadata);
+    assert_eq!((metadata(b"\na"), metadata(b"\nb")), (Some(7), Some(0)));
 }
 
 #[test]
 fn receive_cache_forgets_what_is_silent() {
     let cache = SeriesCache::default();
     let known = known();
-    let hash = cache.hash(UP);
-    learn(&cache, &known, 0);
-    let other: &Pairs<'_> = &[(b"a", b"b")];
-    let tell_other = |now| {
-        let other = News {
-            hash: cache.hash(other),
-            known: Known {
-                labels: Labels::new([("a", "b")]).unwrap(),
-                ..known.clone()
-            },
-        };
-        cache.learn(vec![other], now);
-    };
-    tell_other(GENERATION_MS + 1);
-    let (_, is_aging) = cache.reader()(hash, UP).unwrap();
-    assert!(is_aging, "the next generation does not have it yet");
-    tell_other(2 * GENERATION_MS + 2);
-    assert!(cache.reader()(hash, UP).is_none());
+    learn(&cache, &[b"\na"], &known, 0);
+    learn(&cache, &[b"\nb"], &known, GENERATION_MS + 1);
+    assert_eq!(find(&cache, b"\na"), Some(true), "the next one has it not");
+    learn(&cache, &[b"\nb"], &known, 2 * GENERATION_MS + 2);
+    assert_eq!(find(&cache, b"\na"), None);
 }

@@ -71,7 +71,8 @@ impl Evaluator<'_> {
     fn range_call(&self, call: &Call, grid: Grid) -> Evaluation<Vec<Series>> {
         let at = usize::from(call.function.arguments.first() != Some(&Type::Matrix));
         let range = argument(call, at)?;
-        let input = self.window_input(range, grid)?;
+        let mut input = self.window_input(range, grid)?;
+        input.wants_falls = matches!(call.function.name, "rate" | "increase");
         let change = |is_counter, is_rate| super::rate::Change {
             is_counter,
             is_rate,

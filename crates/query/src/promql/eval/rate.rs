@@ -283,16 +283,11 @@ fn zero_time(first: Begun, window: &Window<'_>) -> Option<i64> {
 
 /// What a counter lost in resets.
 fn resets(window: &Window<'_>, notes: &mut Notes) -> f64 {
+    if window.starts.is_empty() {
+        return window.falls.iter().fold(0.0, |lost, fall| lost + fall.1);
+    }
     let mut lost = 0.0;
     let following = window.values.get(1..).unwrap_or_default();
-    if window.starts.is_empty() {
-        for (before, now) in window.values.iter().zip(following) {
-            if now < before {
-                lost += before;
-            }
-        }
-        return lost;
-    }
     let times = window.begun().zip(window.begun().skip(1));
     for ((before, now), (earlier, later)) in window.values.iter().zip(following).zip(times) {
         if now < before || has_begun_anew(earlier, later) {

@@ -22,6 +22,8 @@ pub(super) struct Input {
     pub(super) position: usize,
     /// How far samples beyond the edges count.
     pub(super) lookback_ms: i64,
+    /// Windows shall know where counters fall.
+    pub(super) wants_falls: bool,
 }
 
 /// A series without the markers of its ends.
@@ -45,6 +47,9 @@ pub(super) struct Window<'a> {
     pub(super) values: &'a [f64],
     /// As many as values, or none.
     pub(super) starts: &'a [i64],
+    /// The values right before lower ones, with the places of these in the series; where asked for, and
+    /// only of series without starts.
+    pub(super) falls: &'a [(usize, f64)],
     pub(super) histograms: &'a [HistogramSample],
     /// The metric's name.
     pub(super) metric: &'a str,
@@ -105,6 +110,7 @@ impl Evaluator<'_> {
             edges: selector.edges,
             position,
             lookback_ms,
+            wants_falls: false,
         })
     }
 
@@ -146,6 +152,7 @@ impl Evaluator<'_> {
             edges: Edges::Plain,
             position,
             lookback_ms: 0,
+            wants_falls: false,
         })
     }
 
@@ -189,7 +196,13 @@ impl Input {
         mut function: impl FnMut(&Window<'_>) -> Evaluation<()>,
     ) -> Evaluation<()> {
         let metric = data.labels.get(crate::labels::METRIC_NAME).to_owned();
+        let all_falls = if self.wants_falls && data.starts.is_empty() {
+            falls(&data.values)
+        } else {
+            Vec::new()
+        };
         let mut floats = Bounds::default();
+        let mut falls = Bounds::default();
         let mut histograms = Bounds::default();
         for step in 0..self.references.grid().count {
             let end_ms = self.references.time(step);
@@ -198,6 +211,12 @@ impl Input {
             floats.advance(&data.timestamps, |timestamp| *timestamp, (after, until));
             histograms.advance(&data.histograms, |sample| sample.timestamp, (after, until));
             let range = floats.first..floats.end;
+            // Both values of a fall are in the window.
+            falls.slide(
+                &all_falls,
+                |fall| fall.0 < range.end,
+                |fall| fall.0 <= range.start,
+            );
             function(&Window {
                 step,
                 now_ms: self.references.grid().time(step),
@@ -206,6 +225,7 @@ impl Input {
                 timestamps: data.timestamps.get(range.clone()).unwrap_or_default(),
                 values: data.values.get(range.clone()).unwrap_or_default(),
                 starts: data.starts.get(range).unwrap_or_default(),
+                falls: all_falls.get(falls.first..falls.end).unwrap_or_default(),
                 histograms: data
                     .histograms
                     .get(histograms.first..histograms.end)
@@ -275,20 +295,32 @@ struct Bounds {
 impl Bounds {
     /// Moves on to a window that is not before the last one.
     fn advance<T>(&mut self, samples: &[T], time: impl Fn(&T) -> i64, (after, until): (i64, i64)) {
-        while samples
-            .get(self.end)
-            .is_some_and(|next| time(next) <= until)
-        {
+        self.slide(
+            samples,
+            |next| time(next) <= until,
+            |oldest| time(oldest) <= after,
+        );
+    }
+
+    /// Takes what is in by now, and leaves what is out.
+    fn slide<T>(&mut self, all: &[T], is_in: impl Fn(&T) -> bool, is_out: impl Fn(&T) -> bool) {
+        while all.get(self.end).is_some_and(&is_in) {
             self.end += 1;
         }
-        while self.first < self.end
-            && samples
-                .get(self.first)
-                .is_some_and(|oldest| time(oldest) <= after)
-        {
+        while self.first < self.end && all.get(self.first).is_some_and(&is_out) {
             self.first += 1;
         }
     }
+}
+
+/// Where a counter falls: the place of the lower value, and the value before it.
+fn falls(values: &[f64]) -> Vec<(usize, f64)> {
+    let following = values.get(1..).unwrap_or_default();
+    let pairs = values.iter().zip(following).enumerate();
+    pairs
+        .filter(|(_, (before, now))| now < before)
+        .map(|(place, (before, _))| (place + 1, *before))
+        .collect()
 }
 
 /// Ranges do not see the markers of ends.

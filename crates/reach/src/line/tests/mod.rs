@@ -5,6 +5,7 @@ mod faults;
 mod lanes;
 mod refusals;
 mod roundabout;
+mod slow;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
