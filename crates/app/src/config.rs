@@ -16,6 +16,7 @@ use base::telemetry::LogFormat;
 use cluster::ClusterConfig;
 use collect::records::config::CollectorConfig;
 use monitor::config::MonitorConfig;
+use monitor::remote::config::SignalsConfig;
 use observe::gateway::config::GatewayConfig;
 use serde::{Serialize, Serializer};
 
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) collector: CollectorConfig,
     /// The role `monitor`.
     pub(crate) monitor: MonitorConfig,
+    /// Other stores of samples.
+    pub(crate) signals: SignalsConfig,
 }
 
 /// PEM files of the main listener.
@@ -266,6 +269,9 @@ impl Config {
         let monitor = section
             .optional("monitor")
             .and_then(|field| MonitorConfig::read(&field));
+        let signals = section
+            .optional("signals")
+            .and_then(|field| SignalsConfig::read(&field));
         let cluster = ClusterConfig::read(&mut section, &roles);
         section.finish();
         let default_listen = cluster.default_listen();
@@ -284,6 +290,7 @@ impl Config {
             gateway: gateway.unwrap_or_default(),
             collector: collector.unwrap_or_default(),
             monitor: monitor.unwrap_or_default(),
+            signals: signals.unwrap_or_default(),
         })
     }
 }

@@ -115,12 +115,14 @@ pub(crate) async fn open(opening: Opening<'_>) -> Result<Arc<Monitor>, BoxError>
     opening.supervisor.register(handing);
     let (monitor, services) = Monitor::open(Parts {
         config,
+        signals: &opening.config.signals,
         data_dir: &opening.config.data_dir,
         is_replacement: opening.is_replacement,
         about,
         given,
         environment: opening.environment.variables.clone(),
         metrics: opening.metrics,
+        supervisor: opening.supervisor,
         health: opening.health,
     })
     .await?;

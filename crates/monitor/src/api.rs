@@ -29,6 +29,7 @@ use signals::Store;
 use tokio::sync::Semaphore;
 
 use crate::config::QueriesConfig;
+use crate::remote::Readers;
 use crate::samples::Samples;
 use answer::{Answered, ApiError};
 use parameters::Parameters;
@@ -43,6 +44,8 @@ const REQUEST_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 struct Shared {
     samples: Samples,
+    /// Other stores that queries read.
+    readers: Arc<Readers>,
     config: QueriesConfig,
     /// Queries that may run at the same time.
     running: Arc<Semaphore>,
@@ -99,8 +102,8 @@ impl Api {
     ///
     /// # Errors
     /// The query log cannot be opened.
-    pub fn new(
-        samples: Samples,
+    pub(crate) fn new(
+        (samples, readers): (Samples, Readers),
         config: QueriesConfig,
         about: About,
         metrics: &Metrics,
@@ -108,6 +111,7 @@ impl Api {
         let log = config.log.as_deref().map(QueryLog::open).transpose()?;
         let shared = Shared {
             samples,
+            readers: Arc::new(readers),
             running: Arc::new(Semaphore::new(config.concurrency)),
             log,
             about,

@@ -8,6 +8,7 @@ pub mod host;
 pub mod import;
 mod monitor;
 pub mod receive;
+pub mod remote;
 pub mod samples;
 pub mod scrape;
 #[cfg(test)]

@@ -5,11 +5,12 @@ mod gauges;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::health::{ComponentHandle, Health};
 use base::http::{Policy, Routes};
-use base::supervise::{BoxError, Criticality, Scope, Service};
+use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
 use base::telemetry::Metrics;
 use signals::disk::RealDisk;
 use signals::{Opened, Options, StoreError};
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 use crate::api::{About, Api};
 use crate::config::MonitorConfig;
 use crate::receive::{Pushgateway, ReceiveConfig, Receiver};
+use crate::remote::config::SignalsConfig;
+use crate::remote::{self, Surroundings};
 use crate::samples::{Samples, UseError};
 use crate::scrape::config::PrometheusConfig;
 use crate::scrape::{GivenPool, Scraper, Sources};
@@ -52,6 +55,8 @@ pub struct Monitor {
 pub struct Parts<'a> {
     /// The section of the configuration.
     pub config: &'a MonitorConfig,
+    /// The section `signals`: other stores.
+    pub signals: &'a SignalsConfig,
     /// The store is below it.
     pub data_dir: &'a Path,
     /// Whether another process has the store still, and will close it.
@@ -64,6 +69,8 @@ pub struct Parts<'a> {
     pub environment: BTreeMap<String, String>,
     /// The process's own metrics.
     pub metrics: &'a Metrics,
+    /// For connections to other stores.
+    pub supervisor: &'a Supervisor,
     /// Tells `/readyz`.
     pub health: &'a Health,
 }
@@ -174,7 +181,7 @@ impl Monitor {
         let samples = Samples::default();
         let place = Place {
             folder: parts.data_dir.join(FOLDER),
-            options: config.options(),
+            options: parts.signals.adjust(config.options()),
             samples: samples.clone(),
         };
         if is_replacement {
@@ -184,8 +191,17 @@ impl Monitor {
         }
         let gauges = StoreGauges::new(metrics);
         let component = parts.health.component("samples");
+        let environment = Arc::new(parts.environment.clone());
+        let around = Surroundings {
+            samples: &samples,
+            data_dir: parts.data_dir,
+            environment: &environment,
+            supervisor: parts.supervisor,
+            metrics,
+        };
+        let (sending, readers) = remote::open(parts.signals, &around);
         let api = Api::new(
-            samples.clone(),
+            (samples.clone(), readers),
             config.queries.clone(),
             parts.about,
             metrics,
@@ -208,6 +224,7 @@ impl Monitor {
         let (pushgateway, pushing) = Pushgateway::new(&receiver, folder);
         let mut services = vec![service, pushing];
         services.extend(scraping);
+        services.extend(sending);
         let monitor = Self {
             samples,
             api,

@@ -99,6 +99,11 @@ impl DiskError {
         )
     }
 
+    /// Whether there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+
     /// The same error again, for each of those who waited for one operation.
     pub(crate) fn again(&self) -> Self {
         Self {

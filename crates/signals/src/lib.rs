@@ -30,7 +30,7 @@ pub use damage::Damage;
 pub use extra::{EXEMPLARS_MAX, Exemplar, METADATA_MAX, Metadata};
 pub use histogram::{Histogram, ResetHint, Span};
 pub use labels::{LABEL_BYTES_MAX, LABELS_MAX, Labels, LabelsError, METRIC_NAME, Pairs};
-pub use log::Gap;
+pub use log::{Followed, Follower, Gap, Limits, LogPlace};
 pub use matcher::{Matcher, Operator, PatternError};
 pub use number::STALE;
 pub use segment::SeriesSamples;

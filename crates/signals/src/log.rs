@@ -1,6 +1,7 @@
 //! The log: numbered files of frames. Many append; the first who waits writes for all of them,
 //! with one fsync.
 
+mod follow;
 mod look;
 mod recover;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskError, DiskFile, named};
 
+pub use follow::{Followed, Follower, Limits, LogPlace};
 pub use look::Gap;
 pub(crate) use look::{Looked, look};
 pub(crate) use recover::{Recovered, recover};
@@ -37,6 +39,8 @@ pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     state: Mutex<State>,
     done: Condvar,
+    /// The file that was made when the log was opened.
+    began: u32,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,12 @@ struct State {
     commit: u64,
     open: OpenFile,
     files: VecDeque<LogFile>,
+    /// Up to where everything is on disk: a file, and bytes of it.
+    durable: (u32, u64),
+    /// Files that the store needs no more, and a follower does.
+    kept: VecDeque<LogFile>,
+    /// The first file that a follower needs.
+    keep_from: u32,
     failed: Option<DiskError>,
 }
 
@@ -63,6 +73,7 @@ struct OpenFile {
     number: u32,
     file: Arc<dyn DiskFile>,
     salt: u64,
+    length: u64,
 }
 
 #[derive(Debug)]
@@ -107,12 +118,16 @@ impl Log {
             commit: recovered.commit,
             open: file,
             files,
+            durable: (current, FILE_HEADER_BYTES as u64),
+            kept: recovered.kept.iter().copied().collect(),
+            keep_from: u32::MAX,
             failed: None,
         };
         Ok(Self {
             disk,
             state: Mutex::new(state),
             done: Condvar::new(),
+            began: current,
         })
     }
 
@@ -204,6 +219,7 @@ impl Log {
         let target = state.enqueued;
         let mut open = state.open.clone();
         let mut commit = state.commit;
+        let mut durable = state.durable;
         state.queued_bytes = 0;
         drop(state);
         let mut result = Ok(());
@@ -213,9 +229,11 @@ impl Log {
             if result.is_err() {
                 break;
             }
+            durable = (open.number, open.length);
         }
         let mut state = self.state();
         state.is_writing = false;
+        state.durable = durable;
         state.commit = commit;
         state.open = open;
         match result {
@@ -238,6 +256,7 @@ impl Log {
         let name = file_name(pending.file);
         let frame = frame(open.salt, commit, &pending.bytes);
         named(&*self.disk, "write to", &name, open.file.append(&frame))?;
+        open.length += frame.len() as u64;
         named(&*self.disk, "sync", &name, open.file.sync())
     }
 
@@ -249,12 +268,42 @@ impl Log {
         needed.map_or(state.current, |file| file.number)
     }
 
-    /// Removes the files below `first`. One that cannot be removed goes at the next start.
+    /// The file that was made when the log was opened.
+    pub(crate) fn began(&self) -> u32 {
+        self.began
+    }
+
+    /// Up to where everything is on disk: a file, and bytes of it.
+    pub(crate) fn durable(&self) -> (u32, u64) {
+        self.state().durable
+    }
+
+    /// All files that are there, also those that only a follower needs, with about their bytes.
+    pub(crate) fn all_files(&self) -> Vec<LogFile> {
+        let state = self.state();
+        state.kept.iter().chain(&state.files).copied().collect()
+    }
+
+    /// Removes the files below `first` that no follower needs. One that cannot be removed goes at the
+    /// next start.
     pub(crate) fn remove_below(&self, first: u32) -> Result<(), DiskError> {
+        let mut state = self.state();
+        let end = state.files.partition_point(|file| file.number < first);
+        let below: Vec<LogFile> = state.files.drain(..end).collect();
+        state.kept.extend(below);
+        let keep_from = state.keep_from;
+        drop(state);
+        self.keep_from(keep_from)
+    }
+
+    /// Says which is the first file that a follower needs, and removes those below that the store
+    /// doesn't need either.
+    pub(crate) fn keep_from(&self, first: u32) -> Result<(), DiskError> {
         let gone: Vec<LogFile> = {
             let mut state = self.state();
-            let end = state.files.partition_point(|file| file.number < first);
-            state.files.drain(..end).collect()
+            state.keep_from = first;
+            let end = state.kept.partition_point(|file| file.number < first);
+            state.kept.drain(..end).collect()
         };
         for file in gone {
             let name = file_name(file.number);
@@ -275,6 +324,7 @@ impl Log {
         state.queued_bytes = 0;
         state.current = number;
         state.open = file;
+        state.durable = (number, FILE_HEADER_BYTES as u64);
         state.files.retain(|file| file.number < number);
         state.files.push_back(LogFile::new(number));
         Ok(number)
@@ -336,7 +386,12 @@ fn create(disk: &dyn Disk, number: u32) -> Result<OpenFile, DiskError> {
     named(disk, "write to", &name, file.append(&header))?;
     named(disk, "sync", &name, file.sync())?;
     named(disk, "sync", FOLDER, disk.sync_folder(FOLDER))?;
-    Ok(OpenFile { number, file, salt })
+    Ok(OpenFile {
+        number,
+        file,
+        salt,
+        length: FILE_HEADER_BYTES as u64,
+    })
 }
 
 fn header(number: u32, salt: u64) -> Vec<u8> {

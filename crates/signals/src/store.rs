@@ -4,6 +4,7 @@ mod append;
 mod compact;
 mod delete;
 mod flush;
+mod follow;
 mod offline;
 mod replay;
 mod select;
@@ -52,6 +53,8 @@ pub struct Options {
     pub series_max: usize,
     /// Stretches that compaction makes of smaller ones, in milliseconds, the shortest first.
     pub compaction_ms: Vec<i64>,
+    /// Files of the log stay until [`Store::keep_log_from`] lets them go.
+    pub keep_log: bool,
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -69,6 +72,7 @@ impl Default for Options {
             free_percent_min: 5,
             series_max: 8_000_000,
             compaction_ms: vec![DAY_MS, 10 * DAY_MS],
+            keep_log: false,
         }
     }
 }
@@ -169,6 +173,7 @@ impl Store {
             replayed,
         };
         let log = Log::open(Arc::clone(&disk), &recovered)?;
+        log.keep_from(if options.keep_log { 0 } else { u32::MAX })?;
         let store = Self {
             disk,
             options,

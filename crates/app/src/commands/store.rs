@@ -167,12 +167,18 @@ impl Found {
         }
         let (data_dir, _) = loaded.place();
         let options = loaded.config.map(|config| config.monitor.options());
+        let folder = place.store.clone();
+        let folder = folder.unwrap_or_else(|| data_dir.join(monitor::FOLDER));
+        let remotes = folder
+            .parent()
+            .map(|above| above.join(monitor::remote::FOLDER));
         Ok(Self {
-            folder: place
-                .store
-                .clone()
-                .unwrap_or_else(|| data_dir.join(monitor::FOLDER)),
-            options: options.unwrap_or_default(),
+            options: Options {
+                // What waits in the log for other stores; the next start lets it go if there are none.
+                keep_log: remotes.is_some_and(|remotes| remotes.is_dir()),
+                ..options.unwrap_or_default()
+            },
+            folder,
         })
     }
 

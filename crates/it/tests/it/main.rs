@@ -43,6 +43,7 @@ mod monitor_differential;
 mod monitor_durability;
 mod monitor_prometheus;
 mod monitor_promqltest;
+mod monitor_remote;
 mod node;
 mod process;
 mod process_replacement;

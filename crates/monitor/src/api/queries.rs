@@ -1,7 +1,7 @@
 //! `query` and `query_range`: PromQL over the store, within limits of time, samples and series.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base::clock;
@@ -10,11 +10,13 @@ use query::promql::ast::Expression;
 use query::promql::engine::{Context, Interruption, Options, Outcome, Query, QueryError};
 use query::promql::value::Value;
 use query::promql::{format, parser, printer, tree};
+use query::source::Source;
 
 use super::answer::{Answer, Answered, ApiError, CUT};
 use super::parameters::Parameters;
 use super::query_log::Entry;
 use super::{Shared, with};
+use crate::remote::{Joined, Readers};
 use crate::samples::{Samples, Snapshot, Tally, now_ms};
 
 /// Bytes of a result that are reserved for each sample at first.
@@ -91,6 +93,7 @@ struct Task {
     deadline: Instant,
     /// A process that stops has to close its store.
     samples: Samples,
+    readers: Arc<Readers>,
     /// Set when nobody waits any more.
     is_left: Arc<AtomicBool>,
 }
@@ -154,6 +157,7 @@ async fn run(shared: &Arc<Shared>, parameters: Parameters, when: When, begun: In
         limit,
         deadline: begun + timeout,
         samples: shared.samples.clone(),
+        readers: Arc::clone(&shared.readers),
         is_left,
     };
     let metrics = shared.metrics.clone();
@@ -180,9 +184,21 @@ fn evaluate(
     };
     let tally = Tally::default();
     let is_over = || interrupt().is_some();
-    let source = Snapshot::new(store, (&task.parameters.viewer, &tally), &is_over);
+    let viewer = &task.parameters.viewer;
+    let local = Snapshot::new(store, (viewer, &tally), &is_over);
+    let joined = (!task.readers.is_empty()).then(|| Joined {
+        local,
+        readers: &task.readers,
+        viewer,
+        tally: &tally,
+        deadline: task.deadline,
+        is_over: &is_over,
+        warnings: Mutex::default(),
+    });
     let context = Context {
-        source: &source,
+        source: joined
+            .as_ref()
+            .map_or(&local as &dyn Source, |joined| joined),
         options: &task.options,
         interrupt: &interrupt,
     };
@@ -200,7 +216,11 @@ fn evaluate(
     let took = clock::now().duration_since(begun);
     let samples = outcome.samples as u64;
     let extras = extras(&task.parameters, (queued, took), &outcome, &tally);
-    Ok((written(outcome, task.limit, &extras), samples))
+    let mut answer = written(outcome, task.limit, &extras);
+    answer
+        .warnings
+        .extend(joined.into_iter().flat_map(Joined::into_warnings));
+    Ok((answer, samples))
 }
 
 /// The answer as JSON.

@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 
 use super::{About, Api};
 use crate::config::QueriesConfig;
+use crate::remote::Readers;
 use crate::samples::{Samples, now_ms};
 use crate::viewer::Viewer;
 
@@ -51,7 +52,13 @@ impl Server {
             started: SystemTime::UNIX_EPOCH,
             retention: "15d".to_owned(),
         };
-        let api = Api::new(samples, config, about, &Metrics::default()).unwrap();
+        let api = Api::new(
+            (samples, Readers::none()),
+            config,
+            about,
+            &Metrics::default(),
+        )
+        .unwrap();
         let policy = || letting_in(viewer.clone());
         Self {
             router: api.routes(policy, policy).into_router(),

@@ -42,7 +42,7 @@ pub(crate) fn histogram(from: wire::histogram::Histogram) -> Histogram {
 }
 
 /// A stored histogram as it goes over the wire.
-pub(super) fn wire_histogram(from: &Histogram) -> wire::histogram::Histogram {
+pub(crate) fn wire_histogram(from: &Histogram) -> wire::histogram::Histogram {
     let spans = |spans: &[Span]| {
         let span = |span: &Span| wire::histogram::Span {
             offset: span.offset,

@@ -54,7 +54,7 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    fn read(&self, wanted: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+    pub(crate) fn read(&self, wanted: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
         let matchers = matchers(wanted.matchers).map_err(SourceError::Read)?;
         let start = wanted.after_ms.saturating_add(1);
         let mut selection = self

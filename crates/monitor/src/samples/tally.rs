@@ -35,7 +35,7 @@ struct Read {
 }
 
 impl Tally {
-    pub(super) fn add(&self, wanted: &Selection<'_>, found: &[SeriesData], took: Duration) {
+    pub(crate) fn add(&self, wanted: &Selection<'_>, found: &[SeriesData], took: Duration) {
         let samples = found.iter().map(SeriesData::len).sum();
         let mut inner = self.lock();
         inner.samples += samples;

@@ -137,7 +137,9 @@ impl HttpClient {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let is_home = at.origin() == url.origin();
-            let response = self.send(&at, headers, (is_home, deadline)).await?;
+            let mut request = Request::new(Full::new(Bytes::new()));
+            request.headers_mut().clone_from(headers);
+            let response = self.send(&at, request, (is_home, deadline)).await?;
             if !self.options.follow_redirects || !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -149,18 +151,28 @@ impl HttpClient {
         Err(HttpError::Redirects)
     }
 
+    /// Sends a body; an answer that leads elsewhere is not followed.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        (headers, body): (&HeaderMap, Bytes),
+        deadline: Instant,
+    ) -> Result<Response<Body>, HttpError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        request.headers_mut().clone_from(headers);
+        self.send(url, request, (true, deadline)).await
+    }
+
     async fn send(
         &self,
         url: &Url,
-        headers: &HeaderMap,
+        mut request: Request<Full<Bytes>>,
         (is_home, deadline): (bool, Instant),
     ) -> Result<Response<Body>, HttpError> {
         let uri = http::Uri::try_from(url.as_str());
         let uri = uri.map_err(|error| HttpError::Request(error.to_string()))?;
-        let mut request = Request::new(Full::new(Bytes::new()));
         *request.uri_mut() = without_user(uri, url)?;
-        *request.method_mut() = Method::GET;
-        *request.headers_mut() = headers.clone();
         if is_home {
             self.put_credentials(url, request.headers_mut(), deadline)
                 .await?;

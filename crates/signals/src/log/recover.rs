@@ -32,9 +32,11 @@ pub(crate) struct Recovered {
     pub(crate) commit: u64,
     /// A write that had not been acknowledged was cut off here.
     pub(crate) cut: Option<Damage>,
+    /// Files before the first, which were not read.
+    pub(crate) kept: Vec<LogFile>,
 }
 
-/// Reads all files from `first` on, and removes those before it.
+/// Reads all files from `first` on.
 pub(crate) fn recover(
     disk: &dyn Disk,
     first: u32,
@@ -51,8 +53,11 @@ pub(crate) fn recover(
             continue;
         };
         if number < first {
-            let name = file_name(number);
-            named(disk, "remove", &name, disk.remove(&name))?;
+            let length = Scan::open(disk, number)?.length;
+            recovered.kept.push(LogFile {
+                bytes: length,
+                ..LogFile::new(number)
+            });
         } else {
             numbers.push(number);
         }
@@ -127,6 +132,11 @@ impl<'a> Scan<'a> {
             salt: 0,
             found: LogFile::new(number),
         })
+    }
+
+    /// Bytes that the file has by now.
+    pub(super) fn whole_length(&self) -> Result<u64, DiskError> {
+        named(self.disk, "read", &self.name, self.file.length())
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, DiskError> {

@@ -136,8 +136,10 @@ impl Store {
             next: looked.next,
             commit: looked.commit,
             cut: None,
+            kept: Vec::new(),
         };
         let log = Log::open(Arc::clone(&disk), &recovered)?;
+        log.keep_from(if options.keep_log { 0 } else { u32::MAX })?;
         Ok(Self {
             disk,
             options,

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod failures;
+mod follow;
 mod mix;
 mod model;
 mod offline;

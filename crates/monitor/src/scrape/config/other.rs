@@ -312,11 +312,11 @@ pub(super) fn refused(section: &mut Section<'_>) {
     let parts = [
         (
             "remote_write",
-            "take it out: sending samples on is not part of this version",
+            "take it out: `signals.remote` in landline.yaml says where samples are sent on to",
         ),
         (
             "remote_read",
-            "take it out: samples are read from this program's own store",
+            "take it out: `signals.remote` in landline.yaml says what is read beside the own store",
         ),
         ("tracing", "take it out: this program sends no traces"),
     ];
