@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base::client::chain;
 use base::health::{ComponentHandle, Health};
 use base::http::{Policy, Routes};
 use base::supervise::{BoxError, Criticality, Scope, Service};
@@ -228,8 +229,9 @@ async fn keep(
         gauges.set(&statistics);
         match upkeep {
             Err(error) => {
-                tracing::error!(%error, "the upkeep of the store of samples failed");
-                component.degraded(error.to_string());
+                let error = chain(&error);
+                tracing::error!(error, "the upkeep of the store of samples failed");
+                component.degraded(error);
             }
             Ok(_) if is_full => {
                 let text = "the disk is nearly full: samples are refused until there is room";

@@ -331,3 +331,6 @@ fn bytes_of(sample: &Sample) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
