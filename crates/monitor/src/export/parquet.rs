@@ -5,33 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 
-use parquet::basic::{Compression, Encoding};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnPath;
 use query::matcher::Matcher;
 use signals::{Labels, METRIC_NAME, SeriesSamples, Store};
+use wire::parquet::{Kind, Table, Values};
 
 use super::{ExportError, Exported};
 use crate::samples;
 
-/// The columns, in the order in which they are written.
-const SCHEMA: &str = "message samples {
-    REQUIRED BYTE_ARRAY metric (STRING);
-    REQUIRED BYTE_ARRAY labels (STRING);
-    REQUIRED INT64 timestamp (TIMESTAMP(MILLIS, true));
-    REQUIRED DOUBLE value;
-    REQUIRED BOOLEAN stale;
-}";
-/// Rows that are written at once, and that a reader takes at once: about ten megabytes in memory.
+/// The columns.
+const COLUMNS: [(&str, Kind); 5] = [
+    ("metric", Kind::Text),
+    ("labels", Kind::Text),
+    ("timestamp", Kind::Time),
+    ("value", Kind::Number),
+    ("stale", Kind::Flag),
+];
+/// Rows that are written at once, and that a reader takes at once.
 const GROUP_ROWS: usize = 128 << 10;
 /// Bytes of labels of a group, each series counted once.
 const GROUP_LABEL_BYTES: usize = 16 << 20;
+/// Who wrote it, in the form that readers know.
+const WRITTEN_BY: &str = concat!("landline version ", env!("CARGO_PKG_VERSION"));
 
 /// Writes the samples of the series for which all matchers hold, from `start` to `end`, inclusive, in
 /// milliseconds since 1970: series by series, each in the order of time. `told` learns how many have
@@ -39,84 +34,127 @@ const GROUP_LABEL_BYTES: usize = 16 << 20;
 pub fn parquet(
     store: &Store,
     (matchers, start, end): (&[Matcher], i64, i64),
-    out: &mut (dyn Write + Send),
+    out: &mut dyn Write,
     told: &mut dyn FnMut(u64),
 ) -> Result<Exported, ExportError> {
     let matchers = samples::matchers(matchers).map_err(ExportError::Matcher)?;
     let mut selection = store.select(&matchers, start, end)?;
     let all: Vec<Labels> = selection.labels().cloned().collect();
-    let schema = Arc::new(parse_message_type(SCHEMA).map_err(failed)?);
-    let properties = Arc::new(properties());
-    let mut writer = SerializedFileWriter::new(out, schema, properties).map_err(failed)?;
+    let mut file = File::new(out);
     let mut rows = Rows::default();
     let mut exported = Exported::default();
     let mut samples = SeriesSamples::default();
     for (at, labels) in all.iter().enumerate() {
         selection.read(at, &mut samples)?;
         exported.histograms += samples.histograms.len() as u64;
-        exported.series += u64::from(!samples.floats.times.is_empty());
-        let series = Series::new(labels)?;
+        if samples.floats.times.is_empty() {
+            continue;
+        }
+        exported.series += 1;
+        let others = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+        let json = serde_json::to_string(&others.collect::<BTreeMap<_, _>>());
+        let json = json.map_err(io::Error::from)?;
         let mut is_new = true;
         for (time, value, _) in samples.floats.iter() {
             if rows.is_full() {
-                exported.samples += rows.write(&mut writer)?;
+                exported.samples += file.write(&mut rows)?;
                 told(exported.samples);
                 is_new = true;
             }
-            rows.add(&series, std::mem::take(&mut is_new), (time, value));
+            if std::mem::take(&mut is_new) {
+                rows.metrics.begin(labels.get(METRIC_NAME));
+                rows.labels.begin(&json);
+                rows.label_bytes += json.len();
+            }
+            rows.add(time, value);
         }
     }
-    exported.samples += rows.write(&mut writer)?;
-    writer.close().map_err(failed)?;
+    exported.samples += file.write(&mut rows)?;
+    file.finish()?;
     told(exported.samples);
     Ok(exported)
 }
 
-/// Texts are told once a group, times by their differences, and all of it is packed with Snappy, which
-/// every reader knows.
-fn properties() -> WriterProperties {
-    let time = || ColumnPath::from("timestamp");
-    WriterProperties::builder()
-        .set_created_by(format!("landline {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::SNAPPY)
-        .set_dictionary_page_size_limit(GROUP_LABEL_BYTES * 2)
-        .set_column_dictionary_enabled(time(), false)
-        .set_column_encoding(time(), Encoding::DELTA_BINARY_PACKED)
-        .build()
+/// The file, and bytes on their way into it.
+struct File<'a> {
+    out: &'a mut dyn Write,
+    table: Table,
+    bytes: Vec<u8>,
 }
 
-fn failed(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(source) => match source.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(source) => io::Error::other(source),
-        },
-        other => io::Error::other(other),
+impl<'a> File<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        let mut bytes = Vec::new();
+        let table = Table::new(&COLUMNS, &mut bytes);
+        Self { out, table, bytes }
+    }
+
+    /// Writes and forgets all rows; gives how many there were.
+    fn write(&mut self, rows: &mut Rows) -> io::Result<u64> {
+        let count = rows.times.len();
+        if count > 0 {
+            let values = [
+                Values::Texts(&rows.metrics.words, &rows.metrics.runs),
+                Values::Texts(&rows.labels.words, &rows.labels.runs),
+                Values::Times(&rows.times),
+                Values::Numbers(&rows.values),
+                Values::Flags(&rows.stale),
+            ];
+            let written = self.table.group(count, &values, &mut self.bytes);
+            written.ok_or_else(too_large)?;
+            self.flush()?;
+        }
+        *rows = Rows::default();
+        Ok(count as u64)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        let ended = self.table.finish("samples", WRITTEN_BY, &mut self.bytes);
+        ended.ok_or_else(too_large)?;
+        self.out.write_all(&self.bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
     }
 }
 
-/// What all rows of a series have alike.
-struct Series {
-    metric: ByteArray,
-    labels: ByteArray,
+fn too_large() -> io::Error {
+    io::Error::other(
+        "the format has no room for so much; choose less with --match, --since, --until",
+    )
 }
 
-impl Series {
-    fn new(labels: &Labels) -> io::Result<Self> {
-        let others = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-        let json = serde_json::to_string(&others.collect::<BTreeMap<_, _>>())?;
-        Ok(Self {
-            metric: labels.get(METRIC_NAME).into(),
-            labels: json.as_str().into(),
-        })
+/// Texts of which many follow one another that are alike.
+#[derive(Default)]
+struct Texts {
+    words: Vec<String>,
+    runs: Vec<(usize, usize)>,
+}
+
+impl Texts {
+    /// The rows that follow have this text.
+    fn begin(&mut self, word: &str) {
+        if self.words.last().is_none_or(|last| last != word) {
+            self.words.push(word.to_owned());
+            self.runs.push((self.words.len() - 1, 0));
+        }
+    }
+
+    fn add(&mut self) {
+        if let Some((_, count)) = self.runs.last_mut() {
+            *count += 1;
+        }
     }
 }
 
 /// Rows that are not written yet, column by column.
 #[derive(Default)]
 struct Rows {
-    metrics: Vec<ByteArray>,
-    labels: Vec<ByteArray>,
+    metrics: Texts,
+    labels: Texts,
     times: Vec<i64>,
     values: Vec<f64>,
     stale: Vec<bool>,
@@ -128,54 +166,11 @@ impl Rows {
         self.times.len() >= GROUP_ROWS || self.label_bytes >= GROUP_LABEL_BYTES
     }
 
-    /// Adds a sample of a series that is new among these rows, or not.
-    fn add(&mut self, series: &Series, is_new: bool, (time, value): (i64, f64)) {
-        if is_new {
-            self.label_bytes += series.metric.len() + series.labels.len();
-        }
-        self.metrics.push(series.metric.clone());
-        self.labels.push(series.labels.clone());
+    fn add(&mut self, time: i64, value: f64) {
+        self.metrics.add();
+        self.labels.add();
         self.times.push(time);
         self.values.push(value);
         self.stale.push(value.to_bits() == signals::STALE);
     }
-
-    /// Writes and forgets all rows; gives how many there were.
-    fn write<W: Write + Send>(&mut self, writer: &mut SerializedFileWriter<W>) -> io::Result<u64> {
-        let count = self.times.len();
-        if count > 0 {
-            self.group(writer).map_err(failed)?;
-        }
-        self.metrics.clear();
-        self.labels.clear();
-        self.times.clear();
-        self.values.clear();
-        self.stale.clear();
-        self.label_bytes = 0;
-        Ok(count as u64)
-    }
-
-    fn group<W: Write + Send>(
-        &self,
-        writer: &mut SerializedFileWriter<W>,
-    ) -> Result<(), ParquetError> {
-        let mut group = writer.next_row_group()?;
-        column::<ByteArrayType, W>(&mut group, &self.metrics)?;
-        column::<ByteArrayType, W>(&mut group, &self.labels)?;
-        column::<Int64Type, W>(&mut group, &self.times)?;
-        column::<DoubleType, W>(&mut group, &self.values)?;
-        column::<BoolType, W>(&mut group, &self.stale)?;
-        group.close()?;
-        Ok(())
-    }
-}
-
-fn column<T: DataType, W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    values: &[T::T],
-) -> Result<(), ParquetError> {
-    let missing = || ParquetError::General("a column too many".to_owned());
-    let mut column = group.next_column()?.ok_or_else(missing)?;
-    column.typed::<T>().write_batch(values, None, None)?;
-    column.close()
 }

@@ -9,7 +9,7 @@ const BUFFER: usize = 256 << 10;
 
 /// Where to.
 pub(in crate::commands) struct Sink {
-    writer: Option<BufWriter<Box<dyn Write + Send>>>,
+    writer: Option<BufWriter<Box<dyn Write>>>,
     /// A file beside, and the one that it becomes.
     pending: Option<(PathBuf, PathBuf)>,
 }
@@ -35,7 +35,7 @@ impl Sink {
         Ok(Self::of(Box::new(file), Some((beside, target))))
     }
 
-    fn of(writer: Box<dyn Write + Send>, pending: Option<(PathBuf, PathBuf)>) -> Self {
+    fn of(writer: Box<dyn Write>, pending: Option<(PathBuf, PathBuf)>) -> Self {
         Self {
             writer: Some(BufWriter::with_capacity(BUFFER, writer)),
             pending,

@@ -95,9 +95,8 @@ impl Records {
             let Ok(frame) = frame else {
                 return Err(wrong);
             };
-            let read = frame.take(RECORD_BYTES_MAX as u64);
-            let read = { read }.read_to_end(&mut self.plain);
-            read.map_err(|_| wrong)?;
+            let mut frame = frame.take(RECORD_BYTES_MAX as u64);
+            std::io::copy(&mut frame, &mut self.plain).map_err(|_| wrong)?;
         } else {
             std::mem::swap(&mut self.packed, &mut self.plain);
         }

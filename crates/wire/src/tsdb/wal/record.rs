@@ -125,9 +125,10 @@ fn based(
     see: &mut dyn FnMut(Event<'_>),
     value: impl Fn(&mut Cursor<'_>) -> Option<Sample>,
 ) -> Option<()> {
-    let Some(base) = base(from)? else {
+    if from.is_empty() {
         return Some(());
-    };
+    }
+    let base = base(from)?;
     while !from.is_empty() {
         let (reference, time) = place(from, base)?;
         let sample = value(from)?;
@@ -173,12 +174,9 @@ fn started(
     }
 }
 
-/// The number and the time that others are told from; none in a record without samples.
-fn base(from: &mut Cursor<'_>) -> Option<Option<(u64, i64)>> {
-    if from.is_empty() {
-        return Some(None);
-    }
-    Some(Some((from.eight()?, from.eight()?.cast_signed())))
+/// The number and the time that others are told from; a record without samples does not have them.
+fn base(from: &mut Cursor<'_>) -> Option<(u64, i64)> {
+    Some((from.eight()?, from.eight()?.cast_signed()))
 }
 
 fn place(from: &mut Cursor<'_>, (reference, time): (u64, i64)) -> Option<(u64, i64)> {
@@ -187,9 +185,10 @@ fn place(from: &mut Cursor<'_>, (reference, time): (u64, i64)) -> Option<(u64, i
 }
 
 fn exemplars(from: &mut Cursor<'_>, see: &mut dyn FnMut(Event<'_>)) -> Option<()> {
-    let Some(base) = base(from)? else {
+    if from.is_empty() {
         return Some(());
-    };
+    }
+    let base = base(from)?;
     while !from.is_empty() {
         let (reference, time) = place(from, base)?;
         see(Event::Exemplar {
