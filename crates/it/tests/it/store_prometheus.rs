@@ -24,6 +24,8 @@ const MINUTES: i64 = 40;
 const MINUTE_MS: i64 = 60_000;
 /// The longest until a Prometheus has written blocks.
 const WRITTEN: Duration = Duration::from_mins(2);
+/// How long it may work after some of them.
+const PAUSE: Duration = Duration::from_millis(300);
 /// All series with all their samples.
 const ALL: &str = "{__name__=~\".+\"}[2h]";
 
@@ -218,14 +220,9 @@ async fn filled(prometheus: &Prometheus, begin: i64) -> i64 {
     let there = prometheus.authority();
     for number in 0..MINUTES {
         samples::write(&there, Version::One, &minute(begin, number)).await;
-        if number % 10 == 9 {
-            let data = prometheus.data();
-            let blocks = if number > 20 {
-                WRITTEN
-            } else {
-                Duration::from_secs(2)
-            };
-            wait::within(blocks, async || is_ready(&data).then_some(())).await;
+        if number % 2 == 1 {
+            // It writes blocks and cuts its log when a write has shown it that there is enough.
+            tokio::time::sleep(PAUSE).await;
         }
         if number % 10 == 5 {
             let late = Series::new(&[("__name__", "load"), ("job", "a")]);
@@ -233,6 +230,8 @@ async fn filled(prometheus: &Prometheus, begin: i64) -> i64 {
             samples::write(&there, Version::One, &[late.at(time, -0.5)]).await;
         }
     }
+    let data = prometheus.data();
+    wait::within(WRITTEN, async || is_ready(&data).then_some(())).await;
     let end = begin + MINUTES * MINUTE_MS;
     traced(&there, end - 10_000).await;
     for (job, from, to) in [("b", 5, 7), ("c", 36, 39), ("b", 38, 39)] {
