@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 /// The longest until what was scraped is here.
-const ARRIVED: Duration = Duration::from_secs(60);
+const ARRIVED: Duration = Duration::from_mins(1);
 /// How long nobody is there: a few scrapes.
 const AWAY: Duration = Duration::from_secs(4);
 /// Between two scrapes, in milliseconds, and how far it may be off on a busy machine.

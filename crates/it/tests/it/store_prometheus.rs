@@ -199,7 +199,8 @@ fn is_ready(data: &Path) -> bool {
     let is_block = |name: &&String| data.join(name).join("meta.json").is_file();
     let blocks = names(data).iter().filter(is_block).count();
     let wal = names(&data.join("wal"));
-    let is_checkpoint = |name: &String| name.starts_with("checkpoint.") && !name.ends_with(".tmp");
+    let number = |name: &String| name.strip_prefix("checkpoint.")?.parse::<u64>().ok();
+    let is_checkpoint = |name: &String| number(name).is_some();
     blocks >= 2 && wal.iter().any(is_checkpoint) && !names(&data.join("wbl")).is_empty()
 }
 
