@@ -7,7 +7,8 @@ use std::io::Write;
 ///
 /// Known words: `MYSQL_ADMIN_URL`, `MARIADBD`, `POSTGRES_URL`, `PROMETHEUS`,
 /// `PROMTOOL`, `NGINX`, `CURL`, `PYTHON`, `SCHEMATHESIS`, `CHROMIUM`, `NODE`, `WEB`, `RCLONE`,
-/// `KRKN` (a Python with krkn's library, boto3 and aws-cli), `S3S_FS` (a real S3 server); and `TELEMETRICS`, which only a person
+/// `KRKN` (a Python with krkn's library, boto3 and aws-cli), `PARQUET` (a Python with pyarrow
+/// and `DuckDB`), `VMAGENT`, `FIU_RUN` (libfiu), `S3S_FS` (a real S3 server); and `TELEMETRICS`, which only a person
 /// sets: the folder with the telemetrics clients, built from source.
 pub fn need(tool: &str) -> Option<String> {
     let variable = format!("LANDLINE_TEST_{tool}");

@@ -110,6 +110,17 @@ impl Prometheus {
             .unwrap_or_default()
     }
 
+    /// The folder that it keeps its data in.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Ends it at once; its data stays until this is dropped.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()

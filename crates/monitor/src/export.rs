@@ -1,5 +1,7 @@
 //! Writing the samples of a store as OpenMetrics with time stamps, which Prometheus, VictoriaMetrics
-//! and others take in: `promtool tsdb create-blocks-from openmetrics`.
+//! and others take in: `promtool tsdb create-blocks-from openmetrics`; and as Parquet.
+
+mod parquet;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,6 +13,8 @@ use signals::{Labels, METRIC_NAME, SeriesSamples, Store, StoreError};
 
 use crate::samples;
 
+pub use self::parquet::parquet;
+
 /// What stayed out, and what did not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exported {
@@ -18,9 +22,9 @@ pub struct Exported {
     pub series: u64,
     /// Samples in the file.
     pub samples: u64,
-    /// Native histograms, for which the format has no form.
+    /// Native histograms that were left out: neither format has a form for them.
     pub histograms: u64,
-    /// Ends of series, which the format does not have.
+    /// Ends of series that were left out: OpenMetrics does not have them.
     pub ends: u64,
 }
 

@@ -1,7 +1,10 @@
 //! Bringing in the data directory of a Prometheus that does not run: each of its blocks becomes a
-//! segment, which is on disk as a whole or not at all.
+//! segment, which is on disk as a whole or not at all, and so does what its log has beyond them.
 
 mod chunks;
+mod head;
+mod log;
+pub mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use base::files;
 use serde::Deserialize;
-use signals::{Labels, SegmentFacts, SeriesSamples, Store, StoreError};
+use signals::{AppendError, Labels, SegmentFacts, SeriesSamples, Store, StoreError};
 use wire::tsdb::TsdbError;
 use wire::tsdb::chunk::Sample;
 use wire::tsdb::index::{ChunkPlace, Index};
@@ -18,12 +21,17 @@ use wire::tsdb::tombstones::{self, Tombstone};
 use crate::receive::convert;
 use chunks::Chunks;
 
+pub use head::Head;
+pub use log::{Cut, Log};
+
 /// Bytes of `meta.json`.
 const META_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of an index, which is held as a whole.
 const INDEX_BYTES_MAX: u64 = 8 << 30;
 /// Bytes of a file of tombstones.
 const TOMBSTONES_BYTES_MAX: u64 = 256 << 20;
+/// What the description of a block of late samples says.
+const LATE_HINT: &str = "from-out-of-order";
 /// Series after which is told how far it is.
 const SERIES_TOLD: usize = 256;
 
@@ -32,8 +40,8 @@ const SERIES_TOLD: usize = 256;
 pub struct Source {
     /// Its blocks, the oldest first, without those that another one was made of.
     pub blocks: Vec<Block>,
-    /// Whether there is a log with samples that no block has yet.
-    pub has_log: bool,
+    /// The log with samples that no block has yet.
+    pub log: Option<Log>,
 }
 
 /// A block: samples of a stretch of time.
@@ -49,6 +57,8 @@ pub struct Block {
     pub end: i64,
     /// Samples that it has, as it says.
     pub samples: u64,
+    /// It was made of samples that came late, so that the log may have others of its time.
+    pub is_late: bool,
 }
 
 /// What came of a block.
@@ -105,6 +115,9 @@ pub enum ImportError {
     /// Ours.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Ours, too.
+    #[error("exemplars and descriptions of metrics stay out: {0}")]
+    Extras(#[source] AppendError),
 }
 
 #[derive(Deserialize)]
@@ -130,6 +143,7 @@ struct Stats {
 #[serde(default)]
 struct Compaction {
     parents: Vec<Parent>,
+    hints: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -154,28 +168,32 @@ impl Source {
                 continue;
             }
             let meta = meta(&meta_path)?;
-            replaced.extend(
-                meta.compaction
-                    .parents
-                    .into_iter()
-                    .map(|parent| parent.ulid),
-            );
+            let Compaction { parents, hints } = meta.compaction;
+            replaced.extend(parents.into_iter().map(|parent| parent.ulid));
             blocks.push(Block {
                 path,
                 name: meta.ulid,
                 start: meta.min_time,
                 end: meta.max_time,
                 samples: meta.stats.num_samples,
+                is_late: hints.iter().any(|hint| hint == LATE_HINT),
             });
         }
         // Prometheus itself removes these at its next start.
         blocks.retain(|block| !replaced.contains(&block.name));
         blocks.sort_by(|a, b| (a.start, &a.name).cmp(&(b.start, &b.name)));
-        let has_log = folder.join("wal").is_dir();
-        if blocks.is_empty() && !has_log {
+        let log = Log::find(folder)?;
+        if blocks.is_empty() && log.is_none() {
             return Err(ImportError::Nothing(folder.to_owned()));
         }
-        Ok(Self { blocks, has_log })
+        Ok(Self { blocks, log })
+    }
+
+    /// From when on samples are in the log alone, in milliseconds since 1970: the log keeps samples
+    /// that blocks have for a while, also those that were deleted from them.
+    pub fn log_begins(&self) -> i64 {
+        let blocks = self.blocks.iter().filter(|block| !block.is_late);
+        blocks.map(|block| block.end).max().unwrap_or(i64::MIN)
     }
 }
 
@@ -306,18 +324,16 @@ fn put(samples: &mut SeriesSamples, time: i64, sample: Sample) {
     }
 }
 
-/// Chunks of one series follow one another, but for those of samples that came late.
+/// Samples of one series follow one another, but for those that came late. Of several at one time the
+/// first is right: Prometheus takes no second.
 fn sort(samples: &mut SeriesSamples) {
     let floats = &mut samples.floats;
     if !floats.times.is_sorted_by(|a, b| a < b) {
-        let pairs = floats
-            .times
-            .iter()
-            .copied()
-            .zip(floats.values.iter().copied());
-        let sorted: BTreeMap<i64, f64> = pairs.collect();
-        floats.times = sorted.keys().copied().collect();
-        floats.values = sorted.into_values().collect();
+        let pairs = floats.times.iter().copied();
+        let mut pairs: Vec<(i64, f64)> = pairs.zip(floats.values.iter().copied()).collect();
+        pairs.sort_by_key(|(time, _)| *time);
+        pairs.dedup_by_key(|(time, _)| *time);
+        (floats.times, floats.values) = pairs.into_iter().unzip();
     }
     samples.histograms.sort_by_key(|(time, ..)| *time);
     samples.histograms.dedup_by_key(|(time, ..)| *time);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::client::chain;
 use base::health::{ComponentHandle, Health};
 use base::http::{Policy, Routes};
 use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
@@ -281,8 +282,9 @@ async fn keep(
         match upkeep {
             Err(StoreError::Stopped) => break,
             Err(error) => {
-                tracing::error!(%error, "the upkeep of the store of samples failed");
-                component.degraded(error.to_string());
+                let error = chain(&error);
+                tracing::error!(error, "the upkeep of the store of samples failed");
+                component.degraded(error);
             }
             Ok(_) if is_full => {
                 let text = "the disk is nearly full: samples are refused until there is room";

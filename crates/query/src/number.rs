@@ -105,7 +105,7 @@ fn special(value: f64) -> Option<&'static str> {
 }
 
 /// A float as people and exporters write it: decimal, with an exponent, hexadecimal as an
-/// integer, `Inf` and `NaN` in any case.
+/// integer of 63 bits, `Inf` and `NaN` in any case.
 pub fn parse(text: &str) -> Option<f64> {
     let (is_negative, bare) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
@@ -114,9 +114,10 @@ pub fn parse(text: &str) -> Option<f64> {
     };
     let first = bare.as_bytes().first()?;
     let magnitude = if let Some(digits) = bare.strip_prefix("0x").or(bare.strip_prefix("0X")) {
-        u64::from_str_radix(digits, 16).ok()? as f64
+        i64::from_str_radix(digits, 16).ok()? as f64
     } else if first.is_ascii_digit() || *first == b'.' {
-        bare.parse().ok()?
+        // What is beyond a double is no infinity but a mistake.
+        bare.parse().ok().filter(|value: &f64| value.is_finite())?
     } else {
         match bare.to_ascii_lowercase().as_str() {
             "inf" | "infinity" => f64::INFINITY,

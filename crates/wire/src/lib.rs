@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod http_message;
 pub mod json_metrics;
 pub mod otlp;
+pub mod parquet;
 pub mod protobuf;
 pub mod remote_read;
 pub mod remote_write;

@@ -123,7 +123,8 @@ const KINDS: [Kind; 8] = [
     Kind::StateSet,
 ];
 
-fn kind_of(number: u64) -> Kind {
+/// What a number stands for, here and in the log of Prometheus.
+pub(crate) fn kind_of(number: u64) -> Kind {
     let at = usize::try_from(number).unwrap_or(usize::MAX);
     KINDS.get(at).copied().unwrap_or(Kind::Unknown)
 }

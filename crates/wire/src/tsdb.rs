@@ -1,5 +1,5 @@
 //! The files of a Prometheus data directory: the index of a block, its chunks of samples, its
-//! tombstones. The forms are described in Prometheus' `tsdb/docs/format`. Slices in, values out; who
+//! tombstones; and the log of what no block has yet. The forms are described in Prometheus' `tsdb/docs/format`. Slices in, values out; who
 //! reads the files is elsewhere.
 
 mod bits;
@@ -9,6 +9,7 @@ mod histograms;
 pub mod index;
 pub mod tombstones;
 mod varint;
+pub mod wal;
 
 /// Why a file of a block can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

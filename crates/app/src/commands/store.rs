@@ -5,6 +5,7 @@ mod check;
 mod export;
 mod import;
 mod inspect;
+mod remote;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,15 +44,18 @@ pub(crate) enum StoreCommand {
     /// Originals of what is damaged are kept in the folder `damaged` of the store.
     #[command(after_help = "Example: landline store repair")]
     Repair(RepairArguments),
-    /// Write samples as OpenMetrics with time stamps
+    /// Write samples as OpenMetrics with time stamps, or as Parquet
     #[command(
-        after_help = "Example: landline store export --match 'up{job=\"node\"}' --since 7d --output up.txt"
+        after_help = "Examples:\n  landline store export --match 'up{job=\"node\"}' --since 7d --output up.txt\n  landline store export --parquet samples.parquet"
     )]
     Export(ExportArguments),
-    /// Bring in the data directory of a Prometheus, or a snapshot of it, block by block
+    /// Bring in the data directory of a Prometheus with its log, a snapshot of it, or what a server
+    /// gives by remote read
     ///
-    /// After an interruption the same command goes on with the next block.
-    #[command(after_help = "Example: landline store import /var/lib/prometheus/metrics2")]
+    /// After an interruption the same command goes on where it was.
+    #[command(
+        after_help = "Examples:\n  landline store import /var/lib/prometheus/metrics2\n  landline store import --remote-read http://127.0.0.1:9090/api/v1/read --from 30d"
+    )]
     Import(ImportArguments),
 }
 
@@ -108,6 +112,9 @@ pub(crate) struct ExportArguments {
     /// The file; it appears once it is whole [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// A file of Parquet with a row for each sample, for DuckDB, pandas and others
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    parquet: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -116,7 +123,16 @@ pub(crate) struct ExportArguments {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArguments {
     /// The data directory of a Prometheus that does not run, or a folder below its `snapshots`
-    folder: PathBuf,
+    #[arg(
+        required_unless_present = "remote_read",
+        conflicts_with = "remote_read"
+    )]
+    folder: Option<PathBuf>,
+    /// The URL of a server's remote read, such as http://127.0.0.1:9090/api/v1/read
+    #[arg(long, value_name = "URL", requires = "from")]
+    remote_read: Option<String>,
+    #[command(flatten)]
+    stretch: Stretch,
     /// Only say what would come in
     #[arg(long)]
     dry_run: bool,
@@ -124,12 +140,40 @@ pub(crate) struct ImportArguments {
     place: Place,
 }
 
-/// Runs `landline store …`
-pub(crate) fn run(command: &StoreCommand, environment: &Environment) -> ExitCode {
-    asking::run(async { answer(command, environment) })
+/// What is asked for by remote read, and with which proof.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stretch {
+    /// Samples from this time on: 30d, 2026-11-21, or 2026-11-21T16:50:00Z
+    #[arg(long, value_name = "TIME", requires = "remote_read")]
+    from: Option<String>,
+    /// Samples before this time [default: now]
+    #[arg(long, value_name = "TIME", requires = "remote_read")]
+    to: Option<String>,
+    /// Only series that this selector matches
+    #[arg(long = "match", value_name = "SELECTOR", requires = "remote_read")]
+    selector: Option<String>,
+    /// A file with a token that is sent as `Authorization: Bearer`
+    #[arg(long, value_name = "FILE", requires = "remote_read")]
+    token_file: Option<PathBuf>,
+    /// A file with `name:password`, sent as `Authorization: Basic`
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "remote_read",
+        conflicts_with = "token_file"
+    )]
+    login_file: Option<PathBuf>,
+    /// A file of authorities that replaces the system's
+    #[arg(long, value_name = "FILE", requires = "remote_read")]
+    ca: Option<PathBuf>,
 }
 
-fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
+/// Runs `landline store …`
+pub(crate) fn run(command: &StoreCommand, environment: &Environment) -> ExitCode {
+    asking::run(answer(command, environment))
+}
+
+async fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
     let output = &mut Output::new();
     let found = |place: &Place| Found::of(place, environment);
     match command {
@@ -145,7 +189,15 @@ fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
         }
         StoreCommand::Export(arguments) => export::export(&found(&arguments.place)?, arguments),
         StoreCommand::Import(arguments) => {
-            import::import(&found(&arguments.place)?, arguments, output)
+            let found = found(&arguments.place)?;
+            let is_dry = arguments.dry_run;
+            match (&arguments.folder, &arguments.remote_read) {
+                (Some(folder), _) => import::import(&found, (folder, is_dry), output),
+                (None, Some(url)) => {
+                    remote::import(&found, (url, &arguments.stretch, is_dry), output).await
+                }
+                (None, None) => Err(CommandError::wrong("name a folder, or --remote-read")),
+            }
         }
     }
 }

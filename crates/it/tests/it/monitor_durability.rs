@@ -2,6 +2,8 @@
 //! order, and replaced; every sample that was answered with 204 is there afterwards, once and with its
 //! value, and of what was not answered a request is there whole or not at all.
 
+mod faults;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

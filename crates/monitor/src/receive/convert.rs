@@ -120,7 +120,7 @@ fn cut(text: &[u8]) -> &[u8] {
 }
 
 /// The word of a type; none for an unknown one.
-pub(super) fn kind_word(kind: Kind) -> String {
+pub(crate) fn kind_word(kind: Kind) -> String {
     match kind {
         Kind::Unknown => String::new(),
         kind => kind.word(Format::OpenMetrics).to_owned(),

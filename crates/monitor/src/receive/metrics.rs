@@ -1,5 +1,10 @@
 //! What receiving measures of itself.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base::client::chain;
+use base::clock;
 use base::telemetry::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +12,9 @@ use prometheus_client::metrics::family::Family;
 
 use super::answer::Refused;
 use super::batch::Stored;
+
+/// A fault of ours is written to the log once in that time: senders come again and again.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// By which protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +55,7 @@ pub(super) struct ReceiveMetrics {
     refused: Family<Reason, Counter>,
     requests_refused: Family<Reason, Counter>,
     damaged: Counter,
+    told: Arc<Mutex<Option<Instant>>>,
 }
 
 impl ReceiveMetrics {
@@ -100,10 +109,21 @@ impl ReceiveMetrics {
         }
     }
 
+    fn is_time_to_tell(&self) -> bool {
+        let now = clock::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY);
+        if is_time {
+            *told = Some(now);
+        }
+        is_time
+    }
+
     /// Counts a request that was refused as a whole.
     pub(super) fn count_refused(&self, protocol: Protocol, refused: &Refused) {
-        if !refused.status().is_client_error() {
-            tracing::warn!(error = %refused, "samples that were sent are not taken");
+        if !refused.status().is_client_error() && self.is_time_to_tell() {
+            let error = chain(refused);
+            tracing::warn!(error, "samples that were sent are not taken");
         }
         let labels = Reason {
             protocol: protocol.word(),

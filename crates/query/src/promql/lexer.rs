@@ -155,6 +155,7 @@ impl<'a> Lexer<'a> {
         let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         let kind = octal(text)
             .or_else(|| number::parse(text))
+            .or_else(|| separated(text))
             .map(Kind::Number)
             .or_else(|| duration(text).map(Kind::Duration));
         let Some(kind) = kind else {
@@ -227,6 +228,21 @@ impl<'a> Lexer<'a> {
         }
         Ok(())
     }
+}
+
+/// A whole number with underscores between its digits, such as `1_000` or `0x_ffff`.
+fn separated(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix("0x").or(text.strip_prefix("0X"));
+    let is_decimal = digits.is_none();
+    let digits = digits.map_or(text, |digits| digits.strip_prefix('_').unwrap_or(digits));
+    let is_digit = |letter: char| {
+        let is_own = letter.is_ascii_digit() || !is_decimal && letter.is_ascii_hexdigit();
+        is_own || letter == '_'
+    };
+    let is_whole = digits.chars().all(is_digit) && !digits.split('_').any(str::is_empty);
+    let plain = text.replace('_', "");
+    let number = || octal(&plain).or_else(|| number::parse(&plain));
+    is_whole.then(number).flatten()
 }
 
 /// A number with a zero before it counts in eights, if it can.

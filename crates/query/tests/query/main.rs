@@ -7,6 +7,7 @@
     reason = "tests fail by panic, and their files are ASCII"
 )]
 
+mod expressions;
 mod limits;
 mod promqltest;
 mod properties;

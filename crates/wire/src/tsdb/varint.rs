@@ -30,7 +30,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn unsigned(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for place in 0..BYTES_MAX {
-            let byte = *self.take(1)?.first()?;
+            let byte = self.byte()?;
             let bits = u64::from(byte & 0x7f);
             let shift = u32::try_from(place * 7).ok()?;
             if shift == 63 && bits > 1 {
@@ -46,6 +46,31 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn signed(&mut self) -> Option<i64> {
         self.unsigned().map(zigzag)
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    /// Eight bytes, the highest first.
+    pub(super) fn eight(&mut self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    /// A double as it is.
+    pub(super) fn double(&mut self) -> Option<f64> {
+        self.eight().map(f64::from_bits)
+    }
+
+    /// A text behind its length.
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        let length = self.length()?;
+        std::str::from_utf8(self.take(length)?).ok()
     }
 
     /// A length within memory.

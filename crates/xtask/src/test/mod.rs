@@ -5,10 +5,10 @@
 //! What a test may rely on is in the environment; [`needs`] lists the variables.
 
 mod install;
-mod krkn;
 mod mariadb;
 pub(crate) mod needs;
 mod postgres;
+mod python;
 mod s3s;
 mod schemathesis;
 mod summary;
@@ -76,7 +76,7 @@ fn run_on(
         .as_ref()
         .and_then(|server| server.certificate.clone());
     variables.push(("LANDLINE_TEST_POSTGRES_CERTIFICATE", certificate));
-    variables.push((krkn::VARIABLE, krkn::python()?));
+    variables.extend(python::all()?);
     variables.push((s3s::VARIABLE, s3s::program()?));
     // Hundreds of connections at once need no handshakes; what is about TLS says so in its URL.
     variables.push(("PGSSLMODE", Some(PathBuf::from("disable"))));

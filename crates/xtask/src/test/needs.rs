@@ -8,7 +8,7 @@
 //! LANDLINE_TEST_SCHEMATHESIS (the Python that has schemathesis), LANDLINE_TEST_WEB (the folder `web`
 //! with its modules, whose pages the program has), LANDLINE_TEST_PICTURES (where pictures of pages are
 //! left to be looked at), LANDLINE_TEST_KRKN (the Python of a virtual environment with krkn's library,
-//! boto3 and aws-cli), and LANDLINE_TEST_S3S_FS (a real S3 server).
+//! boto3 and aws-cli), LANDLINE_TEST_PARQUET (that of one with pyarrow and DuckDB), and LANDLINE_TEST_S3S_FS (a real S3 server).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +31,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 18] = [
+const NEEDS: [Need; 20] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -73,6 +73,18 @@ const NEEDS: [Need; 18] = [
         variable: "LANDLINE_TEST_VICTORIA_METRICS",
         package: "victoria-metrics",
         purpose: "is measured beside the store of samples",
+    },
+    Need {
+        program: "vmagent",
+        variable: "LANDLINE_TEST_VMAGENT",
+        package: "victoria-metrics",
+        purpose: "a sender of remote write with a queue of its own",
+    },
+    Need {
+        program: "fiu-run",
+        variable: "LANDLINE_TEST_FIU_RUN",
+        package: "fiu-utils",
+        purpose: "lets operations on files fail",
     },
     Need {
         program: "prometheus-node-exporter",

@@ -25,12 +25,14 @@ pub(in crate::commands) enum Unit {
     Bytes,
     /// Samples of series.
     Samples,
+    /// Stretches of time.
+    Stretches,
 }
 
 impl Unit {
     fn amount(self, count: u64) -> String {
         match self {
-            Self::Records | Self::Samples => text::number(count),
+            Self::Records | Self::Samples | Self::Stretches => text::number(count),
             Self::Bytes => text::bytes(count),
         }
     }
@@ -153,6 +155,7 @@ fn line(unit: Unit, all: u64, (before, done): (u64, u64), passed: Duration) -> S
             Unit::Records => " records",
             Unit::Bytes => "",
             Unit::Samples => " samples",
+            Unit::Stretches => " stretches of time",
         },
         tenths / 10,
         tenths % 10,

@@ -1,8 +1,8 @@
-//! `landline store export`: samples as OpenMetrics.
+//! `landline store export`: samples as OpenMetrics or Parquet.
 
 use std::io::IsTerminal;
 
-use monitor::export::{self as open_metrics, ExportError};
+use monitor::export::{self, ExportError, Exported};
 
 use super::{CommandError, ExportArguments, Found, Outcome, Progress, Unit, failed, text};
 use crate::commands::asking::query;
@@ -23,45 +23,52 @@ pub(super) fn export(found: &Found, arguments: &ExportArguments) -> Outcome {
     let end = moment("until", &arguments.until, i64::MAX)?.saturating_sub(1);
     let matchers = match &arguments.selector {
         None => Vec::new(),
-        Some(selector) => open_metrics::selector(selector)
+        Some(selector) => export::selector(selector)
             .map_err(|error| CommandError::wrong(format!("--match {selector}: {error}")))?,
     };
     let store = found.open(found.disk()?)?;
     let wanted = (matchers.as_slice(), start, end);
-    let all = open_metrics::samples_at_most(&store, wanted).map_err(refused)?;
+    let all = export::samples_at_most(&store, wanted).map_err(refused)?;
     let mut progress = Progress::new(Unit::Samples, all, 0);
-    let mut sink = match &arguments.output {
+    let mut sink = match arguments.parquet.as_ref().or(arguments.output.as_ref()) {
         Some(path) => Sink::file(path)?,
-        None => Sink::standard(),
+        None => {
+            if std::io::stdout().is_terminal() {
+                progress.hide();
+            }
+            Sink::standard()
+        }
     };
-    if arguments.output.is_none() && std::io::stdout().is_terminal() {
-        progress.hide();
-    }
-    let exported = open_metrics::open_metrics(&store, wanted, &mut sink, &mut |count| {
-        progress.at(count);
-    });
+    let told = &mut |count| progress.at(count);
+    let exported = if arguments.parquet.is_some() {
+        export::parquet(&store, wanted, &mut sink, told)
+    } else {
+        export::open_metrics(&store, wanted, &mut sink, told)
+    };
     progress.clear();
     let exported = exported.map_err(refused)?;
     sink.finish()?;
     store.close().map_err(|error| failed(&error))?;
+    say(&exported);
+    Ok(())
+}
+
+/// What is in the file, and what is not.
+fn say(exported: &Exported) {
     eprintln!(
         "landline: {} samples of {} series",
         text::number(exported.samples),
         text::number(exported.series)
     );
-    if exported.histograms > 0 {
-        eprintln!(
-            "landline: {} native histograms are left out: OpenMetrics has no form for them",
-            text::number(exported.histograms)
-        );
+    for (count, what) in [
+        (exported.histograms, "native histograms"),
+        (exported.ends, "ends of series"),
+    ] {
+        if count > 0 {
+            let count = text::number(count);
+            eprintln!("landline: {count} {what} are left out: the file has no form for them");
+        }
     }
-    if exported.ends > 0 {
-        eprintln!(
-            "landline: {} ends of series are left out: OpenMetrics has no form for them",
-            text::number(exported.ends)
-        );
-    }
-    Ok(())
 }
 
 fn refused(error: ExportError) -> CommandError {

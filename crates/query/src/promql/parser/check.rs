@@ -159,7 +159,7 @@ fn check_call(expression: &Expression, call: &Call) -> Result<Type, ParseError> 
     }
     if is_info
         && let Some(argument) = call.arguments.get(1)
-        && !matches!(argument.node, Node::Vector(_))
+        && !matches!(&argument.node, Node::Vector(selector) if selector.name.is_none())
     {
         let message = "expected label selectors only";
         return Err(ParseError::new(argument.span.start, message.to_owned()));
