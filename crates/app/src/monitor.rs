@@ -120,6 +120,7 @@ pub(crate) async fn open(opening: Opening<'_>) -> Result<Arc<Monitor>, BoxError>
         about,
         given,
         environment: opening.environment.variables.clone(),
+        supervisor: opening.supervisor,
         metrics: opening.metrics,
         health: opening.health,
     })

@@ -51,6 +51,18 @@ pub struct BucketError {
     pub what: &'static str,
     /// What the store answered, or why it did not.
     pub reason: String,
+    /// The code of its answer, such as `NoSuchKey`.
+    pub code: Option<String>,
+}
+
+impl BucketError {
+    pub(crate) fn new(what: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            what,
+            reason: reason.into(),
+            code: None,
+        }
+    }
 }
 
 /// One request: method, key or nothing for the bucket itself, query.
@@ -125,10 +137,7 @@ impl Bucket {
                 Err(reason) => reason,
             };
             if tries >= TRIES {
-                return Err(BucketError {
-                    what: call.what,
-                    reason: failed,
-                });
+                return Err(BucketError::new(call.what, failed));
             }
             tries += 1;
             tokio::time::sleep(pause).await;
@@ -182,10 +191,7 @@ impl Bucket {
         call: Call<'_>,
         response: Response<Body>,
     ) -> Result<Bytes, BucketError> {
-        let remote = |reason| BucketError {
-            what: call.what,
-            reason,
-        };
+        let remote = |reason| BucketError::new(call.what, reason);
         let status = response.status();
         let deadline = clock::now() + ANSWER_LIMIT;
         let body = read_body(response.into_body(), DOCUMENT_BYTES_MAX, deadline).await;
@@ -198,7 +204,11 @@ impl Bucket {
             Some(code) => {
                 let message = read_text(&body, "Message").ok().flatten();
                 let message = message.unwrap_or_default();
-                Err(remote(format!("it answered {status}, {code}: {message}")))
+                let reason = format!("it answered {status}, {code}: {message}");
+                Err(BucketError {
+                    code: Some(code),
+                    ..remote(reason)
+                })
             }
         }
     }

@@ -44,10 +44,10 @@ impl Bucket {
         self.document(call, response).await.map(drop)
     }
 
-    /// `length` bytes from `offset` on, and how long the whole object is.
+    /// `length` bytes from `offset` on, fewer when the object ends before, and how long it is as a whole.
     ///
     /// # Errors
-    /// The store is away or refuses, or the object ends before.
+    /// The store is away or refuses.
     pub async fn get(
         &self,
         key: &str,
@@ -64,16 +64,15 @@ impl Bucket {
             // One that ignores ranges gives more than was asked for.
             if response.status() != StatusCode::PARTIAL_CONTENT {
                 self.document(call, response).await?;
-                return Err(failed(READ, "it knows no ranges"));
+                return Err(BucketError::new(READ, "it knows no ranges"));
             }
             let total = total(response.headers());
-            let total =
-                total.ok_or_else(|| failed(READ, "it does not say which range it gives"))?;
+            let total = total
+                .ok_or_else(|| BucketError::new(READ, "it does not say which range it gives"))?;
             let deadline = clock::now() + ANSWER_LIMIT;
             match read_body(response.into_body(), length, deadline).await {
-                Ok(body) if body.len() as u64 == length => return Ok((body, total)),
-                Ok(_) => return Err(failed(READ, "it is shorter than it has to be")),
-                Err(error) if tries >= TRIES => return Err(failed(READ, &chain(&error))),
+                Ok(body) => return Ok((body, total)),
+                Err(error) if tries >= TRIES => return Err(BucketError::new(READ, chain(&error))),
                 Err(_) => tries += 1,
             }
         }
@@ -104,7 +103,7 @@ impl Bucket {
         let call = call(&Method::GET, "", &query, LIST);
         let response = self.send(call, NO_BODY).await?;
         let text = self.document(call, response).await?;
-        let wrong = |_| failed(LIST, "its list makes no sense");
+        let wrong = |_| BucketError::new(LIST, "its list makes no sense");
         let rows = read_rows(&text, "Contents", &["Key"]).map_err(wrong)?;
         let next = read_text(&text, "NextContinuationToken").map_err(wrong)?;
         Ok(Listed {
@@ -124,7 +123,7 @@ impl Bucket {
         let id = read_text(&text, "UploadId").ok().flatten();
         Ok(Upload {
             key: key.to_owned(),
-            id: id.ok_or_else(|| failed(WRITE, "it gave no UploadId"))?,
+            id: id.ok_or_else(|| BucketError::new(WRITE, "it gave no UploadId"))?,
             parts: Vec::new(),
         })
     }
@@ -145,7 +144,7 @@ impl Bucket {
         self.document(call, response).await?;
         upload.parts.push(CompletedPart {
             number: number as u64,
-            etag: etag.ok_or_else(|| failed(WRITE, "it gave no ETag for a part"))?,
+            etag: etag.ok_or_else(|| BucketError::new(WRITE, "it gave no ETag for a part"))?,
         });
         Ok(())
     }
@@ -183,7 +182,7 @@ impl Bucket {
         let response = self.send(call, NO_BODY).await?;
         let text = self.document(call, response).await?;
         let rows = read_rows(&text, "Upload", &["Key", "UploadId"]);
-        let rows = rows.map_err(|_| failed(LIST, "its list makes no sense"))?;
+        let rows = rows.map_err(|_| BucketError::new(LIST, "its list makes no sense"))?;
         let uploads = rows.into_iter().filter_map(|row| match row.as_slice() {
             [key, id] => Some(Upload {
                 key: key.clone(),
@@ -210,13 +209,6 @@ fn call<'a>(method: &'a Method, key: &'a str, query: &'a str, what: &'static str
         query,
         range: None,
         what,
-    }
-}
-
-fn failed(what: &'static str, reason: &str) -> BucketError {
-    BucketError {
-        what,
-        reason: reason.to_owned(),
     }
 }
 

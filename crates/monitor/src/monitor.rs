@@ -1,26 +1,31 @@
 //! The role as a whole: the open store, its upkeep, and the paths.
 
 mod gauges;
+mod moving;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::health::{ComponentHandle, Health};
 use base::http::{Policy, Routes};
-use base::supervise::{BoxError, Criticality, Scope, Service};
+use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
 use base::telemetry::Metrics;
+use bucket::KeysError;
 use signals::{Opened, Options, StoreError};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::api::{About, Api};
 use crate::config::MonitorConfig;
+use crate::objects;
 use crate::receive::{Pushgateway, ReceiveConfig, Receiver};
 use crate::samples::{Samples, UseError};
 use crate::scrape::config::PrometheusConfig;
 use crate::scrape::{GivenPool, Scraper, Sources};
-use gauges::StoreGauges;
+use gauges::{ObjectGauges, StoreGauges};
 
 /// How often the store does what is due.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
@@ -59,6 +64,8 @@ pub struct Parts<'a> {
     pub given: watch::Receiver<Vec<GivenPool>>,
     /// For proxies and secrets.
     pub environment: BTreeMap<String, String>,
+    /// Keeps the connections to the bucket.
+    pub supervisor: &'a Supervisor,
     /// The process's own metrics.
     pub metrics: &'a Metrics,
     /// Tells `/readyz`.
@@ -95,6 +102,9 @@ pub enum OpenError {
     /// The file that queries are logged in.
     #[error("the log of queries (`monitor.queries.log`)")]
     Log(#[source] std::io::Error),
+    /// The bucket.
+    #[error("keys of the bucket (`monitor.objects`)")]
+    Keys(#[source] KeysError),
 }
 
 /// Where the store is, and how it is opened.
@@ -147,9 +157,17 @@ impl Monitor {
             ..
         } = parts;
         let samples = Samples::default();
+        let bucket = config.objects.as_ref().map(|objects| {
+            let runtime = (Handle::current(), parts.supervisor);
+            objects::connect(objects, &parts.environment, runtime)
+        });
+        let bucket = bucket.transpose().map_err(OpenError::Keys)?;
+        let objects = bucket
+            .clone()
+            .map(|bucket| bucket as Arc<dyn signals::Objects>);
         let place = Place {
             folder: parts.data_dir.join(FOLDER),
-            options: config.options(),
+            options: config.options(objects),
             samples: samples.clone(),
         };
         if !is_replacement {
@@ -180,6 +198,13 @@ impl Monitor {
         let folder = parts.data_dir.join(PUSHED_FOLDER);
         let (pushgateway, pushing) = Pushgateway::new(&receiver, folder);
         let mut services = vec![service, pushing];
+        services.extend(bucket.map(|bucket| {
+            let parts = (
+                ObjectGauges::new(metrics),
+                parts.health.component("objects"),
+            );
+            moving::service(samples.clone(), bucket, parts)
+        }));
         services.extend(scraping);
         let monitor = Self {
             samples,

@@ -3,6 +3,7 @@
 mod append;
 mod compact;
 mod delete;
+mod far;
 mod flush;
 mod offline;
 mod replay;
@@ -18,6 +19,7 @@ use crate::head::Head;
 use crate::labels::Labels;
 use crate::log::{self, Log, Records};
 use crate::manifest::{self, Manifest};
+use crate::objects::{Depot, Objects};
 use crate::record::Encoder;
 use crate::segment::{self, Segment};
 use crate::tombstone::Tombstone;
@@ -52,6 +54,10 @@ pub struct Options {
     pub series_max: usize,
     /// Stretches that compaction makes of smaller ones, in milliseconds, the shortest first.
     pub compaction_ms: Vec<i64>,
+    /// Where old segments go, if anywhere.
+    pub objects: Option<Arc<dyn Objects>>,
+    /// How old the newest sample of a segment is that goes there, in milliseconds.
+    pub objects_after_ms: Option<i64>,
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -69,6 +75,8 @@ impl Default for Options {
             free_percent_min: 5,
             series_max: 8_000_000,
             compaction_ms: vec![DAY_MS, 10 * DAY_MS],
+            objects: None,
+            objects_after_ms: None,
         }
     }
 }
@@ -127,6 +135,7 @@ pub struct Store {
     segments: RwLock<Arc<Segments>>,
     /// Held by whoever changes what is on disk, one at a time.
     manifest: Mutex<Manifest>,
+    far: far::Far,
     /// There is too little room on the disk.
     is_full: AtomicBool,
     /// Bytes that went to the log since the room was asked for.
@@ -156,7 +165,8 @@ impl Store {
         };
         manifest::remove_unfinished(&*disk)?;
         segment::remove_unnamed(&*disk, &manifest.segments)?;
-        let segments = Segments::open(&*disk, &manifest)?;
+        let far = far::Far::new(&options, &manifest);
+        let segments = Segments::open(&*disk, &far.depot, &manifest)?;
         let mut head = Head::new(manifest.flushed);
         let mut replay = replay::Replay::new(&mut head);
         let recovered = log::recover(&*disk, manifest.log_first, &mut replay)?;
@@ -172,6 +182,7 @@ impl Store {
             log,
             segments: RwLock::new(Arc::new(segments)),
             manifest: Mutex::new(manifest),
+            far,
             is_full: AtomicBool::new(false),
             since_space: AtomicU64::new(0),
             _lock: lock,
@@ -240,7 +251,7 @@ impl Store {
             let known = have.list.iter().find(|segment| segment.entry == *entry);
             list.push(match known {
                 Some(segment) => Arc::clone(segment),
-                None => Arc::new(Segment::open(&*self.disk, *entry)?),
+                None => Arc::new(Segment::open(&*self.disk, &self.far.depot, *entry)?),
             });
         }
         Ok(Segments {
@@ -257,9 +268,9 @@ impl Store {
 }
 
 impl Segments {
-    fn open(disk: &dyn Disk, manifest: &Manifest) -> Result<Self, StoreError> {
+    fn open(disk: &dyn Disk, depot: &Depot, manifest: &Manifest) -> Result<Self, StoreError> {
         let opened = manifest.segments.iter();
-        let opened = opened.map(|entry| Segment::open(disk, *entry).map(Arc::new));
+        let opened = opened.map(|entry| Segment::open(disk, depot, *entry).map(Arc::new));
         let mut list = opened.collect::<Result<Vec<_>, _>>()?;
         list.sort_unstable_by_key(|segment| segment.entry.number);
         Ok(Self {

@@ -55,7 +55,12 @@ pub(super) fn run(answer: impl Future<Output = Outcome>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::cluster::fail(&format!("the runtime can't start: {error}")),
     };
-    match runtime.block_on(answer) {
+    end(runtime.block_on(answer))
+}
+
+/// Says what went wrong, if anything did.
+pub(super) fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // A closed pipe is the reader's choice.
         Err(CommandError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {

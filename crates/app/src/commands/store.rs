@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use base::supervise::Supervisor;
 use clap::Subcommand;
+use monitor::config::MonitorConfig;
 use signals::disk::RealDisk;
-use signals::{Options, Store, StoreError};
+use signals::{Objects, Options, SegmentFacts, Store, StoreError};
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::runtime::Runtime;
 
 use super::asking;
 use super::asking::output::Output;
@@ -126,7 +129,7 @@ pub(crate) struct ImportArguments {
 
 /// Runs `landline store …`
 pub(crate) fn run(command: &StoreCommand, environment: &Environment) -> ExitCode {
-    asking::run(async { answer(command, environment) })
+    asking::end(answer(command, environment))
 }
 
 fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
@@ -154,6 +157,8 @@ fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
 struct Found {
     folder: PathBuf,
     options: Options,
+    /// Drives the connections to the bucket, if there is one.
+    _runtime: Option<Runtime>,
 }
 
 impl Found {
@@ -166,13 +171,23 @@ impl Found {
             ));
         }
         let (data_dir, _) = loaded.place();
-        let options = loaded.config.map(|config| config.monitor.options());
+        let mut runtime = None;
+        let options = match &loaded.config {
+            Some(config) => {
+                let bucket = bucket(&config.monitor, environment)?;
+                let (objects, driver) = bucket.unzip();
+                runtime = driver;
+                config.monitor.options(objects)
+            }
+            None => Options::default(),
+        };
         Ok(Self {
             folder: place
                 .store
                 .clone()
                 .unwrap_or_else(|| data_dir.join(monitor::FOLDER)),
-            options: options.unwrap_or_default(),
+            options,
+            _runtime: runtime,
         })
     }
 
@@ -202,6 +217,28 @@ impl Found {
     }
 }
 
+/// The bucket of the configuration, and what drives its connections while the command blocks.
+fn bucket(
+    config: &MonitorConfig,
+    environment: &Environment,
+) -> Outcome<Option<(Arc<dyn Objects>, Runtime)>> {
+    let Some(objects) = &config.objects else {
+        return Ok(None);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let supervisor = Supervisor::new();
+    let driver = (runtime.handle().clone(), &supervisor);
+    let bucket = monitor::objects::connect(objects, &environment.variables, driver);
+    let bucket = bucket.map_err(|error| {
+        let text = base::client::chain(&error);
+        CommandError::wrong(format!("keys of the bucket (`monitor.objects`): {text}"))
+    })?;
+    Ok(Some((bucket, runtime)))
+}
+
 /// An error of the store with what helps.
 fn failed(error: &StoreError) -> CommandError {
     let text = base::client::chain(error);
@@ -219,14 +256,14 @@ fn failed(error: &StoreError) -> CommandError {
 /// `landline store compact`
 fn compact(found: &Found, output: &mut Output) -> Outcome {
     let store = found.open(found.disk()?)?;
-    let before = bytes_of(&found.folder);
+    let before = bytes_of(&found.folder) + store.object_facts().bytes;
     let samples = store.statistics().segment_samples + store.head_facts().samples;
     let mut progress = Progress::new(Unit::Samples, samples, 0);
     let done = store.compact_told(&mut |more| progress.add(more));
     progress.clear();
     done.map_err(|error| failed(&error))?;
     store.close().map_err(|error| failed(&error))?;
-    let after = bytes_of(&found.folder);
+    let after = bytes_of(&found.folder) + store.object_facts().bytes;
     let segments = store.segment_facts();
     let samples: u64 = segments.iter().map(|segment| segment.samples).sum();
     output.line(&format!(
@@ -251,6 +288,11 @@ fn bytes_of(folder: &Path) -> u64 {
         found.is_file().then_some(found.len())
     });
     lengths.sum()
+}
+
+/// Where a segment lies.
+fn place(facts: &SegmentFacts) -> &'static str {
+    if facts.is_object { "bucket" } else { "disk" }
 }
 
 /// With two decimals.

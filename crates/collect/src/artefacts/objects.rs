@@ -189,7 +189,7 @@ pub(crate) enum ObjectError {
 }
 
 impl From<BucketError> for ObjectError {
-    fn from(BucketError { what, reason }: BucketError) -> Self {
+    fn from(BucketError { what, reason, .. }: BucketError) -> Self {
         Self::Remote { what, reason }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
+use super::far::Far;
 use super::flush::take_number;
 use super::replay::Replay;
 use super::{Options, Segments, Store, StoreError};
@@ -31,6 +32,8 @@ pub struct SegmentFacts {
     pub samples: u64,
     /// Series.
     pub series: u64,
+    /// Whether it is an object; otherwise it is a file.
+    pub is_object: bool,
 }
 
 impl From<&SegmentEntry> for SegmentFacts {
@@ -42,6 +45,7 @@ impl From<&SegmentEntry> for SegmentFacts {
             last: entry.last,
             samples: entry.samples,
             series: entry.series,
+            is_object: entry.is_far,
         }
     }
 }
@@ -99,7 +103,8 @@ impl Store {
         (salvage, looked): (Salvage, &Looked),
     ) -> Result<Self, StoreError> {
         segment::remove_unfinished(&*disk)?;
-        let segments = Segments::open(&*disk, &manifest)?;
+        let far = Far::new(&options, &manifest);
+        let segments = Segments::open(&*disk, &far.depot, &manifest)?;
         let recovered = Recovered {
             files: looked.files.clone(),
             next: looked.next,
@@ -114,6 +119,7 @@ impl Store {
             log,
             segments: RwLock::new(Arc::new(segments)),
             manifest: Mutex::new(manifest),
+            far,
             is_full: AtomicBool::new(false),
             since_space: AtomicU64::new(0),
             _lock: lock,
