@@ -188,7 +188,14 @@ impl Objects for BucketObjects {
 
     fn give_up(&self, prefix: &str) -> io::Result<()> {
         let whole = self.bucket.key(prefix);
-        for upload in self.wait_or_stop(self.bucket.unfinished(&whole))? {
+        let unfinished = async {
+            match self.bucket.unfinished(&whole).await {
+                // Stores that keep no list of them remove them by themselves.
+                Err(error) if error.code.as_deref() == Some("NotImplemented") => Ok(Vec::new()),
+                found => found,
+            }
+        };
+        for upload in self.wait_or_stop(unfinished)? {
             self.wait_or_stop(self.bucket.give_up(&upload))?;
         }
         Ok(())

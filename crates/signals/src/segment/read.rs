@@ -151,11 +151,6 @@ impl Segment {
         &*self.file
     }
 
-    /// What a person would call it.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     fn damage(&self, place: Place, what: &'static str) -> Damage {
         Damage {
             path: self.path.clone(),
