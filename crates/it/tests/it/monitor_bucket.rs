@@ -39,28 +39,28 @@ async fn fill(program: &Program) {
     let authority = program.main.to_string();
     let (series, count) = DENSE;
     let begin = days_ago(8);
-    for from in (0..count).step_by(480) {
+    for from in (0..count).step_by(240) {
         let one = |number: u64| {
             let name = number.to_string();
             let mut one = Series::new(&[("__name__", "dense"), ("number", &name)]);
-            for at in from..from + 480 {
+            for at in from..from + 240 {
                 let seed = number * 100_000 + at.unsigned_abs();
                 one = one.at(begin + at * 15_000, noise(seed));
             }
             one
         };
         let all: Vec<Series> = (0..series).map(one).collect();
-        samples::write(&authority, Version::V2, &all).await;
+        samples::write(&authority, Version::Two, &all).await;
     }
     for day in [6, 4] {
         let mut one = Series::new(&[("__name__", "sparse")]);
         for minute in 0..1_440 {
             one = one.at(days_ago(day) + minute * 60_000, minute as f64);
         }
-        samples::write(&authority, Version::V2, &[one]).await;
+        samples::write(&authority, Version::Two, &[one]).await;
     }
     let today = Series::new(&[("__name__", "sparse")]).at(days_ago(0), 7.0);
-    samples::write(&authority, Version::V2, &[today]).await;
+    samples::write(&authority, Version::Two, &[today]).await;
 }
 
 fn configuration(objects: Option<&S3Server>, retention: &str) -> String {

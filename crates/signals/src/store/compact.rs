@@ -79,9 +79,11 @@ impl Store {
         // What is an object stays as it is: it would have to come back first.
         let near = manifest.segments.iter().copied().filter(is_near);
         let segments: Vec<SegmentEntry> = near.collect();
-        let far = manifest.segments.iter().filter(|entry| entry.is_far);
-        let far: Vec<SegmentEntry> = far.copied().collect();
-        let keeps_order = |group: &[SegmentEntry]| !stands_between(&far, group);
+        let keeps_order = |group: &[SegmentEntry]| {
+            let others = manifest.segments.iter().copied();
+            let others: Vec<SegmentEntry> = others.filter(|entry| !group.contains(entry)).collect();
+            !stands_between(&others, group)
+        };
         // Overlapping ones first and all together: their numbers say whose values win, and the
         // number of what they become is above all of them.
         if let Some(group) = overlapping(&segments).filter(|group| keeps_order(group)) {
@@ -200,7 +202,7 @@ pub(super) fn overlaps(one: &SegmentEntry, other: &SegmentEntry) -> bool {
 
 /// Whether one of `others` is newer than one of a group and of the same time: what the group becomes
 /// would win over it.
-fn stands_between(others: &[SegmentEntry], group: &[SegmentEntry]) -> bool {
+pub(super) fn stands_between(others: &[SegmentEntry], group: &[SegmentEntry]) -> bool {
     others.iter().any(|other| {
         let mut group = group.iter();
         group.any(|entry| entry.number < other.number && overlaps(entry, other))

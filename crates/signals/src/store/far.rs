@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::compact::overlaps;
+use super::compact::{overlaps, stands_between};
 use super::{Options, SegmentFacts, Store, StoreError};
 use crate::damage::Damage;
 use crate::disk::{DiskError, named};
@@ -137,7 +137,7 @@ impl Store {
         let Some(oldest) = old.clone().min_by_key(|entry| entry.first) else {
             return Ok(None);
         };
-        let settled = old.filter(|entry| !self.will_be_joined(&near, entry));
+        let settled = old.filter(|entry| !self.will_be_joined(&manifest.segments, entry));
         let settled = settled.min_by_key(|entry| entry.first);
         let space = named(&*self.disk, "ask the room of", "", self.disk.space())?;
         let bytes: u64 = near.iter().map(|entry| entry.length).sum();
@@ -150,15 +150,20 @@ impl Store {
     }
 
     /// Whether compaction has something to do with it still.
-    fn will_be_joined(&self, near: &[SegmentEntry], entry: &SegmentEntry) -> bool {
-        let mut others = near.iter().filter(|other| *other != entry);
+    fn will_be_joined(&self, segments: &[SegmentEntry], entry: &SegmentEntry) -> bool {
+        let far = segments.iter().copied().filter(|entry| entry.is_far);
+        let far: Vec<SegmentEntry> = far.collect();
+        let mut others = segments
+            .iter()
+            .filter(|other| is_near(other) && *other != entry);
         others.any(|other| {
             let is_beside = |stretch: i64| {
                 let window = entry.first.div_euclid(stretch);
                 let all = [entry.last, other.first, other.last];
                 all.iter().all(|time| time.div_euclid(stretch) == window)
             };
-            overlaps(entry, other) || self.stretches().any(is_beside)
+            let are_joined = overlaps(entry, other) || self.stretches().any(is_beside);
+            are_joined && !stands_between(&far, &[*entry, *other])
         })
     }
 
@@ -182,8 +187,8 @@ impl Store {
     }
 
     /// Removes objects that no segment needs any more: of segments that were retired or rewritten, and
-    /// what was left behind when something failed. Those that somebody reads stay for now. Returns how
-    /// many went. To be called now and then; mostly there is nothing to do.
+    /// what was left behind when something failed. Those that somebody reads stay until a
+    /// later call. Returns how many went. To be called now and then; mostly there is nothing to do.
     pub fn sweep_objects(&self) -> Result<usize, StoreError> {
         let _alone = self.far.alone();
         let Some(objects) = self.far.depot.objects() else {
