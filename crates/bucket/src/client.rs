@@ -11,7 +11,7 @@ use base::supervise::Supervisor;
 use base::tls::ClientTls;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, RANGE};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use wire::s3::key::percent_encode;
 use wire::s3::xml::read_text;
@@ -132,7 +132,7 @@ impl Bucket {
         let mut tries = 1;
         loop {
             let failed = match self.try_send(call, body.clone()).await {
-                Ok(response) if !response.status().is_server_error() => return Ok(response),
+                Ok(response) if is_final(response.status()) => return Ok(response),
                 Ok(response) => format!("it answered {}", response.status()),
                 Err(reason) => reason,
             };
@@ -212,6 +212,11 @@ impl Bucket {
             }
         }
     }
+}
+
+/// Whether asking again does not help.
+fn is_final(status: StatusCode) -> bool {
+    !status.is_server_error() || status == StatusCode::NOT_IMPLEMENTED
 }
 
 fn now() -> i64 {

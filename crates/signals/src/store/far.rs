@@ -210,8 +210,6 @@ impl Store {
             return Ok((0, true));
         };
         let prefix = self.far.depot.prefix();
-        let given_up = objects.give_up(&prefix);
-        given_up.map_err(|error| self.far.failed("clear", &prefix, error))?;
         let names = objects.list(&prefix);
         let names = names.map_err(|error| self.far.failed("list", &prefix, error))?;
         // A number that was never given here is that of a store of which this one is a copy.
@@ -229,6 +227,8 @@ impl Store {
             done.map_err(|error| self.far.failed("remove", name, error))?;
             removed += 1;
         }
+        let given_up = objects.give_up(&prefix);
+        given_up.map_err(|error| self.far.failed("clear", &prefix, error))?;
         let is_done = orphans.next().is_none() && self.far.gone().is_empty();
         Ok((removed, is_done))
     }
