@@ -57,9 +57,19 @@ impl Cache {
             }
         }
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+#[test]
+fn what_was_used_last_is_kept_within_the_bound() {
+    let block = vec![7; 1 << 20];
+    let blocks = (CACHE_BYTES_MAX >> 20) as u64;
+    let mut cache = Cache::default();
+    for number in 0..blocks {
+        cache.put((1, number), &block);
     }
+    assert!(cache.get((1, 0)).is_some());
+    cache.put((1, blocks), &block);
+    cache.put((1, blocks), &block);
+    assert_eq!(cache.bytes, CACHE_BYTES_MAX);
+    assert!(cache.has((1, 0)) && !cache.has((1, 1)) && cache.has((1, blocks)));
 }
