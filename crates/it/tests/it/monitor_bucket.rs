@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use wire::remote_write::Version;
 
 /// The longest until segments have moved, or gone: it is looked for them every 30 s.
-const MOVED: Duration = Duration::from_secs(120);
+const MOVED: Duration = Duration::from_mins(2);
 const DAY: i64 = 86_400_000;
 /// Series of the first day, and their samples. Together more than a part of an upload.
 const DENSE: (u64, i64) = (230, 5_760);
@@ -140,7 +140,7 @@ async fn until_moved(program: &Program, count: usize) {
     wait::until("segments have moved", MOVED, async || {
         let segments = "landline_samples_object_segments";
         let moved = program.metric(segments, &[]).await;
-        (moved == count as f64).then_some(())
+        ((moved - count as f64).abs() < 0.5).then_some(())
     })
     .await;
 }
@@ -237,7 +237,7 @@ async fn old_segments_lie_in_a_bucket() {
         before[0]
     );
     let read = metric(&program, "landline_samples_object_read_bytes_total").await;
-    assert!(read < (4 << 20) as f64, "by range: {read}");
+    assert!(read < f64::from(4 << 20), "by range: {read}");
     assert_eq!(ask_all(&program).await, before);
 
     server.stop();
