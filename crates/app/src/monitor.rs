@@ -121,8 +121,8 @@ pub(crate) async fn open(opening: Opening<'_>) -> Result<Arc<Monitor>, BoxError>
         about,
         given,
         environment: opening.environment.variables.clone(),
-        metrics: opening.metrics,
         supervisor: opening.supervisor,
+        metrics: opening.metrics,
         health: opening.health,
     })
     .await?;

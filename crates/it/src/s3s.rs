@@ -2,6 +2,7 @@
 //! checksums.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct S3Server {
     /// Where it is.
     pub endpoint: String,
     directory: tempfile::TempDir,
+    program: String,
+    port: u16,
     child: Child,
 }
 
@@ -29,39 +32,63 @@ impl S3Server {
     pub async fn start(program: &str, bucket: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(directory.path().join("data").join(bucket)).unwrap();
-        let log = File::create(directory.path().join("log")).unwrap();
         let port = free_port();
-        let child = Command::new(program)
-            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-            .args([
-                "--access-key",
-                Self::KEY.0,
-                "--secret-key",
-                Self::KEY.1,
-                "data",
-            ])
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(log.try_clone().unwrap()))
-            .stderr(Stdio::from(log))
-            .spawn()
-            .unwrap();
         let server = Self {
             endpoint: format!("http://127.0.0.1:{port}"),
+            child: spawn(program, port, directory.path()),
+            program: program.to_owned(),
+            port,
             directory,
-            child,
         };
+        server.ready().await;
+        server
+    }
+
+    async fn ready(&self) {
         wait::until("s3s-fs is ready", READY_LIMIT, async || {
-            client::get(&server.endpoint, &[]).await.ok()
+            client::get(&self.endpoint, &[]).await.ok()
         })
         .await;
-        server
+    }
+
+    /// Ends it; nobody answers at its port then.
+    pub fn stop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).unwrap();
+    }
+
+    /// Starts it again, with what it had.
+    pub async fn restart(&mut self) {
+        self.child = spawn(&self.program, self.port, self.directory.path());
+        self.ready().await;
+    }
+
+    /// The files of a bucket's objects.
+    pub fn files(&self, bucket: &str) -> PathBuf {
+        self.directory.path().join("data").join(bucket)
     }
 
     /// What it has written.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
+}
+
+fn spawn(program: &str, port: u16, directory: &Path) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    let (key, secret) = S3Server::KEY;
+    Command::new(program)
+        .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--access-key", key, "--secret-key", secret, "data"])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(log.try_clone().unwrap()))
+        .stderr(Stdio::from(log))
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for S3Server {

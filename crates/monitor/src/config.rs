@@ -4,12 +4,14 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::config::{Field, Severity, as_duration, as_keep, as_optional_bytes};
 use query::promql::engine::Options;
 use serde::Serialize;
 
+use crate::objects::ObjectsConfig;
 use crate::scrape;
 use crate::scrape::config::PrometheusConfig;
 
@@ -44,6 +46,8 @@ pub struct MonitorConfig {
     /// How much older than the newest sample another may be.
     #[serde(serialize_with = "as_duration")]
     pub out_of_order: Duration,
+    /// The bucket that old segments go into, if they don't stay here.
+    pub objects: Option<ObjectsConfig>,
     /// Limits of queries.
     pub queries: QueriesConfig,
 }
@@ -79,6 +83,7 @@ impl Default for MonitorConfig {
             retention: Some(Duration::from_hours(15 * 24)),
             retention_size: None,
             out_of_order: Duration::from_hours(1),
+            objects: None,
             queries: QueriesConfig::default(),
         }
     }
@@ -178,6 +183,14 @@ impl MonitorConfig {
         let out_of_order = section
             .optional("out_of_order")
             .and_then(|field| field.duration());
+        let objects = section.optional("objects").and_then(|field| {
+            let objects = ObjectsConfig::read(&field)?;
+            if retention.is_some_and(|retention| retention <= objects.after) {
+                let help = "keep samples for longer than `after`";
+                field.error("samples are gone before they could go there", Some(help));
+            }
+            Some(objects)
+        });
         let queries = section
             .optional("queries")
             .and_then(|field| QueriesConfig::read(&field));
@@ -192,17 +205,20 @@ impl MonitorConfig {
             retention,
             retention_size,
             out_of_order: out_of_order.unwrap_or(default.out_of_order),
+            objects,
             queries: queries.unwrap_or_default(),
         })
     }
 
-    /// As the store of samples wants it.
-    pub fn options(&self) -> signals::Options {
+    /// As the store of samples wants it; `objects` are those of the configuration.
+    pub fn options(&self, objects: Option<Arc<dyn signals::Objects>>) -> signals::Options {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         signals::Options {
             late_ms: ms(self.out_of_order),
             retention_ms: self.retention.map(ms),
             retention_bytes: self.retention_size,
+            objects,
+            objects_after_ms: self.objects.as_ref().map(|objects| ms(objects.after)),
             ..signals::Options::default()
         }
     }

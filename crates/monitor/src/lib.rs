@@ -7,6 +7,7 @@ pub mod export;
 pub mod host;
 pub mod import;
 mod monitor;
+pub mod objects;
 pub mod receive;
 pub mod remote;
 pub mod samples;

@@ -1,6 +1,7 @@
 //! The role as a whole: the open store, its upkeep, and the paths.
 
 mod gauges;
+mod moving;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,19 +14,22 @@ use base::health::{ComponentHandle, Health};
 use base::http::{Policy, Routes};
 use base::supervise::{BoxError, Criticality, Scope, Service, Supervisor};
 use base::telemetry::Metrics;
+use bucket::KeysError;
 use signals::disk::RealDisk;
 use signals::{Opened, Options, StoreError};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::api::{About, Api};
 use crate::config::MonitorConfig;
+use crate::objects;
 use crate::receive::{Pushgateway, ReceiveConfig, Receiver};
 use crate::remote::config::SignalsConfig;
 use crate::remote::{self, Surroundings};
 use crate::samples::{Samples, UseError};
 use crate::scrape::config::PrometheusConfig;
 use crate::scrape::{GivenPool, Scraper, Sources};
-use gauges::StoreGauges;
+use gauges::{ObjectGauges, StoreGauges};
 
 /// How often the store does what is due.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
@@ -70,7 +74,7 @@ pub struct Parts<'a> {
     pub environment: BTreeMap<String, String>,
     /// The process's own metrics.
     pub metrics: &'a Metrics,
-    /// For connections to other stores.
+    /// Keeps the connections to the bucket and to other stores.
     pub supervisor: &'a Supervisor,
     /// Tells `/readyz`.
     pub health: &'a Health,
@@ -106,6 +110,9 @@ pub enum OpenError {
     /// The file that queries are logged in.
     #[error("the log of queries (`monitor.queries.log`)")]
     Log(#[source] std::io::Error),
+    /// The bucket.
+    #[error("keys of the bucket (`monitor.objects`)")]
+    Keys(#[source] KeysError),
 }
 
 /// Where the store is, and how it is opened.
@@ -117,6 +124,24 @@ struct Place {
 }
 
 impl Place {
+    /// The store, open, or looked at as long as a predecessor has it.
+    async fn begin(
+        parts: &Parts<'_>,
+        objects: Option<Arc<dyn signals::Objects>>,
+    ) -> Result<Self, OpenError> {
+        let place = Self {
+            folder: parts.data_dir.join(FOLDER),
+            options: parts.signals.adjust(parts.config.options(objects)),
+            samples: Samples::default(),
+        };
+        if parts.is_replacement {
+            place.probe().await?;
+        } else {
+            place.open().await?;
+        }
+        Ok(place)
+    }
+
     /// Opens the store, reading what its log has.
     async fn open(&self) -> Result<(), OpenError> {
         let place = self.clone();
@@ -179,17 +204,16 @@ impl Monitor {
             metrics,
             ..
         } = parts;
-        let samples = Samples::default();
-        let place = Place {
-            folder: parts.data_dir.join(FOLDER),
-            options: parts.signals.adjust(config.options()),
-            samples: samples.clone(),
-        };
-        if is_replacement {
-            place.probe().await?;
-        } else {
-            place.open().await?;
-        }
+        let bucket = config.objects.as_ref().map(|objects| {
+            let runtime = (Handle::current(), parts.supervisor);
+            objects::connect(objects, &parts.environment, runtime)
+        });
+        let bucket = bucket.transpose().map_err(OpenError::Keys)?;
+        let objects = bucket
+            .clone()
+            .map(|bucket| bucket as Arc<dyn signals::Objects>);
+        let place = Place::begin(&parts, objects).await?;
+        let samples = place.samples.clone();
         let gauges = StoreGauges::new(metrics);
         let component = parts.health.component("samples");
         let environment = Arc::new(parts.environment.clone());
@@ -224,6 +248,13 @@ impl Monitor {
         let folder = parts.data_dir.join(PUSHED_FOLDER);
         let (pushgateway, pushing) = Pushgateway::new(&receiver, folder);
         let mut services = vec![service, pushing];
+        services.extend(bucket.map(|bucket| {
+            let parts = (
+                ObjectGauges::new(metrics),
+                parts.health.component("objects"),
+            );
+            moving::service(samples.clone(), bucket, parts)
+        }));
         services.extend(scraping);
         services.extend(sending);
         let monitor = Self {

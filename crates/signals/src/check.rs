@@ -1,17 +1,19 @@
 //! Looking at every byte of a store that nobody uses, and saving what can be saved of one that is
 //! damaged. Nothing that is wrong ends the look.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::block::Effort;
 use crate::damage::{Damage, ReadError};
-use crate::disk::{Disk, named};
+use crate::disk::{Disk, DiskError, DiskFile, named};
 use crate::extra::{Exemplar, Metadata};
 use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::log::{self, Gap, Looked};
 use crate::manifest::{Manifest, SegmentEntry};
 use crate::matcher::Matcher;
+use crate::objects::{Depot, FarFile, Objects};
 use crate::record::Visitor;
 use crate::segment::{self, ColumnCache, Segment, SegmentWriter, SeriesSamples};
 use crate::store::{Options, SegmentFacts, Store, StoreError};
@@ -69,20 +71,35 @@ impl Check {
     }
 }
 
-/// Reads everything and changes nothing. `told` learns how many bytes were read, and may be called
+/// Reads everything, in objects, too, and changes nothing. `told` learns how many bytes were read, and may be called
 /// often.
 ///
 /// # Errors
-/// Another process has the store, the manifest can't be read, or the disk fails.
-pub fn check(disk: &dyn Disk, told: &mut dyn FnMut(u64)) -> Result<Check, StoreError> {
+/// Another process has the store, the manifest can't be read, the disk fails, or objects are away.
+pub fn check(
+    disk: &dyn Disk,
+    objects: Option<Arc<dyn Objects>>,
+    told: &mut dyn FnMut(u64),
+) -> Result<Check, StoreError> {
     let _lock = lock(disk)?;
     let manifest = manifest(disk)?;
+    let depot = Depot::new(objects, &manifest);
     let mut counting = Counting::default();
-    look(disk, &manifest, &mut counting, told).map(|(check, _)| Check {
+    look((disk, &depot), &manifest, &mut counting, told).map(|(check, _)| Check {
         log_samples: counting.samples,
         log_orphans: counting.orphans,
         ..check
     })
+}
+
+/// Bytes of the segments that are objects, of a store that nobody needs to open for this.
+///
+/// # Errors
+/// The manifest can't be read.
+pub fn object_bytes(disk: &dyn Disk) -> Result<u64, StoreError> {
+    let manifest = manifest(disk)?;
+    let far = manifest.segments.iter().filter(|entry| entry.is_far);
+    Ok(far.map(|entry| entry.length).sum())
 }
 
 /// Writes what can be read of damaged segments anew, saves what the log has into segments, and begins
@@ -94,8 +111,10 @@ pub fn check(disk: &dyn Disk, told: &mut dyn FnMut(u64)) -> Result<Check, StoreE
 pub fn repair(disk: &Arc<dyn Disk>, options: Options) -> Result<Repaired, StoreError> {
     let lock = lock(&**disk)?;
     let mut manifest = manifest(&**disk)?;
+    let depot = Depot::new(options.objects.clone(), &manifest);
+    let place = (&**disk, &depot);
     let mut salvage = Salvage::new(&manifest);
-    let (check, looked) = look(&**disk, &manifest, &mut salvage.visitor(), &mut |_| {})?;
+    let (check, looked) = look(place, &manifest, &mut salvage.visitor(), &mut |_| {})?;
     let folder = disk.path(FOLDER).display().to_string();
     if check.is_whole() {
         return Ok(Repaired {
@@ -109,7 +128,6 @@ pub fn repair(disk: &Arc<dyn Disk>, options: Options) -> Result<Repaired, StoreE
     let mut rescued = 0;
     for damaged in &check.damaged {
         let number = damaged.facts.number;
-        copy_aside(&**disk, &segment::file_name(number))?;
         let found = manifest
             .segments
             .iter()
@@ -117,7 +135,12 @@ pub fn repair(disk: &Arc<dyn Disk>, options: Options) -> Result<Repaired, StoreE
         let Some(entry) = found.map(|at| manifest.segments.remove(at)) else {
             continue;
         };
-        if let Some(rest) = rescue(&**disk, entry)? {
+        if entry.is_far {
+            copy_object_aside(place, &entry)?;
+        } else {
+            copy_aside(&**disk, &segment::file_name(number))?;
+        }
+        if let Some(rest) = rescue(place, entry)? {
             rescued += rest.samples;
             manifest.segments.push(rest);
         }
@@ -162,7 +185,7 @@ fn manifest(disk: &dyn Disk) -> Result<Manifest, StoreError> {
 }
 
 fn look(
-    disk: &dyn Disk,
+    (disk, depot): (&dyn Disk, &Depot),
     manifest: &Manifest,
     visitor: &mut impl Visitor,
     told: &mut dyn FnMut(u64),
@@ -171,7 +194,9 @@ fn look(
     let mut read = 0;
     for entry in &manifest.segments {
         let facts = SegmentFacts::from(entry);
-        match verify(disk, *entry) {
+        let verified = Segment::open(disk, depot, *entry);
+        let verified = verified.and_then(|one| one.verify(&mut |bytes| told(read + bytes)));
+        match verified {
             Ok(()) => check.segments.push(facts),
             Err(ReadError::Damage(damage)) => {
                 check.damaged.push(DamagedSegment { facts, damage });
@@ -189,14 +214,13 @@ fn look(
     Ok((check, looked))
 }
 
-fn verify(disk: &dyn Disk, entry: SegmentEntry) -> Result<(), ReadError> {
-    Segment::open(disk, entry)?.verify()
-}
-
 /// Writes what can be read of a damaged segment into one of the same number, so that deletions hold for
 /// it as before, and newer ones win over it.
-fn rescue(disk: &dyn Disk, entry: SegmentEntry) -> Result<Option<SegmentEntry>, StoreError> {
-    let Some(segment) = whole(Segment::open(disk, entry))? else {
+fn rescue(
+    (disk, depot): (&dyn Disk, &Depot),
+    entry: SegmentEntry,
+) -> Result<Option<SegmentEntry>, StoreError> {
+    let Some(segment) = whole(Segment::open(disk, depot, entry))? else {
         return Ok(None);
     };
     let mut writer = SegmentWriter::create(disk, entry.number, Effort::Compact)?;
@@ -229,34 +253,56 @@ fn whole<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> {
     }
 }
 
-/// Keeps a copy; one that is there already is that of a repair that did not come to its end.
+/// Keeps a copy of a file.
 fn copy_aside(disk: &dyn Disk, name: &str) -> Result<(), StoreError> {
     let from = match disk.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => named(disk, "open", name, opened)?,
     };
-    let to = aside(name);
-    let length = named(disk, "read", name, from.length())?;
-    if let Ok(there) = disk.open(&to)
-        && named(disk, "read", &to, there.length())? >= length
+    let place = disk.path(name).display().to_string();
+    copy((&*from, &place), disk, &aside(name))
+}
+
+/// Keeps a copy of a damaged object, if there is one: nobody needs it any more, and it is removed.
+fn copy_object_aside(
+    (disk, depot): (&dyn Disk, &Depot),
+    entry: &SegmentEntry,
+) -> Result<(), StoreError> {
+    let from = FarFile::new(depot, entry, Vec::new());
+    match from.read_at(0, &mut [0]) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            return Ok(());
+        }
+        _ => {}
+    }
+    let to = aside(&segment::file_name(entry.number));
+    copy((&from, &depot.place(entry)), disk, &to)
+}
+
+/// One that is there already is that of a repair that did not come to its end.
+fn copy((from, place): (&dyn DiskFile, &str), disk: &dyn Disk, to: &str) -> Result<(), StoreError> {
+    let unread = |error| DiskError::new("read", place.to_owned(), error);
+    let length = from.length().map_err(unread)?;
+    if let Ok(there) = disk.open(to)
+        && named(disk, "read", to, there.length())? >= length
     {
         return Ok(());
     }
-    if let Err(error) = disk.remove(&to)
-        && error.kind() != std::io::ErrorKind::NotFound
+    if let Err(error) = disk.remove(to)
+        && error.kind() != ErrorKind::NotFound
     {
-        return Ok(named(disk, "remove", &to, Err(error))?);
+        return Ok(named(disk, "remove", to, Err(error))?);
     }
-    let copy = named(disk, "create", &to, disk.create(&to))?;
+    let copy = named(disk, "create", to, disk.create(to))?;
     let mut offset = 0;
     while offset < length {
         let some = crate::bytes::in_memory(length - offset).min(COPY_BYTES);
         let mut bytes = vec![0; some];
-        named(disk, "read", name, from.read_at(offset, &mut bytes))?;
-        named(disk, "write to", &to, copy.append(&bytes))?;
+        from.read_at(offset, &mut bytes).map_err(unread)?;
+        named(disk, "write to", to, copy.append(&bytes))?;
         offset += some as u64;
     }
-    Ok(named(disk, "sync", &to, copy.sync())?)
+    Ok(named(disk, "sync", to, copy.sync())?)
 }
 
 /// `segments/0000000003.seg` becomes `damaged/0000000003.seg`.

@@ -14,6 +14,16 @@ pub struct Damage {
     pub what: &'static str,
 }
 
+impl Damage {
+    pub(crate) fn at_begin(path: String, what: &'static str) -> Self {
+        Self {
+            path,
+            offset: 0,
+            what,
+        }
+    }
+}
+
 /// Why something on disk cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -18,13 +18,14 @@ mod log;
 mod manifest;
 mod matcher;
 mod number;
+mod objects;
 mod postings;
 mod record;
 mod segment;
 mod store;
 mod tombstone;
 
-pub use check::{Check, DamagedSegment, Repaired, check, repair};
+pub use check::{Check, DamagedSegment, Repaired, check, object_bytes, repair};
 pub use chunk::Columns;
 pub use damage::Damage;
 pub use extra::{EXEMPLARS_MAX, Exemplar, METADATA_MAX, Metadata};
@@ -33,6 +34,7 @@ pub use labels::{LABEL_BYTES_MAX, LABELS_MAX, Labels, LabelsError, METRIC_NAME, 
 pub use log::{Followed, Follower, Gap, Limits, LogPlace};
 pub use matcher::{Matcher, Operator, PatternError};
 pub use number::STALE;
+pub use objects::{ObjectFacts, Objects};
 pub use segment::SeriesSamples;
 pub use store::{
     AppendError, Appended, BATCH_SAMPLES_MAX, Entry, HeadFacts, Import, Opened, Options, Refusal,

@@ -16,6 +16,9 @@ const FIRST_LINE: &str = "landline-signals 1";
 /// Bytes of a manifest. A segment takes about 80 of them.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// What stands at the end of the line of a segment that is an object.
+const FAR: &str = "object";
+
 /// What the manifest says.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Manifest {
@@ -25,6 +28,8 @@ pub(crate) struct Manifest {
     pub(crate) flushed: Option<i64>,
     /// The number of the next segment.
     pub(crate) next: u32,
+    /// The id of the objects, once there have been any.
+    pub(crate) depot: Option<u64>,
     pub(crate) segments: Vec<SegmentEntry>,
     pub(crate) tombstones: Vec<Tombstone>,
 }
@@ -42,6 +47,8 @@ pub(crate) struct SegmentEntry {
     pub(crate) last: i64,
     pub(crate) samples: u64,
     pub(crate) series: u64,
+    /// Whether it is an object; otherwise it is a file.
+    pub(crate) is_far: bool,
 }
 
 impl Manifest {
@@ -105,6 +112,7 @@ impl Manifest {
         match kind {
             "log" => self.log_first = word()?.parse().ok()?,
             "flushed" => self.flushed = Some(word()?.parse().ok()?),
+            "objects" => self.depot = Some(u64::from_str_radix(word()?, 16).ok()?),
             "next" => self.next = word()?.parse().ok()?,
             "segment" => self.segments.push(SegmentEntry {
                 number: word()?.parse().ok()?,
@@ -114,6 +122,11 @@ impl Manifest {
                 last: word()?.parse().ok()?,
                 samples: word()?.parse().ok()?,
                 series: word()?.parse().ok()?,
+                is_far: match word() {
+                    None => false,
+                    Some(FAR) => true,
+                    Some(_) => return None,
+                },
             }),
             "tombstone" => self.tombstones.push(Tombstone {
                 before: word()?.parse().ok()?,
@@ -139,8 +152,11 @@ impl Manifest {
         if let Some(flushed) = self.flushed {
             line(&[&"flushed", &flushed]);
         }
+        if let Some(depot) = self.depot {
+            line(&[&"objects", &format_args!("{depot:016x}")]);
+        }
         for segment in &self.segments {
-            line(&[
+            let mut words: Vec<&dyn std::fmt::Display> = vec![
                 &"segment",
                 &segment.number,
                 &segment.length,
@@ -149,7 +165,11 @@ impl Manifest {
                 &segment.last,
                 &segment.samples,
                 &segment.series,
-            ]);
+            ];
+            if segment.is_far {
+                words.push(&FAR);
+            }
+            line(&words);
         }
         for tombstone in &self.tombstones {
             let mut matchers = Vec::new();

@@ -4,14 +4,17 @@
 //! last part, the footer. Parts are columns of times, blocks of values, pages of series, pages of
 //! the values of a label, and lists of series.
 
+mod files;
+pub(crate) mod foot;
 mod page;
 mod read;
 mod write;
 
 use crate::bytes::{Reader, put_varint};
 
+pub(crate) use files::{remove_unfinished, remove_unnamed};
 pub(crate) use page::ChunkEntry;
-pub(crate) use read::{ColumnCache, Segment, SeriesEntry, remove_unfinished, remove_unnamed};
+pub(crate) use read::{ColumnCache, Segment, SeriesEntry};
 pub(crate) use write::SegmentWriter;
 pub use write::SeriesSamples;
 

@@ -3,6 +3,7 @@
 mod append;
 mod compact;
 mod delete;
+mod far;
 mod flush;
 mod follow;
 mod offline;
@@ -19,6 +20,7 @@ use crate::head::Head;
 use crate::labels::Labels;
 use crate::log::{self, Log, Records};
 use crate::manifest::{self, Manifest};
+use crate::objects::{Depot, Objects};
 use crate::record::Encoder;
 use crate::segment::{self, Segment};
 use crate::tombstone::Tombstone;
@@ -55,6 +57,10 @@ pub struct Options {
     pub compaction_ms: Vec<i64>,
     /// Files of the log stay until [`Store::keep_log_from`] lets them go.
     pub keep_log: bool,
+    /// Where old segments go, if anywhere.
+    pub objects: Option<Arc<dyn Objects>>,
+    /// How old the newest sample of a segment is that goes there, in milliseconds.
+    pub objects_after_ms: Option<i64>,
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -73,6 +79,8 @@ impl Default for Options {
             series_max: 8_000_000,
             compaction_ms: vec![DAY_MS, 10 * DAY_MS],
             keep_log: false,
+            objects: None,
+            objects_after_ms: None,
         }
     }
 }
@@ -134,6 +142,7 @@ pub struct Store {
     segments: RwLock<Arc<Segments>>,
     /// Held by whoever changes what is on disk, one at a time.
     manifest: Mutex<Manifest>,
+    far: far::Far,
     /// There is too little room on the disk.
     is_full: AtomicBool,
     /// Bytes that went to the log since the room was asked for.
@@ -165,7 +174,8 @@ impl Store {
         };
         manifest::remove_unfinished(&*disk)?;
         segment::remove_unnamed(&*disk, &manifest.segments)?;
-        let segments = Segments::open(&*disk, &manifest)?;
+        let far = far::Far::new(&options, &manifest);
+        let segments = Segments::open(&*disk, &far.depot, &manifest)?;
         let mut head = Head::new(manifest.flushed);
         let (recovered, replayed) = replay::replay(&*disk, manifest.log_first, &mut head)?;
         let opened = Opened {
@@ -181,6 +191,7 @@ impl Store {
             log,
             segments: RwLock::new(Arc::new(segments)),
             manifest: Mutex::new(manifest),
+            far,
             is_full: AtomicBool::new(false),
             since_space: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
@@ -264,7 +275,7 @@ impl Store {
             let known = have.list.iter().find(|segment| segment.entry == *entry);
             list.push(match known {
                 Some(segment) => Arc::clone(segment),
-                None => Arc::new(Segment::open(&*self.disk, *entry)?),
+                None => Arc::new(Segment::open(&*self.disk, &self.far.depot, *entry)?),
             });
         }
         Ok(Segments {
@@ -281,9 +292,9 @@ impl Store {
 }
 
 impl Segments {
-    fn open(disk: &dyn Disk, manifest: &Manifest) -> Result<Self, StoreError> {
+    fn open(disk: &dyn Disk, depot: &Depot, manifest: &Manifest) -> Result<Self, StoreError> {
         let opened = manifest.segments.iter();
-        let opened = opened.map(|entry| Segment::open(disk, *entry).map(Arc::new));
+        let opened = opened.map(|entry| Segment::open(disk, depot, *entry).map(Arc::new));
         let mut list = opened.collect::<Result<Vec<_>, _>>()?;
         list.sort_unstable_by_key(|segment| segment.entry.number);
         Ok(Self {

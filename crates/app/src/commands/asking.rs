@@ -48,14 +48,20 @@ pub(super) type Outcome<T = ()> = Result<T, CommandError>;
 
 /// Waits for the answer of a command, and says what went wrong.
 pub(super) fn run(answer: impl Future<Output = Outcome>) -> ExitCode {
+    end(wait(answer))
+}
+
+/// Waits for the answer of a command.
+pub(super) fn wait(answer: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return super::cluster::fail(&format!("the runtime can't start: {error}")),
-    };
-    match runtime.block_on(answer) {
+        .build()?;
+    runtime.block_on(answer)
+}
+
+/// Says what went wrong, if anything did.
+pub(super) fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // A closed pipe is the reader's choice.
         Err(CommandError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {

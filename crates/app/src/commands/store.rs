@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use base::supervise::Supervisor;
 use clap::Subcommand;
+use monitor::config::MonitorConfig;
 use signals::disk::RealDisk;
-use signals::{Options, Store, StoreError};
+use signals::{Objects, Options, SegmentFacts, Store, StoreError};
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::runtime::Runtime;
 
 use super::asking;
 use super::asking::output::Output;
@@ -170,10 +173,10 @@ pub(crate) struct Stretch {
 
 /// Runs `landline store …`
 pub(crate) fn run(command: &StoreCommand, environment: &Environment) -> ExitCode {
-    asking::run(answer(command, environment))
+    asking::end(answer(command, environment))
 }
 
-async fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
+fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
     let output = &mut Output::new();
     let found = |place: &Place| Found::of(place, environment);
     match command {
@@ -194,7 +197,13 @@ async fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
             match (&arguments.folder, &arguments.remote_read) {
                 (Some(folder), _) => import::import(&found, (folder, is_dry), output),
                 (None, Some(url)) => {
-                    remote::import(&found, (url, &arguments.stretch, is_dry), output).await
+                    // Nothing of it is read from the bucket, whose connections can't be waited for here.
+                    let here = found.without_bucket();
+                    asking::wait(remote::import(
+                        &here,
+                        (url, &arguments.stretch, is_dry),
+                        output,
+                    ))
                 }
                 (None, None) => Err(CommandError::wrong("name a folder, or --remote-read")),
             }
@@ -206,6 +215,8 @@ async fn answer(command: &StoreCommand, environment: &Environment) -> Outcome {
 struct Found {
     folder: PathBuf,
     options: Options,
+    /// Drives the connections to the bucket, if there is one.
+    _runtime: Option<Runtime>,
 }
 
 impl Found {
@@ -218,7 +229,16 @@ impl Found {
             ));
         }
         let (data_dir, _) = loaded.place();
-        let options = loaded.config.map(|config| config.monitor.options());
+        let mut runtime = None;
+        let options = match &loaded.config {
+            Some(config) => {
+                let bucket = bucket(&config.monitor, environment)?;
+                let (objects, driver) = bucket.unzip();
+                runtime = driver;
+                config.monitor.options(objects)
+            }
+            None => Options::default(),
+        };
         let folder = place.store.clone();
         let folder = folder.unwrap_or_else(|| data_dir.join(monitor::FOLDER));
         let remotes = folder
@@ -228,10 +248,23 @@ impl Found {
             options: Options {
                 // What waits in the log for other stores; the next start lets it go if there are none.
                 keep_log: remotes.is_some_and(|remotes| remotes.is_dir()),
-                ..options.unwrap_or_default()
+                ..options
             },
             folder,
+            _runtime: runtime,
         })
+    }
+
+    /// The same store without what lies in the bucket.
+    fn without_bucket(&self) -> Self {
+        Self {
+            folder: self.folder.clone(),
+            options: Options {
+                objects: None,
+                ..self.options.clone()
+            },
+            _runtime: None,
+        }
     }
 
     /// The store's files. There has to be a store.
@@ -260,6 +293,28 @@ impl Found {
     }
 }
 
+/// The bucket of the configuration, and what drives its connections while the command blocks.
+fn bucket(
+    config: &MonitorConfig,
+    environment: &Environment,
+) -> Outcome<Option<(Arc<dyn Objects>, Runtime)>> {
+    let Some(objects) = &config.objects else {
+        return Ok(None);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let supervisor = Supervisor::new();
+    let driver = (runtime.handle().clone(), &supervisor);
+    let bucket = monitor::objects::connect(objects, &environment.variables, driver);
+    let bucket = bucket.map_err(|error| {
+        let text = base::client::chain(&error);
+        CommandError::wrong(format!("keys of the bucket (`monitor.objects`): {text}"))
+    })?;
+    Ok(Some((bucket, runtime)))
+}
+
 /// An error of the store with what helps.
 fn failed(error: &StoreError) -> CommandError {
     let text = base::client::chain(error);
@@ -277,14 +332,14 @@ fn failed(error: &StoreError) -> CommandError {
 /// `landline store compact`
 fn compact(found: &Found, output: &mut Output) -> Outcome {
     let store = found.open(found.disk()?)?;
-    let before = bytes_of(&found.folder);
+    let before = bytes_of(&found.folder) + store.object_facts().bytes;
     let samples = store.statistics().segment_samples + store.head_facts().samples;
     let mut progress = Progress::new(Unit::Samples, samples, 0);
     let done = store.compact_told(&mut |more| progress.add(more));
     progress.clear();
     done.map_err(|error| failed(&error))?;
     store.close().map_err(|error| failed(&error))?;
-    let after = bytes_of(&found.folder);
+    let after = bytes_of(&found.folder) + store.object_facts().bytes;
     let segments = store.segment_facts();
     let samples: u64 = segments.iter().map(|segment| segment.samples).sum();
     output.line(&format!(
@@ -309,6 +364,11 @@ fn bytes_of(folder: &Path) -> u64 {
         found.is_file().then_some(found.len())
     });
     lengths.sum()
+}
+
+/// Where a segment lies.
+fn place(facts: &SegmentFacts) -> &'static str {
+    if facts.is_object { "bucket" } else { "disk" }
 }
 
 /// With two decimals.

@@ -48,7 +48,7 @@ use self::error::Trouble;
 use self::look::Looks;
 use self::metrics::ArtefactMetrics;
 pub use self::noted::{Note, Noted};
-use self::objects::{Bucket, Folder, KeysError, ObjectError, Objects, find_keys, sweep_service};
+use self::objects::{Bucket, Folder, ObjectError, Objects, sweep_service};
 use self::places::{Place, Places};
 use self::retries::Retries;
 use self::room::Room;
@@ -229,14 +229,13 @@ pub fn is_signed(head: &Parts) -> bool {
 fn open_objects(settings: &Settings) -> Result<Objects, OpenError> {
     let config = &settings.config;
     let folder = match &config.objects {
-        Some(ObjectsConfig::Bucket(bucket)) => {
-            let keys = find_keys(config, &settings.environment);
-            let keys = keys.map_err(|error: KeysError| OpenError::Keys(Box::new(error)))?;
-            return Ok(Objects::Bucket(Bucket::new(
-                bucket,
-                (keys, config.ca.clone()),
-                &settings.supervisor,
-            )));
+        Some(ObjectsConfig::Bucket(address)) => {
+            let given = (config.access_key.as_ref(), config.secret_key.as_ref());
+            let keys = bucket::find_keys(given, &settings.environment);
+            let keys = keys.map_err(|error: bucket::KeysError| OpenError::Keys(Box::new(error)))?;
+            let keys = (keys, config.ca.clone());
+            let bucket = bucket::Bucket::new(address, keys, &settings.supervisor);
+            return Ok(Objects::Bucket(Bucket::new(bucket)));
         }
         Some(ObjectsConfig::Folder(folder)) => folder,
         None => &settings.folder,

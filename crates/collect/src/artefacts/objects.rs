@@ -6,24 +6,23 @@ mod bucket_sink;
 mod folder;
 mod folder_sink;
 mod hashing;
-mod keys;
 mod pieces;
 mod reading;
 mod sweep;
 
 use std::io;
 
+use ::bucket::BucketError;
 use axum::body::Body;
 use base::error::Class;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-pub(crate) use self::bucket::{Bucket, usual_endpoint};
+pub(crate) use self::bucket::Bucket;
 use self::bucket_sink::BucketSink;
 pub(crate) use self::folder::{Folder, new_id};
 use self::folder_sink::FolderSink;
 pub(crate) use self::hashing::{Finished, Hashes};
-pub(crate) use self::keys::{KeysError, find_keys};
 pub(crate) use self::reading::Segment;
 pub(crate) use self::sweep::service as sweep_service;
 
@@ -187,6 +186,12 @@ pub(crate) enum ObjectError {
     /// No random bytes.
     #[error("the system gives no random bytes")]
     Random,
+}
+
+impl From<BucketError> for ObjectError {
+    fn from(BucketError { what, reason, .. }: BucketError) -> Self {
+        Self::Remote { what, reason }
+    }
 }
 
 impl ObjectError {

@@ -39,6 +39,7 @@ mod gateway_whatsapp;
 mod harness;
 mod locks;
 mod monitor;
+mod monitor_bucket;
 mod monitor_differential;
 mod monitor_durability;
 mod monitor_parsing;

@@ -1,6 +1,7 @@
 //! The envelope of all answers: data with notes, or an error with its kind.
 
 use axum::response::{IntoResponse, Response};
+use base::client::chain;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use query::promql::engine::QueryError;
@@ -131,10 +132,11 @@ impl From<StoreError> for ApiError {
         if let StoreError::Stopped = error {
             return Self::unavailable(error.to_string());
         }
-        tracing::error!(%error, "the store of samples could not be read");
+        let message = chain(&error);
+        tracing::error!(error = message, "the store of samples could not be read");
         Self {
             kind: "internal",
-            message: error.to_string(),
+            message,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use base::client::chain;
 use base::error::Class;
 use base::http::{error_response, text_response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -87,10 +88,11 @@ impl ReadError {
             Self::Closing => Class::Unavailable,
             _ => Class::Invalid,
         };
+        let text = chain(self);
         if matches!(self, Self::Store(_)) {
-            tracing::error!(error = %self, "samples can't be read");
+            tracing::error!(error = text, "samples can't be read");
         }
-        text_response(class, &self.to_string(), None)
+        text_response(class, &text, None)
     }
 }
 

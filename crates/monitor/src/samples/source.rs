@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base::client::chain;
 use base::clock;
 use query::histogram::{Bucket, Histogram, ResetHint};
 use query::labels::Labels;
@@ -113,7 +114,7 @@ impl Source for Snapshot<'_> {
 }
 
 fn read_error(error: &StoreError) -> SourceError {
-    SourceError::Read(error.to_string())
+    SourceError::Read(chain(error))
 }
 
 /// A query's matchers as the store's.

@@ -93,6 +93,11 @@ impl SimulatedDisk {
         self.inner().fail_at = None;
     }
 
+    /// Something else that the same machine does.
+    pub(crate) fn step(&self, what: String) -> io::Result<()> {
+        self.inner().step(what)
+    }
+
     /// What [`Disk::space`] says.
     pub(crate) fn set_space(&self, space: Space) {
         self.inner().space = Some(space);

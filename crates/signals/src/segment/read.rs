@@ -1,12 +1,13 @@
 //! Reading a segment by parts: the footer when it is opened, the rest when it is asked for.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::page::{self, ChunkEntry, ChunkKind, PageSeries, SERIES_PER_PAGE};
 use super::write::SeriesSamples;
 use super::{
-    CHECKSUM_BYTES, Column, FOLDER, Footer, HEADER_BYTES, Place, TRAILER_BYTES, file_name, header,
+    CHECKSUM_BYTES, Column, Footer, HEADER_BYTES, Place, TRAILER_BYTES, file_name, foot, header,
     trailer,
 };
 use crate::block;
@@ -16,6 +17,7 @@ use crate::disk::{Disk, DiskError, DiskFile, named};
 use crate::histogram;
 use crate::manifest::SegmentEntry;
 use crate::matcher::{self, Matcher, Wanted};
+use crate::objects::{Depot, FarFile};
 use crate::postings;
 
 /// Bytes of a part: more than any that is written.
@@ -49,47 +51,104 @@ enum List {
 pub(crate) type ColumnCache = HashMap<(u32, u64), Arc<[i64]>>;
 
 impl Segment {
-    /// Opens the segment that the manifest describes.
-    pub(crate) fn open(disk: &dyn Disk, entry: SegmentEntry) -> Result<Self, ReadError> {
+    /// Opens the segment that the manifest describes: a file, or an object.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        depot: &Depot,
+        entry: SegmentEntry,
+    ) -> Result<Self, ReadError> {
+        if entry.is_far {
+            return Self::open_far(disk, depot, entry);
+        }
         let name = file_name(entry.number);
         let path = disk.path(&name).display().to_string();
-        let damage = |offset, what| Damage {
-            path: path.clone(),
-            offset,
-            what,
-        };
         let file = match disk.open(&name) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damage(0, "the file is missing").into());
+                return Err(Damage::at_begin(path, "the file is missing").into());
             }
             opened => named(disk, "open", &name, opened)?,
         };
-        let length = named(disk, "read", &name, file.length())?;
-        if length != entry.length || length < (HEADER_BYTES + TRAILER_BYTES) as u64 {
-            return Err(damage(length, "the file does not have the length it had").into());
-        }
-        let mut segment = Self {
+        let mut segment = Self::new(entry, file, path);
+        segment.check_header()?;
+        segment.footer = segment.read_footer()?;
+        Ok(segment)
+    }
+
+    /// Opens an object by what is known of its end, so that nobody is asked for it; without that, the
+    /// end is asked for.
+    fn open_far(disk: &dyn Disk, depot: &Depot, entry: SegmentEntry) -> Result<Self, ReadError> {
+        let path = depot.place(&entry);
+        let far = |tail| Arc::new(FarFile::new(depot, &entry, tail));
+        let mut segment = Self::new(entry, far(Vec::new()), path.clone());
+        let tail = foot::read(disk, &entry)?;
+        let known = tail.map(|tail| Self::new(entry, far(tail), path).read_footer());
+        segment.footer = match known {
+            Some(Ok(footer)) => footer,
+            None | Some(Err(_)) => segment.read_footer()?,
+        };
+        Ok(segment)
+    }
+
+    fn new(entry: SegmentEntry, file: Arc<dyn DiskFile>, path: String) -> Self {
+        Self {
             entry,
             file,
-            path: path.clone(),
+            path,
             footer: Footer::default(),
-        };
-        if segment.bytes(0, HEADER_BYTES)? != header(entry.number) {
-            return Err(damage(0, "the header is wrong").into());
         }
-        let trailer_offset = length - TRAILER_BYTES as u64;
-        let found = segment.bytes(trailer_offset, TRAILER_BYTES)?;
+    }
+
+    fn wrong_at(&self, offset: u64, what: &'static str) -> ReadError {
+        self.damage(Place { offset, length: 0 }, what).into()
+    }
+
+    fn check_header(&self) -> Result<(), ReadError> {
+        let length = self.file.length();
+        let length = length.map_err(|source| DiskError::new("read", self.path.clone(), source))?;
+        if length != self.entry.length || length < (HEADER_BYTES + TRAILER_BYTES) as u64 {
+            return Err(self.wrong_at(length, "the file does not have the length it had"));
+        }
+        if self.bytes(0, HEADER_BYTES)? != header(self.entry.number) {
+            return Err(self.wrong_at(0, "the header is wrong"));
+        }
+        Ok(())
+    }
+
+    /// Trailer and footer, which have to be those that the manifest knows.
+    fn read_footer(&self) -> Result<Footer, ReadError> {
+        let (_, place) = self.trailer()?;
+        let bytes = self.part(place)?;
+        let footer = Footer::read(&bytes);
+        footer.ok_or_else(|| self.damage(place, "the footer is wrong").into())
+    }
+
+    /// The trailer, and where the footer is.
+    fn trailer(&self) -> Result<(Vec<u8>, Place), ReadError> {
+        let trailer_offset = self.entry.length.saturating_sub(TRAILER_BYTES as u64);
+        let found = self.bytes(trailer_offset, TRAILER_BYTES)?;
         let mut fields = Reader::new(&found);
         let place = fields.u64().zip(fields.u32());
-        let (offset, length) = place.ok_or_else(|| damage(trailer_offset, "it is too short"))?;
+        let Some((offset, length)) = place else {
+            return Err(self.wrong_at(trailer_offset, "it is too short"));
+        };
         let footer = Place { offset, length };
-        if found != trailer(footer, entry.checksum) || footer.end() != trailer_offset {
-            return Err(damage(trailer_offset, "the trailer is wrong").into());
+        if found != trailer(footer, self.entry.checksum) || footer.end() != trailer_offset {
+            return Err(self.wrong_at(trailer_offset, "the trailer is wrong"));
         }
-        let bytes = segment.part(footer)?;
-        segment.footer =
-            Footer::read(&bytes).ok_or_else(|| segment.damage(footer, "the footer is wrong"))?;
-        Ok(segment)
+        Ok((found, footer))
+    }
+
+    /// The bytes from the footer to the end, checked.
+    pub(crate) fn tail(&self) -> Result<Vec<u8>, ReadError> {
+        let (trailer, place) = self.trailer()?;
+        let footer = self.part(place)?;
+        let checksum = crc32c::crc32c(&footer).to_le_bytes();
+        Ok([footer.as_slice(), &checksum, &trailer].concat())
+    }
+
+    /// The file or object.
+    pub(crate) fn file(&self) -> &dyn DiskFile {
+        &*self.file
     }
 
     fn damage(&self, place: Place, what: &'static str) -> Damage {
@@ -100,12 +159,20 @@ impl Segment {
         }
     }
 
-    fn bytes(&self, offset: u64, length: usize) -> Result<Vec<u8>, DiskError> {
+    fn bytes(&self, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; length];
-        self.file
-            .read_at(offset, &mut bytes)
-            .map_err(|source| DiskError::new("read", self.path.clone(), source))?;
-        Ok(bytes)
+        let read = self.file.read_at(offset, &mut bytes);
+        let Err(source) = read else {
+            return Ok(bytes);
+        };
+        match source.kind() {
+            ErrorKind::NotFound => Err(self.wrong_at(0, "the object is missing")),
+            ErrorKind::InvalidData => {
+                let what = "the object does not have the length it had";
+                Err(self.wrong_at(self.entry.length, what))
+            }
+            _ => Err(DiskError::new("read", self.path.clone(), source).into()),
+        }
     }
 
     /// The bytes of a part, checked.
@@ -327,11 +394,16 @@ impl Segment {
         })
     }
 
-    /// Reads everything; damage anywhere is found.
-    pub(crate) fn verify(&self) -> Result<(), ReadError> {
+    /// Reads everything; damage anywhere is found. `told` learns how many bytes were read, now and then.
+    pub(crate) fn verify(&self, told: &mut dyn FnMut(u64)) -> Result<(), ReadError> {
+        self.check_header()?;
+        if self.read_footer()? != self.footer {
+            return Err(self.wrong_at(self.entry.length, "the footer is another one"));
+        }
         let mut places: Vec<Place> = self.footer.pages.clone();
         let mut columns = ColumnCache::new();
-        for number in 0..self.footer.pages.len() {
+        for (number, place) in self.footer.pages.iter().enumerate() {
+            told(place.offset);
             for series in self.page(number, &|_| true)? {
                 let mut samples = SeriesSamples::default();
                 for chunk in &series.chunks {
@@ -433,39 +505,4 @@ fn read_starts(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
         starts.resize(starts.len() + run, start);
     }
     Some(starts)
-}
-
-/// Whether a file of the folder is a segment, and of which number.
-fn number_of(name: &str) -> Option<u32> {
-    name.strip_suffix(".seg")?.parse().ok()
-}
-
-/// Removes files that were being written when something failed.
-pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), DiskError> {
-    let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
-    for name in names {
-        if name.strip_suffix(".new").and_then(number_of).is_some() {
-            let name = format!("{FOLDER}/{name}");
-            named(disk, "remove", &name, disk.remove(&name))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes files that the manifest does not name.
-pub(crate) fn remove_unnamed(
-    disk: &dyn Disk,
-    named_ones: &[SegmentEntry],
-) -> Result<(), DiskError> {
-    let names = named(disk, "list", FOLDER, disk.list(FOLDER))?;
-    for name in names {
-        let number = number_of(name.strip_suffix(".new").unwrap_or(&name));
-        let is_named = number_of(&name).is_some()
-            && named_ones.iter().any(|entry| Some(entry.number) == number);
-        if number.is_some() && !is_named {
-            let name = format!("{FOLDER}/{name}");
-            named(disk, "remove", &name, disk.remove(&name))?;
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use crate::block::Effort;
 use crate::disk::simulated::SimulatedDisk;
 use crate::labels::Labels;
 use crate::matcher::{Matcher, Operator};
+use crate::objects::Depot;
 
 /// 3,000 series in order, with columns that are shared, cut short, and their own.
 fn write(disk: &SimulatedDisk) -> (Segment, Vec<(Labels, SeriesSamples)>) {
@@ -31,14 +32,14 @@ fn write(disk: &SimulatedDisk) -> (Segment, Vec<(Labels, SeriesSamples)>) {
     }
     let entry = writer.finish().unwrap().unwrap();
     assert_eq!((entry.series, entry.number), (3_000, 3));
-    (Segment::open(disk, entry).unwrap(), all)
+    (Segment::open(disk, &Depot::default(), entry).unwrap(), all)
 }
 
 #[test]
 fn series_are_found_and_read() {
     let disk = SimulatedDisk::default();
     let (segment, all) = write(&disk);
-    segment.verify().unwrap();
+    segment.verify(&mut |_| {}).unwrap();
     let queries = [
         ("number", Operator::Equal, "00000"),
         ("number", Operator::Equal, "01999"),

@@ -192,6 +192,7 @@ impl<'a> SegmentWriter<'a> {
             last: self.footer.last,
             samples: self.footer.samples,
             series: u64::from(self.footer.series),
+            is_far: false,
         }))
     }
 

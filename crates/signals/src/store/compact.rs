@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::far::is_near;
 use super::flush::take_number;
 use super::{Store, StoreError};
 use crate::block::Effort;
@@ -38,6 +39,7 @@ impl Store {
         rest.retain(|entry| {
             let mut tombstones = manifest.tombstones.iter();
             tombstones.any(|tombstone| touches(tombstone, entry))
+                && !stands_between(&manifest.segments, &[*entry])
         });
         for entry in rest {
             self.join(&mut manifest, &[entry], told)?;
@@ -74,34 +76,33 @@ impl Store {
     /// Segments that should be one: those that overlap, or those of a stretch that is over; or one
     /// that many deletions wait for.
     fn plan(&self, manifest: &Manifest, over: Option<i64>) -> Option<Vec<SegmentEntry>> {
-        let segments = &manifest.segments;
+        // What is an object stays as it is: it would have to come back first.
+        let near = manifest.segments.iter().copied().filter(is_near);
+        let segments: Vec<SegmentEntry> = near.collect();
+        let keeps_order = |group: &[SegmentEntry]| {
+            let others = manifest.segments.iter().copied();
+            let others: Vec<SegmentEntry> = others.filter(|entry| !group.contains(entry)).collect();
+            !stands_between(&others, group)
+        };
         // Overlapping ones first and all together: their numbers say whose values win, and the
         // number of what they become is above all of them.
-        if let Some(group) = overlapping(segments) {
+        if let Some(group) = overlapping(&segments).filter(|group| keeps_order(group)) {
             return Some(group);
         }
-        // Whole segments are retired: none may be so long that old samples stay for its newest.
-        let longest = self
-            .options
-            .retention_ms
-            .map(|retention| retention / RETENTION_PARTS);
-        let stretches = self.options.compaction_ms.iter();
-        let stretches = stretches.filter(|stretch| **stretch > 0);
-        for stretch in
-            stretches.filter(|stretch| longest.is_none_or(|longest| **stretch <= longest))
-        {
+        for stretch in self.stretches() {
             let mut windows: Vec<i64> = segments
                 .iter()
-                .map(|entry| entry.first.div_euclid(*stretch))
+                .map(|entry| entry.first.div_euclid(stretch))
                 .collect();
             windows.sort_unstable();
             windows.dedup();
             for window in windows {
-                let from = window.saturating_mul(*stretch);
-                let to = from.saturating_add(*stretch);
+                let from = window.saturating_mul(stretch);
+                let to = from.saturating_add(stretch);
                 let inside = |entry: &&SegmentEntry| entry.first >= from && entry.last < to;
                 let group: Vec<SegmentEntry> = segments.iter().filter(inside).copied().collect();
-                if group.len() > 1 && over.is_some_and(|over| to <= over) {
+                let is_over = over.is_some_and(|over| to <= over);
+                if group.len() > 1 && is_over && keeps_order(&group) {
                     return Some(group);
                 }
             }
@@ -109,11 +110,29 @@ impl Store {
         // Each query looks at all tombstones.
         let is_touched = |entry: &&SegmentEntry| {
             let mut tombstones = manifest.tombstones.iter();
-            tombstones.any(|tombstone| touches(tombstone, entry))
+            tombstones.any(|tombstone| touches(tombstone, entry)) && keeps_order(&[**entry])
         };
         let touched = segments.iter().find(is_touched);
         let are_many = manifest.tombstones.len() > TOMBSTONES_KEPT;
         touched.filter(|_| are_many).map(|entry| vec![*entry])
+    }
+
+    /// The stretches of which compaction makes one segment each, the shortest first.
+    pub(super) fn stretches(&self) -> impl Iterator<Item = i64> {
+        let options = &self.options;
+        // Whole segments are retired: none may be so long that old samples stay for its newest.
+        let retained = options
+            .retention_ms
+            .map(|retention| retention / RETENTION_PARTS);
+        // What is old enough for the bucket should not have to wait for a longer stretch to be over.
+        let moved = options
+            .objects_after_ms
+            .filter(|_| options.objects.is_some());
+        let longest = [retained, moved].into_iter().flatten().min();
+        let stretches = options.compaction_ms.iter().copied();
+        stretches.filter(move |stretch| {
+            *stretch > 0 && longest.is_none_or(|longest| *stretch <= longest)
+        })
     }
 
     /// Writes the samples of some segments into one, and makes it their successor.
@@ -175,6 +194,20 @@ fn overlapping(segments: &[SegmentEntry]) -> Option<Vec<SegmentEntry>> {
         end = end.max(entry.last);
     }
     (group.len() > 1).then_some(group)
+}
+
+/// Whether both have samples of the same time.
+pub(super) fn overlaps(one: &SegmentEntry, other: &SegmentEntry) -> bool {
+    one.first <= other.last && other.first <= one.last
+}
+
+/// Whether one of `others` is newer than one of a group and of the same time: what the group becomes
+/// would win over it.
+pub(super) fn stands_between(others: &[SegmentEntry], group: &[SegmentEntry]) -> bool {
+    others.iter().any(|other| {
+        let mut group = group.iter();
+        group.any(|entry| entry.number < other.number && overlaps(entry, other))
+    })
 }
 
 /// Whether a tombstone holds for anything in a segment.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::compact::touches;
 use super::{Store, StoreError, extras_of};
 use crate::block::Effort;
 use crate::chunk::Columns;
@@ -9,6 +10,7 @@ use crate::head::{Frozen, Head, STRETCH_MS};
 use crate::labels::Labels;
 use crate::manifest::{Manifest, SegmentEntry};
 use crate::segment::{self, SegmentWriter, SeriesSamples};
+use crate::tombstone::Tombstone;
 
 /// Segments that one flush makes at most; when samples are spread wider, each spans more time.
 const FLUSH_SEGMENTS_MAX: usize = 16;
@@ -230,10 +232,14 @@ impl Store {
         mut next: Manifest,
     ) -> Result<(), StoreError> {
         let entries = next.segments.clone();
-        next.tombstones
-            .retain(|tombstone| entries.iter().any(|entry| entry.number < tombstone.before));
+        let is_needed = |tombstone: &Tombstone| {
+            let mut entries = entries.iter();
+            entries.any(|entry| touches(tombstone, entry))
+        };
+        next.tombstones.retain(is_needed);
         let segments = self.open_segments(&next)?;
         next.write(&*self.disk)?;
+        self.far.note_gone(&self.segments().list, &next.segments);
         self.set_segments(&mut self.head_mut(), segments);
         *manifest = next;
         segment::remove_unnamed(&*self.disk, &manifest.segments)?;

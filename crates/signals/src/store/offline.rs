@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
+use super::far::Far;
 use super::flush::take_number;
 use super::replay::Replay;
 use super::{Options, Segments, Store, StoreError};
@@ -13,6 +14,7 @@ use crate::head::Head;
 use crate::labels::Labels;
 use crate::log::{Log, Looked, Recovered};
 use crate::manifest::{Manifest, SegmentEntry};
+use crate::objects::Depot;
 use crate::record::Visitor;
 use crate::segment::{self, SegmentWriter, SeriesSamples};
 
@@ -31,6 +33,8 @@ pub struct SegmentFacts {
     pub samples: u64,
     /// Series.
     pub series: u64,
+    /// Whether it is an object; otherwise it is a file.
+    pub is_object: bool,
 }
 
 impl From<&SegmentEntry> for SegmentFacts {
@@ -42,6 +46,7 @@ impl From<&SegmentEntry> for SegmentFacts {
             last: entry.last,
             samples: entry.samples,
             series: entry.series,
+            is_object: entry.is_far,
         }
     }
 }
@@ -76,7 +81,9 @@ pub fn probe(disk: &dyn Disk) -> Result<(), StoreError> {
     disk.remove(PROBE).ok();
     let look = || -> Result<(), StoreError> {
         let manifest = Manifest::read(disk)?;
-        manifest.map_or(Ok(()), |manifest| Segments::open(disk, &manifest).map(drop))
+        manifest.map_or(Ok(()), |manifest| {
+            Segments::open(disk, &Depot::default(), &manifest).map(drop)
+        })
     };
     let mut looked = look();
     for _ in 1..LOOKS_MAX {
@@ -130,7 +137,8 @@ impl Store {
         (salvage, looked): (Salvage, &Looked),
     ) -> Result<Self, StoreError> {
         segment::remove_unfinished(&*disk)?;
-        let segments = Segments::open(&*disk, &manifest)?;
+        let far = Far::new(&options, &manifest);
+        let segments = Segments::open(&*disk, &far.depot, &manifest)?;
         let recovered = Recovered {
             files: looked.files.clone(),
             next: looked.next,
@@ -147,6 +155,7 @@ impl Store {
             log,
             segments: RwLock::new(Arc::new(segments)),
             manifest: Mutex::new(manifest),
+            far,
             is_full: AtomicBool::new(false),
             since_space: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod failures;
+mod far;
 mod follow;
 mod mix;
 mod model;
@@ -107,6 +108,15 @@ impl Ledger {
                 if is_acknowledged {
                     right.clear();
                 }
+                right.insert(None);
+            }
+        }
+    }
+
+    /// What is older may be gone.
+    fn forget_before(&mut self, end: i64) {
+        for ((_, time), right) in &mut self.0 {
+            if *time < end {
                 right.insert(None);
             }
         }

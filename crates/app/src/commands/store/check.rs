@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use signals::disk::Disk;
-use signals::{Check, DamagedSegment, Gap};
+use signals::{Check, DamagedSegment, Gap, SegmentFacts};
 
-use super::{CommandError, Found, Outcome, Output, Progress, Unit, bytes_of, failed, shown, text};
+use super::{
+    CommandError, Found, Outcome, Output, Progress, Unit, bytes_of, failed, place, shown, text,
+};
 
 /// The longest answer to a question.
 const ANSWER_BYTES_MAX: u64 = 100;
@@ -15,8 +17,10 @@ const ANSWER_BYTES_MAX: u64 = 100;
 /// Reads everything, and shows how far it is.
 fn look(found: &Found) -> Outcome<Check> {
     let disk = found.disk()?;
-    let mut progress = Progress::new(Unit::Bytes, bytes_of(&found.folder), 0);
-    let check = signals::check(&*disk, &mut |read| progress.at(read));
+    let far = signals::object_bytes(&*disk).map_err(|error| failed(&error))?;
+    let mut progress = Progress::new(Unit::Bytes, bytes_of(&found.folder) + far, 0);
+    let objects = found.options.objects.clone();
+    let check = signals::check(&*disk, objects, &mut |read| progress.at(read));
     progress.clear();
     check.map_err(|error| failed(&error))
 }
@@ -45,6 +49,7 @@ fn as_json(check: &Check) -> Value {
             "file": damaged.damage.path, "offset": damaged.damage.offset,
             "what": damaged.damage.what, "segment": damaged.facts.number,
             "samples": damaged.facts.samples, "series": damaged.facts.series,
+            "place": place(&damaged.facts),
             "first_ms": damaged.facts.first, "last_ms": damaged.facts.last,
         })
     };
@@ -57,6 +62,7 @@ fn as_json(check: &Check) -> Value {
     json!({
         "is_whole": check.is_whole(),
         "segments": check.segments.len(),
+        "segments_in_bucket": in_bucket(check).count(),
         "damaged_segments": check.damaged.iter().map(segment).collect::<Vec<_>>(),
         "log_bytes": check.log_bytes,
         "log_samples": check.log_samples,
@@ -64,6 +70,11 @@ fn as_json(check: &Check) -> Value {
         "damaged_log": check.gaps.iter().map(gap).collect::<Vec<_>>(),
         "unfinished_write": check.torn.as_ref().map(ToString::to_string),
     })
+}
+
+/// Whole segments in the bucket.
+fn in_bucket(check: &Check) -> impl Iterator<Item = &SegmentFacts> + Clone {
+    check.segments.iter().filter(|facts| facts.is_object)
 }
 
 fn lines(check: &Check) -> Vec<String> {
@@ -82,6 +93,14 @@ fn lines(check: &Check) -> Vec<String> {
             text::number(check.log_samples),
         ),
     ];
+    let far = in_bucket(check).map(|segment| segment.bytes);
+    if far.clone().count() > 0 {
+        lines.push(format!(
+            "{} of these segments lie in the bucket: {}",
+            far.clone().count(),
+            text::bytes(far.sum()),
+        ));
+    }
     if let Some(torn) = &check.torn {
         lines.push(format!(
             "the log ends in a write that nobody was told of: byte {} of {}",

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use signals::{HeadFacts, SegmentFacts, Store, StoreError};
 
-use super::{Found, Outcome, Output, bytes_of, failed, per_sample, shown, text};
+use super::{Found, Outcome, Output, bytes_of, failed, per_sample, place, shown, text};
 use crate::commands::asking::table::{self, whole};
 
 /// Labels that are listed.
@@ -34,7 +34,7 @@ impl Contents {
             segments: store.segment_facts(),
             head: store.head_facts(),
             series: store.series(&[], start, end)?.len(),
-            bytes: bytes_of(folder),
+            bytes: bytes_of(folder) + store.object_facts().bytes,
             log_bytes: store.statistics().log_bytes,
             labels,
         })
@@ -50,6 +50,7 @@ impl Contents {
             json!({
                 "number": facts.number, "bytes": facts.bytes, "samples": facts.samples,
                 "series": facts.series, "first_ms": facts.first, "last_ms": facts.last,
+                "place": place(facts),
             })
         };
         let label = |(name, values): &(String, usize)| json!({"name": name, "values": values});
@@ -76,6 +77,7 @@ impl Contents {
             "SAMPLES",
             "BYTES",
             "PER SAMPLE",
+            "PLACE",
         ];
         let row = |facts: &SegmentFacts| {
             vec![
@@ -86,6 +88,7 @@ impl Contents {
                 text::number(facts.samples),
                 text::bytes(facts.bytes),
                 per_sample(facts.bytes, facts.samples),
+                place(facts).to_owned(),
             ]
         };
         let mut rows: Vec<_> = self.segments.iter().map(row).collect();
@@ -97,6 +100,7 @@ impl Contents {
             text::number(self.head.samples),
             text::bytes(self.log_bytes),
             per_sample(self.log_bytes, self.head.samples),
+            "disk".to_owned(),
         ]);
         rows.push(vec![
             "all".to_owned(),
@@ -106,6 +110,7 @@ impl Contents {
             text::number(self.samples()),
             text::bytes(self.bytes),
             per_sample(self.bytes, self.samples()),
+            String::new(),
         ]);
         let mut lines = table::lines(&columns.map(whole), &rows, width);
         if !self.labels.is_empty() {

@@ -1,14 +1,12 @@
 //! Writing an object into a bucket: at once when it is small, in parts otherwise. Of one that breaks off
 //! the parts stay with the store until they are collected.
 
+use bucket::Upload;
 use bytes::{Bytes, BytesMut};
-use http::Method;
-use http::header::ETAG;
-use wire::s3::key::percent_encode;
-use wire::s3::xml::{CompletedPart, PARTS_MAX, complete, read_text};
+use wire::s3::xml::PARTS_MAX;
 
 use super::ObjectError;
-use super::bucket::{Bucket, Call};
+use super::bucket::Bucket;
 use super::folder::new_id;
 use super::hashing::{Finished, Hashes, Hashing};
 use super::pieces::Pieces;
@@ -19,7 +17,6 @@ const PART_BYTES: usize = 8 << 20;
 const LARGE_PART_BYTES: usize = 64 << 20;
 /// Parts before that.
 const SMALL_PARTS: usize = 1_000;
-const WRITE: &str = "an object can't be written into the bucket";
 
 /// An object that is being written.
 #[derive(Debug)]
@@ -29,8 +26,7 @@ pub(crate) struct BucketSink {
     hashing: Option<Box<Hashing>>,
     pieces: Pieces,
     taken: u64,
-    upload: Option<String>,
-    parts: Vec<CompletedPart>,
+    upload: Option<Upload>,
 }
 
 impl BucketSink {
@@ -42,7 +38,6 @@ impl BucketSink {
             pieces: Pieces::default(),
             taken: 0,
             upload: None,
-            parts: Vec::new(),
         })
     }
 
@@ -53,7 +48,7 @@ impl BucketSink {
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError> {
         self.taken += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.pieces.push(bytes);
-        let wanted = if self.parts.len() < SMALL_PARTS {
+        let wanted = if self.parts() < SMALL_PARTS {
             PART_BYTES
         } else {
             LARGE_PART_BYTES
@@ -68,17 +63,21 @@ impl BucketSink {
         if self.upload.is_none() {
             let body = self.gather().await?;
             let key = self.bucket.key(&self.id);
-            let call = call_of(&Method::PUT, &key, "");
-            let response = self.bucket.send(call, body).await?;
-            self.bucket.document(call, response).await?;
+            self.bucket.inner().put(&key, body).await?;
         } else {
             if self.pieces.length() > 0 {
                 self.send_part().await?;
             }
-            self.complete().await?;
+            if let Some(upload) = &self.upload {
+                self.bucket.inner().complete(upload).await?;
+            }
         }
         let hashing = self.hashing.take().ok_or(ObjectError::Interrupted)?;
         Ok(hashing.finish(std::mem::take(&mut self.id)))
+    }
+
+    fn parts(&self) -> usize {
+        self.upload.as_ref().map_or(0, Upload::parts)
     }
 
     /// What waits, hashed and in one piece.
@@ -101,62 +100,24 @@ impl BucketSink {
     }
 
     async fn send_part(&mut self) -> Result<(), ObjectError> {
-        let remote = |reason: &str| ObjectError::Remote {
-            what: WRITE,
-            reason: reason.to_owned(),
-        };
-        let number = self.parts.len() + 1;
-        if number > PARTS_MAX {
-            return Err(remote("it is too large for 10,000 parts"));
+        if self.parts() >= PARTS_MAX {
+            return Err(ObjectError::Remote {
+                what: "an object can't be written into the bucket",
+                reason: "it is too large for 10,000 parts".to_owned(),
+            });
         }
         let body = self.gather().await?;
-        let key = self.bucket.key(&self.id);
-        let upload = match &self.upload {
-            Some(upload) => upload.clone(),
+        let mut upload = match self.upload.take() {
+            Some(upload) => upload,
             None => {
-                let call = call_of(&Method::POST, &key, "uploads=");
-                let response = self.bucket.send(call, Bytes::new()).await?;
-                let text = self.bucket.document(call, response).await?;
-                let id = read_text(&text, "UploadId").ok().flatten();
-                self.upload
-                    .insert(id.ok_or_else(|| remote("it gave no UploadId"))?)
-                    .clone()
+                self.bucket
+                    .inner()
+                    .begin(&self.bucket.key(&self.id))
+                    .await?
             }
         };
-        let upload = percent_encode(&upload, false);
-        let query = format!("partNumber={number}&uploadId={upload}");
-        let call = call_of(&Method::PUT, &key, &query);
-        let response = self.bucket.send(call, body).await?;
-        let etag = response
-            .headers()
-            .get(ETAG)
-            .and_then(|etag| etag.to_str().ok());
-        let etag = etag.map(|etag| etag.trim_matches('"').to_owned());
-        self.bucket.document(call, response).await?;
-        self.parts.push(CompletedPart {
-            number: u64::try_from(number).unwrap_or(u64::MAX),
-            etag: etag.ok_or_else(|| remote("it gave no ETag for a part"))?,
-        });
+        self.bucket.inner().put_part(&mut upload, body).await?;
+        self.upload = Some(upload);
         Ok(())
-    }
-
-    async fn complete(&self) -> Result<(), ObjectError> {
-        let upload = self.upload.as_deref().unwrap_or_default();
-        let query = format!("uploadId={}", percent_encode(upload, false));
-        let key = self.bucket.key(&self.id);
-        let call = call_of(&Method::POST, &key, &query);
-        let body = Bytes::from(complete(&self.parts));
-        let response = self.bucket.send(call, body).await?;
-        self.bucket.document(call, response).await.map(drop)
-    }
-}
-
-fn call_of<'a>(method: &'a Method, key: &'a str, query: &'a str) -> Call<'a> {
-    Call {
-        method,
-        key,
-        query,
-        range: None,
-        what: WRITE,
     }
 }

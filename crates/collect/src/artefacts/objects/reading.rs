@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use base::client;
+use bucket::Call;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use http::{Method, StatusCode};
@@ -12,7 +13,7 @@ use http_body_util::BodyExt as _;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 
-use super::bucket::{Bucket, Call};
+use super::bucket::Bucket;
 use super::folder::Folder;
 use super::{ObjectError, Objects};
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base::client::chain;
 use base::clock;
 use base::supervise::{BoxError, Criticality, Restart, Scope, Service};
+use bucket::Call;
 use bytes::Bytes;
 use http::Method;
 use http::header::DATE;
@@ -22,7 +23,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 use wire::s3::key::percent_encode;
 use wire::s3::xml::{read_rows, read_text};
 
-use super::bucket::{Bucket, Call};
+use super::bucket::Bucket;
 use super::folder::{Folder, is_id};
 use super::{ObjectError, Objects};
 use crate::artefacts::catalogue::Catalogue;

@@ -57,10 +57,10 @@ fn a_whole_store_is_left_as_it_is() {
     filled(&disk);
     let before = disk.contents();
     let mut told = Vec::new();
-    let found = check(&disk, &mut |bytes| told.push(bytes)).unwrap();
+    let found = check(&disk, None, &mut |bytes| told.push(bytes)).unwrap();
     assert!(found.is_whole() && found.torn.is_none(), "{found:?}");
     assert_eq!((found.segments.len(), found.log_samples), (2, 12));
-    assert!(told.is_sorted() && told.len() == 3);
+    assert!(told.is_sorted() && told.len() > 3);
     assert!(repaired(&disk).check.is_whole());
     assert_eq!(disk.contents(), before);
 }
@@ -72,7 +72,7 @@ fn a_damaged_segment_is_kept_aside() {
     let name = files(&disk, "segments/").remove(0);
     flip(&disk, &name, 18);
     let damaged = disk.contents().remove(&name).unwrap();
-    let found = check(&disk, &mut |_| {}).unwrap();
+    let found = check(&disk, None, &mut |_| {}).unwrap();
     assert_eq!((found.segments.len(), found.damaged.len()), (1, 1));
     assert!(found.damaged[0].damage.path.ends_with(&name), "{found:?}");
     assert_eq!(found.damaged[0].facts.samples, 12);
@@ -99,7 +99,7 @@ fn what_is_right_in_a_damaged_segment_is_saved() {
         let name = files(&disk, "segments/").remove(0);
         flip(&disk, &name, at);
         rescued.insert(repaired(&disk).rescued);
-        assert!(check(&disk, &mut |_| {}).unwrap().is_whole());
+        assert!(check(&disk, None, &mut |_| {}).unwrap().is_whole());
     }
     // One series of four is lost, or more, or none.
     assert!(rescued.contains(&9) && rescued.contains(&0), "{rescued:?}");
@@ -124,7 +124,7 @@ fn what_the_log_has_behind_damage_is_saved() {
     let wrong = frames[frames.len() - 3];
     flip(&disk, &name, wrong + 22);
     assert!(matches!(open(&disk), Err(StoreError::Damage(_))));
-    let found = check(&disk, &mut |_| {}).unwrap();
+    let found = check(&disk, None, &mut |_| {}).unwrap();
     assert_eq!(found.gaps.len(), 1, "{found:?}");
     assert_eq!(found.gaps[0].damage.offset, wrong as u64);
     assert_eq!((found.log_samples, found.log_orphans), (8, 0));
@@ -150,7 +150,7 @@ fn samples_that_nobody_can_name_are_counted() {
         .position(|window| window == b"job")
         .unwrap();
     flip(&disk, &name, first);
-    let found = check(&disk, &mut |_| {}).unwrap();
+    let found = check(&disk, None, &mut |_| {}).unwrap();
     assert_eq!((found.log_samples, found.log_orphans), (0, 8), "{found:?}");
     assert_eq!(repaired(&disk).saved, 0);
     open(&disk).unwrap();
@@ -167,7 +167,7 @@ fn any_flipped_bit_is_found_and_mended() {
             let disk = SimulatedDisk::default();
             filled(&disk);
             flip(&disk, &name, at);
-            let found = check(&disk, &mut |_| {}).unwrap();
+            let found = check(&disk, None, &mut |_| {}).unwrap();
             assert!(!found.is_whole() || found.torn.is_some(), "{name} {at}");
             repaired(&disk);
             let (store, _) = open(&disk).unwrap();
@@ -184,7 +184,7 @@ fn a_store_that_is_used_is_not_touched() {
     let disk = SimulatedDisk::default();
     let (_store, _) = open(&disk).unwrap();
     assert!(matches!(
-        check(&disk, &mut |_| {}),
+        check(&disk, None, &mut |_| {}),
         Err(StoreError::Locked(_))
     ));
 }

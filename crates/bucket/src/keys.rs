@@ -8,9 +8,6 @@ use std::path::PathBuf;
 use base::files;
 use base::secret::{Secret, SecretError, SecretSource};
 
-use super::bucket::Keys;
-use crate::artefacts::config::ArtefactsConfig;
-
 const ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION: &str = "AWS_SESSION_TOKEN";
@@ -22,9 +19,17 @@ const DEFAULT_PROFILE: &str = "default";
 /// The largest file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// With what requests are signed.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    pub(crate) id: Secret,
+    pub(crate) secret: Secret,
+    pub(crate) session: Option<Secret>,
+}
+
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum KeysError {
+pub enum KeysError {
     /// One that was named can't be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -52,26 +57,30 @@ pub(crate) enum KeysError {
     Nowhere,
 }
 
-/// The keys, from the first place that has any.
-pub(crate) fn find_keys(
-    config: &ArtefactsConfig,
+/// The keys, from the first place that has any; `given` are key and secret of the configuration.
+///
+/// # Errors
+/// There are none, or they can't be read.
+pub fn find_keys(
+    given: (Option<&SecretSource>, Option<&SecretSource>),
     environment: &BTreeMap<String, String>,
 ) -> Result<Keys, KeysError> {
-    let is_configured = config.access_key.is_some() || config.secret_key.is_some();
+    let (access_key, secret_key) = given;
+    let is_configured = access_key.is_some() || secret_key.is_some();
     if !is_configured && !environment.contains_key(ID) {
         return of_file(environment);
     }
-    let resolve = |given: &Option<SecretSource>, name: &str| {
-        let source = given.clone();
+    let resolve = |given: Option<&SecretSource>, name: &str| {
+        let source = given.cloned();
         let source = source.unwrap_or_else(|| SecretSource::Env(name.to_owned()));
         source.resolve(environment)
     };
     let session = environment.get(SESSION);
     Ok(Keys {
-        id: resolve(&config.access_key, ID)?,
-        secret: resolve(&config.secret_key, SECRET)?,
+        id: resolve(access_key, ID)?,
+        secret: resolve(secret_key, SECRET)?,
         session: session
-            .filter(|_| config.access_key.is_none())
+            .filter(|_| access_key.is_none())
             .map(|token| Secret::new(token.clone())),
     })
 }
@@ -143,7 +152,7 @@ mod tests {
         let own = [(FILE, path.to_str().expect("UTF-8"))];
         let all = own.iter().chain(more);
         let environment = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let keys = find_keys(&ArtefactsConfig::default(), &environment.collect());
+        let keys = find_keys((None, None), &environment.collect());
         let keys = keys.map_err(|error| error.to_string().replace(path.to_str().unwrap(), "F"))?;
         let session = keys.session.map(|token| token.expose().to_owned());
         let text = |secret: &Secret| secret.expose().to_owned();
@@ -178,10 +187,10 @@ mod tests {
         ] {
             assert_eq!(found(&[(PROFILE, profile)], TEXT), Err(expected.to_owned()));
         }
-        let none = find_keys(&ArtefactsConfig::default(), &BTreeMap::new());
+        let none = find_keys((None, None), &BTreeMap::new());
         assert!(matches!(none, Err(KeysError::Nowhere)));
         let lost: BTreeMap<_, _> = [("HOME".to_owned(), "/nowhere".to_owned())].into();
-        let lost = find_keys(&ArtefactsConfig::default(), &lost).unwrap_err();
+        let lost = find_keys((None, None), &lost).unwrap_err();
         assert_eq!(lost.to_string(), "/nowhere/.aws/credentials");
     }
 }
