@@ -134,7 +134,7 @@ impl Objects for BucketObjects {
         let put = self.put_parts(&mut upload, file, length);
         if put.is_err() {
             // A sweep does the same when this fails, too.
-            self.wait(WORK_LIMIT, self.bucket.give_up(&upload)).ok();
+            self.wait_or_stop(self.bucket.give_up(&upload)).ok();
         }
         put
     }

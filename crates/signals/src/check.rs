@@ -144,8 +144,11 @@ pub fn repair(disk: &Arc<dyn Disk>, options: Options) -> Result<Repaired, StoreE
             rescued += rest.samples;
             manifest.segments.push(rest);
         }
+        // One by one, so that a repair that is broken off and tried again finds what it has saved.
+        manifest.segments.sort_unstable_by_key(|entry| entry.number);
+        named(&**disk, "sync", FOLDER, disk.sync_folder(FOLDER))?;
+        manifest.write(&**disk)?;
     }
-    manifest.segments.sort_unstable_by_key(|entry| entry.number);
     let mut files: Vec<u32> = check.gaps.iter().map(|gap| gap.file).collect();
     files.dedup();
     for number in files {

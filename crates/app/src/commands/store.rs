@@ -173,6 +173,8 @@ pub(crate) struct Stretch {
 
 /// Runs `landline store …`
 pub(crate) fn run(command: &StoreCommand, environment: &Environment) -> ExitCode {
+    // Each segment has an open file.
+    base::descriptors::raise_limit();
     asking::end(answer(command, environment))
 }
 

@@ -54,6 +54,9 @@ async fn delete_series(shared: &Shared, parameters: Parameters) -> Result<Respon
 }
 
 async fn clean(shared: &Shared) -> Result<Response, ApiError> {
-    shared.samples.run(|store, _| store.compact()).await??;
+    shared
+        .samples
+        .run(|store, _| store.compact_here())
+        .await??;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

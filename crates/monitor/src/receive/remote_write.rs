@@ -179,7 +179,8 @@ impl<'r> Received<'r> {
             None => {
                 series.labels(pairs)?;
                 // A few bytes may refer to a long text again and again.
-                self.batch.charge(bytes_of(pairs));
+                let lengths = 2 * size_of::<usize>() * pairs.len();
+                self.batch.charge(bytes_of(pairs) + lengths);
                 self.batch.check_size()?;
                 built(pairs, &mut self.built);
                 KeyBytes::Built(begin..self.built.len())
@@ -197,6 +198,7 @@ impl<'r> Received<'r> {
             }
             None => {
                 let Some(labels) = self.new_labels(series, pairs)? else {
+                    self.built.truncate(begin);
                     return Ok(());
                 };
                 let key = Key {

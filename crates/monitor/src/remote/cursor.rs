@@ -80,11 +80,14 @@ impl Cursor {
 
     /// Writes a mark; on disk when this returns.
     pub(super) fn write(&mut self, mark: Mark) -> io::Result<()> {
-        self.number += 1;
-        let slot = self.number % 2;
-        let bytes = encode(self.number, mark);
+        let number = self.number + 1;
+        let slot = number % 2;
+        let bytes = encode(number, mark);
         self.file.write_all_at(&bytes, slot * SLOT_DISTANCE)?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        // After a failure the same slot is written again: the other one has what is right.
+        self.number = number;
+        Ok(())
     }
 }
 

@@ -108,7 +108,11 @@ impl Queue {
     /// What is sent next, if anything waits. It is noted as under way when this returns.
     pub(super) fn next(&mut self, store: &Store) -> Result<Option<Batch>, QueueError> {
         let next = self.take(store);
-        next.inspect_err(|_| self.parts.give_up_beyond_limit(store))
+        next.inspect_err(|_| {
+            // What was read on the way is not sent by anybody: it is read again, from where the file says.
+            self.opened = None;
+            self.parts.give_up_beyond_limit(store);
+        })
     }
 
     /// Drops the oldest files of the log when more than the limit waits. True when what is under way

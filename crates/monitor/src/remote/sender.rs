@@ -27,7 +27,7 @@ const TRIM_EVERY: Duration = Duration::from_secs(5);
 /// How often the same thing is told.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 /// Requests that one batch may become when the remote refuses some of it.
-const PARTS_MAX: u32 = 32;
+const PARTS_MAX: u32 = 512;
 
 /// Sends to one remote.
 #[derive(Debug)]

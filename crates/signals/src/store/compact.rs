@@ -29,16 +29,26 @@ impl Store {
         self.compact_told(&mut |_| {})
     }
 
+    /// The same for what lies on this disk: objects stay as they are, however large they are together.
+    pub fn compact_here(&self) -> Result<(), StoreError> {
+        self.compact_all(false, &mut |_| {})
+    }
+
     /// The same; `told` learns how many samples more have been written, now and then. Some are written
     /// more than once.
     pub fn compact_told(&self, told: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+        self.compact_all(true, told)
+    }
+
+    fn compact_all(&self, with_objects: bool, told: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
         self.flush_all()?;
         while self.compact_once(true, told)?.is_some() {}
         let mut manifest = self.manifest();
         let mut rest: Vec<SegmentEntry> = manifest.segments.clone();
         rest.retain(|entry| {
             let mut tombstones = manifest.tombstones.iter();
-            tombstones.any(|tombstone| touches(tombstone, entry))
+            (with_objects || !entry.is_far)
+                && tombstones.any(|tombstone| touches(tombstone, entry))
                 && !stands_between(&manifest.segments, &[*entry])
         });
         for entry in rest {

@@ -15,6 +15,8 @@ use crate::segment::{ChunkEntry, ColumnCache, Segment, SeriesSamples};
 
 /// Names, values or metrics that statistics list.
 const LISTED_MAX: usize = 10;
+/// Columns of times that a selection keeps decoded: the series of a target stand side by side.
+const COLUMNS_MAX: usize = 1_024;
 
 /// Series that matched, as of the moment of [`Store::select`]: compaction, deletion and new
 /// samples do not change what is read from it.
@@ -402,6 +404,9 @@ impl Selection {
         let Some(selected) = self.series.get(at) else {
             return Ok(false);
         };
+        if self.columns.len() > COLUMNS_MAX {
+            self.columns.clear();
+        }
         let tombstones = &self.segments.tombstones;
         let mut own = SeriesSamples::default();
         for (segment, chunk) in &selected.chunks {

@@ -30,6 +30,9 @@ pub(super) fn write(folder: &Path, key: &Key, group: &Group) -> Result<(), Refus
     let mut content = MAGIC.to_vec();
     content.extend(crc32c::crc32c(&message).to_le_bytes());
     content.extend(message);
+    if content.len() as u64 > FILE_BYTES_MAX {
+        return Err(Refused::TooLarge(FILE_BYTES_MAX));
+    }
     let path = path(folder, group.file);
     let written =
         make_folder(folder).and_then(|()| base::files::write_whole(&path, &content, 0o600));
