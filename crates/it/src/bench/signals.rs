@@ -146,8 +146,9 @@ pub async fn measure(size: Size, peers: &Peers) -> Value {
         report[server.name]["writes"] = writes;
     }
     let many = many::measure(&Server::landline("scrape_configs: []\n").await, size).await;
+    eprintln!("landline: many series: {many}");
     let restart = restart::measure(size).await;
-    eprintln!("landline: many series: {many}; start: {restart}");
+    eprintln!("landline: start: {restart}");
     report["landline"]["many"] = many;
     report["landline"]["restart"] = restart;
     let targets = Targets::start();
