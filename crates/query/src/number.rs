@@ -56,6 +56,9 @@ impl fmt::Display for Sampled {
 /// Integers up to here are exact in a float.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// Floats in here are never written with an exponent, and whole ones are below its end.
+const NO_EXPONENT: std::ops::Range<f64> = 1e-4..1e15;
+
 /// Writes a float as [`Sampled`] does, several times as fast: an answer has a million of them.
 pub fn push_sampled(out: &mut String, value: f64) {
     if value.fract() == 0.0 && value.abs() < WHOLE_MAX && !is_negative_zero(value) {
@@ -63,16 +66,11 @@ pub fn push_sampled(out: &mut String, value: f64) {
         out.push_str(itoa::Buffer::new().format(value as i64));
         return;
     }
-    let mut buffer = zmij::Buffer::new();
-    let text = if value.is_finite() {
-        buffer.format_finite(value)
+    // Elsewhere there would be an exponent, or an end that is not wanted.
+    if NO_EXPONENT.contains(&value.abs()) {
+        out.push_str(zmij::Buffer::new().format_finite(value));
     } else {
-        ""
-    };
-    if text.is_empty() || text.contains('e') {
         write!(out, "{}", Sampled(value)).unwrap_or_default();
-    } else {
-        out.push_str(text.strip_suffix(".0").unwrap_or(text));
     }
 }
 

@@ -131,6 +131,30 @@ impl Head {
         self.change(id, time, |series| series.push(time, value, start))
     }
 
+    /// Adds numbers to a series, and says how many of them were taken.
+    pub(crate) fn push_all(
+        &mut self,
+        id: u32,
+        samples: impl Iterator<Item = (i64, f64, i64)>,
+    ) -> u64 {
+        let Some(series) = self.get_mut(id) else {
+            return 0;
+        };
+        let (mut taken, mut all_grown) = (0, 0);
+        let mut newest = None;
+        for (time, value, start) in samples {
+            let (verdict, grown) = series.push(time, value, start);
+            all_grown += grown;
+            if verdict == Verdict::Taken {
+                taken += 1;
+                newest = newest.max(Some(time));
+            }
+        }
+        self.sample_bytes = self.sample_bytes.saturating_add_signed(all_grown);
+        self.newest = self.newest.max(newest);
+        taken
+    }
+
     /// Adds a histogram to a series.
     pub(crate) fn push_histogram(
         &mut self,

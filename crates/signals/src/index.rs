@@ -149,6 +149,11 @@ impl Index {
         values.map(|(value, ids)| (&**value, ids.as_slice()))
     }
 
+    /// How many values a label has.
+    pub(crate) fn value_count(&self, name: &str) -> usize {
+        self.names.get(name).map_or(0, Values::len)
+    }
+
     /// Names with how many values each has, and pairs of label and value in all.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
         self.names

@@ -18,6 +18,9 @@ use super::report::Verdict;
 use servers::Server;
 use targets::{SERIES, TARGETS, Targets};
 
+/// How long a store may take to show what it has taken.
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
@@ -132,9 +135,41 @@ const INSTANTS: [(&str, &str); 4] = [
     ("1+1", "1+1"),
 ];
 
-/// Measures everything.
-pub async fn measure(size: Size, peers: &Peers) -> Value {
+/// What can be measured by itself.
+const PARTS: [&str; 4] = ["writes", "many", "restart", "scrape"];
+
+/// Measures the named parts, or all.
+pub async fn measure(size: Size, peers: &Peers, parts: &[String]) -> Value {
+    for part in parts {
+        assert!(
+            PARTS.contains(&part.as_str()),
+            "no part {part:?}: {PARTS:?}"
+        );
+    }
+    let wants = |name: &str| parts.is_empty() || parts.iter().any(|part| part == name);
     let mut report = json!({});
+    if wants("writes") {
+        written(size, peers, &mut report).await;
+    }
+    if wants("many") {
+        let server = Server::landline("scrape_configs: []\n").await;
+        let many = many::measure(&server, size).await;
+        eprintln!("landline: many series: {many}");
+        report["landline"]["many"] = many;
+    }
+    if wants("restart") {
+        let restart = restart::measure(size).await;
+        eprintln!("landline: start: {restart}");
+        report["landline"]["restart"] = restart;
+    }
+    if wants("scrape") {
+        scrape(size, peers, &mut report).await;
+    }
+    report
+}
+
+/// Remote write, and questions over a day of it.
+async fn written(size: Size, peers: &Peers, report: &mut Value) {
     for server in peers.start("scrape_configs: []\n").await {
         let history = history::measure(&server, size.runs).await;
         let writes = writes::measure(&server, size.write_seconds).await;
@@ -145,12 +180,10 @@ pub async fn measure(size: Size, peers: &Peers) -> Value {
         report[server.name]["history"] = history;
         report[server.name]["writes"] = writes;
     }
-    let many = many::measure(&Server::landline("scrape_configs: []\n").await, size).await;
-    eprintln!("landline: many series: {many}");
-    let restart = restart::measure(size).await;
-    eprintln!("landline: start: {restart}");
-    report["landline"]["many"] = many;
-    report["landline"]["restart"] = restart;
+}
+
+/// Scraping by all servers at once, questions over it, and what it takes on disk.
+async fn scrape(size: Size, peers: &Peers, report: &mut Value) {
     let targets = Targets::start();
     let mut servers = peers.start(&targets.configuration()).await;
     let before: Vec<f64> = servers.iter().map(Server::cpu).collect();
@@ -170,7 +203,6 @@ pub async fn measure(size: Size, peers: &Peers) -> Value {
         report[server.name]["questions"] = asked;
     }
     report["landline"]["disk"] = disk(&mut servers[0]).await;
-    report
 }
 
 /// Samples of targets that were scraped, not counting those about the scrapes.
@@ -221,8 +253,7 @@ async fn ask(server: &Server, question: &Question<'_>, runs: usize) -> Value {
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let found = server.ask(path, &parameters).await;
-    let series = found["result"].as_array().map_or(0, Vec::len);
+    let series = seen(server, (path, &parameters)).await;
     let before = server.cpu();
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
@@ -236,6 +267,21 @@ async fn ask(server: &Server, question: &Question<'_>, runs: usize) -> Value {
         "cpu_ms": round((server.cpu() - before) * 1e3 / runs as f64),
         "p50_ms": round(times[times.len() / 2]),
     })
+}
+
+/// How many series answer; not every store shows at once what it has taken.
+async fn seen(server: &Server, (path, parameters): (&str, &[(&str, &str)])) -> usize {
+    let end = std::time::Instant::now() + SEEN_WITHIN;
+    loop {
+        let found = server.ask(path, parameters).await;
+        let series = found["result"].as_array().map_or(0, Vec::len);
+        if series > 0 {
+            return series;
+        }
+        let is_late = std::time::Instant::now() > end;
+        assert!(!is_late, "{}: no series for {parameters:?}", server.name);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 }
 
 /// Bytes on disk after compaction.

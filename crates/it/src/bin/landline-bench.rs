@@ -30,7 +30,7 @@ usage: landline-bench gateway [--quick] [--json]
        landline-bench agents [--quick] [--json]
        landline-bench records [--quick] [--json]
        landline-bench artefacts [--quick] [--json]
-       landline-bench signals [--quick] [--json]";
+       landline-bench signals [--quick] [--json] [writes|many|restart|scrape]…";
 /// What one proxy has to carry.
 const AGENTS: usize = 5_000;
 const AGENTS_QUICK: usize = 500;
@@ -136,7 +136,7 @@ fn measure_area(area: &str, is_quick: bool, words: &[String]) -> Option<Value> {
             } else {
                 signals::Size::FULL
             };
-            runtime().block_on(signals::measure(size, &signals::Peers::named()))
+            runtime().block_on(signals::measure(size, &signals::Peers::named(), words))
         }
         _ => return None,
     };

@@ -20,7 +20,7 @@ use crate::remote::{Joined, Readers};
 use crate::samples::{Samples, Snapshot, Tally, now_ms};
 
 /// Bytes of a result that are reserved for each sample at first.
-const SAMPLE_BYTES: usize = 32;
+const SAMPLE_BYTES: usize = 40;
 /// Bytes of a result that are reserved at most at first.
 const RESERVED_BYTES_MAX: usize = 16 << 20;
 

@@ -7,6 +7,9 @@ use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::number::{Sampled, push_sampled};
 
+/// Times whose texts are kept.
+const TIMES_MAX: usize = super::engine::STEPS_MAX;
+
 /// Writes `{"resultType":…,"result":…}`.
 pub fn value(out: &mut String, value: &Value) {
     match value {
@@ -28,7 +31,10 @@ pub fn value(out: &mut String, value: &Value) {
         }
         Value::Matrix(series) => {
             out.push_str(r#"{"resultType":"matrix","result":["#);
-            list(out, series, matrix_series);
+            let mut times = Times::default();
+            list(out, series, |out, series| {
+                matrix_series(out, series, &mut times);
+            });
             out.push(']');
         }
     }
@@ -60,14 +66,50 @@ fn vector_sample(out: &mut String, sample: &VectorSample) {
     out.push('}');
 }
 
-fn matrix_series(out: &mut String, series: &MatrixSeries) {
+/// The texts of times: all series of a result mostly have the same, one after the other.
+#[derive(Default)]
+struct Times {
+    text: String,
+    /// Each time, and where its text ends.
+    ends: Vec<(i64, usize)>,
+}
+
+impl Times {
+    /// Writes the time of a point, which is the one at this place of its series.
+    fn write(&mut self, out: &mut String, place: usize, time_ms: i64) {
+        let begin = match place.checked_sub(1) {
+            Some(before) => self.ends.get(before).map_or(0, |(_, end)| *end),
+            None => 0,
+        };
+        match self.ends.get(place) {
+            Some((known, end)) if *known == time_ms => {
+                out.push_str(self.text.get(begin..*end).unwrap_or_default());
+            }
+            Some(_) => seconds(out, time_ms),
+            None => {
+                let before = out.len();
+                seconds(out, time_ms);
+                if self.ends.len() == place && place < TIMES_MAX {
+                    self.text.push_str(out.get(before..).unwrap_or_default());
+                    self.ends.push((time_ms, self.text.len()));
+                }
+            }
+        }
+    }
+}
+
+fn matrix_series(out: &mut String, series: &MatrixSeries, times: &mut Times) {
     out.push_str(r#"{"metric":"#);
     labels(out, &series.labels);
     if !series.floats.is_empty() {
         out.push_str(r#","values":["#);
-        list(out, &series.floats, |out, (time, number)| {
-            point(out, *time, *number);
-        });
+        for (place, (time, number)) in series.floats.iter().enumerate() {
+            out.push_str(if place > 0 { ",[" } else { "[" });
+            times.write(out, place, *time);
+            out.push_str(",\"");
+            push_sampled(out, *number);
+            out.push_str("\"]");
+        }
         out.push(']');
     }
     if !series.histograms.is_empty() {
@@ -194,6 +236,18 @@ mod tests {
             written(&Value::Matrix(Vec::new())),
             r#"{"resultType":"matrix","result":[]}"#
         );
+    }
+
+    #[test]
+    fn series_with_other_times_have_their_own() {
+        let series = [vec![1_000, 2_500], vec![2_500, 3_000, 4_000], vec![1_000]];
+        let series = series.map(|times| MatrixSeries {
+            labels: Labels::none(),
+            floats: times.into_iter().map(|time| (time, 0.5)).collect(),
+            histograms: Vec::new(),
+        });
+        let expected = r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1,"0.5"],[2.5,"0.5"]]},{"metric":{},"values":[[2.5,"0.5"],[3,"0.5"],[4,"0.5"]]},{"metric":{},"values":[[1,"0.5"]]}]}"#;
+        assert_eq!(written(&Value::Matrix(series.into())), expected);
     }
 
     #[test]

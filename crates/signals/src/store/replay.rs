@@ -12,6 +12,7 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::record::Visitor;
 
+use gather::Float;
 pub(super) use gather::replay;
 
 /// Ids that may be missing between two that stand in one list.
@@ -49,12 +50,25 @@ impl<'a> Replay<'a> {
     /// The head's id, unless the sample is in a segment already.
     fn place(&self, id: u32, time: i64) -> Option<u32> {
         let is_flushed = self.head.flushed_until.is_some_and(|until| time < until);
-        if is_flushed {
-            return None;
-        }
+        if is_flushed { None } else { self.here(id) }
+    }
+
+    /// The head's id.
+    fn here(&self, id: u32) -> Option<u32> {
         let near = id.checked_sub(self.lowest).map(|at| at as usize);
         let near = near.and_then(|at| self.ids.get(at).copied().flatten());
         near.or_else(|| self.far.get(&id).copied())
+    }
+
+    /// Samples of one series.
+    fn floats(&mut self, floats: &[Float]) {
+        let here = floats.first().and_then(|float| self.here(float.id));
+        if let Some(here) = here {
+            let from = self.head.flushed_until.unwrap_or(i64::MIN);
+            let left = floats.iter().filter(|float| float.time >= from);
+            let left = left.map(|float| (float.time, float.value, float.start));
+            self.samples += self.head.push_all(here, left);
+        }
     }
 
     fn push_histogram(&mut self, id: u32, (time, start): (i64, i64), value: &Arc<Histogram>) {

@@ -215,12 +215,11 @@ impl Store {
             let head = self.head();
             let is_in = head.newest.is_some_and(|newest| newest >= start)
                 && head.flushed_until.is_none_or(|until| until <= end);
-            let found = (!matchers.is_empty()).then(|| head.select(matchers));
-            let of_head = head.index().values(name).filter(|(_, ids)| {
-                let found = found.as_ref();
-                is_in && found.is_none_or(|found| postings::intersects(found, ids))
-            });
-            let values: Vec<String> = of_head.map(|(value, _)| value.to_owned()).collect();
+            let values = if is_in {
+                head_values(&head, name, matchers)
+            } else {
+                Vec::new()
+            };
             (values, self.segments())
         };
         for segment in segments.between(start, end) {
@@ -318,6 +317,26 @@ fn most(counts: impl Iterator<Item = (String, usize)>) -> Vec<(String, usize)> {
     all.sort_unstable_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
     all.truncate(LISTED_MAX);
     all
+}
+
+/// The values of a label of the head's matching series, in order: by the series where they are few,
+/// else by the values.
+fn head_values(head: &Head, name: &str, matchers: &[Matcher]) -> Vec<String> {
+    let values = head.index().values(name);
+    if matchers.is_empty() {
+        return values.map(|(value, _)| value.to_owned()).collect();
+    }
+    let found = head.select(matchers);
+    if found.len() < head.index().value_count(name) {
+        let of_series = found.iter().filter_map(|id| head.get(*id));
+        let values = of_series.map(|one| one.labels.get(name));
+        let values: BTreeSet<&str> = values.filter(|value| !value.is_empty()).collect();
+        return values.into_iter().map(str::to_owned).collect();
+    }
+    values
+        .filter(|(_, ids)| postings::intersects(&found, ids))
+        .map(|(value, _)| value.to_owned())
+        .collect()
 }
 
 /// Shows the labels of the matching series of a segment.

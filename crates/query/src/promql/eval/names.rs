@@ -45,7 +45,7 @@ pub(super) fn vector(series: Vec<Series>, time_ms: i64) -> Evaluation<Vec<Vector
 pub(super) fn matrix(series: Vec<Series>, grid: Grid) -> Evaluation<Vec<MatrixSeries>> {
     let mut matrix = Vec::with_capacity(series.len());
     for one in cleaned(series)? {
-        let mut floats = Vec::new();
+        let mut floats = Vec::with_capacity(one.len());
         let mut histograms = Vec::new();
         for (time, cell) in grid.times().zip(one.cells()) {
             match cell {

@@ -17,12 +17,15 @@ use crate::log::{self, Recovered};
 use crate::matcher::Matcher;
 use crate::record::Visitor;
 
-/// Samples that are sorted at once.
-const GROUP_FLOATS: usize = 1 << 17;
+/// Samples that are sorted at once: of twenty thousand series a dozen each.
+const GROUP_FLOATS: usize = 1 << 18;
 /// Histograms, descriptions of series and what else is said that go on at once.
 const GROUP_OTHERS: usize = 1 << 12;
 /// Groups that wait to be applied.
-const WAITING_MAX: usize = 2;
+const WAITING_MAX: usize = 1;
+/// Ids are spread over at most so many times as many numbers as there are samples, or are sorted by
+/// comparison.
+const SPREAD_MAX: usize = 4;
 
 /// Reads the log into the head. Gives what the log was found to be and how many samples came.
 pub(in crate::store) fn replay(
@@ -36,6 +39,7 @@ pub(in crate::store) fn replay(
             let mut gather = Gather {
                 give,
                 group: Group::default(),
+                places: Vec::new(),
             };
             let recovered = log::recover(disk, first, &mut gather);
             gather.pass_on();
@@ -44,6 +48,7 @@ pub(in crate::store) fn replay(
         let mut replay = Replay::new(head);
         for step in steps {
             match step {
+                Step::File => replay.forget_ids(),
                 Step::Group(group) => replay.group(group),
                 Step::Delete(matchers, start, end) => replay.delete(&matchers, start, end),
             }
@@ -56,6 +61,8 @@ pub(in crate::store) fn replay(
 
 /// What is applied one after the other.
 enum Step {
+    /// What comes stands in another file, whose ids may mean other series.
+    File,
     Group(Group),
     Delete(Vec<Matcher>, i64, i64),
 }
@@ -71,11 +78,12 @@ struct Group {
     metadata: Vec<(String, Metadata)>,
 }
 
-struct Float {
-    id: u32,
-    time: i64,
-    value: f64,
-    start: i64,
+#[derive(Clone, Copy)]
+pub(super) struct Float {
+    pub(super) id: u32,
+    pub(super) time: i64,
+    pub(super) value: f64,
+    pub(super) start: i64,
 }
 
 struct Measured {
@@ -89,15 +97,18 @@ struct Measured {
 struct Gather {
     give: SyncSender<Step>,
     group: Group,
+    /// For each id where its next sample goes; kept for its memory.
+    places: Vec<u32>,
 }
 
 impl Gather {
     fn pass_on(&mut self) {
         let mut group = std::mem::take(&mut self.group);
-        // The sort is stable: the samples of a series stay in their order.
-        group.floats.sort_by_key(|float| float.id);
+        let sorted = by_series(&group.floats, &mut self.places);
+        // The memory is used again.
+        self.group.floats = std::mem::replace(&mut group.floats, sorted);
+        self.group.floats.clear();
         self.give(Step::Group(group));
-        self.group.floats.reserve(GROUP_FLOATS);
     }
 
     fn give(&self, step: Step) {
@@ -112,10 +123,48 @@ impl Gather {
     }
 }
 
+/// The samples series by series, those of each in the order in which they came: counted, and put
+/// where they belong.
+fn by_series(floats: &[Float], places: &mut Vec<u32>) -> Vec<Float> {
+    let mut sorted = floats.to_vec();
+    let ids = floats.iter().map(|float| float.id);
+    let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) else {
+        return sorted;
+    };
+    let spread = (highest - lowest) as usize + 1;
+    if spread > floats.len().saturating_mul(SPREAD_MAX) {
+        sorted.sort_by_key(|float| float.id);
+        return sorted;
+    }
+    places.clear();
+    places.resize(spread, 0);
+    let at = |float: &Float| (float.id - lowest) as usize;
+    for float in floats {
+        if let Some(count) = places.get_mut(at(float)) {
+            *count += 1;
+        }
+    }
+    let mut next = 0;
+    for place in places.iter_mut() {
+        next += std::mem::replace(place, next);
+    }
+    for float in floats {
+        let Some(place) = places.get_mut(at(float)) else {
+            continue;
+        };
+        if let Some(slot) = sorted.get_mut(*place as usize) {
+            *slot = *float;
+        }
+        *place += 1;
+    }
+    sorted
+}
+
 impl Visitor for Gather {
     fn begin_file(&mut self) {
         // It describes its series anew, perhaps by ids that mean others before it.
         self.pass_on();
+        self.give(Step::File);
     }
 
     fn series(&mut self, id: u32, labels: Labels) {
@@ -166,8 +215,8 @@ impl Replay<'_> {
         for (id, labels) in group.series {
             self.series(id, labels);
         }
-        for float in group.floats {
-            self.float(float.id, float.time, float.value, float.start);
+        for floats in group.floats.chunk_by(|left, right| left.id == right.id) {
+            self.floats(floats);
         }
         for one in group.histograms {
             self.push_histogram(one.id, (one.time, one.start), &one.value);
