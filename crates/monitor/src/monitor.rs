@@ -31,8 +31,10 @@ use crate::scrape::config::PrometheusConfig;
 use crate::scrape::{GivenPool, Scraper, Sources};
 use gauges::{ObjectGauges, StoreGauges};
 
-/// How often the store does what is due.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is looked whether the log has to be begun anew, until when everything is refused.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Looks between two rounds of upkeep: half a minute.
+const UPKEEP_LOOKS: u32 = 15;
 /// How often a successor tries to open the store that its predecessor has.
 const TAKING_INTERVAL: Duration = Duration::from_millis(50);
 /// The same after an error that is more than that: somebody has to do something first.
@@ -288,6 +290,16 @@ impl Monitor {
     }
 }
 
+/// Waits for the next upkeep, which comes early when the log has to be begun anew.
+async fn until_due(samples: &Samples) {
+    for _ in 0..UPKEEP_LOOKS {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        if samples.has_failed() {
+            return;
+        }
+    }
+}
+
 /// Does what is due until the process stops, and closes the store.
 async fn keep(
     scope: &Scope,
@@ -324,7 +336,7 @@ async fn keep(
             Ok(_) => component.ok(),
         }
         tokio::select! {
-            () = tokio::time::sleep(UPKEEP_INTERVAL) => {}
+            () = until_due(samples) => {}
             () = scope.stopping() => break,
         }
     }

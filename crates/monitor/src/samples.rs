@@ -92,6 +92,11 @@ impl Samples {
         matches!(*self.stage.borrow(), Stage::Open(_))
     }
 
+    /// Whether the store refuses everything until its upkeep, since a write of the log failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(&*self.stage.borrow(), Stage::Open(store) if store.has_failed())
+    }
+
     async fn opened(&self) -> Result<Arc<Store>, UseError> {
         let mut stage = self.stage.subscribe();
         let waiting = stage.wait_for(|stage| !matches!(stage, Stage::Opening));

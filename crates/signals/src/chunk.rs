@@ -110,6 +110,16 @@ impl OpenChunk {
         self.bits.bytes.capacity() + self.starts.capacity() * size_of::<(u16, i64)>()
     }
 
+    /// Makes room for so many samples like those before.
+    pub(crate) fn expect(&mut self, samples: usize) {
+        let bytes = &mut self.bits.bytes;
+        let each = bytes.len() / usize::from(self.count.max(1)) + 1;
+        let more = each * samples.min(usize::from(CHUNK_SAMPLES_MAX - self.count)) + 8;
+        if bytes.len() + more > bytes.capacity() {
+            bytes.reserve_exact(more.max(bytes.len() / 2));
+        }
+    }
+
     /// Adds a sample that is later than all before.
     pub(crate) fn push(&mut self, time: i64, value: f64, start: i64) {
         let bits = value.to_bits();
@@ -121,9 +131,13 @@ impl OpenChunk {
             self.length = 0;
         } else {
             let step = time.wrapping_sub(self.last);
-            put_time(&mut self.bits, step.wrapping_sub(self.step));
+            let change = step.wrapping_sub(self.step);
             self.step = step;
-            self.put_value(bits ^ self.value);
+            // An unchanged step is one bit, 0, which goes along with those of the value.
+            if change != 0 {
+                put_time(&mut self.bits, change);
+            }
+            self.put_value(bits ^ self.value, u32::from(change == 0));
         }
         if start != self.start() {
             self.starts.push((self.count, start));
@@ -137,25 +151,31 @@ impl OpenChunk {
         self.starts.last().map_or(0, |(_, start)| *start)
     }
 
-    fn put_value(&mut self, change: u64) {
+    /// Adds what has changed of a value, after so many bits that are 0.
+    fn put_value(&mut self, change: u64, zeros: u32) {
         if change == 0 {
-            self.bits.put(0, 1);
+            self.bits.put(0, zeros + 1);
             return;
         }
         let leading = small(change.leading_zeros()).min(31);
         let trailing = small(change.trailing_zeros());
         let end = self.leading + self.length;
         if self.length > 0 && leading >= self.leading && 64 - trailing <= end {
-            self.bits.put(0b10, 2);
+            let length = u32::from(self.length);
+            let changed = change >> (64 - end);
+            if length < 62 {
+                self.bits.put(0b10 << length | changed, zeros + 2 + length);
+                return;
+            }
+            self.bits.put(0b10, zeros + 2);
+            self.bits.put(changed, length);
         } else {
             self.leading = leading;
             self.length = 64 - leading - trailing;
-            self.bits.put(0b11, 2);
-            self.bits.put(u64::from(leading), 5);
-            self.bits.put(u64::from(self.length - 1), 6);
+            let window = u64::from(leading) << 6 | u64::from(self.length - 1);
+            self.bits.put(0b11 << 11 | window, zeros + 13);
+            self.bits.put(change >> trailing, u32::from(self.length));
         }
-        let shift = 64 - self.leading - self.length;
-        self.bits.put(change >> shift, u32::from(self.length));
     }
 
     /// The chunk as it is, in memory of its own.
@@ -272,21 +292,24 @@ impl Chunk {
     }
 
     fn read_bits(&self, out: &mut Columns) {
+        let count = usize::from(self.count);
+        out.times.reserve(count);
+        out.values.reserve(count);
         let mut bits = BitReader::new(&self.bytes);
         let mut time = bits.take(64).cast_signed();
         let mut value = bits.take(64);
         let (mut step, mut leading, mut length) = (0_i64, 0_u32, 0_u32);
-        for at in 0..self.count {
+        for at in 0..count {
             if at > 0 {
                 step = step.wrapping_add(read_time(&mut bits));
                 time = time.wrapping_add(step);
-                if bits.take(1) == 1 {
-                    if bits.take(1) == 1 {
-                        leading = bit_count(bits.take(5));
-                        length = bit_count(bits.take(6)) + 1;
+                if bits.bit() {
+                    if bits.bit() {
+                        let window = bit_count(bits.take(11));
+                        (leading, length) = (window >> 6, (window & 63) + 1);
                     }
                     let shift = 64_u32.saturating_sub(leading + length);
-                    value ^= bits.take(length) << shift;
+                    value ^= bits.take(length.max(1)) << shift;
                 }
             }
             out.times.push(time);
@@ -315,12 +338,15 @@ fn bit_count(bits: u64) -> u32 {
     u32::try_from(bits).unwrap_or(0)
 }
 
+#[inline]
 fn read_time(bits: &mut BitReader<'_>) -> i64 {
-    if bits.take(1) == 0 {
-        return 0;
-    }
+    if bits.bit() { read_step(bits) } else { 0 }
+}
+
+/// How much the distance of times has changed, after the bit that says that it has.
+fn read_step(bits: &mut BitReader<'_>) -> i64 {
     for width in TIME_BITS {
-        if bits.take(1) == 0 {
+        if !bits.bit() {
             return crate::bytes::unzigzag(bits.take(width));
         }
     }
@@ -389,36 +415,59 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// The next bit.
+    #[inline]
+    fn bit(&mut self) -> bool {
+        if self.have == 0 {
+            self.fill();
+        }
+        let is_set = self.window.cast_signed() < 0;
+        self.window <<= 1;
+        self.have = self.have.saturating_sub(1);
+        is_set
+    }
+
+    /// The next bits; from 1 to 64 of them.
+    #[inline]
     fn take(&mut self, count: u32) -> u64 {
-        if count > 32 {
-            let high = self.take(count - 32);
-            return high << 32 | self.take(32);
+        if count > FILLED_BITS {
+            return self.take_many(count);
         }
         if self.have < count {
             self.fill();
         }
-        let taken = self.window.checked_shr(64 - count).unwrap_or(0);
-        self.window = self.window.checked_shl(count).unwrap_or(0);
+        let taken = self.window.wrapping_shr(64 - count);
+        self.window = self.window.wrapping_shl(count);
         self.have = self.have.saturating_sub(count);
         taken
     }
 
-    /// Afterwards there are more than 32 bits, unless the bytes end.
+    fn take_many(&mut self, count: u32) -> u64 {
+        let high = self.take(count - 32);
+        high << 32 | self.take(32)
+    }
+
+    /// Afterwards there are at least [`FILLED_BITS`], unless the bytes end.
+    #[inline]
     fn fill(&mut self) {
-        if let Some((next, rest)) = self.bytes.split_first_chunk::<4>() {
-            let bits = u64::from(u32::from_be_bytes(*next));
-            self.window |= bits << (32 - self.have);
-            self.have += 32;
-            self.bytes = rest;
+        if let Some(next) = self.bytes.first_chunk::<8>() {
+            // What does not fit is read once more the next time.
+            self.window |= u64::from_be_bytes(*next) >> self.have;
+            let whole = (63 - self.have) / 8;
+            self.bytes = self.bytes.get(whole as usize..).unwrap_or_default();
+            self.have += whole * 8;
             return;
         }
-        while self.have <= 56 {
+        while self.have <= FILLED_BITS {
             let Some((next, rest)) = self.bytes.split_first() else {
                 return;
             };
-            self.window |= u64::from(*next) << (56 - self.have);
+            self.window |= u64::from(*next) << (FILLED_BITS - self.have);
             self.have += 8;
             self.bytes = rest;
         }
     }
 }
+
+/// Bits that a filled [`BitReader`] has at least.
+const FILLED_BITS: u32 = 56;

@@ -140,7 +140,8 @@ impl Head {
         let Some(series) = self.get_mut(id) else {
             return 0;
         };
-        let (mut taken, mut all_grown) = (0, 0);
+        let mut all_grown = series.expect(samples.size_hint().1.unwrap_or(0));
+        let mut taken = 0;
         let mut newest = None;
         for (time, value, start) in samples {
             let (verdict, grown) = series.push(time, value, start);

@@ -241,6 +241,12 @@ impl Store {
         self.is_full.load(Ordering::Relaxed)
     }
 
+    /// Whether a write of the log has failed, after which everything is refused until
+    /// [`Store::maintain`] has begun the log anew.
+    pub fn has_failed(&self) -> bool {
+        self.log.failure().is_some()
+    }
+
     fn head(&self) -> RwLockReadGuard<'_, Head> {
         self.head.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,7 +19,7 @@ use servers::Server;
 use targets::{SERIES, TARGETS, Targets};
 
 /// How long a store may take to show what it has taken.
-const SEEN_WITHIN: Duration = Duration::from_secs(60);
+const SEEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]

@@ -41,6 +41,8 @@ pub struct Head {
     pub orphans: u64,
     /// Records of kinds that are not known here.
     pub unknown: u64,
+    /// Deletions beyond the bound for one series: their samples come in.
+    pub deletions: u64,
     /// Where it can't be read any further.
     pub cuts: Vec<Cut>,
     /// A name for just this content.
@@ -72,6 +74,7 @@ impl Head {
             span: None,
             samples: 0,
             orphans: 0,
+            deletions: 0,
             unknown: 0,
             cuts: Vec::new(),
             name: String::new(),
@@ -127,8 +130,12 @@ impl Head {
             } if is_late || time >= self.from => self.sample(place(reference), time, &sample),
             Event::Deleted(gone) => {
                 let series = place(gone.reference).and_then(|place| self.series.get_mut(place));
-                if let Some(series) = series.filter(|one| one.deleted.len() < DELETIONS_MAX) {
-                    series.deleted.push((gone.start, gone.end));
+                match series {
+                    Some(series) if series.deleted.len() < DELETIONS_MAX => {
+                        series.deleted.push((gone.start, gone.end));
+                    }
+                    Some(_) => self.deletions += 1,
+                    None => {}
                 }
             }
             Event::Exemplar {

@@ -94,8 +94,8 @@ impl<'a> Snapshot<'a> {
             found.push(SeriesData {
                 labels,
                 timestamps: Arc::clone(&shared),
-                values: samples.floats.values.clone(),
-                starts: samples.floats.starts.clone(),
+                values: std::mem::take(&mut samples.floats.values),
+                starts: std::mem::take(&mut samples.floats.starts),
                 histograms: samples.histograms.iter().map(histogram_sample).collect(),
             });
         }

@@ -103,11 +103,20 @@ fn matrix_series(out: &mut String, series: &MatrixSeries, times: &mut Times) {
     labels(out, &series.labels);
     if !series.floats.is_empty() {
         out.push_str(r#","values":["#);
+        // What stays the same is written once and copied.
+        let mut before = (0, 0..0);
         for (place, (time, number)) in series.floats.iter().enumerate() {
             out.push_str(if place > 0 { ",[" } else { "[" });
             times.write(out, place, *time);
             out.push_str(",\"");
-            push_sampled(out, *number);
+            let begin = out.len();
+            let (bits, text) = &before;
+            if !text.is_empty() && *bits == number.to_bits() {
+                out.extend_from_within(text.clone());
+            } else {
+                push_sampled(out, *number);
+            }
+            before = (number.to_bits(), begin..out.len());
             out.push_str("\"]");
         }
         out.push(']');

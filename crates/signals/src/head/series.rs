@@ -90,6 +90,13 @@ impl Series {
         }
     }
 
+    /// Says that so many numbers come. Also says by how many bytes the series grew.
+    pub(super) fn expect(&mut self, samples: usize) -> isize {
+        let before = self.open.memory_bytes();
+        self.open.expect(samples);
+        difference(self.open.memory_bytes(), before)
+    }
+
     /// Ends the open chunk when it is full, or belongs to another stretch than `time`. Returns the
     /// bytes of what was closed.
     fn close_before(&mut self, time: i64) -> usize {

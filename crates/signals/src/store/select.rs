@@ -32,9 +32,19 @@ pub struct Selection {
 #[derive(Debug)]
 struct Selected {
     labels: Labels,
-    /// Chunks with the place of their segment in the list, the oldest segment first.
+    /// Chunks with the place of their segment in the list: by time, or where they overlap by segment,
+    /// the one that was written first before the others.
     chunks: Vec<(usize, ChunkEntry)>,
     frozen: Frozen,
+}
+
+impl Selected {
+    /// How many samples there are at most.
+    fn count(&self) -> usize {
+        let chunks = self.chunks.iter();
+        let counts = chunks.map(|(_, chunk)| chunk.count as usize);
+        counts.sum::<usize>() + self.frozen.count()
+    }
 }
 
 /// What the store says about itself.
@@ -73,7 +83,6 @@ impl Store {
         start: i64,
         end: i64,
     ) -> Result<Selection, StoreError> {
-        let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut series: Vec<Selected> = Vec::new();
         let segments = {
             let head = self.head();
@@ -82,7 +91,6 @@ impl Store {
                 let Some(one) = head.get(id) else { continue };
                 let frozen = one.freeze_between(from, end);
                 if !frozen.is_empty() {
-                    places.insert(one.labels.clone(), series.len());
                     series.push(Selected {
                         labels: one.labels.clone(),
                         chunks: Vec::new(),
@@ -92,6 +100,11 @@ impl Store {
             }
             self.segments()
         };
+        let mut places: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
+        if segments.between(start, end).next().is_some() {
+            let of_head = series.iter().enumerate();
+            places.extend(of_head.map(|(place, one)| (one.labels.clone(), place)));
+        }
         for (at, segment) in segments.list.iter().enumerate() {
             if segment.entry.first > end || segment.entry.last < start {
                 continue;
@@ -121,6 +134,9 @@ impl Store {
             }
         }
         series.sort_unstable_by(|left, right| left.labels.cmp(&right.labels));
+        for one in &mut series {
+            put_in_time(&mut one.chunks);
+        }
         Ok(Selection {
             series,
             segments,
@@ -311,6 +327,19 @@ impl Store {
     }
 }
 
+/// Puts chunks into the order of their times. Those that overlap stay as they are, because what was
+/// written later holds.
+fn put_in_time(chunks: &mut Vec<(usize, ChunkEntry)>) {
+    if chunks.is_sorted_by_key(|(_, chunk)| chunk.first) {
+        return;
+    }
+    let mut sorted = chunks.clone();
+    sorted.sort_unstable_by_key(|(_, chunk)| chunk.first);
+    if sorted.is_sorted_by(|(_, left), (_, right)| left.last < right.first) {
+        *chunks = sorted;
+    }
+}
+
 /// The largest counts, the largest first.
 fn most(counts: impl Iterator<Item = (String, usize)>) -> Vec<(String, usize)> {
     let mut all: Vec<(String, usize)> = counts.collect();
@@ -403,12 +432,7 @@ impl Selection {
 
     /// How many samples there are at most, before any is decoded.
     pub fn samples_at_most(&self) -> usize {
-        let samples = self.series.iter().map(|series| {
-            let chunks = series.chunks.iter();
-            let counts = chunks.map(|(_, chunk)| chunk.count as usize);
-            counts.sum::<usize>() + series.frozen.count()
-        });
-        samples.sum()
+        self.series.iter().map(Selected::count).sum()
     }
 
     /// The labels of the series, in order.
@@ -426,6 +450,9 @@ impl Selection {
         if self.columns.len() > COLUMNS_MAX {
             self.columns.clear();
         }
+        let count = selected.count();
+        out.floats.times.reserve(count);
+        out.floats.values.reserve(count);
         let tombstones = &self.segments.tombstones;
         let mut own = SeriesSamples::default();
         for (segment, chunk) in &selected.chunks {

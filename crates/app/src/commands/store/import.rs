@@ -130,6 +130,10 @@ fn look(log: &Log, from: i64) -> Outcome<Head> {
             "samples of series that the log does not describe",
         ),
         (head.unknown, "records of kinds that are not known here"),
+        (
+            head.deletions,
+            "deletions of series with more than 100,000 of them, whose samples come in,",
+        ),
     ] {
         if count > 0 {
             eprintln!("landline: {} {what} stay out", text::number(count));

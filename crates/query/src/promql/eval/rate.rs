@@ -142,8 +142,9 @@ impl Evaluator<'_> {
     /// The change of each series in each window.
     pub(super) fn change(&self, input: &Input, change: Change) -> Evaluation<Vec<Series>> {
         let mut notes = Notes::default();
+        let mut shape = Shape::default();
         let results = self.over_windows(input, true, |window| match input.edges {
-            Edges::Plain => extrapolated(window, change, &mut notes),
+            Edges::Plain => extrapolated(window, change, &mut shape, &mut notes),
             edges => super::extended::change(window, change, edges, &mut notes),
         })?;
         self.note(notes, input.position);
@@ -203,48 +204,95 @@ struct Seen {
     zero_share: Option<f64>,
 }
 
-/// By which factor the change that was seen is smaller than that of the whole window.
-fn factor(window: &Window<'_>, seen: &Seen) -> f64 {
-    let seconds = |milliseconds: i64| milliseconds as f64 / 1000.0;
-    let sampled = seconds(seen.last_ms - seen.first_ms);
-    let between = if seen.count > 1 {
-        sampled / (seen.count - 1) as f64
-    } else {
-        0.0
-    };
-    // A series that ends within little more than a sample's distance is thought to go on.
-    let threshold = between * 1.1;
-    let mut to_end = seconds(window.end_ms - seen.last_ms);
-    if to_end >= threshold {
-        to_end = between / 2.0;
-    }
-    if let Some(zero_ms) = seen.zero_ms {
-        let known = seconds(seen.last_ms - zero_ms);
-        return (known + to_end) / known;
-    }
-    let mut to_start = seconds(seen.first_ms - window.start_ms);
-    if to_start >= threshold {
-        to_start = between / 2.0;
-    }
-    if let Some(share) = seen.zero_share {
-        to_start = to_start.min(sampled * share);
-    }
-    (sampled + to_start + to_end) / sampled
+/// How samples lie in a window, in seconds. Targets are scraped regularly, so that this is mostly the same
+/// from step to step, and the divisions are spared.
+#[derive(Debug, Default)]
+struct Shape {
+    /// In milliseconds: from the window's start to the first sample, to the last one, to the end; and
+    /// the count.
+    of: (i64, i64, i64, usize),
+    /// From the first sample to the last.
+    sampled: f64,
+    /// How far the series is thought to reach beyond the first sample and the last.
+    to_start: f64,
+    to_end: f64,
+    /// The whole window.
+    range: f64,
 }
 
-fn extrapolated(window: &Window<'_>, change: Change, notes: &mut Notes) -> Option<Sample> {
+impl Shape {
+    fn set(&mut self, window: &Window<'_>, seen: &Seen) {
+        let before = seen.first_ms - window.start_ms;
+        let span = seen.last_ms - seen.first_ms;
+        let after = window.end_ms - seen.last_ms;
+        let of = (before, span, after, seen.count);
+        // There is none of no samples.
+        if self.of == of {
+            return;
+        }
+        let sampled = seconds(span);
+        let between = if seen.count > 1 {
+            sampled / (seen.count - 1) as f64
+        } else {
+            0.0
+        };
+        // A series that ends within little more than a sample's distance is thought to go on.
+        let threshold = between * 1.1;
+        let reach = |distance: i64| match seconds(distance) {
+            far if far >= threshold => between / 2.0,
+            near => near,
+        };
+        *self = Self {
+            of,
+            sampled,
+            to_start: reach(before),
+            to_end: reach(after),
+            range: window.range_seconds(),
+        };
+    }
+
+    /// By which factor the change that was seen is smaller than that of the whole window.
+    fn factor(&mut self, window: &Window<'_>, seen: &Seen) -> f64 {
+        self.set(window, seen);
+        if let Some(zero_ms) = seen.zero_ms {
+            let known = seconds(seen.last_ms - zero_ms);
+            return (known + self.to_end) / known;
+        }
+        let mut to_start = self.to_start;
+        if let Some(share) = seen.zero_share {
+            to_start = to_start.min(self.sampled * share);
+        }
+        (self.sampled + to_start + self.to_end) / self.sampled
+    }
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
+}
+
+fn extrapolated(
+    window: &Window<'_>,
+    change: Change,
+    shape: &mut Shape,
+    notes: &mut Notes,
+) -> Option<Sample> {
     if window.is_mixed() {
         notes.add(Note::Mixed, window.metric);
         return None;
     }
     if window.values.is_empty() {
-        extrapolated_histogram(window, change, notes)
+        extrapolated_histogram(window, change, shape, notes)
     } else {
-        extrapolated_float(window, change, notes).map(Sample::Float)
+        extrapolated_float(window, change, shape, notes).map(Sample::Float)
     }
 }
 
-fn extrapolated_float(window: &Window<'_>, change: Change, notes: &mut Notes) -> Option<f64> {
+fn extrapolated_float(
+    window: &Window<'_>,
+    change: Change,
+    shape: &mut Shape,
+    notes: &mut Notes,
+) -> Option<f64> {
     let (first, last) = (*window.values.first()?, *window.values.last()?);
     let zero_ms = zero_time(window.begun_at(0)?, window).filter(|_| change.is_counter);
     if window.values.len() < 2 && zero_ms.is_none() {
@@ -258,7 +306,7 @@ fn extrapolated_float(window: &Window<'_>, change: Change, notes: &mut Notes) ->
         result += first;
     }
     let zero_share = (change.is_counter && result > 0.0 && first >= 0.0).then(|| first / result);
-    let mut factor = factor(
+    let mut factor = shape.factor(
         window,
         &Seen {
             first_ms: *window.timestamps.first()?,
@@ -269,7 +317,7 @@ fn extrapolated_float(window: &Window<'_>, change: Change, notes: &mut Notes) ->
         },
     );
     if change.is_rate {
-        factor /= window.range_seconds();
+        factor /= shape.range;
     }
     Some(result * factor)
 }
@@ -303,6 +351,7 @@ fn resets(window: &Window<'_>, notes: &mut Notes) -> f64 {
 fn extrapolated_histogram(
     window: &Window<'_>,
     change: Change,
+    shape: &mut Shape,
     notes: &mut Notes,
 ) -> Option<Sample> {
     let samples = window.histograms;
@@ -319,7 +368,7 @@ fn extrapolated_histogram(
     let count = first.histogram.count;
     let zero_share =
         (change.is_counter && result.count > 0.0 && count >= 0.0).then(|| count / result.count);
-    let mut factor = factor(
+    let mut factor = shape.factor(
         window,
         &Seen {
             first_ms: first.timestamp,
@@ -330,7 +379,7 @@ fn extrapolated_histogram(
         },
     );
     if change.is_rate {
-        factor /= window.range_seconds();
+        factor /= shape.range;
     }
     result.scale(factor);
     result.make_gauge();

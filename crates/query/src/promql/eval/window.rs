@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::select::References;
 use super::series::{Cell, Series};
-use super::{Evaluation, Evaluator, Grid, bare, fail, names};
+use super::{Evaluation, Evaluator, Grid, WORK_MAX, bare, fail, names};
 use crate::histogram::{Histogram, ResetHint};
 use crate::promql::ast::{Edges, Expression, Node, Selector, Subquery};
 use crate::promql::value::{MatrixSeries, Sample};
@@ -170,6 +170,7 @@ impl Evaluator<'_> {
             let mut series = Series::empty(one.data.labels.clone(), steps);
             series.drop_name = drop_name || one.drop_name;
             let mut is_filled = false;
+            let mut work = 0;
             input.each_window(&one.data, |window| {
                 if window.is_empty() {
                     return Ok(());
@@ -178,8 +179,13 @@ impl Evaluator<'_> {
                     is_filled = true;
                     series.set(window.step, sample);
                 }
-                self.work(window.values.len() + window.histograms.len())
+                work += window.values.len() + window.histograms.len();
+                if work < WORK_MAX / 4 {
+                    return Ok(());
+                }
+                self.work(std::mem::take(&mut work))
             })?;
+            self.work(work)?;
             if is_filled {
                 results.push(series);
             }

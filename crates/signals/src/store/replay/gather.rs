@@ -229,3 +229,29 @@ impl Replay<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_a_series_stay_in_their_order() {
+        for step in [1, 3, 1_000_000] {
+            let floats: Vec<Float> = (0..1_000)
+                .map(|at| Float {
+                    id: 7 + at * 7_919 % 13 * step,
+                    time: i64::from(at),
+                    value: 0.0,
+                    start: 0,
+                })
+                .collect();
+            let mut expected: Vec<(u32, i64)> =
+                floats.iter().map(|one| (one.id, one.time)).collect();
+            expected.sort_unstable();
+            let sorted = by_series(&floats, &mut vec![9; 3]);
+            let found: Vec<(u32, i64)> = sorted.iter().map(|one| (one.id, one.time)).collect();
+            assert_eq!(found, expected);
+        }
+        assert!(by_series(&[], &mut Vec::new()).is_empty());
+    }
+}
