@@ -290,11 +290,12 @@ impl Monitor {
     }
 }
 
-/// Waits for the next upkeep, which comes early when the log has to be begun anew.
-async fn until_due(samples: &Samples) {
+/// Waits for the next upkeep, which comes early when the log has to be begun anew; not when the last one
+/// could not do it.
+async fn until_due(samples: &Samples, was_done: bool) {
     for _ in 0..UPKEEP_LOOKS {
         tokio::time::sleep(LOOK_INTERVAL).await;
-        if samples.has_failed() {
+        if was_done && samples.has_failed() {
             return;
         }
     }
@@ -322,6 +323,7 @@ async fn keep(
         };
         let (upkeep, statistics, is_full) = done?;
         gauges.set(&statistics);
+        let was_done = upkeep.is_ok();
         match upkeep {
             Err(StoreError::Stopped) => break,
             Err(error) => {
@@ -336,7 +338,7 @@ async fn keep(
             Ok(_) => component.ok(),
         }
         tokio::select! {
-            () = until_due(samples) => {}
+            () = until_due(samples, was_done) => {}
             () = scope.stopping() => break,
         }
     }

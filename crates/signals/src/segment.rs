@@ -13,7 +13,7 @@ mod write;
 use crate::bytes::{Reader, put_varint};
 
 pub(crate) use files::{remove_unfinished, remove_unnamed};
-pub(crate) use page::ChunkEntry;
+pub(crate) use page::{ChunkEntry, ChunkKind};
 pub(crate) use read::{ColumnCache, Segment, SeriesEntry};
 pub(crate) use write::SegmentWriter;
 pub use write::SeriesSamples;

@@ -114,13 +114,24 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer
     if let Some(words) = filters.words()? {
         return searched(shared, &words, conditions, limit).await;
     }
-    // One more says whether there is a next page.
-    let mut records = summaries(shared, &conditions, limit + 1).await?;
-    let has_next = records.len() > limit;
-    records.truncate(limit);
-    let next = records.last().filter(|_| has_next);
-    let next = next.map(|record| record.id);
+    let (records, next) = page(shared, &conditions, limit).await?;
     Ok(Json(Page { records, next }))
+}
+
+/// The newest records that fit, and after which id the next page begins, if there is one.
+async fn page(
+    shared: &Shared,
+    conditions: &Conditions,
+    limit: usize,
+) -> Result<(Vec<Summary>, Option<i64>), ApiError> {
+    // One more says whether there is a next page.
+    let (mut found, mut records) = summaries(shared, conditions, limit + 1).await?;
+    let has_next = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().copied();
+    // Of what was found, some may have been removed before it was read.
+    records.retain(|record| last.is_some_and(|last| record.id >= last));
+    Ok((records, last.filter(|_| has_next)))
 }
 
 /// A page of the records with these words. It may be short and have a next one: a search that would
@@ -136,23 +147,23 @@ async fn searched(
     found.ids.truncate(limit);
     let mut of_ids = Conditions::default();
     of_ids.one_of("id", &found.ids);
-    let records = summaries(shared, &of_ids, limit).await?;
+    let (_, records) = summaries(shared, &of_ids, limit).await?;
     let last = found.ids.last().filter(|_| has_next);
     let next = last.copied().or(found.ended_at);
     Ok(Json(Page { records, next }))
 }
 
-/// The newest records that fit.
+/// The newest records that fit, and the ids that were found.
 async fn summaries(
     shared: &Shared,
     conditions: &Conditions,
     limit: usize,
-) -> Result<Vec<Summary>, ApiError> {
+) -> Result<(Vec<i64>, Vec<Summary>), ApiError> {
     let mut read = shared.state.read().await?;
     let window = (Order::NewestFirst, limit);
-    let rows = stored::select(&mut read, SUMMARY, conditions, window).await?;
+    let (found, rows) = stored::select(&mut read, SUMMARY, conditions, window).await?;
     let records = rows.rows().map(|row| Summary::of(row, &shared.projects));
-    Ok(records.collect::<Result<_, _>>()?)
+    Ok((found, records.collect::<Result<_, _>>()?))
 }
 
 /// A record as it is shown alone.
@@ -183,7 +194,7 @@ async fn find(shared: &Shared, reader: &Reader, id: i64) -> Result<StoredRecord,
     conditions.one_of("project", &reader.projects(&shared.projects, None));
     let mut read = shared.state.read().await?;
     let window = (Order::NewestFirst, 1);
-    let rows = stored::select(&mut read, WHOLE, &conditions, window).await?;
+    let (_, rows) = stored::select(&mut read, WHOLE, &conditions, window).await?;
     let row = rows.first();
     let row = row.ok_or(ApiError::NotFound(
         "there is no such record, or it was removed",

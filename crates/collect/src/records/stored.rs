@@ -154,20 +154,21 @@ impl Order {
     }
 }
 
-/// The first `limit` records that fit, each with its payload.
+/// The first `limit` records that fit, each with its payload, and the ids that were found. There may be
+/// fewer records than ids: some may be removed in between.
 pub(crate) async fn select(
     read: &mut Read,
     columns: &[Column],
     conditions: &Conditions,
     (order, limit): (Order, usize),
-) -> Result<Packed, StateError> {
+) -> Result<(Vec<i64>, Packed), StateError> {
     let hits = search::find(read, conditions, (order, limit)).await?;
     let ids: Vec<i64> = hits.iter().map(|hit| hit.id).collect();
-    of_ids(read, columns, &ids, order).await
+    let rows = of_ids(read, columns, &ids, order).await?;
+    Ok((ids, rows))
 }
 
-/// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`]; with the ids that were
-/// found.
+/// Like [`select`], and as few of the records as fit into some [`PAGE_BYTES`].
 pub(crate) async fn select_page(
     read: &mut Read,
     columns: &[Column],

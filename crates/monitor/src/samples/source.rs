@@ -94,12 +94,21 @@ impl<'a> Snapshot<'a> {
             found.push(SeriesData {
                 labels,
                 timestamps: Arc::clone(&shared),
-                values: std::mem::take(&mut samples.floats.values),
-                starts: std::mem::take(&mut samples.floats.starts),
+                values: taken(&mut samples.floats.values),
+                starts: taken(&mut samples.floats.starts),
                 histograms: samples.histograms.iter().map(histogram_sample).collect(),
             });
         }
         Ok(found)
+    }
+}
+
+/// The list itself when it is mostly full, else a copy: a whole chunk was read for a single sample.
+fn taken<T: Clone>(list: &mut Vec<T>) -> Vec<T> {
+    if list.capacity() <= list.len() * 2 {
+        std::mem::take(list)
+    } else {
+        list.clone()
     }
 }
 

@@ -11,10 +11,12 @@ use crate::head::{Frozen, Head};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::matcher::Matcher;
 use crate::postings;
-use crate::segment::{ChunkEntry, ColumnCache, Segment, SeriesSamples};
+use crate::segment::{ChunkEntry, ChunkKind, ColumnCache, Segment, SeriesSamples};
 
 /// Names, values or metrics that statistics list.
 const LISTED_MAX: usize = 10;
+/// Samples for which room is made before they are read: what a segment says of a chunk may be wrong.
+const RESERVED_MAX: usize = 1 << 20;
 /// Columns of times that a selection keeps decoded: the series of a target stand side by side.
 const COLUMNS_MAX: usize = 1_024;
 
@@ -43,6 +45,14 @@ impl Selected {
     fn count(&self) -> usize {
         let chunks = self.chunks.iter();
         let counts = chunks.map(|(_, chunk)| chunk.count as usize);
+        counts.sum::<usize>() + self.frozen.count()
+    }
+
+    /// The same without histograms of segments.
+    fn numbers(&self) -> usize {
+        let chunks = self.chunks.iter().map(|(_, chunk)| chunk);
+        let chunks = chunks.filter(|chunk| chunk.kind == ChunkKind::Floats);
+        let counts = chunks.map(|chunk| chunk.count as usize);
         counts.sum::<usize>() + self.frozen.count()
     }
 }
@@ -450,7 +460,7 @@ impl Selection {
         if self.columns.len() > COLUMNS_MAX {
             self.columns.clear();
         }
-        let count = selected.count();
+        let count = selected.numbers().min(RESERVED_MAX);
         out.floats.times.reserve(count);
         out.floats.values.reserve(count);
         let tombstones = &self.segments.tombstones;

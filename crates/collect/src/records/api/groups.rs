@@ -268,7 +268,7 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     shown.insert("days".to_owned(), days.into());
     let mut conditions = Conditions::default();
     conditions.group(id);
-    let latest = summaries(shared, &conditions, LATEST).await?;
+    let (_, latest) = summaries(shared, &conditions, LATEST).await?;
     shown.insert("latest".to_owned(), json!(latest));
     let merged = merging::merged(shared, id).await?;
     shown.insert("merged".to_owned(), json!(merged));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use wire::telemetrics::machine_check;
 
-use super::{Answer, Asked, Policies, asked, seen, summaries};
+use super::{Answer, Asked, Policies, asked, page, seen};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
@@ -57,9 +57,8 @@ impl Newest {
         let mut conditions = filters.conditions(shared).await?;
         let projects = seen(shared, reader, filters.project.as_deref())?;
         conditions.projects(&projects, shared.projects.count());
-        let mut records = summaries(shared, &conditions, limit + 1).await?;
-        let has_more = records.len() > limit;
-        records.truncate(limit);
+        let (records, next) = page(shared, &conditions, limit).await?;
+        let has_more = next.is_some();
         Ok(Self { records, has_more })
     }
 

@@ -49,7 +49,10 @@ struct Tail {
     shared: Arc<Shared>,
     conditions: Conditions,
     watch: state::Watch,
+    /// The record that was given last.
     last: i64,
+    /// What is up to here has been looked at, and is in `ready` or given.
+    through: i64,
     ready: VecDeque<Summary>,
 }
 
@@ -78,6 +81,7 @@ async fn tail(
         conditions,
         watch: shared.state.watch(TOPIC),
         last,
+        through: last,
         ready: VecDeque::new(),
         begun: clock::now(),
     };
@@ -128,21 +132,23 @@ impl Tail {
 
     /// Reads what came; says whether something did.
     async fn look(&mut self) -> Result<bool, ApiError> {
+        self.last = self.last.max(self.through);
         let mut conditions = self.conditions.clone();
         conditions.from(self.last.saturating_add(1));
         let mut read = self.shared.state.read().await?;
         let newest = search::newest(&mut read).await?;
         conditions.below(newest.saturating_add(1));
         let window = (Order::OldestFirst, PAGE);
-        let rows = stored::select(&mut read, SUMMARY, &conditions, window).await?;
+        let (found, rows) = stored::select(&mut read, SUMMARY, &conditions, window).await?;
         for row in rows.rows() {
             self.ready
                 .push_back(Summary::of(row, &self.shared.projects)?);
         }
-        if rows.len() < PAGE {
-            // What did not fit need not be looked at again.
-            self.last = self.last.max(newest);
-        }
-        Ok(!self.ready.is_empty())
+        // What did not fit, and what was removed before it was read, need not be looked at again.
+        self.through = match found.last() {
+            Some(last) if found.len() >= PAGE => *last,
+            _ => newest,
+        };
+        Ok(!found.is_empty())
     }
 }

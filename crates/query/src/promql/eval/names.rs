@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::series::{Cell, Series, joined};
+use super::series::{Cell, Series, is_absent, joined};
 use super::{Evaluation, Grid, fail};
 use crate::promql::value::{MatrixSeries, Sample, VectorSample};
 
@@ -45,7 +45,8 @@ pub(super) fn vector(series: Vec<Series>, time_ms: i64) -> Evaluation<Vec<Vector
 pub(super) fn matrix(series: Vec<Series>, grid: Grid) -> Evaluation<Vec<MatrixSeries>> {
     let mut matrix = Vec::with_capacity(series.len());
     for one in cleaned(series)? {
-        let mut floats = Vec::with_capacity(one.len());
+        let present = one.values.iter().filter(|value| !is_absent(**value));
+        let mut floats = Vec::with_capacity(present.count());
         let mut histograms = Vec::new();
         for (time, cell) in grid.times().zip(one.cells()) {
             match cell {

@@ -1,4 +1,4 @@
-//! Reads the log with one thread and applies it with another. Samples are sorted by series on the way:
+//! Reads the log with one thread and applies it with others. Samples are sorted by series on the way:
 //! a scrape of thousands of series touches as many places of memory, and a hundred scrapes at once touch
 //! them hardly more often.
 
@@ -10,7 +10,7 @@ use super::Replay;
 use crate::damage::ReadError;
 use crate::disk::Disk;
 use crate::extra::{Exemplar, Metadata};
-use crate::head::Head;
+use crate::head::{Head, Number};
 use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::log::{self, Recovered};
@@ -72,18 +72,10 @@ enum Step {
 #[derive(Default)]
 struct Group {
     series: Vec<(u32, Labels)>,
-    floats: Vec<Float>,
+    floats: Vec<Number>,
     histograms: Vec<Measured>,
     exemplars: Vec<Exemplar>,
     metadata: Vec<(String, Metadata)>,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Float {
-    pub(super) id: u32,
-    pub(super) time: i64,
-    pub(super) value: f64,
-    pub(super) start: i64,
 }
 
 struct Measured {
@@ -125,7 +117,7 @@ impl Gather {
 
 /// The samples series by series, those of each in the order in which they came: counted, and put
 /// where they belong.
-fn by_series(floats: &[Float], places: &mut Vec<u32>) -> Vec<Float> {
+fn by_series(floats: &[Number], places: &mut Vec<u32>) -> Vec<Number> {
     let mut sorted = floats.to_vec();
     let ids = floats.iter().map(|float| float.id);
     let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) else {
@@ -138,7 +130,7 @@ fn by_series(floats: &[Float], places: &mut Vec<u32>) -> Vec<Float> {
     }
     places.clear();
     places.resize(spread, 0);
-    let at = |float: &Float| (float.id - lowest) as usize;
+    let at = |float: &Number| (float.id - lowest) as usize;
     for float in floats {
         if let Some(count) = places.get_mut(at(float)) {
             *count += 1;
@@ -173,7 +165,7 @@ impl Visitor for Gather {
     }
 
     fn float(&mut self, id: u32, time: i64, value: f64, start: i64) {
-        self.group.floats.push(Float {
+        self.group.floats.push(Number {
             id,
             time,
             value,
@@ -215,9 +207,7 @@ impl Replay<'_> {
         for (id, labels) in group.series {
             self.series(id, labels);
         }
-        for floats in group.floats.chunk_by(|left, right| left.id == right.id) {
-            self.floats(floats);
-        }
+        self.floats(&group.floats);
         for one in group.histograms {
             self.push_histogram(one.id, (one.time, one.start), &one.value);
         }
@@ -237,8 +227,8 @@ mod tests {
     #[test]
     fn samples_of_a_series_stay_in_their_order() {
         for step in [1, 3, 1_000_000] {
-            let floats: Vec<Float> = (0..1_000)
-                .map(|at| Float {
+            let floats: Vec<Number> = (0..1_000)
+                .map(|at| Number {
                     id: 7 + at * 7_919 % 13 * step,
                     time: i64::from(at),
                     value: 0.0,
