@@ -1,6 +1,5 @@
 //! The newest samples in memory, by series.
 
-mod bulk;
 mod series;
 
 use hashbrown::HashTable;
@@ -15,7 +14,6 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::segment::SeriesSamples;
 
-pub(crate) use bulk::{Number, Run};
 pub(crate) use series::{Frozen, Series, Verdict};
 
 /// The stretch that a segment of level 0 has, in milliseconds: two hours.
@@ -131,6 +129,31 @@ impl Head {
     /// Adds a number to a series.
     pub(crate) fn push(&mut self, id: u32, time: i64, value: f64, start: i64) -> Verdict {
         self.change(id, time, |series| series.push(time, value, start))
+    }
+
+    /// Adds numbers to a series, and says how many of them were taken.
+    pub(crate) fn push_all(
+        &mut self,
+        id: u32,
+        samples: impl Iterator<Item = (i64, f64, i64)>,
+    ) -> u64 {
+        let Some(series) = self.get_mut(id) else {
+            return 0;
+        };
+        let mut all_grown = series.expect(samples.size_hint().1.unwrap_or(0));
+        let mut taken = 0;
+        let mut newest = None;
+        for (time, value, start) in samples {
+            let (verdict, grown) = series.push(time, value, start);
+            all_grown += grown;
+            if verdict == Verdict::Taken {
+                taken += 1;
+                newest = newest.max(Some(time));
+            }
+        }
+        self.sample_bytes = self.sample_bytes.saturating_add_signed(all_grown);
+        self.newest = self.newest.max(newest);
+        taken
     }
 
     /// Adds a histogram to a series.

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::extra::{Exemplar, Metadata};
-use crate::head::{Head, Number, Run, Verdict};
+use crate::head::{Head, Verdict};
 use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::record::Visitor;
 
+use gather::Float;
 pub(super) use gather::replay;
 
 /// Ids that may be missing between two that stand in one list.
@@ -59,14 +60,15 @@ impl<'a> Replay<'a> {
         near.or_else(|| self.far.get(&id).copied())
     }
 
-    /// Samples, sorted by series.
-    fn floats(&mut self, floats: &[Number]) {
-        let runs = floats.chunk_by(|left, right| left.id == right.id);
-        let runs = runs.filter_map(|run| Some((self.here(run.first()?.id)?, run)));
-        let mut runs: Vec<Run<'_>> = runs.collect();
-        // The sort is stable: of two ids of one series the lower one came first.
-        runs.sort_by_key(|(id, _)| *id);
-        self.samples += self.head.push_runs(&runs);
+    /// Samples of one series.
+    fn floats(&mut self, floats: &[Float]) {
+        let here = floats.first().and_then(|float| self.here(float.id));
+        if let Some(here) = here {
+            let from = self.head.flushed_until.unwrap_or(i64::MIN);
+            let left = floats.iter().filter(|float| float.time >= from);
+            let left = left.map(|float| (float.time, float.value, float.start));
+            self.samples += self.head.push_all(here, left);
+        }
     }
 
     fn push_histogram(&mut self, id: u32, (time, start): (i64, i64), value: &Arc<Histogram>) {

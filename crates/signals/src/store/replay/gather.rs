@@ -1,4 +1,4 @@
-//! Reads the log with one thread and applies it with others. Samples are sorted by series on the way:
+//! Reads the log with one thread and applies it with another. Samples are sorted by series on the way:
 //! a scrape of thousands of series touches as many places of memory, and a hundred scrapes at once touch
 //! them hardly more often.
 
@@ -10,15 +10,15 @@ use super::Replay;
 use crate::damage::ReadError;
 use crate::disk::Disk;
 use crate::extra::{Exemplar, Metadata};
-use crate::head::{Head, Number};
+use crate::head::Head;
 use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::log::{self, Recovered};
 use crate::matcher::Matcher;
 use crate::record::Visitor;
 
-/// Samples that are sorted at once: of twenty thousand series a dozen each.
-const GROUP_FLOATS: usize = 1 << 18;
+/// Samples that are sorted at once: of twenty thousand series two dozen each.
+const GROUP_FLOATS: usize = 1 << 19;
 /// Histograms, descriptions of series and what else is said that go on at once.
 const GROUP_OTHERS: usize = 1 << 12;
 /// Groups that wait to be applied.
@@ -72,10 +72,18 @@ enum Step {
 #[derive(Default)]
 struct Group {
     series: Vec<(u32, Labels)>,
-    floats: Vec<Number>,
+    floats: Vec<Float>,
     histograms: Vec<Measured>,
     exemplars: Vec<Exemplar>,
     metadata: Vec<(String, Metadata)>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Float {
+    pub(super) id: u32,
+    pub(super) time: i64,
+    pub(super) value: f64,
+    pub(super) start: i64,
 }
 
 struct Measured {
@@ -117,7 +125,7 @@ impl Gather {
 
 /// The samples series by series, those of each in the order in which they came: counted, and put
 /// where they belong.
-fn by_series(floats: &[Number], places: &mut Vec<u32>) -> Vec<Number> {
+fn by_series(floats: &[Float], places: &mut Vec<u32>) -> Vec<Float> {
     let mut sorted = floats.to_vec();
     let ids = floats.iter().map(|float| float.id);
     let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) else {
@@ -130,7 +138,7 @@ fn by_series(floats: &[Number], places: &mut Vec<u32>) -> Vec<Number> {
     }
     places.clear();
     places.resize(spread, 0);
-    let at = |float: &Number| (float.id - lowest) as usize;
+    let at = |float: &Float| (float.id - lowest) as usize;
     for float in floats {
         if let Some(count) = places.get_mut(at(float)) {
             *count += 1;
@@ -165,7 +173,7 @@ impl Visitor for Gather {
     }
 
     fn float(&mut self, id: u32, time: i64, value: f64, start: i64) {
-        self.group.floats.push(Number {
+        self.group.floats.push(Float {
             id,
             time,
             value,
@@ -207,7 +215,9 @@ impl Replay<'_> {
         for (id, labels) in group.series {
             self.series(id, labels);
         }
-        self.floats(&group.floats);
+        for floats in group.floats.chunk_by(|left, right| left.id == right.id) {
+            self.floats(floats);
+        }
         for one in group.histograms {
             self.push_histogram(one.id, (one.time, one.start), &one.value);
         }
@@ -227,8 +237,8 @@ mod tests {
     #[test]
     fn samples_of_a_series_stay_in_their_order() {
         for step in [1, 3, 1_000_000] {
-            let floats: Vec<Number> = (0..1_000)
-                .map(|at| Number {
+            let floats: Vec<Float> = (0..1_000)
+                .map(|at| Float {
                     id: 7 + at * 7_919 % 13 * step,
                     time: i64::from(at),
                     value: 0.0,
