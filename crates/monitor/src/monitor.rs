@@ -290,12 +290,22 @@ impl Monitor {
     }
 }
 
+/// What upkeep left of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Open,
+    /// A write failed meanwhile.
+    Failed,
+    /// It was to be begun anew, and has failed still or again.
+    FailsAgain,
+}
+
 /// Waits for the next upkeep, which comes early when the log has to be begun anew; not when the last one
 /// could not do it.
-async fn until_due(samples: &Samples, was_done: bool) {
+async fn until_due(samples: &Samples, log: Log) {
     for _ in 0..UPKEEP_LOOKS {
         tokio::time::sleep(LOOK_INTERVAL).await;
-        if was_done && samples.has_failed() {
+        if log != Log::FailsAgain && samples.has_failed() {
             return;
         }
     }
@@ -310,8 +320,14 @@ async fn keep(
 ) -> Result<(), BoxError> {
     loop {
         let working = samples.run(|store, now| {
+            let had_failed = store.has_failed();
             let upkeep = store.maintain(now);
-            (upkeep, store.sizes(), store.is_full())
+            let log = match (had_failed, store.has_failed()) {
+                (_, false) => Log::Open,
+                (false, true) => Log::Failed,
+                (true, true) => Log::FailsAgain,
+            };
+            (upkeep, store.sizes(), store.is_full(), log)
         });
         let mut working = std::pin::pin!(working);
         let done = tokio::select! {
@@ -321,15 +337,18 @@ async fn keep(
                 working.await
             }
         };
-        let (upkeep, statistics, is_full) = done?;
+        let (upkeep, statistics, is_full, log) = done?;
         gauges.set(&statistics);
-        let was_done = upkeep.is_ok();
         match upkeep {
             Err(StoreError::Stopped) => break,
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "the upkeep of the store of samples failed");
                 component.degraded(error);
+            }
+            Ok(_) if log != Log::Open => {
+                component
+                    .degraded("writing the log failed: samples are refused until it begins anew");
             }
             Ok(_) if is_full => {
                 let text = "the disk is nearly full: samples are refused until there is room";
@@ -338,7 +357,7 @@ async fn keep(
             Ok(_) => component.ok(),
         }
         tokio::select! {
-            () = until_due(samples, was_done) => {}
+            () = until_due(samples, log) => {}
             () = scope.stopping() => break,
         }
     }

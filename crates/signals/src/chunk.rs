@@ -292,14 +292,17 @@ impl Chunk {
     }
 
     fn read_bits(&self, out: &mut Columns) {
-        let count = usize::from(self.count);
-        out.times.reserve(count);
-        out.values.reserve(count);
+        let before = out.times.len();
+        let end = before + usize::from(self.count);
+        out.times.resize(end, 0);
+        out.values.resize(end, 0.0);
+        let times = out.times.get_mut(before..).unwrap_or_default();
+        let values = out.values.get_mut(before..).unwrap_or_default();
         let mut bits = BitReader::new(&self.bytes);
         let mut time = bits.take(64).cast_signed();
         let mut value = bits.take(64);
         let (mut step, mut leading, mut length) = (0_i64, 0_u32, 0_u32);
-        for at in 0..count {
+        for (at, (time_here, value_here)) in times.iter_mut().zip(values).enumerate() {
             if at > 0 {
                 step = step.wrapping_add(read_time(&mut bits));
                 time = time.wrapping_add(step);
@@ -312,8 +315,8 @@ impl Chunk {
                     value ^= bits.take(length.max(1)) << shift;
                 }
             }
-            out.times.push(time);
-            out.values.push(f64::from_bits(value));
+            *time_here = time;
+            *value_here = f64::from_bits(value);
         }
     }
 

@@ -107,6 +107,10 @@ impl Series {
         }
         let chunk = self.open.close();
         let bytes = chunk.memory_bytes() + size_of::<Chunk>();
+        // There are as many of these lists as series, so they have no room to spare.
+        if self.closed.len() == self.closed.capacity() {
+            self.closed.reserve_exact((self.closed.len() / 4).max(1));
+        }
         self.closed.push(chunk);
         bytes
     }

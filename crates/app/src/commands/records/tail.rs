@@ -78,6 +78,8 @@ impl Tail<'_> {
         let records = page.get("records").and_then(Value::as_array);
         let records = records.map(Vec::as_slice).unwrap_or_default();
         let newest = records.first().and_then(|record| record.get("id"));
+        // Those that were found may be gone by now; the page says where the next one begins all the same.
+        let newest = newest.or_else(|| page.get("next"));
         self.seen = newest.and_then(Value::as_i64).unwrap_or(0);
         if last > 0 {
             for record in records.iter().rev() {

@@ -1,4 +1,4 @@
-//! A day of 100 series at 15 s, and one question about all of it.
+//! A day of 100 series at 15 s, and questions about all of it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +12,8 @@ use crate::client::Connection;
 
 /// Series.
 const SERIES: i64 = 100;
+/// Groups of which sums are asked for.
+const GROUPS: i64 = 10;
 /// Hours of them.
 const HOURS: i64 = 24;
 /// Time between two samples, in milliseconds.
@@ -27,12 +29,21 @@ pub(super) async fn measure(server: &Server, runs: usize) -> Value {
     let end = i64::try_from(since.as_millis()).unwrap() - ENDS_BEFORE_MS;
     let begin = end - HOURS * 3_600_000;
     write(server, begin, end).await;
-    let question = Question {
-        query: "rate(bench_history_total[5m])",
-        times: Some((begin as f64 / 1e3, end as f64 / 1e3, 60.0)),
+    let times = Some((begin as f64 / 1e3, end as f64 / 1e3, 60.0));
+    let sum = Question {
+        query: "sum by (group) (rate(bench_history_total[5m]))",
+        times,
     };
-    let asked = ask(server, &question, runs).await;
-    json!({"series": SERIES, "samples": SERIES * HOURS * 3_600_000 / STEP_MS, "rate": asked})
+    let each = Question {
+        query: "rate(bench_history_total[5m])",
+        times,
+    };
+    json!({
+        "series": SERIES,
+        "samples": SERIES * HOURS * 3_600_000 / STEP_MS,
+        "sum": ask(server, &sum, runs).await,
+        "each": ask(server, &each, runs).await,
+    })
 }
 
 async fn write(server: &Server, begin: i64, end: i64) {
@@ -57,8 +68,10 @@ async fn write(server: &Server, begin: i64, end: i64) {
                 })
                 .collect();
             let instance = format!("10.1.0.{series}:9100");
+            let group = (series % GROUPS).to_string();
             let labels = [
                 ("__name__", "bench_history_total"),
+                ("group", group.as_str()),
                 ("instance", instance.as_str()),
                 ("job", "history"),
             ];
