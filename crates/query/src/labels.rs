@@ -44,6 +44,12 @@ impl Labels {
             .iter()
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
             .collect();
+        // As a store has them.
+        let is_packable = sorted.is_sorted_by(|one, other| one.0 < other.0)
+            && sorted.iter().all(|(_, value)| !value.is_empty());
+        if is_packable {
+            return pack(&sorted);
+        }
         sorted.reverse();
         sorted.sort_by(|one, other| one.0.cmp(other.0));
         sorted.dedup_by(|later, kept| later.0 == kept.0);
