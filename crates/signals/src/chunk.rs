@@ -12,6 +12,9 @@ pub(crate) const CHUNK_SAMPLES_MAX: u16 = 256;
 /// Bits of a distance of distances after `10`, `110` and `1110`; after `1111` come all 64.
 const TIME_BITS: [u32; 3] = [7, 13, 20];
 
+/// Bits that a filled [`BitReader`] has at least.
+const FILLED_BITS: u32 = 56;
+
 /// A chunk that grows.
 #[derive(Debug, Default)]
 pub(crate) struct OpenChunk {
@@ -471,6 +474,3 @@ impl<'a> BitReader<'a> {
         }
     }
 }
-
-/// Bits that a filled [`BitReader`] has at least.
-const FILLED_BITS: u32 = 56;
