@@ -106,6 +106,7 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
             return ExitCode::from(exit_code::NOT_READY);
         }
     };
+    base::memory::limit_arenas();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,5 +1,5 @@
 //! Descriptors across process boundaries: what a predecessor or systemd left open for us, and
-//! what a successor takes over. The only file with `unsafe`, since descriptors travel as numbers;
+//! what a successor takes over. There is `unsafe` here, since descriptors travel as numbers;
 //! which listener serves which role is decided in `listeners`.
 
 mod inherit;

@@ -12,6 +12,7 @@ pub mod handover;
 pub mod health;
 pub mod http;
 pub mod listeners;
+pub mod memory;
 pub mod notify;
 pub mod pid_file;
 pub mod process;

@@ -238,7 +238,7 @@ impl Monitor {
             if is_replacement && !place.take(&scope, &component).await {
                 return Ok(());
             }
-            keep(&scope, &place.samples, &gauges, &component).await
+            run(&scope, &place.samples, &gauges, &component).await
         });
         let receiver = Receiver::new(samples.clone(), ReceiveConfig::default(), metrics);
         let sources = Sources {
@@ -308,6 +308,19 @@ async fn until_due(samples: &Samples, log: Log) {
         if log != Log::FailsAgain && samples.has_failed() {
             return;
         }
+    }
+}
+
+/// Does what is due, and puts on disk what scrapes brought, until the process stops.
+async fn run(
+    scope: &Scope,
+    samples: &Samples,
+    gauges: &StoreGauges,
+    component: &ComponentHandle,
+) -> Result<(), BoxError> {
+    tokio::select! {
+        kept = keep(scope, samples, gauges, component) => kept,
+        never = samples.keep_synced() => match never {},
     }
 }
 

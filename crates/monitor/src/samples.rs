@@ -6,6 +6,7 @@
 mod source;
 mod tally;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use base::clock;
 use signals::disk::RealDisk;
 use signals::{Opened, Options, Store, StoreError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinError;
 
 pub use source::{Snapshot, histogram_of, labels, matchers};
@@ -22,6 +23,9 @@ pub use tally::Tally;
 /// Uses of the store at the same time; the others wait. Those who append wait for the same fsync, so
 /// more of them make larger groups, not more of them.
 const USES_MAX: u32 = 64;
+/// How long a scrape waits to be put on disk together with others: an fsync for each, and the changes of
+/// threads around it, were a fifth of its CPU.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a use waits for a predecessor to close the store.
 const OPENING_LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,6 +34,8 @@ const OPENING_LIMIT: Duration = Duration::from_secs(30);
 pub struct Samples {
     stage: Arc<watch::Sender<Stage>>,
     places: Arc<Semaphore>,
+    /// Something waits to be put on disk.
+    waiting: Arc<Notify>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +62,7 @@ impl Default for Samples {
         Self {
             stage: Arc::new(watch::Sender::new(Stage::Opening)),
             places: Arc::new(Semaphore::new(USES_MAX as usize)),
+            waiting: Arc::default(),
         }
     }
 }
@@ -85,6 +92,25 @@ impl Samples {
             result
         };
         Ok(tokio::task::spawn_blocking(work).await?)
+    }
+
+    /// What [`Store::append_soon`] took is put on disk some moments from now.
+    pub(crate) fn sync_soon(&self) {
+        self.waiting.notify_one();
+    }
+
+    /// Puts on disk what waits for it, the scrapes of [`SYNC_INTERVAL`] at once; does not return. An
+    /// error closes the log, which whoever uses the store is told.
+    pub(crate) async fn keep_synced(&self) -> Infallible {
+        loop {
+            self.waiting.notified().await;
+            tokio::time::sleep(SYNC_INTERVAL).await;
+            match self.run(|store, _| store.sync()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "scrapes are not on disk yet"),
+                Err(error) => tracing::debug!(%error, "scrapes are not put on disk here"),
+            }
+        }
     }
 
     /// Whether it is open: not before a predecessor has closed it, and not when this process stops.

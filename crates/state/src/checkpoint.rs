@@ -12,6 +12,8 @@ use crate::pool::Pool;
 
 /// How often it is looked whether there is enough to fold.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// The same while nothing is committed.
+const QUIET_INTERVAL: Duration = Duration::from_secs(1);
 /// Commits that are worth it. Pages that all of them changed are written once.
 const COMMITS: u64 = 64;
 /// Pages of the log after which it begins anew, for which the writer has to wait a moment: only what
@@ -69,8 +71,11 @@ async fn connect(writers: &Pool) -> Result<AnyConnection, StateError> {
 /// Folds until something fails.
 async fn run(connection: &mut AnyConnection, writers: &Pool) -> Result<(), StateError> {
     let mut folded = writers.commits();
+    let mut seen = folded;
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        let commits = writers.commits();
+        let is_quiet = commits == std::mem::replace(&mut seen, commits);
+        tokio::time::sleep(if is_quiet { QUIET_INTERVAL } else { INTERVAL }).await;
         let commits = writers.commits();
         if commits - folded < COMMITS {
             continue;

@@ -204,7 +204,9 @@ impl Active {
                 .then(|| Arc::new(kept.pages.metadata.clone()));
             (outcome, metadata)
         };
-        match tools.samples.run(work).await {
+        let done = tools.samples.run(work).await;
+        tools.samples.sync_soon();
+        match done {
             Ok((outcome, metadata)) => self.note(tools, (time, begun), &outcome, metadata),
             Err(error) => tracing::warn!(url = %self.target.url, %error, "a scrape was lost"),
         }
@@ -255,7 +257,9 @@ impl Active {
             return;
         }
         let work = move |store: &signals::Store, now: i64| kept.end((store, now), now);
-        match tools.samples.run(work).await {
+        let done = tools.samples.run(work).await;
+        tools.samples.sync_soon();
+        match done {
             Ok(Ok(count)) => {
                 tools.metrics.ended.inc_by(count as u64);
             }

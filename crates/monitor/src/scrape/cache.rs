@@ -5,6 +5,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use signals::{Labels, SeriesId};
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use super::page::Member;
 
@@ -28,8 +29,8 @@ pub(crate) enum Membership {
 /// A series as its target writes it.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// Name and labels as they stand on the page.
-    raw: Box<[u8]>,
+    /// Name and labels as they stand on the page: where [`Cache::texts`] has them.
+    raw: Range<usize>,
     /// Its labels in the store; nothing when the rules drop it.
     pub(crate) labels: Option<Labels>,
     /// As the store knows it.
@@ -56,6 +57,9 @@ pub(crate) struct Place(u32);
 #[derive(Debug)]
 pub(crate) struct Cache {
     series: Vec<Known>,
+    /// What the lines begin with, in the order of the page as far as it stays the same: so comparing the
+    /// next page with it reads memory in order.
+    texts: Vec<u8>,
     by_raw: HashTable<u32>,
     hasher: RandomState,
     /// The number of the page that is being read.
@@ -79,6 +83,7 @@ impl Default for Cache {
     fn default() -> Self {
         Self {
             series: Vec::new(),
+            texts: Vec::new(),
             by_raw: HashTable::new(),
             hasher: RandomState::default(),
             page: 1,
@@ -107,25 +112,27 @@ impl Cache {
             Some(before) => before.next,
             None => self.first,
         };
-        let raw = self.get(Place(place)).map(|known| &*known.raw);
-        (Place(place), raw.unwrap_or_default())
+        (Place(place), self.raw(place))
+    }
+
+    fn raw(&self, place: u32) -> &[u8] {
+        raw_of(&self.series, &self.texts, place)
     }
 
     /// The series of these bytes.
     pub(crate) fn find(&self, raw: &[u8]) -> Option<Place> {
         let hash = self.hasher.hash_one(raw);
-        let is_it = |place: &u32| {
-            self.get(Place(*place))
-                .is_some_and(|known| *known.raw == *raw)
-        };
+        let is_it = |place: &u32| self.raw(*place) == raw;
         self.by_raw.find(hash, is_it).map(|place| Place(*place))
     }
 
     /// Adds a series that [`Cache::find`] does not find.
     pub(crate) fn add(&mut self, raw: &[u8], labels: Option<Labels>) -> Place {
         let place = u32::try_from(self.series.len()).unwrap_or(NONE);
+        let start = self.texts.len();
+        self.texts.extend_from_slice(raw);
         self.series.push(Known {
-            raw: raw.into(),
+            raw: start..self.texts.len(),
             labels,
             id: None,
             seen: 0,
@@ -135,11 +142,8 @@ impl Cache {
             exemplar: 0,
             membership: Membership::Unknown,
         });
-        let (series, hasher) = (&self.series, &self.hasher);
-        let rehash = |place: &u32| {
-            let known = series.get(*place as usize);
-            hasher.hash_one(known.map(|known| &*known.raw).unwrap_or_default())
-        };
+        let (series, texts, hasher) = (&self.series, &self.texts, &self.hasher);
+        let rehash = |place: &u32| hasher.hash_one(raw_of(series, texts, *place));
         let hash = hasher.hash_one(raw);
         self.by_raw.insert_unique(hash, place, rehash);
         Place(place)
@@ -244,6 +248,9 @@ impl Cache {
         if self.series.len() > self.seen * 2 + SPARE_MAX {
             self.forget();
         }
+        if self.texts.capacity() > self.texts.len() + self.texts.len() / 8 {
+            self.shrink();
+        }
     }
 
     /// The page was given up, and the ends of all series are in the store.
@@ -281,17 +288,31 @@ impl Cache {
     fn forget(&mut self) {
         let page = self.page;
         let kept = std::mem::take(&mut self.series);
+        let texts = std::mem::take(&mut self.texts);
         self.by_raw.clear();
         self.first = NONE;
         self.before = NONE;
         for known in kept.into_iter().filter(|known| known.seen == page) {
-            let place = self.add(&known.raw, known.labels);
+            let raw = texts.get(known.raw).unwrap_or_default();
+            let place = self.add(raw, known.labels);
             if let Some(added) = self.series.get_mut(place.0 as usize) {
                 added.id = known.id;
                 (added.seen, added.tracked) = (known.seen, known.tracked);
                 added.exemplar = known.exemplar;
             }
         }
-        self.series.shrink_to_fit();
+        self.shrink();
     }
+
+    /// Gives back what was taken for more series than came.
+    fn shrink(&mut self) {
+        self.series.shrink_to_fit();
+        self.texts.shrink_to_fit();
+    }
+}
+
+fn raw_of<'a>(series: &[Known], texts: &'a [u8], place: u32) -> &'a [u8] {
+    let known = series.get(place as usize);
+    let raw = known.and_then(|known| texts.get(known.raw.clone()));
+    raw.unwrap_or_default()
 }

@@ -1,5 +1,5 @@
 //! A scrape into the store: the page's samples, the ends of what is gone, and what is told of the
-//! scrape itself, in one batch with one flush. Runs where it may block.
+//! scrape itself, in one batch. Runs where it may block.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Kept {
         for ((labels, id), value) in self.reports.iter().zip(values) {
             entries.push(entry(labels, *id, scrape.time, Value::Float(value)));
         }
-        let ids = match append(store, &entries, now) {
+        let ids = match append_soon(store, &entries, now) {
             Ok(appended) => {
                 outcome.refused = appended.refused + batch.left_out;
                 appended.ids
@@ -166,7 +166,7 @@ impl Kept {
             .chain(reports)
             .map(|(labels, id)| entry(labels, *id, time, stale()))
             .collect();
-        append(store, &entries, now)?;
+        append_soon(store, &entries, now)?;
         let count = entries.len();
         drop(entries);
         self.pages.cache.give_up();
@@ -302,10 +302,14 @@ fn entry(labels: &Labels, id: Option<SeriesId>, timestamp: i64, value: Value) ->
     }
 }
 
-fn append(store: &Store, entries: &[Entry<'_>], now: i64) -> Result<Appended, String> {
+/// It is on disk some moments later: nobody is told before, and a page that was lost with the power
+/// could not be asked for again anyway.
+fn append_soon(store: &Store, entries: &[Entry<'_>], now: i64) -> Result<Appended, String> {
     let mut all = Appended::default();
     for part in entries.chunks(ENTRIES_MAX) {
-        let appended = store.append(part, now).map_err(|error| error.to_string())?;
+        let appended = store
+            .append_soon(part, now)
+            .map_err(|error| error.to_string())?;
         if all.ids.is_empty() {
             all = appended;
             continue;

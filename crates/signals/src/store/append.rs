@@ -1,5 +1,5 @@
 //! Taking samples: judged under the head's lock, written to the log, acknowledged when they are on
-//! disk.
+//! disk. Where nobody waits for that, many batches go there at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +23,8 @@ const METRIC_BYTES_MAX: usize = 1_024;
 const REFUSALS_MAX: usize = 100;
 /// Milliseconds from 1970, forwards and backwards: what is beyond cannot be computed with.
 const TIME_MAX: i64 = 1 << 60;
+/// Bytes for the log that may wait for company when nobody waits for them.
+const SOON_BYTES_MAX: usize = 1 << 20;
 /// Bytes that go to the log before the room on the disk is asked for again.
 const SPACE_EVERY_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -72,7 +74,7 @@ pub enum Refusal {
     ManySeries,
 }
 
-/// What became of a batch. It is on disk, except what was refused.
+/// What became of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Appended {
     /// The series of each sample; none where the sample's series was refused.
@@ -116,6 +118,30 @@ impl Store {
     /// Takes samples. Returns when those that were taken are on disk. `now` is the clock, in
     /// milliseconds since 1970.
     pub fn append(&self, batch: &[Entry<'_>], now: i64) -> Result<Appended, AppendError> {
+        let taken = self.take(batch, now)?;
+        self.log.wait(taken.position).map_err(AppendError::Closed)?;
+        taken.acknowledge(batch)
+    }
+
+    /// Takes samples of which nobody is told that they are taken. They are on disk after
+    /// [`Store::sync`], or before, with what is appended next. When a megabyte waits for that, it goes
+    /// to the disk before this returns.
+    pub fn append_soon(&self, batch: &[Entry<'_>], now: i64) -> Result<Appended, AppendError> {
+        let taken = self.take(batch, now)?;
+        let (_, queued) = self.log.bytes();
+        if queued > SOON_BYTES_MAX {
+            self.log.wait(taken.position).map_err(AppendError::Closed)?;
+        }
+        taken.acknowledge(batch)
+    }
+
+    /// Returns when all that was taken until now is on disk.
+    pub fn sync(&self) -> Result<(), AppendError> {
+        self.log.wait(self.log.end()).map_err(AppendError::Closed)
+    }
+
+    /// Takes samples into the head and the queue of the log.
+    fn take(&self, batch: &[Entry<'_>], now: i64) -> Result<Taken, AppendError> {
         if batch.len() > BATCH_SAMPLES_MAX {
             return Err(AppendError::Long(batch.len()));
         }
@@ -135,10 +161,10 @@ impl Store {
             newest: now.saturating_add(self.options.ahead_ms),
         };
         intake.appended.ids.reserve(batch.len());
-        let mut taken_all = true;
+        let mut is_whole = true;
         for (at, entry) in batch.iter().enumerate() {
             if intake.records.length() > BATCH_BYTES_MAX / 2 {
-                taken_all = false;
+                is_whole = false;
                 break;
             }
             intake.take(at, entry);
@@ -153,13 +179,11 @@ impl Store {
             self.since_space.fetch_add(length, Ordering::Relaxed);
             self.log.enqueue(records)
         };
-        drop(head);
-        self.log.wait(position).map_err(AppendError::Closed)?;
-        if taken_all {
-            Ok(appended)
-        } else {
-            Err(AppendError::Long(batch.len()))
-        }
+        Ok(Taken {
+            appended,
+            position,
+            is_whole,
+        })
     }
 
     /// Keeps exemplars, the newest ones; of more than 8 MiB at once the first ones. Returns when they are on disk.
@@ -248,6 +272,25 @@ impl Store {
         let number = self.log.begin_file();
         self.log.enqueue(extras_of(head));
         number
+    }
+}
+
+/// A batch that is in the head and in the queue of the log.
+struct Taken {
+    appended: Appended,
+    /// What to wait for.
+    position: u64,
+    /// None of it was left out for its length.
+    is_whole: bool,
+}
+
+impl Taken {
+    fn acknowledge(self, batch: &[Entry<'_>]) -> Result<Appended, AppendError> {
+        if self.is_whole {
+            Ok(self.appended)
+        } else {
+            Err(AppendError::Long(batch.len()))
+        }
     }
 }
 

@@ -179,12 +179,24 @@ fn batch(store: &Store, ledger: &mut Ledger, step: i64) {
         samples.push((labels.clone(), late, 1.5));
         samples.push((labels, late, 1.5));
     }
+    let soon = soon(store, ledger, step);
     let entries: Vec<Entry<'_>> = samples.iter().map(|(l, t, v)| entry(l, *t, *v)).collect();
     let result = store.append(&entries, 100 * HOUR);
+    // What came before it is on disk with it.
+    ledger.appended(&soon, result.is_ok());
     if let Ok(appended) = &result {
         assert_eq!(appended.refused, 0, "{:?}", appended.refusals);
     }
     ledger.appended(&samples, result.is_ok());
+}
+
+/// Samples of which nobody is told.
+fn soon(store: &Store, ledger: &mut Ledger, step: i64) -> Vec<(Labels, i64, f64)> {
+    let samples = vec![(labels("soon", 0), step * 40 * MINUTE, 2.5)];
+    ledger.appended(&samples, false);
+    let (labels, time, value) = &samples[0];
+    let result = store.append_soon(&[entry(labels, *time, *value)], 100 * HOUR);
+    if result.is_ok() { samples } else { Vec::new() }
 }
 
 fn delete(store: &Store, ledger: &mut Ledger, start: i64, end: i64) {

@@ -71,3 +71,52 @@ fn the_power_goes_again_while_the_store_is_opened() {
         }
     }
 }
+
+#[test]
+fn what_nobody_waits_for_is_on_disk_after_a_sync_or_a_megabyte() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    let count = |cut| {
+        let (store, _) = open(&disk.after(cut)).unwrap();
+        read_all(&store).len()
+    };
+    let series: Vec<Labels> = (0..100).map(|number| labels("soon", number)).collect();
+    let batch = |time: i64| {
+        let entries: Vec<Entry<'_>> = series.iter().map(|l| entry(l, time, 0.5)).collect();
+        let appended = store.append_soon(&entries, HOUR).unwrap();
+        assert_eq!(appended.taken, series.len());
+    };
+    batch(0);
+    assert_eq!(count(Cut::Keep), 0, "nothing was written");
+    store.sync().unwrap();
+    assert_eq!(count(Cut::Drop), 100);
+    let operations = disk.operations();
+    store.sync().unwrap();
+    assert_eq!(disk.operations(), operations, "nothing is left to write");
+    let mut time = 0;
+    while disk.operations() == operations {
+        time += 1;
+        batch(time);
+    }
+    assert!(time > 100, "a megabyte of {time} samples for a series");
+    let there = count(Cut::Drop);
+    let waited = usize::try_from(time + 1).unwrap() * series.len();
+    assert_eq!(there, waited, "all that waited is there");
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_lost_with_the_log() {
+    let disk = SimulatedDisk::default();
+    let (store, _) = open(&disk).unwrap();
+    let labels = labels("soon", 0);
+    store.append_soon(&[entry(&labels, 0, 0.5)], HOUR).unwrap();
+    disk.fail_at(disk.operations() + 1, std::io::ErrorKind::Other, false);
+    assert!(matches!(store.sync(), Err(AppendError::Closed(_))));
+    let refused = store.append_soon(&[entry(&labels, 1, 0.5)], HOUR);
+    assert!(matches!(refused, Err(AppendError::Closed(_))));
+    store.maintain(HOUR).unwrap();
+    store.append_soon(&[entry(&labels, 1, 0.5)], HOUR).unwrap();
+    store.sync().unwrap();
+    let (store, _) = open(&disk.after(Cut::Drop)).unwrap();
+    assert_eq!(read_all(&store).len(), 2);
+}

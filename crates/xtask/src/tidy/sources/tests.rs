@@ -44,10 +44,11 @@ fn the_first_line_tells_the_subject() {
 }
 
 #[test]
-fn unsafe_has_one_home() {
+fn unsafe_has_its_homes() {
     let source = "//! x\nfn a() {\n    // unsafe { }\n    unsafe { b(\"unsafe\") }\n}\n";
     check("crates/base/src/net.rs", source, &[(4, "unsafe")]);
     check("crates/base/src/handover.rs", source, &[]);
+    check("crates/base/src/memory.rs", source, &[]);
     check("a.rs", "//! x\n#![forbid(unsafe_code)]\n", &[]);
 }
 
