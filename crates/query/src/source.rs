@@ -22,6 +22,21 @@ pub trait Source {
     /// # Errors
     /// When the store could not be read, or has more than the selection allows.
     fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError>;
+
+    /// Shows the same series one after the other, until `see` says that it is enough. What is left in
+    /// one is memory for the next.
+    ///
+    /// # Errors
+    /// As [`Source::select`]; some have been shown by then.
+    fn each(
+        &self,
+        selection: &Selection<'_>,
+        see: &mut dyn FnMut(&mut SeriesData) -> bool,
+    ) -> Result<(), SourceError> {
+        let mut series = self.select(selection)?.into_iter();
+        series.all(|mut one| see(&mut one));
+        Ok(())
+    }
 }
 
 /// Which series and samples are wanted.

@@ -168,7 +168,8 @@ impl Source for Joined<'_> {
         let begun = clock::now();
         let found = self.read(wanted)?;
         let took = clock::now().duration_since(begun);
-        self.tally.add(wanted, &found, took);
+        let samples = found.iter().map(SeriesData::len).sum();
+        self.tally.add(wanted, (found.len(), samples), took);
         Ok(found)
     }
 }

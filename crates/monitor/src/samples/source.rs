@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::client::chain;
 use base::clock;
@@ -56,6 +57,26 @@ impl<'a> Snapshot<'a> {
     }
 
     pub(crate) fn read(&self, wanted: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+        let mut found = Vec::new();
+        self.visit(wanted, &mut |one| {
+            found.push(SeriesData {
+                labels: one.labels.clone(),
+                timestamps: Arc::clone(&one.timestamps),
+                values: taken(&mut one.values),
+                starts: taken(&mut one.starts),
+                histograms: std::mem::take(&mut one.histograms),
+            });
+            true
+        })?;
+        Ok(found)
+    }
+
+    /// Shows each series until `see` says that it is enough. What is left in it is memory for the next.
+    fn visit(
+        &self,
+        wanted: &Selection<'_>,
+        see: &mut dyn FnMut(&mut SeriesData) -> bool,
+    ) -> Result<(), SourceError> {
         let matchers = matchers(wanted.matchers).map_err(SourceError::Read)?;
         let start = wanted.after_ms.saturating_add(1);
         let mut selection = self
@@ -66,8 +87,14 @@ impl<'a> Snapshot<'a> {
             return Err(SourceError::TooManySeries(wanted.series_max));
         }
         let labels: Vec<Labels> = selection.labels().map(labels).collect();
-        let mut found = Vec::with_capacity(labels.len());
         let mut samples = SeriesSamples::default();
+        let mut shown = SeriesData {
+            labels: Labels::none(),
+            timestamps: Arc::default(),
+            values: Vec::new(),
+            starts: Vec::new(),
+            histograms: Vec::new(),
+        };
         let mut shared: Arc<Vec<i64>> = Arc::default();
         let mut count = 0_usize;
         for (at, labels) in labels.into_iter().enumerate() {
@@ -91,15 +118,18 @@ impl<'a> Snapshot<'a> {
             if *shared != samples.floats.times {
                 shared = Arc::new(samples.floats.times.clone());
             }
-            found.push(SeriesData {
-                labels,
-                timestamps: Arc::clone(&shared),
-                values: taken(&mut samples.floats.values),
-                starts: taken(&mut samples.floats.starts),
-                histograms: samples.histograms.iter().map(histogram_sample).collect(),
-            });
+            shown.labels = labels;
+            shown.timestamps = Arc::clone(&shared);
+            std::mem::swap(&mut shown.values, &mut samples.floats.values);
+            std::mem::swap(&mut shown.starts, &mut samples.floats.starts);
+            shown.histograms.clear();
+            let histograms = samples.histograms.iter().map(histogram_sample);
+            shown.histograms.extend(histograms);
+            if !see(&mut shown) {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -117,8 +147,29 @@ impl Source for Snapshot<'_> {
         let begun = clock::now();
         let found = self.read(wanted)?;
         let took = clock::now().duration_since(begun);
-        self.tally.add(wanted, &found, took);
+        let samples = found.iter().map(SeriesData::len).sum();
+        self.tally.add(wanted, (found.len(), samples), took);
         Ok(found)
+    }
+
+    fn each(
+        &self,
+        wanted: &Selection<'_>,
+        see: &mut dyn FnMut(&mut SeriesData) -> bool,
+    ) -> Result<(), SourceError> {
+        let mut read = (0, 0);
+        let mut took = Duration::ZERO;
+        let mut since = clock::now();
+        let visited = self.visit(wanted, &mut |one| {
+            read = (read.0 + 1, read.1 + one.len());
+            took += clock::now().duration_since(since);
+            let goes_on = see(one);
+            since = clock::now();
+            goes_on
+        });
+        took += clock::now().duration_since(since);
+        self.tally.add(wanted, read, took);
+        visited
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use query::promql::format::string;
-use query::source::{Selection, SeriesData};
+use query::source::Selection;
 
 /// Selections of one query that are told one by one.
 const SELECTIONS_MAX: usize = 100;
@@ -35,8 +35,13 @@ struct Read {
 }
 
 impl Tally {
-    pub(crate) fn add(&self, wanted: &Selection<'_>, found: &[SeriesData], took: Duration) {
-        let samples = found.iter().map(SeriesData::len).sum();
+    /// So many series and samples were read.
+    pub(crate) fn add(
+        &self,
+        wanted: &Selection<'_>,
+        (series, samples): (usize, usize),
+        took: Duration,
+    ) {
         let mut inner = self.lock();
         inner.samples += samples;
         inner.took += took;
@@ -47,7 +52,7 @@ impl Tally {
                 selector: format!("{{{}}}", matchers.join(",")),
                 after_ms: wanted.after_ms,
                 until_ms: wanted.until_ms,
-                series: found.len(),
+                series,
                 samples,
                 took,
             });

@@ -226,7 +226,7 @@ impl<'a> Evaluator<'a> {
         let grid = Grid::one(time_ms);
         if type_of(expression) == Type::Matrix {
             let input = self.window_input(expression, grid)?;
-            return input.matrix().map(Value::Matrix);
+            return self.matrix(&input).map(Value::Matrix);
         }
         Ok(match self.eval(expression, grid)? {
             Evaluated::Scalar(values) => {

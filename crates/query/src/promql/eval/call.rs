@@ -85,7 +85,7 @@ impl Evaluator<'_> {
             "idelta" => self.instant_change(&input, false),
             "sum_over_time" => self.total_over_time(&input, false),
             "avg_over_time" => self.total_over_time(&input, true),
-            "absent_over_time" => absent_over_time(range, &input),
+            "absent_over_time" => self.absent_over_time(range, &input),
             "deriv" => self.floats_over_time(&input, |window| {
                 let first = *window.timestamps.first()?;
                 trend::line(window, first).map(|(slope, _)| slope)
@@ -104,7 +104,24 @@ impl Evaluator<'_> {
         }
     }
 
-    fn smoothing(&self, call: &Call, input: &Input, grid: Grid) -> Evaluation<Vec<Series>> {
+    fn absent_over_time(&self, range: &Expression, input: &Input<'_>) -> Evaluation<Vec<Series>> {
+        let steps = input.references.grid().count;
+        let mut values = vec![1.0; steps];
+        self.each_range(input, |data, _| {
+            input.each_window(data, |window| {
+                if !window.is_empty()
+                    && let Some(value) = values.get_mut(window.step)
+                {
+                    *value = super::series::ABSENT;
+                }
+                Ok(())
+            })
+        })?;
+        let labels = super::instant::absent_labels(range);
+        Ok(vec![Series::floats(labels, values)])
+    }
+
+    fn smoothing(&self, call: &Call, input: &Input<'_>, grid: Grid) -> Evaluation<Vec<Series>> {
         let values = self.eval_scalar(argument(call, 1)?, grid)?;
         let trends = self.eval_scalar(argument(call, 2)?, grid)?;
         for (factors, name) in [(&values, "smoothing"), (&trends, "trend")] {
@@ -125,7 +142,7 @@ impl Evaluator<'_> {
     fn quantile_over_time(
         &self,
         call: &Call,
-        input: &Input,
+        input: &Input<'_>,
         grid: Grid,
     ) -> Evaluation<Vec<Series>> {
         let shares = self.eval_scalar(argument(call, 0)?, grid)?;
@@ -198,21 +215,4 @@ pub(super) fn argument(call: &Call, place: usize) -> Evaluation<&Expression> {
         Some(argument) => Ok(argument),
         None => fail(format!("{} lacks an argument", call.function.name)),
     }
-}
-
-fn absent_over_time(range: &Expression, input: &Input) -> Evaluation<Vec<Series>> {
-    let steps = input.references.grid().count;
-    let mut values = vec![1.0; steps];
-    for one in &input.series {
-        input.each_window(&one.data, |window| {
-            if !window.is_empty()
-                && let Some(value) = values.get_mut(window.step)
-            {
-                *value = super::series::ABSENT;
-            }
-            Ok(())
-        })?;
-    }
-    let labels = super::instant::absent_labels(range);
-    Ok(vec![Series::floats(labels, values)])
 }

@@ -104,7 +104,7 @@ impl Evaluator<'_> {
     /// A function of floats; histograms beside them are ignored, with a hint.
     pub(super) fn floats_over_time(
         &self,
-        input: &Input,
+        input: &Input<'_>,
         mut function: impl FnMut(&Window<'_>) -> Option<f64>,
     ) -> Evaluation<Vec<Series>> {
         let mut notes = Notes::default();
@@ -122,7 +122,11 @@ impl Evaluator<'_> {
     }
 
     /// `sum_over_time` and `avg_over_time`.
-    pub(super) fn total_over_time(&self, input: &Input, is_mean: bool) -> Evaluation<Vec<Series>> {
+    pub(super) fn total_over_time(
+        &self,
+        input: &Input<'_>,
+        is_mean: bool,
+    ) -> Evaluation<Vec<Series>> {
         let mut notes = Notes::default();
         let results = self.over_windows(input, true, |window| {
             if window.is_mixed() {
@@ -145,7 +149,11 @@ impl Evaluator<'_> {
     }
 
     /// Functions of one window that need no more than it.
-    pub(super) fn simple_over_time(&self, name: &str, input: &Input) -> Evaluation<Vec<Series>> {
+    pub(super) fn simple_over_time(
+        &self,
+        name: &str,
+        input: &Input<'_>,
+    ) -> Evaluation<Vec<Series>> {
         let seconds = |milliseconds: i64| milliseconds as f64 / 1000.0;
         let least = |one: f64, held: f64| one < held;
         let most = |one: f64, held: f64| one > held;

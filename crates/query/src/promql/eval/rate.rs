@@ -140,7 +140,7 @@ impl Evaluator<'_> {
     }
 
     /// The change of each series in each window.
-    pub(super) fn change(&self, input: &Input, change: Change) -> Evaluation<Vec<Series>> {
+    pub(super) fn change(&self, input: &Input<'_>, change: Change) -> Evaluation<Vec<Series>> {
         let mut notes = Notes::default();
         let mut shape = Shape::default();
         let results = self.over_windows(input, true, |window| match input.edges {
@@ -163,16 +163,17 @@ impl Evaluator<'_> {
         if name.is_empty() || series.has_histograms() {
             return;
         }
-        let quoted = crate::quote::quoted(name.as_bytes());
         let suffixes = ["_total", "_sum", "_count", "_bucket"];
         if kind.is_empty() {
             if !suffixes.iter().any(|suffix| name.ends_with(suffix)) {
+                let quoted = crate::quote::quoted(name.as_bytes());
                 let message = format!(
                     "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quoted}"
                 );
                 self.inform(position, &message);
             }
         } else if !matches!(kind, "counter" | "histogram") {
+            let quoted = crate::quote::quoted(name.as_bytes());
             let kind = crate::quote::quoted(kind.as_bytes());
             let message = format!(
                 "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind}: {quoted}"
@@ -182,7 +183,11 @@ impl Evaluator<'_> {
     }
 
     /// The change between the last two samples of each window.
-    pub(super) fn instant_change(&self, input: &Input, is_rate: bool) -> Evaluation<Vec<Series>> {
+    pub(super) fn instant_change(
+        &self,
+        input: &Input<'_>,
+        is_rate: bool,
+    ) -> Evaluation<Vec<Series>> {
         let mut notes = Notes::default();
         let results = self.over_windows(input, true, |window| {
             last_change(window, is_rate, &mut notes)

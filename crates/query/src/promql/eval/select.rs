@@ -155,6 +155,42 @@ impl Evaluator<'_> {
         Ok(series)
     }
 
+    /// Shows the series of a selector one after the other, in the order of the store. Those who are done
+    /// with one before the next come by with the memory for one.
+    pub(super) fn visit(
+        &self,
+        selector: &Selector,
+        (after_ms, until_ms): (i64, i64),
+        mut see: impl FnMut(&mut SeriesData) -> Evaluation<()>,
+    ) -> Evaluation<()> {
+        let options = self.context.options;
+        self.work(super::WORK_MAX)?;
+        let selection = Selection {
+            matchers: &selector.matchers,
+            after_ms,
+            until_ms,
+            series_max: options.series_max,
+            samples_max: options.samples_max,
+        };
+        let wants_counts = self.state.borrow().wants_counts;
+        let mut failed = None;
+        let mut count = 0;
+        self.context.source.each(&selection, &mut |one| {
+            count += 1;
+            if count > options.series_max {
+                failed = Some(SourceError::TooManySeries(options.series_max).into());
+                return false;
+            }
+            if wants_counts {
+                tell_resets(&mut one.histograms);
+            }
+            let seen = self.hold(one.len()).and_then(|()| see(one));
+            failed = seen.err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Loads what a selector of single samples needs.
     pub(super) fn load_instants(
         &self,

@@ -13,8 +13,8 @@ use crate::source::{HistogramSample, SeriesData, is_stale};
 
 /// All that windows move over.
 #[derive(Debug)]
-pub(super) struct Input {
-    pub(super) series: Vec<RangeSeries>,
+pub(super) struct Input<'a> {
+    ranges: Ranges<'a>,
     pub(super) references: References,
     pub(super) range_ms: i64,
     pub(super) edges: Edges,
@@ -26,11 +26,21 @@ pub(super) struct Input {
     pub(super) wants_falls: bool,
 }
 
-/// A series without the markers of its ends.
+/// The series that windows move over.
 #[derive(Debug)]
-pub(super) struct RangeSeries {
-    pub(super) data: SeriesData,
-    pub(super) drop_name: bool,
+enum Ranges<'a> {
+    /// Those of the store, with samples after one time and up to another, in milliseconds since 1970.
+    /// They are read when they are wanted, one by one.
+    Stored(&'a Selector, (i64, i64)),
+    /// Those of a subquery.
+    Evaluated(Vec<RangeSeries>),
+}
+
+/// A series of a subquery.
+#[derive(Debug)]
+struct RangeSeries {
+    data: SeriesData,
+    drop_name: bool,
 }
 
 /// What is in a window at a step.
@@ -71,7 +81,11 @@ impl Window<'_> {
 
 impl Evaluator<'_> {
     /// What an expression of a range loads or evaluates.
-    pub(super) fn window_input(&self, expression: &Expression, grid: Grid) -> Evaluation<Input> {
+    pub(super) fn window_input<'a>(
+        &self,
+        expression: &'a Expression,
+        grid: Grid,
+    ) -> Evaluation<Input<'a>> {
         let expression = bare(expression);
         let position = expression.span.start;
         match &expression.node {
@@ -84,13 +98,13 @@ impl Evaluator<'_> {
         }
     }
 
-    fn selected(
+    fn selected<'a>(
         &self,
-        selector: &Selector,
+        selector: &'a Selector,
         range_ms: i64,
         position: usize,
         grid: Grid,
-    ) -> Evaluation<Input> {
+    ) -> Evaluation<Input<'a>> {
         let references = References::new(grid, self.moment(&selector.moment)?);
         let lookback_ms = self.context.options.lookback_ms;
         let mut after = references.first().saturating_sub(range_ms);
@@ -101,10 +115,8 @@ impl Evaluator<'_> {
         if selector.edges == Edges::Smoothed {
             until = until.saturating_add(lookback_ms);
         }
-        let loaded = self.load(selector, after, until)?;
-        let series = loaded.into_iter().map(without_ends).collect();
         Ok(Input {
-            series,
+            ranges: Ranges::Stored(selector, (after, until)),
             references,
             range_ms,
             edges: selector.edges,
@@ -115,7 +127,12 @@ impl Evaluator<'_> {
     }
 
     /// Evaluates once over all that the windows of all steps want.
-    fn subquery(&self, subquery: &Subquery, position: usize, grid: Grid) -> Evaluation<Input> {
+    fn subquery<'a>(
+        &self,
+        subquery: &Subquery,
+        position: usize,
+        grid: Grid,
+    ) -> Evaluation<Input<'a>> {
         let range_ms = self.positive(&subquery.range)?;
         let step_ms = match &subquery.step {
             Some(step) => self.positive(step)?,
@@ -146,7 +163,7 @@ impl Evaluator<'_> {
             series.push(ranged(&one, inner));
         }
         Ok(Input {
-            series,
+            ranges: Ranges::Evaluated(series),
             references,
             range_ms,
             edges: Edges::Plain,
@@ -156,22 +173,41 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Calls a function with each window that is not empty, and collects what it gives.
+    /// Shows each series, and whether its metric's name is to be dropped, in the order of their labels
+    /// or of the store.
+    pub(super) fn each_range(
+        &self,
+        input: &Input<'_>,
+        mut see: impl FnMut(&SeriesData, bool) -> Evaluation<()>,
+    ) -> Evaluation<()> {
+        match &input.ranges {
+            Ranges::Stored(selector, span) => self.visit(selector, *span, |data| {
+                remove_ends(data);
+                see(data, false)
+            }),
+            Ranges::Evaluated(series) => {
+                let mut series = series.iter();
+                series.try_for_each(|one| see(&one.data, one.drop_name))
+            }
+        }
+    }
+
+    /// Calls a function with each window that is not empty, and collects what it gives, by labels.
     pub(super) fn over_windows(
         &self,
-        input: &Input,
+        input: &Input<'_>,
         drop_name: bool,
         mut function: impl FnMut(&Window<'_>) -> Option<Sample>,
     ) -> Evaluation<Vec<Series>> {
         let steps = input.references.grid().count;
-        let mut results = Vec::with_capacity(input.series.len());
-        self.hold(input.series.len().saturating_mul(steps))?;
-        for one in &input.series {
-            let mut series = Series::empty(one.data.labels.clone(), steps);
-            series.drop_name = drop_name || one.drop_name;
+        let mut results = Vec::new();
+        self.each_range(input, |data, drops_name| {
+            self.hold(steps)?;
+            let mut series = Series::empty(data.labels.clone(), steps);
+            series.drop_name = drop_name || drops_name;
             let mut is_filled = false;
             let mut work = 0;
-            input.each_window(&one.data, |window| {
+            input.each_window(data, |window| {
                 if window.is_empty() {
                     return Ok(());
                 }
@@ -189,19 +225,59 @@ impl Evaluator<'_> {
             if is_filled {
                 results.push(series);
             }
+            Ok(())
+        })?;
+        if matches!(input.ranges, Ranges::Stored(..)) {
+            results.sort_by(|one, other| one.labels.cmp(&other.labels));
         }
         Ok(results)
     }
+
+    /// The samples themselves, of the first step.
+    pub(super) fn matrix(&self, input: &Input<'_>) -> Evaluation<Vec<MatrixSeries>> {
+        let mut matrix: Vec<MatrixSeries> = Vec::new();
+        self.each_range(input, |data, drops_name| {
+            let labels = if drops_name {
+                data.labels.without_metadata()
+            } else {
+                data.labels.clone()
+            };
+            let mut found = None;
+            input.each_window(data, |window| {
+                if window.step == 0 && !window.is_empty() {
+                    let floats = window.timestamps.iter().zip(window.values);
+                    let histograms = window.histograms.iter();
+                    found = Some(MatrixSeries {
+                        labels: labels.clone(),
+                        floats: floats.map(|(time, value)| (*time, *value)).collect(),
+                        histograms: histograms
+                            .map(|sample| (sample.timestamp, Arc::clone(&sample.histogram)))
+                            .collect(),
+                    });
+                }
+                Ok(())
+            })?;
+            matrix.extend(found);
+            Ok(())
+        })?;
+        matrix.sort_by(|one, other| one.labels.cmp(&other.labels));
+        let is_double =
+            |pair: &[MatrixSeries]| matches!(pair, [one, other] if one.labels == other.labels);
+        if matrix.windows(2).any(is_double) {
+            return fail(names::SAME_LABELS);
+        }
+        Ok(matrix)
+    }
 }
 
-impl Input {
+impl Input<'_> {
     /// Calls a function with the window of each step, until it fails.
     pub(super) fn each_window(
         &self,
         data: &SeriesData,
         mut function: impl FnMut(&Window<'_>) -> Evaluation<()>,
     ) -> Evaluation<()> {
-        let metric = data.labels.get(crate::labels::METRIC_NAME).to_owned();
+        let metric = data.labels.get(crate::labels::METRIC_NAME);
         let all_falls = if self.wants_falls && data.starts.is_empty() {
             falls(&data.values)
         } else {
@@ -236,7 +312,7 @@ impl Input {
                     .histograms
                     .get(histograms.first..histograms.end)
                     .unwrap_or_default(),
-                metric: &metric,
+                metric,
             })?;
         }
         Ok(())
@@ -253,41 +329,6 @@ impl Input {
                 end_ms.saturating_add(lookback),
             ),
         }
-    }
-
-    /// The samples themselves, of the first step.
-    pub(super) fn matrix(&self) -> Evaluation<Vec<MatrixSeries>> {
-        let mut matrix: Vec<MatrixSeries> = Vec::new();
-        for one in &self.series {
-            let labels = if one.drop_name {
-                one.data.labels.without_metadata()
-            } else {
-                one.data.labels.clone()
-            };
-            let mut found = None;
-            self.each_window(&one.data, |window| {
-                if window.step == 0 && !window.is_empty() {
-                    let floats = window.timestamps.iter().zip(window.values);
-                    let histograms = window.histograms.iter();
-                    found = Some(MatrixSeries {
-                        labels: labels.clone(),
-                        floats: floats.map(|(time, value)| (*time, *value)).collect(),
-                        histograms: histograms
-                            .map(|sample| (sample.timestamp, Arc::clone(&sample.histogram)))
-                            .collect(),
-                    });
-                }
-                Ok(())
-            })?;
-            matrix.extend(found);
-        }
-        matrix.sort_by(|one, other| one.labels.cmp(&other.labels));
-        let is_double =
-            |pair: &[MatrixSeries]| matches!(pair, [one, other] if one.labels == other.labels);
-        if matrix.windows(2).any(is_double) {
-            return fail(names::SAME_LABELS);
-        }
-        Ok(matrix)
     }
 }
 
@@ -330,7 +371,7 @@ fn falls(values: &[f64]) -> Vec<(usize, f64)> {
 }
 
 /// Ranges do not see the markers of ends.
-fn without_ends(mut data: SeriesData) -> RangeSeries {
+fn remove_ends(data: &mut SeriesData) {
     if data.values.iter().any(|value| is_stale(*value)) {
         let keeps: Vec<bool> = data.values.iter().map(|value| !is_stale(*value)).collect();
         let kept = |at: &(usize, &i64)| keeps.get(at.0).copied().unwrap_or(true);
@@ -343,10 +384,6 @@ fn without_ends(mut data: SeriesData) -> RangeSeries {
     }
     data.histograms
         .retain(|sample| !sample.histogram.is_stale());
-    RangeSeries {
-        data,
-        drop_name: false,
-    }
 }
 
 /// A column as samples at their times.
