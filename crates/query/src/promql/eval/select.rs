@@ -197,6 +197,13 @@ impl Evaluator<'_> {
         selector: &Selector,
         grid: Grid,
     ) -> Evaluation<(Vec<SeriesData>, References)> {
+        let (references, (after, until)) = self.instants(selector, grid)?;
+        Ok((self.load(selector, after, until)?, references))
+    }
+
+    /// The times of the steps, and after which and up to which time a selector of single samples needs
+    /// samples for them.
+    fn instants(&self, selector: &Selector, grid: Grid) -> Evaluation<(References, (i64, i64))> {
         let references = References::new(grid, self.moment(&selector.moment)?);
         let lookback = self.context.options.lookback_ms;
         let after = references.first().saturating_sub(lookback);
@@ -204,7 +211,7 @@ impl Evaluator<'_> {
             Edges::Smoothed => references.last().saturating_add(lookback),
             _ => references.last(),
         };
-        Ok((self.load(selector, after, until)?, references))
+        Ok((references, (after, until)))
     }
 
     /// The newest sample of each series at each step.
@@ -214,21 +221,23 @@ impl Evaluator<'_> {
         position: usize,
         grid: Grid,
     ) -> Evaluation<Vec<Series>> {
-        let (loaded, references) = self.load_instants(selector, grid)?;
+        let (references, span) = self.instants(selector, grid)?;
         let lookback = self.context.options.lookback_ms;
-        let mut vector = Vec::with_capacity(loaded.len());
-        self.hold(loaded.len().saturating_mul(grid.count))?;
-        for data in loaded {
+        let mut vector = Vec::new();
+        self.visit(selector, span, |data| {
+            self.hold(grid.count)?;
             self.work(grid.count)?;
             let series = if selector.edges == Edges::Smoothed {
-                self.smoothed(&data, references, position)
+                self.smoothed(data, references, position)
             } else {
-                newest_series(&data, references, lookback)
+                newest_series(data, references, lookback)
             };
             if !series.is_empty() {
                 vector.push(series);
             }
-        }
+            Ok(())
+        })?;
+        vector.sort_by(|one, other| one.labels.cmp(&other.labels));
         Ok(vector)
     }
 
