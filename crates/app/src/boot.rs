@@ -106,7 +106,10 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
             return ExitCode::from(exit_code::NOT_READY);
         }
     };
-    base::memory::limit_arenas();
+    // Who sets it for the process has a reason.
+    if !environment.variables.contains_key("MALLOC_ARENA_MAX") {
+        base::memory::limit_arenas();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use base::client::chain;
 use base::clock;
 use signals::disk::RealDisk;
 use signals::{Opened, Options, Store, StoreError};
@@ -94,20 +95,33 @@ impl Samples {
         Ok(tokio::task::spawn_blocking(work).await?)
     }
 
-    /// What [`Store::append_soon`] took is put on disk some moments from now.
-    pub(crate) fn sync_soon(&self) {
-        self.waiting.notify_one();
+    /// The same for work that leaves something to be put on disk some moments later, as
+    /// [`Store::append_soon`] does. That happens also when the caller leaves.
+    pub(crate) async fn run_soon<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store, i64) -> T + Send + 'static,
+    ) -> Result<T, UseError> {
+        let waiting = Arc::clone(&self.waiting);
+        let work = move |store: &Store, now: i64| {
+            let result = work(store, now);
+            waiting.notify_one();
+            result
+        };
+        self.run(work).await
     }
 
-    /// Puts on disk what waits for it, the scrapes of [`SYNC_INTERVAL`] at once; does not return. An
-    /// error closes the log, which whoever uses the store is told.
+    /// Puts on disk what [`Samples::run_soon`] left, that of [`SYNC_INTERVAL`] at once; does not return.
+    /// An error closes the log, which whoever uses the store is told.
     pub(crate) async fn keep_synced(&self) -> Infallible {
         loop {
             self.waiting.notified().await;
             tokio::time::sleep(SYNC_INTERVAL).await;
             match self.run(|store, _| store.sync()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "scrapes are not on disk yet"),
+                Ok(Err(error)) => {
+                    let error = chain(&error);
+                    tracing::warn!(error, "scrapes are not on disk yet");
+                }
                 Err(error) => tracing::debug!(%error, "scrapes are not put on disk here"),
             }
         }
@@ -158,6 +172,13 @@ impl Samples {
             return Ok(());
         };
         store.stop();
+        // At once: who uses the store may be longer than the process has time. An error comes again.
+        let syncing = Arc::clone(&store);
+        let synced = tokio::task::spawn_blocking(move || syncing.sync()).await;
+        if let Ok(Err(error)) = synced {
+            let error = chain(&error);
+            tracing::warn!(error, "the last scrapes are not on disk");
+        }
         let _all = self.places.acquire_many(USES_MAX).await;
         self.places.close();
         let closing = tokio::task::spawn_blocking(move || store.close());

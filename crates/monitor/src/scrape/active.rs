@@ -204,9 +204,7 @@ impl Active {
                 .then(|| Arc::new(kept.pages.metadata.clone()));
             (outcome, metadata)
         };
-        let done = tools.samples.run(work).await;
-        tools.samples.sync_soon();
-        match done {
+        match tools.samples.run_soon(work).await {
             Ok((outcome, metadata)) => self.note(tools, (time, begun), &outcome, metadata),
             Err(error) => tracing::warn!(url = %self.target.url, %error, "a scrape was lost"),
         }
@@ -257,9 +255,7 @@ impl Active {
             return;
         }
         let work = move |store: &signals::Store, now: i64| kept.end((store, now), now);
-        let done = tools.samples.run(work).await;
-        tools.samples.sync_soon();
-        match done {
+        match tools.samples.run_soon(work).await {
             Ok(Ok(count)) => {
                 tools.metrics.ended.inc_by(count as u64);
             }

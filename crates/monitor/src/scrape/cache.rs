@@ -72,6 +72,8 @@ pub(crate) struct Cache {
     before: u32,
     first: u32,
     seen: usize,
+    /// This page has series that were not known.
+    has_grown: bool,
     /// What is seen does not belong to the order of the lines.
     is_aside: bool,
     /// Series that rules or labels of before made and that are in the store: they end unless they
@@ -92,6 +94,7 @@ impl Default for Cache {
             before: NONE,
             first: NONE,
             seen: 0,
+            has_grown: false,
             is_aside: false,
             former: Vec::new(),
         }
@@ -104,6 +107,7 @@ impl Cache {
         self.page = self.page.wrapping_add(1).max(1);
         self.before = NONE;
         self.seen = 0;
+        self.has_grown = false;
     }
 
     /// The bytes of the series that is expected on the next line.
@@ -129,6 +133,7 @@ impl Cache {
     /// Adds a series that [`Cache::find`] does not find.
     pub(crate) fn add(&mut self, raw: &[u8], labels: Option<Labels>) -> Place {
         let place = u32::try_from(self.series.len()).unwrap_or(NONE);
+        self.has_grown = true;
         let start = self.texts.len();
         self.texts.extend_from_slice(raw);
         self.series.push(Known {
@@ -248,7 +253,8 @@ impl Cache {
         if self.series.len() > self.seen * 2 + SPARE_MAX {
             self.forget();
         }
-        if self.texts.capacity() > self.texts.len() + self.texts.len() / 8 {
+        // Not while more are coming: they would be moved each time.
+        if !self.has_grown && self.texts.capacity() > self.texts.len() {
             self.shrink();
         }
     }

@@ -258,14 +258,14 @@ impl Kept {
     fn append_beside(&self, store: &Store, batch: Batch, outcome: &mut Outcome) {
         let mut failed = None;
         if !batch.exemplars.is_empty() {
-            failed = store.append_exemplars(batch.exemplars).err();
+            failed = store.append_exemplars_soon(batch.exemplars).err();
         }
         if !batch.metadata.is_empty() {
             let known = batch.metadata.into_iter().filter_map(|name| {
                 let metadata = self.pages.metadata.get(&name)?.clone();
                 Some((name, metadata))
             });
-            failed = store.append_metadata(known.collect()).err().or(failed);
+            failed = store.append_metadata_soon(known.collect()).err().or(failed);
         }
         outcome.store_error = failed.map(|error| error.to_string());
     }

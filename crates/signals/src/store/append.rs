@@ -128,10 +128,7 @@ impl Store {
     /// to the disk before this returns.
     pub fn append_soon(&self, batch: &[Entry<'_>], now: i64) -> Result<Appended, AppendError> {
         let taken = self.take(batch, now)?;
-        let (_, queued) = self.log.bytes();
-        if queued > SOON_BYTES_MAX {
-            self.log.wait(taken.position).map_err(AppendError::Closed)?;
-        }
+        self.wait_when_long(taken.position)?;
         taken.acknowledge(batch)
     }
 
@@ -188,6 +185,13 @@ impl Store {
 
     /// Keeps exemplars, the newest ones; of more than 8 MiB at once the first ones. Returns when they are on disk.
     pub fn append_exemplars(&self, exemplars: Vec<Exemplar>) -> Result<usize, AppendError> {
+        let count = self.append_exemplars_soon(exemplars)?;
+        self.sync()?;
+        Ok(count)
+    }
+
+    /// The same, and they are on disk when samples of [`Store::append_soon`] are.
+    pub fn append_exemplars_soon(&self, exemplars: Vec<Exemplar>) -> Result<usize, AppendError> {
         let mut head = self.head_mut();
         self.check_room(&head)?;
         let mut records = Encoder::default();
@@ -202,12 +206,21 @@ impl Store {
                 count += 1;
             }
         }
-        self.commit_extras(head, records).map(|()| count)
+        self.enqueue_extras(head, records).map(|()| count)
     }
 
     /// Keeps what is known of metrics; what is beyond 8 MiB at once, and of names beyond a kilobyte, is
     /// left out. Returns when it is on disk.
     pub fn append_metadata(&self, metadata: Vec<(String, Metadata)>) -> Result<(), AppendError> {
+        self.append_metadata_soon(metadata)?;
+        self.sync()
+    }
+
+    /// The same, and it is on disk when samples of [`Store::append_soon`] are.
+    pub fn append_metadata_soon(
+        &self,
+        metadata: Vec<(String, Metadata)>,
+    ) -> Result<(), AppendError> {
         let mut head = self.head_mut();
         self.check_room(&head)?;
         let mut records = Encoder::default();
@@ -219,10 +232,10 @@ impl Store {
                 records.metadata(&metric, kept);
             }
         }
-        self.commit_extras(head, records)
+        self.enqueue_extras(head, records)
     }
 
-    fn commit_extras(
+    fn enqueue_extras(
         &self,
         head: std::sync::RwLockWriteGuard<'_, Head>,
         records: Encoder,
@@ -233,7 +246,16 @@ impl Store {
             self.log.enqueue(records_of(records))
         };
         drop(head);
-        self.log.wait(position).map_err(AppendError::Closed)
+        self.wait_when_long(position)
+    }
+
+    /// Waits until everything up to `position` is on disk when much waits for that.
+    fn wait_when_long(&self, position: u64) -> Result<(), AppendError> {
+        let (_, queued) = self.log.bytes();
+        if queued > SOON_BYTES_MAX {
+            self.log.wait(position).map_err(AppendError::Closed)?;
+        }
+        Ok(())
     }
 
     fn check_room(&self, head: &Head) -> Result<(), AppendError> {

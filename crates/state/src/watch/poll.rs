@@ -77,10 +77,11 @@ struct FolderEvents {
 
 impl FolderEvents {
     fn new(database: &Path) -> io::Result<Self> {
-        let folder = database.parent().filter(|folder| *folder != Path::new(""));
+        // SQLite has its log beside the file itself, not beside a link to it.
+        let database = std::fs::canonicalize(database)?;
+        let folder = database.parent().unwrap_or(Path::new("/"));
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let descriptor = inotify::init(flags)?;
-        let folder = folder.unwrap_or(Path::new("."));
         inotify::add_watch(&descriptor, folder, inotify::WatchFlags::MODIFY)?;
         let receiver = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;
         Ok(Self { receiver })

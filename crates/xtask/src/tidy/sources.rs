@@ -13,7 +13,7 @@ const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 70;
 /// Raw lines of a function in tests, which may spell out a long scenario.
 const TEST_FUNCTION_LINES_MAX: usize = 120;
-/// The one file that passes file descriptors between processes.
+/// The files that pass descriptors between processes, and tell the C library how to manage memory.
 const UNSAFE_HOMES: [&str; 2] = ["crates/base/src/handover.rs", "crates/base/src/memory.rs"];
 
 /// Words that mean "not finished". Written in halves, so that this file does not contain them.
