@@ -3,7 +3,7 @@
 //! them hardly more often.
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::Replay;
@@ -23,6 +23,8 @@ const GROUP_FLOATS: usize = 1 << 19;
 const GROUP_OTHERS: usize = 1 << 12;
 /// Groups that wait to be applied.
 const WAITING_MAX: usize = 1;
+/// Memory of groups that were applied, for others to come.
+const SPARE_MAX: usize = 2;
 /// Ids are spread over at most so many times as many numbers as there are samples, or are sorted by
 /// comparison.
 const SPREAD_MAX: usize = 4;
@@ -34,10 +36,12 @@ pub(in crate::store) fn replay(
     head: &mut Head,
 ) -> Result<(Recovered, u64), ReadError> {
     let (give, steps) = sync_channel(WAITING_MAX);
+    let (give_back, spare) = sync_channel(SPARE_MAX);
     thread::scope(|scope| {
         let reading = scope.spawn(move || {
             let mut gather = Gather {
                 give,
+                spare,
                 group: Group::default(),
                 places: Vec::new(),
             };
@@ -49,7 +53,10 @@ pub(in crate::store) fn replay(
         for step in steps {
             match step {
                 Step::File => replay.forget_ids(),
-                Step::Group(group) => replay.group(group),
+                Step::Group(group) => {
+                    // When nobody wants it any more, or there is enough, it is freed.
+                    drop(give_back.try_send(replay.group(group)));
+                }
                 Step::Delete(matchers, start, end) => replay.delete(&matchers, start, end),
             }
         }
@@ -86,6 +93,14 @@ pub(super) struct Float {
     pub(super) start: i64,
 }
 
+/// What stands where nothing was put yet.
+const NOWHERE: Float = Float {
+    id: 0,
+    time: 0,
+    value: 0.0,
+    start: 0,
+};
+
 struct Measured {
     id: u32,
     time: i64,
@@ -96,6 +111,7 @@ struct Measured {
 /// Gathers what is read.
 struct Gather {
     give: SyncSender<Step>,
+    spare: Receiver<Vec<Float>>,
     group: Group,
     /// For each id where its next sample goes; kept for its memory.
     places: Vec<u32>,
@@ -104,7 +120,8 @@ struct Gather {
 impl Gather {
     fn pass_on(&mut self) {
         let mut group = std::mem::take(&mut self.group);
-        let sorted = by_series(&group.floats, &mut self.places);
+        let mut sorted = self.spare.try_recv().unwrap_or_default();
+        by_series(&group.floats, &mut self.places, &mut sorted);
         // The memory is used again.
         self.group.floats = std::mem::replace(&mut group.floats, sorted);
         self.group.floats.clear();
@@ -123,19 +140,21 @@ impl Gather {
     }
 }
 
-/// The samples series by series, those of each in the order in which they came: counted, and put
-/// where they belong.
-fn by_series(floats: &[Float], places: &mut Vec<u32>) -> Vec<Float> {
-    let mut sorted = floats.to_vec();
+/// Sets `sorted` to the samples series by series, those of each in the order in which they came: counted,
+/// and put where they belong. What was in it does not matter, nor in `places`.
+fn by_series(floats: &[Float], places: &mut Vec<u32>, sorted: &mut Vec<Float>) {
     let ids = floats.iter().map(|float| float.id);
     let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) else {
-        return sorted;
+        return sorted.clear();
     };
     let spread = (highest - lowest) as usize + 1;
     if spread > floats.len().saturating_mul(SPREAD_MAX) {
-        sorted.sort_by_key(|float| float.id);
-        return sorted;
+        sorted.clear();
+        sorted.extend_from_slice(floats);
+        return sorted.sort_by_key(|float| float.id);
     }
+    // Each place is written below.
+    sorted.resize(floats.len(), NOWHERE);
     places.clear();
     places.resize(spread, 0);
     let at = |float: &Float| (float.id - lowest) as usize;
@@ -157,7 +176,6 @@ fn by_series(floats: &[Float], places: &mut Vec<u32>) -> Vec<Float> {
         }
         *place += 1;
     }
-    sorted
 }
 
 impl Visitor for Gather {
@@ -211,7 +229,8 @@ impl Visitor for Gather {
 }
 
 impl Replay<'_> {
-    fn group(&mut self, group: Group) {
+    /// Applies it, and gives back the memory of its samples.
+    fn group(&mut self, group: Group) -> Vec<Float> {
         for (id, labels) in group.series {
             self.series(id, labels);
         }
@@ -227,6 +246,7 @@ impl Replay<'_> {
         for (metric, metadata) in group.metadata {
             self.metadata(&metric, metadata);
         }
+        group.floats
     }
 }
 
@@ -248,10 +268,13 @@ mod tests {
             let mut expected: Vec<(u32, i64)> =
                 floats.iter().map(|one| (one.id, one.time)).collect();
             expected.sort_unstable();
-            let sorted = by_series(&floats, &mut vec![9; 3]);
+            let mut sorted = vec![floats[5]; 2_000];
+            by_series(&floats, &mut vec![9; 3], &mut sorted);
             let found: Vec<(u32, i64)> = sorted.iter().map(|one| (one.id, one.time)).collect();
             assert_eq!(found, expected);
         }
-        assert!(by_series(&[], &mut Vec::new()).is_empty());
+        let mut sorted = vec![NOWHERE];
+        by_series(&[], &mut Vec::new(), &mut sorted);
+        assert!(sorted.is_empty());
     }
 }
