@@ -117,9 +117,11 @@ impl OpenChunk {
     pub(crate) fn expect(&mut self, samples: usize) {
         let bytes = &mut self.bits.bytes;
         let each = bytes.len() / usize::from(self.count.max(1)) + 1;
-        let more = each * samples.min(usize::from(CHUNK_SAMPLES_MAX - self.count)) + 8;
+        let left = usize::from(CHUNK_SAMPLES_MAX - self.count);
+        let more = each * samples.min(left) + 8;
         if bytes.len() + more > bytes.capacity() {
-            bytes.reserve_exact(more.max(bytes.len() / 2));
+            // Many come in a row: twice the room, and no more than a full chunk takes.
+            bytes.reserve_exact(bytes.len().min(each * left + 8).max(more));
         }
     }
 
