@@ -116,7 +116,6 @@ fn run(forward: Forward, listeners: Listeners) -> ExitCode {
         eprintln!("landline: {error}");
         return ExitCode::from(exit_code::FAILED);
     }
-    base::memory::limit_arenas();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

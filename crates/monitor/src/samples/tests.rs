@@ -31,11 +31,16 @@ fn fill(store: &Store, now: i64) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn closing_does_not_wait_for_a_compaction() {
+fn opened() -> (tempfile::TempDir, Samples) {
     let folder = tempfile::tempdir().unwrap();
     let samples = Samples::default();
     samples.open(folder.path(), Options::default()).unwrap();
+    (folder, samples)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_does_not_wait_for_a_compaction() {
+    let (folder, samples) = opened();
     samples.run(fill).await.unwrap();
     let begun = Arc::new(Notify::new());
     let told = Arc::clone(&begun);
@@ -115,9 +120,7 @@ async fn until_written(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_is_on_disk_soon() {
-    let folder = tempfile::tempdir().unwrap();
-    let samples = Samples::default();
-    samples.open(folder.path(), Options::default()).unwrap();
+    let (folder, samples) = opened();
     scrape(&samples).await;
     assert_eq!(written(folder.path()), 0, "nobody waited for it");
     tokio::select! {
@@ -129,9 +132,7 @@ async fn a_scrape_is_on_disk_soon() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_writes_what_waits_before_it_waits_for_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let samples = Samples::default();
-    samples.open(folder.path(), Options::default()).unwrap();
+    let (folder, samples) = opened();
     scrape(&samples).await;
     let (let_go, held) = std::sync::mpsc::sync_channel::<()>(1);
     let begun = Arc::new(Notify::new());

@@ -132,31 +132,17 @@ impl Evaluator<'_> {
         after_ms: i64,
         until_ms: i64,
     ) -> Evaluation<Vec<SeriesData>> {
-        let options = self.context.options;
-        self.work(super::WORK_MAX)?;
-        let selection = Selection {
-            matchers: &selector.matchers,
-            after_ms,
-            until_ms,
-            series_max: options.series_max,
-            samples_max: options.samples_max,
-        };
-        let mut series = self.context.source.select(&selection)?;
-        if series.len() > options.series_max {
-            return Err(SourceError::TooManySeries(options.series_max).into());
-        }
-        self.hold(series.iter().map(SeriesData::len).sum())?;
+        let mut series = Vec::new();
+        self.visit(selector, (after_ms, until_ms), |one| {
+            series.push(one.clone());
+            Ok(())
+        })?;
         series.sort_by(|one, other| one.labels.cmp(&other.labels));
-        if self.state.borrow().wants_counts {
-            for one in &mut series {
-                tell_resets(&mut one.histograms);
-            }
-        }
         Ok(series)
     }
 
-    /// Shows the series of a selector one after the other, in the order of the store. Those who are done
-    /// with one before the next come by with the memory for one.
+    /// Shows the series of a selector one after the other, in the order of the store. Who is done with one
+    /// before the next needs memory for one only.
     pub(super) fn visit(
         &self,
         selector: &Selector,
