@@ -2,6 +2,7 @@
 //! back bit by bit.
 
 use pco::ChunkConfig;
+use pco::DecompressorScratch;
 use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
 
@@ -68,9 +69,12 @@ pub(crate) fn write_values(values: &[f64], effort: Effort) -> Vec<u8> {
     forms.push(write_raw(values));
     forms.sort_by_key(Vec::len);
     let mut back = Vec::with_capacity(values.len());
+    let mut scratch = Scratch::default();
     for form in forms {
         back.clear();
-        if read_values(&form, values.len(), &mut back).is_some() && is_same(values, &back) {
+        if read_values(&form, values.len(), &mut scratch, &mut back).is_some()
+            && is_same(values, &back)
+        {
             return form;
         }
     }
@@ -87,7 +91,7 @@ pub(crate) fn write_small(values: &[f64]) -> Option<Vec<u8>> {
     let decimals = Decimals::of(values)?;
     let out = decimals.with_deltas();
     let mut back = Vec::with_capacity(values.len());
-    read_values(&out, values.len(), &mut back)?;
+    read_values(&out, values.len(), &mut Scratch::default(), &mut back)?;
     is_same(values, &back).then_some(out)
 }
 
@@ -99,8 +103,17 @@ fn is_same(left: &[f64], right: &[f64]) -> bool {
             .all(|(left, right)| left.to_bits() == right.to_bits())
 }
 
+/// Memory for reading blocks: who keeps it for the next one spares that block's reader to ask for some.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Option<DecompressorScratch>);
+
 /// Appends the values of a block to `out`.
-pub(crate) fn read_values(block: &[u8], count: usize, out: &mut Vec<f64>) -> Option<()> {
+pub(crate) fn read_values(
+    block: &[u8],
+    count: usize,
+    scratch: &mut Scratch,
+    out: &mut Vec<f64>,
+) -> Option<()> {
     if count > READ_VALUES_MAX {
         return None;
     }
@@ -113,8 +126,8 @@ pub(crate) fn read_values(block: &[u8], count: usize, out: &mut Vec<f64>) -> Opt
             }
         }
         RUNS => read_runs(&mut body, count, out)?,
-        PCO => read_pco(body.rest(), count, out)?,
-        DECIMAL_PCO | DECIMAL_DELTAS => read_decimal(*form, body, count, out)?,
+        PCO => read_pco(body.rest(), count, scratch, out)?,
+        DECIMAL_PCO | DECIMAL_DELTAS => read_decimal((*form, body), count, scratch, out)?,
         _ => return None,
     }
     Some(())
@@ -148,7 +161,7 @@ pub(crate) fn read_times(block: &[u8], count: usize, out: &mut Vec<i64>) -> Opti
     let mut body = Reader::new(body);
     match *form {
         REGULAR | STEPS => read_steps(*form, &mut body, count, out),
-        PCO => read_pco(body.rest(), count, out),
+        PCO => read_pco(body.rest(), count, &mut Scratch::default(), out),
         _ => None,
     }
 }
@@ -195,10 +208,17 @@ fn write_pco<T: Number>(form: u8, values: &[T], effort: Effort) -> Option<Vec<u8
     chunk.write_page(0, out).ok()
 }
 
-fn read_pco<T: Number + Default>(body: &[u8], count: usize, out: &mut Vec<T>) -> Option<()> {
+fn read_pco<T: Number + Default>(
+    body: &[u8],
+    count: usize,
+    scratch: &mut Scratch,
+    out: &mut Vec<T>,
+) -> Option<()> {
     let (file, body) = FileDecompressor::new(body).ok()?;
-    let (mut chunk, body) = file.chunk_decompressor::<T, _>(body).ok()?;
-    let mut page = chunk.page_decompressor(body, count).ok()?;
+    let (chunk, body) = file.chunk_decompressor::<T, _>(body).ok()?;
+    let scratch = scratch.0.get_or_insert_default();
+    let page = chunk.page_decompressor_with_scratch(body, count, scratch);
+    let mut page = page.ok()?;
     let before = out.len();
     out.resize(before + count, T::default());
     let progress = page.read(out.get_mut(before..)?).ok()?;
@@ -284,7 +304,12 @@ fn decimal_places(values: &[f64]) -> Option<usize> {
     best.map(|(_, places)| places)
 }
 
-fn read_decimal(form: u8, mut body: Reader<'_>, count: usize, out: &mut Vec<f64>) -> Option<()> {
+fn read_decimal(
+    (form, mut body): (u8, Reader<'_>),
+    count: usize,
+    scratch: &mut Scratch,
+    out: &mut Vec<f64>,
+) -> Option<()> {
     let places = body.length()?;
     if places > number::PLACES_MAX {
         return None;
@@ -303,7 +328,7 @@ fn read_decimal(form: u8, mut body: Reader<'_>, count: usize, out: &mut Vec<f64>
     }
     let mut whole = Vec::with_capacity(count);
     if form == DECIMAL_PCO {
-        read_pco(body.rest(), count, &mut whole)?;
+        read_pco(body.rest(), count, scratch, &mut whole)?;
     } else {
         let mut last = 0_i64;
         for _ in 0..count {

@@ -15,7 +15,7 @@ use crate::manifest::{Manifest, SegmentEntry};
 use crate::matcher::Matcher;
 use crate::objects::{Depot, FarFile, Objects};
 use crate::record::Visitor;
-use crate::segment::{self, ColumnCache, Segment, SegmentWriter, SeriesSamples};
+use crate::segment::{self, ReadCache, Segment, SegmentWriter, SeriesSamples};
 use crate::store::{Options, SegmentFacts, Store, StoreError};
 
 /// The folder in which originals of damaged files are kept.
@@ -229,12 +229,12 @@ fn rescue(
     let mut writer = SegmentWriter::create(disk, entry.number, Effort::Compact)?;
     let (mut samples, mut part) = (SeriesSamples::default(), SeriesSamples::default());
     for page in 0..segment.page_count() {
-        let mut columns = ColumnCache::new();
+        let mut cache = ReadCache::default();
         for series in whole(segment.page(page, &|_| true))?.unwrap_or_default() {
             samples.clear();
             for chunk in &series.chunks {
                 part.clear();
-                if whole(segment.read(chunk, &mut columns, &mut part))?.is_some() {
+                if whole(segment.read(chunk, &mut cache, &mut part))?.is_some() {
                     for (time, value, start) in part.floats.iter() {
                         samples.floats.push(time, value, start);
                     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::block;
+use crate::block::{self, Scratch};
 
 /// Samples of a chunk.
 pub(crate) const CHUNK_SAMPLES_MAX: u16 = 256;
@@ -282,7 +282,12 @@ impl Chunk {
             }
             out.times.push(time);
         }
-        let read = block::read_values(values, usize::from(self.count), &mut out.values);
+        let read = block::read_values(
+            values,
+            usize::from(self.count),
+            &mut Scratch::default(),
+            &mut out.values,
+        );
         debug_assert!(read.is_some(), "it was written by this process");
     }
 

@@ -4,6 +4,7 @@
 //! last part, the footer. Parts are columns of times, blocks of values, pages of series, pages of
 //! the values of a label, and lists of series.
 
+mod cache;
 mod files;
 pub(crate) mod foot;
 mod page;
@@ -12,9 +13,10 @@ mod write;
 
 use crate::bytes::{Reader, put_varint};
 
+pub(crate) use cache::ReadCache;
 pub(crate) use files::{remove_unfinished, remove_unnamed};
 pub(crate) use page::{ChunkEntry, ChunkKind};
-pub(crate) use read::{ColumnCache, Segment, SeriesEntry};
+pub(crate) use read::{Segment, SeriesEntry};
 pub(crate) use write::SegmentWriter;
 pub use write::SeriesSamples;
 

@@ -16,7 +16,7 @@ fn check_values(values: &[f64]) -> usize {
     for effort in [Effort::Flush, Effort::Compact] {
         let block = write_values(values, effort);
         let mut back = vec![1.0];
-        read_values(&block, values.len(), &mut back).expect("reads");
+        read_values(&block, values.len(), &mut Scratch::default(), &mut back).expect("reads");
         assert_eq!(bits(&back[1..]), bits(values));
         length = block.len();
     }
@@ -132,7 +132,7 @@ proptest! {
     fn damaged_blocks_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..100), count in 0_usize..5000) {
         // Blocks of pcodec are behind a checksum: what others make of foreign bytes is tried here.
         if bytes.first().is_none_or(|form| ![PCO, DECIMAL_PCO].contains(form)) {
-            let _ = read_values(&bytes, count, &mut Vec::new());
+            let _ = read_values(&bytes, count, &mut Scratch::default(), &mut Vec::new());
             let _ = read_times(&bytes, count, &mut Vec::new());
         }
     }

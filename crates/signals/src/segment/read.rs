@@ -1,16 +1,16 @@
 //! Reading a segment by parts: the footer when it is opened, the rest when it is asked for.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use super::cache::ReadCache;
 use super::page::{self, ChunkEntry, ChunkKind, PageSeries, SERIES_PER_PAGE};
 use super::write::SeriesSamples;
 use super::{
     CHECKSUM_BYTES, Column, Footer, HEADER_BYTES, Place, TRAILER_BYTES, file_name, foot, header,
     trailer,
 };
-use crate::block;
+use crate::block::{self, Scratch};
 use crate::bytes::Reader;
 use crate::damage::{Damage, ReadError};
 use crate::disk::{Disk, DiskError, DiskFile, named};
@@ -46,9 +46,6 @@ enum List {
     Inline(Vec<u8>),
     Part(Place),
 }
-
-/// Columns that were read before, for all series that share them.
-pub(crate) type ColumnCache = HashMap<(u32, u64), Arc<[i64]>>;
 
 impl Segment {
     /// Opens the segment that the manifest describes: a file, or an object.
@@ -161,9 +158,14 @@ impl Segment {
 
     fn bytes(&self, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; length];
-        let read = self.file.read_at(offset, &mut bytes);
+        self.read_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        let read = self.file.read_at(offset, out);
         let Err(source) = read else {
-            return Ok(bytes);
+            return Ok(());
         };
         match source.kind() {
             ErrorKind::NotFound => Err(self.wrong_at(0, "the object is missing")),
@@ -177,20 +179,50 @@ impl Segment {
 
     /// The bytes of a part, checked.
     fn part(&self, place: Place) -> Result<Vec<u8>, ReadError> {
+        self.check_place(place)?;
+        let length = place.length as usize;
+        let mut bytes = self.bytes(place.offset, length + CHECKSUM_BYTES)?;
+        self.checked(place, &bytes)?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// The same of a block, with what it is read with.
+    fn block<'a>(
+        &self,
+        place: Place,
+        cache: &'a mut ReadCache,
+    ) -> Result<(&'a [u8], &'a mut Scratch), ReadError> {
+        self.check_place(place)?;
+        // Objects are read in blocks of their own.
+        let end = if self.entry.is_far {
+            place.end()
+        } else {
+            self.entry.length
+        };
+        let key = (self.entry.number, place);
+        let (bytes, scratch) = cache.part(key, end, |offset, out| self.read_at(offset, out))?;
+        Ok((self.checked(place, bytes)?, scratch))
+    }
+
+    fn check_place(&self, place: Place) -> Result<(), ReadError> {
         let fits = place.length < PART_BYTES_MAX
             && place.offset < self.entry.length
             && place.end() <= self.entry.length;
-        if !fits {
-            return Err(self.damage(place, "a part is longer than the file").into());
+        if fits {
+            return Ok(());
         }
-        let length = place.length as usize;
-        let mut bytes = self.bytes(place.offset, length + CHECKSUM_BYTES)?;
-        let checksum = bytes.split_off(length);
-        if checksum != crc32c::crc32c(&bytes).to_le_bytes() {
-            let what = "the checksum of a part is wrong";
-            return Err(self.damage(place, what).into());
+        Err(self.damage(place, "a part is longer than the file").into())
+    }
+
+    /// A part without its checksum, when that is right.
+    fn checked<'a>(&self, place: Place, bytes: &'a [u8]) -> Result<&'a [u8], ReadError> {
+        match bytes.split_last_chunk::<CHECKSUM_BYTES>() {
+            Some((bytes, checksum)) if *checksum == crc32c::crc32c(bytes).to_le_bytes() => {
+                Ok(bytes)
+            }
+            _ => Err(self.damage(place, "the checksum of a part is wrong").into()),
         }
-        Ok(bytes)
     }
 
     /// How many pages of series there are.
@@ -332,21 +364,21 @@ impl Segment {
     pub(crate) fn read(
         &self,
         chunk: &ChunkEntry,
-        columns: &mut ColumnCache,
+        cache: &mut ReadCache,
         out: &mut SeriesSamples,
     ) -> Result<(), ReadError> {
-        let column = self.column(chunk.column, columns)?;
+        let column = self.column(chunk.column, cache)?;
         let from = chunk.from as usize;
         let count = chunk.count as usize;
         let wrong = |what| self.damage(chunk.values, what);
         let times = column.get(from..from + count);
         let times = times.ok_or_else(|| wrong("a chunk is longer than its column"))?;
-        let block = self.part(chunk.values)?;
         let starts = self.starts(chunk)?;
+        let (block, scratch) = self.block(chunk.values, cache)?;
         match chunk.kind {
             ChunkKind::Floats => {
                 let floats = &mut out.floats;
-                block::read_values(&block, count, &mut floats.values)
+                block::read_values(block, count, scratch, &mut floats.values)
                     .ok_or_else(|| wrong("a block of values is wrong"))?;
                 if !starts.is_empty() || !floats.starts.is_empty() {
                     floats.starts.resize(floats.times.len(), 0);
@@ -356,7 +388,7 @@ impl Segment {
                 floats.times.extend_from_slice(times);
             }
             ChunkKind::Histograms => {
-                let mut from = Reader::new(&block);
+                let mut from = Reader::new(block);
                 for (at, time) in times.iter().enumerate() {
                     let value = histogram::read(&mut from)
                         .ok_or_else(|| wrong("a block of histograms is wrong"))?;
@@ -368,9 +400,9 @@ impl Segment {
         Ok(())
     }
 
-    fn column(&self, column: Column, known: &mut ColumnCache) -> Result<Arc<[i64]>, ReadError> {
+    fn column(&self, column: Column, cache: &mut ReadCache) -> Result<Arc<[i64]>, ReadError> {
         let key = (self.entry.number, column.place.offset);
-        if let Some(times) = known.get(&key) {
+        if let Some(times) = cache.columns.get(&key) {
             return Ok(Arc::clone(times));
         }
         let block = self.part(column.place)?;
@@ -378,7 +410,7 @@ impl Segment {
         block::read_times(&block, column.count as usize, &mut times)
             .ok_or_else(|| self.damage(column.place, "a column of times is wrong"))?;
         let times: Arc<[i64]> = times.into();
-        known.insert(key, Arc::clone(&times));
+        cache.columns.insert(key, Arc::clone(&times));
         Ok(times)
     }
 
@@ -401,18 +433,18 @@ impl Segment {
             return Err(self.wrong_at(self.entry.length, "the footer is another one"));
         }
         let mut places: Vec<Place> = self.footer.pages.clone();
-        let mut columns = ColumnCache::new();
+        let mut cache = ReadCache::default();
         for (number, place) in self.footer.pages.iter().enumerate() {
             told(place.offset);
             for series in self.page(number, &|_| true)? {
                 let mut samples = SeriesSamples::default();
                 for chunk in &series.chunks {
-                    self.read(chunk, &mut columns, &mut samples)?;
+                    self.read(chunk, &mut cache, &mut samples)?;
                     places.extend([chunk.values, chunk.column.place]);
                     places.extend(chunk.starts);
                 }
             }
-            columns.clear();
+            cache.trim();
         }
         for name in &self.footer.names {
             places.push(name.directory);

@@ -65,17 +65,21 @@ fn series_are_found_and_read() {
         let found: Vec<&Labels> = found.iter().map(|entry| &entry.labels).collect();
         assert_eq!(found, expected, "{name} {operator:?} {value}");
     }
-    let mut columns = ColumnCache::new();
+    let mut cache = ReadCache::default();
     let ordinals: Vec<u32> = (0..3_000).collect();
     for (entry, (labels, expected)) in segment.series(&ordinals).unwrap().iter().zip(&all) {
         assert_eq!(entry.labels, *labels);
         let mut samples = SeriesSamples::default();
         for chunk in &entry.chunks {
-            segment.read(chunk, &mut columns, &mut samples).unwrap();
+            segment.read(chunk, &mut cache, &mut samples).unwrap();
         }
         assert_eq!(samples, *expected);
     }
-    assert_eq!(columns.len(), 7, "one for all, and those of their own");
+    assert_eq!(
+        cache.column_count(),
+        7,
+        "one for all, and those of their own"
+    );
     assert_eq!(
         segment.values("parity").unwrap(),
         [("0".to_owned(), 1_500), ("1".to_owned(), 1_500)]

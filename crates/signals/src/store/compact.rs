@@ -12,15 +12,13 @@ use crate::disk::named;
 use crate::head::merge;
 use crate::labels::Labels;
 use crate::manifest::{Manifest, SegmentEntry};
-use crate::segment::{ColumnCache, Segment, SegmentWriter, SeriesEntry, SeriesSamples};
+use crate::segment::{ReadCache, Segment, SegmentWriter, SeriesEntry, SeriesSamples};
 use crate::tombstone::Tombstone;
 
 /// Tombstones with which upkeep leaves segments as they are.
 const TOMBSTONES_KEPT: usize = 16;
 /// A segment spans at most this part of the time that samples are kept.
 const RETENTION_PARTS: i64 = 10;
-/// Columns that are kept decoded while segments are joined.
-const COLUMNS_MAX: usize = 1_024;
 
 impl Store {
     /// Brings the store to its smallest form: everything in segments, as few as there can be,
@@ -164,21 +162,19 @@ impl Store {
         let number = take_number(manifest);
         let mut writer = SegmentWriter::create(&*self.disk, number, Effort::Compact)?;
         let mut samples = SeriesSamples::default();
-        let mut columns = ColumnCache::new();
+        let mut cache = ReadCache::default();
         while let Some(labels) = least(&mut inputs)? {
             self.go_on()?;
             samples.clear();
             for input in &mut inputs {
-                input.take(&labels, &manifest.tombstones, &mut columns, &mut samples)?;
+                input.take(&labels, &manifest.tombstones, &mut cache, &mut samples)?;
             }
             merge(&mut samples);
             if !samples.is_empty() {
                 writer.add(&labels, &samples)?;
                 told((samples.floats.times.len() + samples.histograms.len()) as u64);
             }
-            if columns.len() > COLUMNS_MAX {
-                columns.clear();
-            }
+            cache.trim();
         }
         let mut next = manifest.clone();
         next.segments.retain(|entry| !group.contains(entry));
@@ -285,7 +281,7 @@ impl Cursor {
         &mut self,
         labels: &Labels,
         tombstones: &[Tombstone],
-        columns: &mut ColumnCache,
+        cache: &mut ReadCache,
         out: &mut SeriesSamples,
     ) -> Result<(), ReadError> {
         if self.next.as_ref().is_none_or(|next| next.labels != *labels) {
@@ -297,13 +293,13 @@ impl Cursor {
         let is_touched = |tombstone| touches(tombstone, &self.segment.entry);
         if !tombstones.iter().any(is_touched) {
             for chunk in &entry.chunks {
-                self.segment.read(chunk, columns, out)?;
+                self.segment.read(chunk, cache, out)?;
             }
             return Ok(());
         }
         let mut own = SeriesSamples::default();
         for chunk in &entry.chunks {
-            self.segment.read(chunk, columns, &mut own)?;
+            self.segment.read(chunk, cache, &mut own)?;
         }
         bury(&mut own, labels, &self.segment.entry, tombstones);
         for (time, value, start) in own.floats.iter() {

@@ -11,14 +11,12 @@ use crate::head::{Frozen, Head};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::matcher::Matcher;
 use crate::postings;
-use crate::segment::{ChunkEntry, ChunkKind, ColumnCache, Segment, SeriesSamples};
+use crate::segment::{ChunkEntry, ChunkKind, ReadCache, Segment, SeriesSamples};
 
 /// Names, values or metrics that statistics list.
 const LISTED_MAX: usize = 10;
 /// Samples for which room is made before they are read: what a segment says of a chunk may be wrong.
 const RESERVED_MAX: usize = 1 << 20;
-/// Columns of times that a selection keeps decoded: the series of a target stand side by side.
-const COLUMNS_MAX: usize = 1_024;
 
 /// Series that matched, as of the moment of [`Store::select`]: compaction, deletion and new
 /// samples do not change what is read from it.
@@ -28,7 +26,7 @@ pub struct Selection {
     segments: Arc<Segments>,
     start: i64,
     end: i64,
-    columns: ColumnCache,
+    cache: ReadCache,
 }
 
 #[derive(Debug)]
@@ -152,7 +150,7 @@ impl Store {
             segments,
             start,
             end,
-            columns: ColumnCache::new(),
+            cache: ReadCache::default(),
         })
     }
 
@@ -457,9 +455,7 @@ impl Selection {
         let Some(selected) = self.series.get(at) else {
             return Ok(false);
         };
-        if self.columns.len() > COLUMNS_MAX {
-            self.columns.clear();
-        }
+        self.cache.trim();
         let count = selected.numbers().min(RESERVED_MAX);
         out.floats.times.reserve(count);
         out.floats.values.reserve(count);
@@ -470,11 +466,11 @@ impl Selection {
                 continue;
             };
             if tombstones.is_empty() {
-                segment.read(chunk, &mut self.columns, out)?;
+                segment.read(chunk, &mut self.cache, out)?;
                 continue;
             }
             own.clear();
-            segment.read(chunk, &mut self.columns, &mut own)?;
+            segment.read(chunk, &mut self.cache, &mut own)?;
             bury(&mut own, &selected.labels, &segment.entry, tombstones);
             for (time, value, start) in own.floats.iter() {
                 out.floats.push(time, value, start);

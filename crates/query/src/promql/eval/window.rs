@@ -201,13 +201,14 @@ impl Evaluator<'_> {
     ) -> Evaluation<Vec<Series>> {
         let steps = input.references.grid().count;
         let mut results = Vec::new();
+        let mut places = Places::default();
         self.each_range(input, |data, drops_name| {
             self.hold(steps)?;
             let mut series = Series::empty(data.labels.clone(), steps);
             series.drop_name = drop_name || drops_name;
             let mut is_filled = false;
             let mut work = 0;
-            input.each_window(data, |window| {
+            input.each_window(data, &mut places, |window| {
                 if window.is_empty() {
                     return Ok(());
                 }
@@ -236,6 +237,7 @@ impl Evaluator<'_> {
     /// The samples themselves, of the first step.
     pub(super) fn matrix(&self, input: &Input<'_>) -> Evaluation<Vec<MatrixSeries>> {
         let mut matrix: Vec<MatrixSeries> = Vec::new();
+        let mut places = Places::default();
         self.each_range(input, |data, drops_name| {
             let labels = if drops_name {
                 data.labels.without_metadata()
@@ -243,7 +245,7 @@ impl Evaluator<'_> {
                 data.labels.clone()
             };
             let mut found = None;
-            input.each_window(data, |window| {
+            input.each_window(data, &mut places, |window| {
                 if window.step == 0 && !window.is_empty() {
                     let floats = window.timestamps.iter().zip(window.values);
                     let histograms = window.histograms.iter();
@@ -271,10 +273,12 @@ impl Evaluator<'_> {
 }
 
 impl Input<'_> {
-    /// Calls a function with the window of each step, until it fails.
+    /// Calls a function with the window of each step, until it fails. `places` are those of the series
+    /// before.
     pub(super) fn each_window(
         &self,
         data: &SeriesData,
+        places: &mut Places,
         mut function: impl FnMut(&Window<'_>) -> Evaluation<()>,
     ) -> Evaluation<()> {
         let metric = data.labels.get(crate::labels::METRIC_NAME);
@@ -283,15 +287,15 @@ impl Input<'_> {
         } else {
             Vec::new()
         };
-        let mut floats = Bounds::default();
         let mut falls = Bounds::default();
         let mut histograms = Bounds::default();
-        for step in 0..self.references.grid().count {
+        for (step, floats) in places.of(self, &data.timestamps).iter().enumerate() {
             let end_ms = self.references.time(step);
             let start_ms = end_ms.saturating_sub(self.range_ms);
-            let (after, until) = self.reach(start_ms, end_ms);
-            floats.advance(&data.timestamps, |timestamp| *timestamp, (after, until));
-            histograms.advance(&data.histograms, |sample| sample.timestamp, (after, until));
+            if !data.histograms.is_empty() {
+                let reach = self.reach(start_ms, end_ms);
+                histograms.advance(&data.histograms, |sample| sample.timestamp, reach);
+            }
             let range = floats.first..floats.end;
             // Both values of a fall are in the window.
             falls.slide(
@@ -332,8 +336,34 @@ impl Input<'_> {
     }
 }
 
-/// The part of a series that is in the window.
+/// Where the floats of each window are. The series of a target share their times, so that these are
+/// walked over once for all of them.
 #[derive(Debug, Default)]
+pub(super) struct Places {
+    times: Arc<Vec<i64>>,
+    /// By step; none before the first series.
+    bounds: Vec<Bounds>,
+}
+
+impl Places {
+    fn of(&mut self, input: &Input<'_>, times: &Arc<Vec<i64>>) -> &[Bounds] {
+        if !Arc::ptr_eq(&self.times, times) || self.bounds.is_empty() {
+            self.times = Arc::clone(times);
+            self.bounds.clear();
+            let mut bounds = Bounds::default();
+            for step in 0..input.references.grid().count {
+                let end_ms = input.references.time(step);
+                let reach = input.reach(end_ms.saturating_sub(input.range_ms), end_ms);
+                bounds.advance(times, |time| *time, reach);
+                self.bounds.push(bounds);
+            }
+        }
+        &self.bounds
+    }
+}
+
+/// The part of a series that is in a window.
+#[derive(Debug, Clone, Copy, Default)]
 struct Bounds {
     first: usize,
     end: usize,
