@@ -4,16 +4,19 @@
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
-/// Threads that may block are more than the processors.
-const ARENAS_MIN: usize = 2;
+/// Threads that run at once are more than the processors, since some of them wait for others: with one
+/// arena for each processor, two thirds of the locks that intake of records waited for were those of
+/// memory.
+const ARENAS_PER_PROCESSOR: usize = 2;
 
-/// Has the C library keep one arena of memory for each processor. By itself it takes eight, so that
+/// Has the C library keep two arenas of memory for each processor. By itself it takes eight, so that
 /// each of our threads gets one, and what is free in one is of no use to the others: it was a sixth of
 /// the resident memory of a process that scrapes. To be called before there are other threads. Where
 /// the C library is another, or refuses, nothing changes.
 pub fn limit_arenas() {
-    let processors = available_parallelism().map_or(ARENAS_MIN, NonZero::get);
-    set_arenas_max(i32::try_from(processors.max(ARENAS_MIN)).unwrap_or(i32::MAX));
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    let arenas = processors.saturating_mul(ARENAS_PER_PROCESSOR);
+    set_arenas_max(i32::try_from(arenas).unwrap_or(i32::MAX));
 }
 
 #[cfg(target_env = "gnu")]

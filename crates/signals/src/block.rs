@@ -105,7 +105,31 @@ fn is_same(left: &[f64], right: &[f64]) -> bool {
 
 /// Memory for reading blocks: who keeps it for the next one spares that block's reader to ask for some.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch(Option<DecompressorScratch>);
+pub(crate) struct Scratch {
+    pco: Option<DecompressorScratch>,
+    padded: Vec<u8>,
+}
+
+/// pcodec reads ahead by up to 4.6 KB, and makes a copy of what has less behind it, several times for
+/// each block. Short blocks are copied once instead.
+const PADDING: usize = 5 << 10;
+const PADDED_BYTES_MAX: usize = 4 << 10;
+
+impl Scratch {
+    /// The bytes with something behind them, and the memory of pcodec.
+    fn of<'a>(&'a mut self, body: &'a [u8]) -> (&'a [u8], &'a mut DecompressorScratch) {
+        let pco = self.pco.get_or_insert_default();
+        if body.len() > PADDED_BYTES_MAX {
+            return (body, pco);
+        }
+        self.padded.resize(PADDED_BYTES_MAX + PADDING, 0);
+        for (to, from) in self.padded.iter_mut().zip(body) {
+            *to = *from;
+        }
+        let padded = self.padded.get(..body.len() + PADDING);
+        (padded.unwrap_or(body), pco)
+    }
+}
 
 /// Appends the values of a block to `out`.
 pub(crate) fn read_values(
@@ -214,15 +238,17 @@ fn read_pco<T: Number + Default>(
     scratch: &mut Scratch,
     out: &mut Vec<T>,
 ) -> Option<()> {
-    let (file, body) = FileDecompressor::new(body).ok()?;
-    let (chunk, body) = file.chunk_decompressor::<T, _>(body).ok()?;
-    let scratch = scratch.0.get_or_insert_default();
-    let page = chunk.page_decompressor_with_scratch(body, count, scratch);
+    let (padded, scratch) = scratch.of(body);
+    let (file, rest) = FileDecompressor::new(padded).ok()?;
+    let (chunk, rest) = file.chunk_decompressor::<T, _>(rest).ok()?;
+    let page = chunk.page_decompressor_with_scratch(rest, count, scratch);
     let mut page = page.ok()?;
     let before = out.len();
     out.resize(before + count, T::default());
     let progress = page.read(out.get_mut(before..)?).ok()?;
-    (progress.finished && progress.n_processed == count).then_some(())
+    // What stands behind the block is not part of it.
+    let is_within = padded.len() - page.into_src().len() <= body.len();
+    (progress.finished && progress.n_processed == count && is_within).then_some(())
 }
 
 /// Values as integers: places, exceptions with their place, and the integers.

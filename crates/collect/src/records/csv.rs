@@ -247,7 +247,10 @@ impl Render for Csv {
         for column in 4..=6 {
             field(row.text(column)?, out);
         }
-        field(&String::from_utf8_lossy(body), out);
+        match std::str::from_utf8(body) {
+            Ok(text) => field(text, out),
+            Err(_) => field(&String::from_utf8_lossy(body), out),
+        }
         out.push('\n');
         Ok(true)
     }
@@ -262,10 +265,9 @@ fn field(text: &str, out: &mut String) {
 /// Quotes are doubled; what is not printable ASCII is written as Python's `unicode-escape` does.
 fn escape(text: &str, out: &mut String) {
     use std::fmt::Write as _;
-    let is_special = |byte: u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
     let mut rest = text;
     // Most of a payload needs nothing and is copied in runs.
-    while let Some(at) = rest.bytes().position(is_special) {
+    while let Some(at) = special(rest.as_bytes()) {
         let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
         out.push_str(plain);
         let mut characters = special.chars();
@@ -288,6 +290,18 @@ fn escape(text: &str, out: &mut String) {
     out.push_str(rest);
 }
 
+/// Where the first byte stands that is not copied as it is.
+fn special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    // Without a way out in the middle, the processor looks at all of a chunk at once.
+    let is_plain =
+        |chunk: &&[u8; 32]| !chunk.iter().fold(false, |any, byte| any | is_special(byte));
+    let (chunks, _) = bytes.as_chunks::<32>();
+    let skipped = chunks.iter().take_while(is_plain).count() * 32;
+    let rest = bytes.get(skipped..)?;
+    rest.iter().position(is_special).map(|at| skipped + at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::escape;
@@ -297,5 +311,17 @@ mod tests {
         let mut out = String::new();
         escape("a \"b\"\n\tc\\ é € 😀\0", &mut out);
         assert_eq!(out, "a \"\"b\"\"\\n\\tc\\\\ \\xe9 \\u20ac \\U0001f600\\x00");
+    }
+
+    #[test]
+    fn wherever_it_stands() {
+        for length in [31, 32, 33, 64, 100] {
+            for at in 0..length {
+                let (before, behind) = ("a".repeat(at), "~".repeat(length - at));
+                let mut out = String::new();
+                escape(&format!("{before}\n{behind}"), &mut out);
+                assert_eq!(out, format!("{before}\\n{behind}"));
+            }
+        }
     }
 }

@@ -51,6 +51,11 @@ impl Packed {
         self.values.len() / self.width.max(1)
     }
 
+    /// How many bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -18,6 +18,8 @@ use super::stored::{self, Order};
 
 /// Rows that are read at a time at most.
 const PAGE_ROWS_MAX: usize = 1_000;
+/// What is read grows by about such a part when it is rendered.
+const ROOM_SHARE: usize = 8;
 
 /// Which records, in which order, and how many.
 #[derive(Debug)]
@@ -114,7 +116,7 @@ fn render_page<R: Render>(
     (before, limit): (usize, usize),
 ) -> Result<Rendered, StateError> {
     let mut page = Rendered {
-        text: String::new(),
+        text: String::with_capacity(rows.bytes() + rows.bytes() / ROOM_SHARE),
         count: before,
         last: None,
     };

@@ -1,17 +1,19 @@
 //! Builds the index behind intake, one row of blocks at a time.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use base::client::chain;
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use sqlx::Row as _;
-use sqlx::any::AnyRow;
 use state::{Read, State, StateError, Write};
 
 use super::fields::{FIELD_BITS, Field};
 use super::words;
+use crate::records::filter::Conditions;
 use crate::records::import;
 use crate::records::insert::rows::Rows;
+use crate::records::packed::{Column, Packed, Row};
 
 /// Ids of a block.
 pub(crate) const BLOCK_IDS: i64 = 64;
@@ -33,8 +35,9 @@ const CHUNKS_AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Payloads of one statement.
-const PAYLOADS_AT_ONCE: i64 = 64;
+/// Payloads of one statement, and their bytes: it takes some more where a single one has more.
+const PAYLOADS_AT_ONCE: usize = 256;
+const PAYLOAD_BYTES_AT_ONCE: i64 = 1 << 20;
 /// Records without their payloads of one statement.
 const RECORDS_AT_ONCE: i64 = 1_024;
 
@@ -139,6 +142,22 @@ struct Content {
     newest: i64,
 }
 
+/// What is read of a record; the first is its id, the second what its payload takes.
+const FIELDS: [Column; 11] = [
+    Column::Number("id"),
+    Column::Number("payload_bytes"),
+    Column::Number("received_at"),
+    Column::Number("project"),
+    Column::Number("severity"),
+    Column::Number("external"),
+    Column::Text("classification"),
+    Column::Text("build"),
+    Column::Text("system_name"),
+    Column::Text("machine_id"),
+    Column::Text("event_id"),
+];
+const PAYLOAD: [Column; 2] = [Column::Number("id"), Column::Bytes("body")];
+
 async fn read_row(read: &mut Read, row: i64) -> Result<Content, StateError> {
     let first = row * ROW_IDS;
     let mut content = Content {
@@ -147,23 +166,57 @@ async fn read_row(read: &mut Read, row: i64) -> Result<Content, StateError> {
         newest: i64::MIN,
     };
     for from in (first..first + ROW_IDS).step_by(step(RECORDS_AT_ONCE)) {
-        let sql = "SELECT id, received_at, project, severity, external, classification, build, \
-             system_name, machine_id, event_id FROM records WHERE id >= $1 AND id < $2";
-        let query = sqlx::query(sql).bind(from).bind(from + RECORDS_AT_ONCE);
-        for found in query.fetch_all(&mut *read).await? {
-            content.add_fields(first, &found)?;
+        let fields = between(read, (&FIELDS, "records"), from..from + RECORDS_AT_ONCE).await?;
+        let mut sizes = Vec::with_capacity(fields.len());
+        for found in fields.rows() {
+            content.add_fields(first, found)?;
+            sizes.push((found.number(0)?, found.number(1)?));
         }
-    }
-    for from in (first..first + ROW_IDS).step_by(step(PAYLOADS_AT_ONCE)) {
-        let sql = "SELECT id, body FROM record_payloads WHERE id >= $1 AND id < $2";
-        let query = sqlx::query(sql).bind(from).bind(from + PAYLOADS_AT_ONCE);
-        for found in query.fetch_all(&mut *read).await? {
-            let (id, body): (i64, &[u8]) = (found.try_get(0)?, found.try_get(1)?);
-            let block = (id - first) / BLOCK_IDS;
-            words::for_each_bit(body, |bit| content.set(block, bit));
+        for ids in payload_ranges(&sizes) {
+            let payloads = between(read, (&PAYLOAD, "record_payloads"), ids).await?;
+            for found in payloads.rows() {
+                let block = (found.number(0)? - first) / BLOCK_IDS;
+                words::for_each_bit(found.bytes(1)?, |bit| content.set(block, bit));
+            }
         }
     }
     Ok(content)
+}
+
+/// Ranges of the ids of these records, each with the bytes of its payload, that have few enough
+/// payloads and bytes for a statement.
+fn payload_ranges(sizes: &[(i64, i64)]) -> Vec<Range<i64>> {
+    let mut ranges: Vec<Range<i64>> = Vec::new();
+    let (mut count, mut bytes) = (0, 0_i64);
+    for (id, size) in sizes {
+        count += 1;
+        bytes = size.saturating_add(bytes);
+        match ranges.last_mut() {
+            Some(last) if count <= PAYLOADS_AT_ONCE && bytes <= PAYLOAD_BYTES_AT_ONCE => {
+                last.end = id + 1;
+            }
+            _ => {
+                ranges.push(*id..id + 1);
+                (count, bytes) = (1, *size);
+            }
+        }
+    }
+    ranges
+}
+
+/// These columns of the rows of a table with these ids, in their order.
+async fn between(
+    read: &mut Read,
+    (columns, table): (&[Column], &str),
+    ids: Range<i64>,
+) -> Result<Packed, StateError> {
+    let mut conditions = Conditions::default();
+    conditions.from(ids.start);
+    conditions.below(ids.end);
+    let place = (format!("FROM {table}"), "ORDER BY id");
+    conditions
+        .fetch_packed(read, columns, (&place.0, place.1))
+        .await
 }
 
 fn step(ids: i64) -> usize {
@@ -171,28 +224,28 @@ fn step(ids: i64) -> usize {
 }
 
 impl Content {
-    fn add_fields(&mut self, first: i64, row: &AnyRow) -> Result<(), StateError> {
-        let (id, received): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    fn add_fields(&mut self, first: i64, row: Row<'_>) -> Result<(), StateError> {
+        let received = row.number(2)?;
         self.oldest = self.oldest.min(received);
         self.newest = self.newest.max(received);
-        let block = (id - first) / BLOCK_IDS;
+        let block = (row.number(0)? - first) / BLOCK_IDS;
         for (column, field) in [
-            (2, Field::Project),
-            (3, Field::Severity),
-            (4, Field::External),
+            (3, Field::Project),
+            (4, Field::Severity),
+            (5, Field::External),
         ] {
-            for bit in field.number(row.try_get(column)?) {
+            for bit in field.number(row.number(column)?) {
                 self.set(block, bit);
             }
         }
         for (column, field) in [
-            (5, Field::Classification),
-            (6, Field::Build),
-            (7, Field::System),
-            (8, Field::Machine),
-            (9, Field::Event),
+            (6, Field::Classification),
+            (7, Field::Build),
+            (8, Field::System),
+            (9, Field::Machine),
+            (10, Field::Event),
         ] {
-            for bit in field.text(row.try_get(column)?) {
+            for bit in field.text(row.text(column)?) {
                 self.set(block, bit);
             }
         }
@@ -258,4 +311,20 @@ async fn keep(
     table.insert(&mut write, conflict).await?;
     note_done(&mut write, (row, changes), row + 1).await?;
     write.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_read_some_at_a_time() {
+        assert_eq!(payload_ranges(&[]), []);
+        assert_eq!(payload_ranges(&[(7, i64::MAX), (9, 1)]), [7..8, 9..10]);
+        let half = PAYLOAD_BYTES_AT_ONCE / 2;
+        let sizes = [(1, half), (2, half), (5, 1), (6, half), (9, half)];
+        assert_eq!(payload_ranges(&sizes), [1..3, 5..7, 9..10]);
+        let many: Vec<(i64, i64)> = (0..600).map(|id| (id, 10)).collect();
+        assert_eq!(payload_ranges(&many), [0..256, 256..512, 512..600]);
+    }
 }

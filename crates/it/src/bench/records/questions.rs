@@ -1,6 +1,6 @@
 //! Questions to a collector that keeps many records, as pages and programs ask them.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -61,24 +61,35 @@ const SEARCHES: [(&str, &str); 5] = [
 
 /// A body and how long it took.
 pub(super) fn get(address: SocketAddr, path: &str) -> (Duration, Vec<u8>) {
+    let mut body = Vec::new();
+    let took = stream(address, path, |bytes| body.extend_from_slice(bytes));
+    (took, body)
+}
+
+/// Shows the body as it comes; gives how long it took.
+fn stream(address: SocketAddr, path: &str, mut see: impl FnMut(&[u8])) -> Duration {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    BufReader::with_capacity(1 << 18, stream)
-        .read_to_end(&mut answer)
-        .unwrap();
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
-    let is_good = answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200");
-    assert!(
-        is_good,
-        "{path}: {}",
-        String::from_utf8_lossy(&answer[..answer.len().min(300)])
-    );
-    let body = answer.split_off(head.unwrap_or(0) + 4);
-    (begun.elapsed(), body)
+    let mut reader = BufReader::with_capacity(1 << 18, stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let read = reader.read_line(&mut head).unwrap();
+        assert!(read > 0, "{path}: {head}");
+    }
+    let is_good = head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200");
+    assert!(is_good, "{path}: {head}");
+    loop {
+        let bytes = reader.fill_buf().unwrap();
+        let length = bytes.len();
+        if length == 0 {
+            return begun.elapsed();
+        }
+        see(bytes);
+        reader.consume(length);
+    }
 }
 
 /// Asks everything; resident memory is watched meanwhile.
@@ -99,14 +110,18 @@ pub(super) fn ask_all(address: SocketAddr, pid: u32) -> Value {
         searches.insert(name.to_owned(), json!(took));
     }
     let export = "/telemetryui/records/export/records-1.csv?format_type=attach";
-    let (took, body) = get(address, export);
-    let lines = body.split(|byte| *byte == b'\n').count() - 1;
+    // As whoever saves it: bytes are counted and not kept, which would take more than two gigabytes.
+    let (mut lines, mut bytes) = (0, 0);
+    let took = stream(address, export, |part| {
+        lines += part.split(|byte| *byte == b'\n').count() - 1;
+        bytes += part.len();
+    });
     json!({
         "each_ms": each,
         "slowest_ms": slowest,
         "searches_ms": searches,
         "search_ms": search,
-        "csv": {"records": lines - 1, "mib": body.len() >> 20, "ms": took.as_secs_f64() * 1e3 / (lines as f64 / 1e5)},
+        "csv": {"records": lines - 1, "mib": bytes >> 20, "ms": took.as_secs_f64() * 1e3 / (lines as f64 / 1e5)},
         "peak_rss_kib": proc::status_kib(pid, "VmHWM"),
     })
 }
