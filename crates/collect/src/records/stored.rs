@@ -50,7 +50,7 @@ pub(crate) const WHOLE: &[Column] = &[
     Column::Bytes("body"),
 ];
 /// Bytes of the payloads that are read at a time.
-const PAGE_BYTES: i64 = 1 << 20;
+const PAGE_BYTES: i64 = 512 << 10;
 /// Characters of a payload in lists.
 const EXCERPT_CHARACTERS: usize = 120;
 

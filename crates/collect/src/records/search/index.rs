@@ -35,8 +35,9 @@ const CHUNKS_AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Payloads of one statement, and their bytes: it takes some more where a single one has more.
-const PAYLOADS_AT_ONCE: usize = 256;
+/// Payloads of one statement, and their bytes, or a single one with more. They are few, since requests wait
+/// while their words are looked at.
+const PAYLOADS_AT_ONCE: usize = 64;
 const PAYLOAD_BYTES_AT_ONCE: i64 = 1 << 20;
 /// Records without their payloads of one statement.
 const RECORDS_AT_ONCE: i64 = 1_024;
@@ -324,7 +325,7 @@ mod tests {
         let half = PAYLOAD_BYTES_AT_ONCE / 2;
         let sizes = [(1, half), (2, half), (5, 1), (6, half), (9, half)];
         assert_eq!(payload_ranges(&sizes), [1..3, 5..7, 9..10]);
-        let many: Vec<(i64, i64)> = (0..600).map(|id| (id, 10)).collect();
-        assert_eq!(payload_ranges(&many), [0..256, 256..512, 512..600]);
+        let many: Vec<(i64, i64)> = (0..150).map(|id| (id, 10)).collect();
+        assert_eq!(payload_ranges(&many), [0..64, 64..128, 128..150]);
     }
 }
