@@ -102,6 +102,15 @@ fn is_executable(path: &Path) -> bool {
     metadata.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+/// How much of the disk of `folder` may still be used, in percent of the whole disk, when df says so.
+pub(crate) fn free_percent(folder: &Path) -> Option<u64> {
+    let text = text_of(Command::new("df").arg("-P").arg("--").arg(folder))?;
+    let mut words = text.lines().last()?.split_whitespace().skip(1);
+    let whole: u64 = words.next()?.parse().ok()?;
+    let free: u64 = words.nth(1)?.parse().ok()?;
+    (free * 100).checked_div(whole)
+}
+
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {
     text_of(Command::new("id").arg("-u")).is_some_and(|id| id == "0")

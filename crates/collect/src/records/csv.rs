@@ -247,6 +247,7 @@ impl Render for Csv {
         for column in 4..=6 {
             field(row.text(column)?, out);
         }
+        // Looking for what is no UTF-8 is slower than finding that there is none.
         match std::str::from_utf8(body) {
             Ok(text) => field(text, out),
             Err(_) => field(&String::from_utf8_lossy(body), out),

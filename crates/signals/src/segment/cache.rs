@@ -38,6 +38,11 @@ struct Stretch {
 }
 
 impl ReadCache {
+    /// Forgets columns of times: those that come next are others.
+    pub(super) fn forget_columns(&mut self) {
+        self.columns.clear();
+    }
+
     /// Forgets what most likely is not wanted again. To be called between series.
     pub(crate) fn trim(&mut self) {
         if self.columns.len() > COLUMNS_MAX {
@@ -60,7 +65,7 @@ impl ReadCache {
         &mut self,
         (number, place): (u32, Place),
         end: u64,
-        read: impl FnOnce(u64, &mut [u8]) -> Result<(), E>,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<(&[u8], &mut Scratch), E> {
         let length = place.length as usize + CHECKSUM_BYTES;
         let bytes = if length > AHEAD_BYTES_MAX {
@@ -81,7 +86,7 @@ impl Stretch {
         &mut self,
         (offset, length): (u64, usize),
         end: u64,
-        read: impl FnOnce(u64, &mut [u8]) -> Result<(), E>,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<&[u8], E> {
         let skipped = offset.checked_sub(self.offset);
         let mut skipped = skipped.map_or(usize::MAX, in_memory);
@@ -97,7 +102,14 @@ impl Stretch {
             let left = in_memory(end.saturating_sub(offset));
             self.bytes.resize(length.max(self.ahead.min(left)), 0);
             self.offset = offset;
-            if let Err(error) = read(offset, &mut self.bytes) {
+            let mut done = read(offset, &mut self.bytes);
+            if done.is_err() && self.bytes.len() > length {
+                // What can't be read may stand behind what is wanted.
+                self.ahead = 0;
+                self.bytes.truncate(length);
+                done = read(offset, &mut self.bytes);
+            }
+            if let Err(error) = done {
                 self.bytes.clear();
                 return Err(error);
             }
@@ -119,7 +131,8 @@ mod tests {
         file: Vec<u8>,
         cache: ReadCache,
         count: usize,
-        is_broken: bool,
+        /// From here on nothing can be read.
+        broken_from: usize,
     }
 
     impl Reads {
@@ -128,7 +141,7 @@ mod tests {
                 file: (0..200_000_u32).map(|at| (at % 251) as u8).collect(),
                 cache: ReadCache::default(),
                 count: 0,
-                is_broken: false,
+                broken_from: usize::MAX,
             }
         }
 
@@ -142,7 +155,11 @@ mod tests {
                 self.count += 1;
                 let at = usize::try_from(at).unwrap();
                 out.copy_from_slice(&self.file[at..at + out.len()]);
-                if self.is_broken { Err(()) } else { Ok(()) }
+                if at + out.len() > self.broken_from {
+                    Err(())
+                } else {
+                    Ok(())
+                }
             });
             found.map(|(bytes, _)| bytes == &self.file[offset..offset + length])
         }
@@ -171,13 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_and_cannot_be_read_harms_nothing() {
+        let mut reads = Reads::new();
+        reads.broken_from = 5_000;
+        for at in 0..50 {
+            assert_eq!(reads.part(1, at * 100, 90), Ok(true), "{at}");
+        }
+        assert_eq!(reads.part(1, 5_000, 90), Err(()));
+    }
+
+    #[test]
     fn what_failed_is_read_again() {
         let mut reads = Reads::new();
         assert_eq!(reads.part(1, 0, 50), Ok(true));
-        reads.is_broken = true;
+        reads.broken_from = 0;
         assert_eq!(reads.part(1, 50, 50), Err(()));
         assert_eq!(reads.part(1, 50, 100_000), Err(()));
-        reads.is_broken = false;
+        reads.broken_from = usize::MAX;
         assert_eq!(reads.part(1, 50, 50), Ok(true));
         assert_eq!(reads.part(1, 50, 100_000), Ok(true));
     }

@@ -444,7 +444,7 @@ impl Segment {
                     places.extend(chunk.starts);
                 }
             }
-            cache.trim();
+            cache.forget_columns();
         }
         for name in &self.footer.names {
             places.push(name.directory);

@@ -24,6 +24,9 @@ use crate::guardian::Stage;
 use crate::{files, machine, rust, web};
 use summary::{Runner, Summary};
 
+/// Of the disk, in percent; what the tests themselves write is far less than one.
+const LEAST_FREE_PERCENT: u64 = 6;
+
 /// Names and values that the tests get; a name without a value is taken out of the environment.
 type Variables = Vec<(&'static str, Option<PathBuf>)>;
 
@@ -130,6 +133,7 @@ fn run_tests(
     }
     rust::run(&mut build, "building the tests")?;
     machine::say(&format!("tests built ({})", machine::seconds_since(start)));
+    check_room(stage.folder())?;
     let mut command = if nextest {
         nextest_command(filters)?
     } else {
@@ -153,6 +157,23 @@ fn run_tests(
         },
         &mut command,
     )
+}
+
+/// Fails while the disk is so full that the store of samples, which stops at 5 %, may refuse writes: a
+/// hundred tests would fail in places that say nothing of it.
+fn check_room(folder: &Path) -> Result<(), Failure> {
+    let Some(free) = machine::free_percent(folder) else {
+        return Ok(());
+    };
+    if free > LEAST_FREE_PERCENT {
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "{free} % of the disk of {} is free, and the tests need more than {LEAST_FREE_PERCENT} %: make \
+         room, for instance in {}",
+        folder.display(),
+        machine::target_folder()?.display()
+    )))
 }
 
 /// nextest over the workspace with our profile. It reports on standard error.

@@ -1,7 +1,7 @@
 //! Which function does what.
 
 use super::series::{Cell, Series};
-use super::window::{Input, Places};
+use super::window::Input;
 use super::{Evaluated, Evaluation, Evaluator, Grid, fail, over_time, trend};
 use crate::labels::Labels;
 use crate::promql::ast::{Call, Expression, Type};
@@ -107,7 +107,7 @@ impl Evaluator<'_> {
     fn absent_over_time(&self, range: &Expression, input: &Input<'_>) -> Evaluation<Vec<Series>> {
         let steps = input.references.grid().count;
         let mut values = vec![1.0; steps];
-        let mut places = Places::default();
+        let mut places = self.places(input)?;
         self.each_range(input, |data, _| {
             input.each_window(data, &mut places, |window| {
                 if !window.is_empty()

@@ -192,6 +192,12 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Room for the places of windows, which counts like that for as many results.
+    pub(super) fn places(&self, input: &Input<'_>) -> Evaluation<Places> {
+        self.hold(input.references.grid().count)?;
+        Ok(Places::default())
+    }
+
     /// Calls a function with each window that is not empty, and collects what it gives, by labels.
     pub(super) fn over_windows(
         &self,
@@ -201,7 +207,7 @@ impl Evaluator<'_> {
     ) -> Evaluation<Vec<Series>> {
         let steps = input.references.grid().count;
         let mut results = Vec::new();
-        let mut places = Places::default();
+        let mut places = self.places(input)?;
         self.each_range(input, |data, drops_name| {
             self.hold(steps)?;
             let mut series = Series::empty(data.labels.clone(), steps);
@@ -237,7 +243,7 @@ impl Evaluator<'_> {
     /// The samples themselves, of the first step.
     pub(super) fn matrix(&self, input: &Input<'_>) -> Evaluation<Vec<MatrixSeries>> {
         let mut matrix: Vec<MatrixSeries> = Vec::new();
-        let mut places = Places::default();
+        let mut places = self.places(input)?;
         self.each_range(input, |data, drops_name| {
             let labels = if drops_name {
                 data.labels.without_metadata()
@@ -348,10 +354,12 @@ pub(super) struct Places {
 impl Places {
     fn of(&mut self, input: &Input<'_>, times: &Arc<Vec<i64>>) -> &[Bounds] {
         if !Arc::ptr_eq(&self.times, times) || self.bounds.is_empty() {
+            let steps = input.references.grid().count;
             self.times = Arc::clone(times);
             self.bounds.clear();
+            self.bounds.reserve_exact(steps);
             let mut bounds = Bounds::default();
-            for step in 0..input.references.grid().count {
+            for step in 0..steps {
                 let end_ms = input.references.time(step);
                 let reach = input.reach(end_ms.saturating_sub(input.range_ms), end_ms);
                 bounds.advance(times, |time| *time, reach);
