@@ -201,6 +201,11 @@ pub fn table(report: &Value) -> String {
     text
 }
 
+/// Seconds with hundredths of a millisecond: an answer may come within one.
+fn round_seconds(value: f64) -> f64 {
+    (value * 1e5).round() / 1e5
+}
+
 /// Two digits.
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0

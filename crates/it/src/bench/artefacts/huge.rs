@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::line::Line;
-use super::{Size, parts, round};
+use super::{Size, parts, round, round_seconds};
 use crate::artefacts::Store;
 use crate::proc;
 
@@ -46,7 +46,7 @@ pub(super) async fn measure(size: Size, store: &Store, pattern: &[u8]) -> Value 
     json!({
         "bytes": bytes,
         "put_mb_per_second": rate(put),
-        "answer_after_last_byte_s": round(answer.waited.as_secs_f64()),
+        "answer_after_last_byte_s": round_seconds(answer.waited.as_secs_f64()),
         "get_mb_per_second": rate(get),
         "rss_before_kib": before,
         "peak_put_kib": peak_put,

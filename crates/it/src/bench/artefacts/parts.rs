@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::dav::Dav;
 use super::line::Line;
-use super::{Size, round};
+use super::{Size, round, round_seconds};
 use crate::artefacts::Store;
 use crate::proc;
 
@@ -195,8 +195,8 @@ pub(super) async fn last_byte(size: Size, store: &Store, pattern: &[u8]) -> Valu
     waits.sort_by(f64::total_cmp);
     json!({
         "bytes": size.waited_bytes,
-        "median_s": round(median(&waits)),
-        "worst_s": waits.last().copied().map(round),
+        "median_s": round_seconds(median(&waits)),
+        "worst_s": waits.last().copied().map(round_seconds),
     })
 }
 
