@@ -98,6 +98,12 @@ impl Write {
         marks.join(", ")
     }
 
+    /// Whether several statements may come as one text, divided by `;`: then their values follow one
+    /// another, and each ends with its result. It saves the way to SQLite's thread and back.
+    pub fn takes_several(&self) -> bool {
+        self.lease.backend() == Backend::Sqlite
+    }
+
     /// Makes the transaction last and wakes the watchers. After an error nothing has happened,
     /// except that a connection which broke in the middle leaves open whether it has.
     pub async fn commit(mut self) -> Result<(), StateError> {

@@ -24,9 +24,11 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const BATCH_MAX: usize = 256;
 /// Bytes of one transaction: one that is too long keeps all others waiting.
 const BATCH_BYTES_MAX: usize = 8 << 20;
-/// How long a transaction waits for more entries, when the one before had more than one: pages that
+/// How long a transaction waits for more entries, when the one before had [`BUSY`] of them: pages that
 /// many records change are written once for all of them.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(1);
+/// With fewer there is time enough for each.
+const BUSY: usize = 8;
 /// How long an entry waits while nothing at all is committed: clients give up after 10 s, and whoever
 /// keeps a spool wants to know soon.
 const STALLED_LIMIT: Duration = Duration::from_millis(900);
@@ -179,7 +181,7 @@ impl Queue {
                 tokio::time::sleep(GATHER).await;
             }
             let batch = self.gather(first);
-            is_busy = batch.len() > 1;
+            is_busy = batch.len() >= BUSY;
             self.commit(batch).await;
         }
     }

@@ -15,6 +15,7 @@ pub(crate) use self::batch::keep;
 pub(crate) use self::guilty::{finish, note};
 pub(crate) use self::table::{Import, abandon, begin, details, find, list};
 pub(crate) use self::unfinished::service;
+use super::search::index::STATE;
 
 /// Below which id no import that runs adds anything.
 pub(crate) async fn complete_below(read: &mut Read) -> Result<i64, StateError> {
@@ -27,6 +28,7 @@ pub(crate) async fn complete_below(read: &mut Read) -> Result<i64, StateError> {
 /// A number that is another one whenever an import has begun, or has added records below the end of the
 /// index of words.
 pub(crate) async fn changes_of_index(read: &mut Read) -> Result<i64, StateError> {
-    let sql = "SELECT changes FROM record_index_state WHERE id = 1";
-    Ok(sqlx::query(sql).fetch_one(read).await?.try_get(0)?)
+    let sql = "SELECT changes FROM record_index_state WHERE id = $1";
+    let query = sqlx::query(sql).bind(STATE);
+    Ok(query.fetch_one(read).await?.try_get(0)?)
 }

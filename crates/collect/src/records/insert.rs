@@ -11,10 +11,11 @@ pub(crate) mod rows;
 use std::collections::HashMap;
 
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use state::{State, StateError, Write};
 
 pub(crate) use self::population::Noted;
-use self::rows::{Rows, placeholders};
+use self::rows::{Rows, Statement, Value};
 use super::entry::{Entry, NewRecord, NewSubmission, Stored};
 use super::time::{self, DAY_MILLISECONDS};
 
@@ -57,8 +58,7 @@ pub(crate) async fn write(
     let (next, counted): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     // Only now: whoever was before us has an earlier time and smaller ids.
     let now = time::now();
-    let mut known = known_records(&mut write, entries).await?;
-    let mut quarantined = known_submissions(&mut write, entries).await?;
+    let mut before = Before::ask(&mut write, (entries, now), noted).await?;
     let (mut stored, mut records, mut submissions) = (Vec::new(), Vec::new(), Vec::new());
     for (id, entry) in (next - count..).zip(entries) {
         let fresh = Stored {
@@ -67,8 +67,8 @@ pub(crate) async fn write(
             is_repeated: false,
         };
         let seen = match entry {
-            Entry::Record(new) => known.entry(key_of(new)),
-            Entry::Quarantine(new) => quarantined.entry(Key::of_submission(new)),
+            Entry::Record(new) => before.records.entry(key_of(new)),
+            Entry::Quarantine(new) => before.submissions.entry(Key::of_submission(new)),
         };
         let mut is_new = false;
         let found = *seen.or_insert_with(|| {
@@ -91,7 +91,7 @@ pub(crate) async fn write(
         });
     }
     insert_submissions(&mut write, &submissions, now).await?;
-    let (_, machines) = keep(&mut write, &records, noted).await?;
+    let (_, machines) = keep(&mut write, &records, &before.fleet, noted).await?;
     if next - 1 - counted >= counts::UNCOUNTED_MAX {
         counts::count(&mut write, counted, next - 1).await?;
     }
@@ -101,20 +101,106 @@ pub(crate) async fn write(
 }
 
 /// Keeps new records, their groups and machines; needs the lock of intake, and [`counts`] count them.
-/// Gives the group of each, 0 for none, and the machines that are to be [`Noted`] once it is committed.
+/// `fleet` was asked about them in the same transaction. Gives the group of each, 0 for none, and the
+/// machines that are to be [`Noted`] once it is committed.
 pub(crate) async fn keep(
     write: &mut Write,
     records: &[Numbered<'_>],
+    fleet: &Fleet,
     noted: &Noted,
 ) -> Result<(Vec<i64>, Vec<i64>), StateError> {
     if records.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let groups = groups::note(write, records).await?;
-    insert_records(write, records, &groups).await?;
-    let machines = population::note(write, records, noted).await?;
+    let (groups, mut tables) = groups::note(write, records, &fleet.groups).await?;
+    let (population, machines) = population::note(records, &fleet.last_days, noted);
+    tables.extend(population);
+    rows::write_together(write, &tables).await?;
+    rows::write_together(write, &record_rows(records, &groups)).await?;
     write.touch(TOPIC);
     Ok((groups, machines))
+}
+
+/// What the state knows of a batch before it is kept.
+struct Before {
+    records: HashMap<Key, Stored>,
+    submissions: HashMap<Key, Stored>,
+    fleet: Fleet,
+}
+
+/// What it knows of the groups and machines of a batch.
+pub(crate) struct Fleet {
+    groups: groups::Groups,
+    last_days: HashMap<i64, i64>,
+}
+
+impl Before {
+    /// Asks for all that is needed of a batch that comes `now`.
+    async fn ask(
+        write: &mut Write,
+        (entries, now): (&[Entry], i64),
+        noted: &Noted,
+    ) -> Result<Self, StateError> {
+        let records = || {
+            entries.iter().filter_map(|entry| match entry {
+                Entry::Record(new) => Some(&**new),
+                Entry::Quarantine(_) => None,
+            })
+        };
+        let digests: Vec<i64> = records().map(|new| new.digest).collect();
+        let submissions: Vec<i64> = entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Record(_) => None,
+                Entry::Quarantine(new) => Some(new.digest),
+            })
+            .collect();
+        let prints = groups::keys(records());
+        let today = now.div_euclid(DAY_MILLISECONDS);
+        let machines = population::keys(records().map(|new| (new, today)), noted);
+        // All of one length, so that there are few texts.
+        let length = rows::length_of(entries.len());
+        let questions = [
+            digest_questions(write, RECORDS_OF, &digests, length),
+            digest_questions(write, SUBMISSIONS_OF, &submissions, length),
+            groups::questions(write, &prints, length),
+            population::questions(write, &machines, length),
+        ];
+        let [records, submissions, groups, machines] = rows::together(write, questions).await?;
+        let fleet = Fleet {
+            groups: groups::read(&groups)?,
+            last_days: population::read(&machines)?,
+        };
+        Ok(Self {
+            records: known(&records)?,
+            submissions: known(&submissions)?,
+            fleet,
+        })
+    }
+}
+
+impl Fleet {
+    /// Asks about these records, with days of their own.
+    pub(crate) async fn ask(
+        write: &mut Write,
+        records: &[Numbered<'_>],
+    ) -> Result<Self, StateError> {
+        let prints = groups::keys(records.iter().map(|numbered| numbered.new));
+        let days = records
+            .iter()
+            .map(|numbered| (numbered.new, numbered.day()));
+        let machines = population::keys(days, &Noted::default());
+        let length = rows::length_of(records.len());
+        let questions = [
+            groups::questions(write, &prints, length),
+            population::questions(write, &machines, length),
+        ];
+        let [groups, machines] = rows::together(write, questions).await?;
+        Ok(Self {
+            groups: groups::read(&groups)?,
+            last_days: population::read(&machines)?,
+        })
+    }
 }
 
 /// What makes two submissions the same: the digest, and what it could be confused by.
@@ -147,81 +233,46 @@ fn key_of(new: &NewRecord) -> Key {
     }
 }
 
-/// Which records of the batch are kept already.
-async fn known_records(
-    write: &mut Write,
-    entries: &[Entry],
-) -> Result<HashMap<Key, Stored>, StateError> {
-    let digests: Vec<i64> = entries
-        .iter()
-        .filter_map(|entry| match entry {
-            Entry::Record(new) => Some(new.digest),
-            Entry::Quarantine(_) => None,
-        })
-        .collect();
-    let columns = "id, received_at, digest, project, machine_id, created_at";
+/// What is kept already with these digests, in the columns that [`known`] reads.
+const RECORDS_OF: &str = "SELECT id, received_at, digest, project, machine_id, created_at FROM records WHERE digest IN (";
+const SUBMISSIONS_OF: &str = "SELECT id, received_at, digest, project, '', 0 \
+     FROM record_quarantine WHERE digest IN (";
+
+fn digest_questions(
+    write: &Write,
+    sql: &str,
+    digests: &[i64],
+    length: usize,
+) -> Vec<Statement<'static>> {
+    let ask = |chunk: Vec<i64>| {
+        Statement::new(sql)
+            .list(write, chunk.into_iter().map(Value::Number))
+            .sql(")")
+    };
+    rows::chunks_of(digests, length).map(ask).collect()
+}
+
+fn known(rows: &[AnyRow]) -> Result<HashMap<Key, Stored>, StateError> {
     let mut known = HashMap::new();
-    for chunk in digests.chunks(rows::CHUNK) {
-        let chunk = rows::filled_up(chunk);
-        let marks = placeholders(1, chunk.len());
-        let sql = format!("SELECT {columns} FROM records WHERE digest IN ({marks})");
-        for row in rows::fetch(write, sql, &chunk).await? {
-            let key = Key {
-                digest: row.try_get(2)?,
-                project: row.try_get(3)?,
-                machine_id: row.try_get(4)?,
-                created: row.try_get(5)?,
-            };
-            known.insert(key, stored_of(&row)?);
-        }
+    for row in rows {
+        let key = Key {
+            digest: row.try_get(2)?,
+            project: row.try_get(3)?,
+            machine_id: row.try_get(4)?,
+            created: row.try_get(5)?,
+        };
+        let stored = Stored {
+            id: row.try_get(0)?,
+            received_at: row.try_get(1)?,
+            is_repeated: true,
+        };
+        known.insert(key, stored);
     }
     Ok(known)
 }
 
-async fn known_submissions(
-    write: &mut Write,
-    entries: &[Entry],
-) -> Result<HashMap<Key, Stored>, StateError> {
-    let digests: Vec<i64> = entries
-        .iter()
-        .filter_map(|entry| match entry {
-            Entry::Record(_) => None,
-            Entry::Quarantine(new) => Some(new.digest),
-        })
-        .collect();
-    let mut known = HashMap::new();
-    for chunk in digests.chunks(rows::CHUNK) {
-        let chunk = rows::filled_up(chunk);
-        let marks = placeholders(1, chunk.len());
-        let sql = format!(
-            "SELECT id, received_at, digest, project FROM record_quarantine WHERE digest IN ({marks})"
-        );
-        for row in rows::fetch(write, sql, &chunk).await? {
-            let key = Key {
-                digest: row.try_get(2)?,
-                project: row.try_get(3)?,
-                machine_id: String::new(),
-                created: 0,
-            };
-            known.insert(key, stored_of(&row)?);
-        }
-    }
-    Ok(known)
-}
-
-fn stored_of(row: &sqlx::any::AnyRow) -> Result<Stored, StateError> {
-    Ok(Stored {
-        id: row.try_get(0)?,
-        received_at: row.try_get(1)?,
-        is_repeated: true,
-    })
-}
-
-async fn insert_records(
-    write: &mut Write,
-    records: &[Numbered<'_>],
-    groups: &[i64],
-) -> Result<(), StateError> {
+/// The rows of records and of their payloads.
+fn record_rows<'a>(records: &'a [Numbered<'a>], groups: &[i64]) -> [Rows<'a>; 2] {
     const COLUMNS: [&str; 22] = [
         "id",
         "project",
@@ -246,8 +297,9 @@ async fn insert_records(
         "cpu_model",
         "bios_version",
     ];
+    const PAYLOAD_COLUMNS: [&str; 2] = ["id", "body"];
     let mut table = Rows::into("records", &COLUMNS);
-    let mut payloads = Rows::into("record_payloads", &["id", "body"]);
+    let mut payloads = Rows::into("record_payloads", &PAYLOAD_COLUMNS);
     for (numbered, group) in records.iter().zip(groups) {
         let (id, new) = (&numbered.id, numbered.new);
         let record = &new.record;
@@ -276,8 +328,7 @@ async fn insert_records(
             .text(&record.bios_version);
         payloads.number(*id).bytes(record.payload.as_bytes());
     }
-    table.insert(write, "").await?;
-    payloads.insert(write, "").await
+    [table, payloads]
 }
 
 /// Puts submissions into quarantine, each under its number.
@@ -308,5 +359,5 @@ pub(crate) async fn insert_submissions(
             .number(new.digest)
             .bytes(new.payload.as_bytes());
     }
-    table.insert(write, "").await
+    table.write(write).await
 }

@@ -23,6 +23,12 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "records are counted some hundred at a time",
         sql: COUNTED,
     },
+    Migration {
+        owner: "collect",
+        version: 4,
+        name: "the index of records grows at its end",
+        sql: BITS,
+    },
 ];
 
 /// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
@@ -225,4 +231,17 @@ ALTER TABLE record_index_state ADD COLUMN changes BIGINT NOT NULL DEFAULT 0;
 const COUNTED: &str = "
 ALTER TABLE record_sequence ADD COLUMN counted BIGINT NOT NULL DEFAULT 0;
 UPDATE record_sequence SET counted = next - 1;
+";
+
+/// What `record_index` held, row by row: there each row was written to as many places as it has chunks. An
+/// older version that runs again makes its own anew.
+const BITS: &str = "
+CREATE TABLE record_bits (
+    id {SERIAL},
+    bits {BYTES} NOT NULL
+);
+DELETE FROM record_index;
+UPDATE record_index_state SET rows_done = 0 WHERE id = 1;
+INSERT INTO record_index_state (id, rows_done, changes)
+SELECT 2, 0, changes FROM record_index_state WHERE id = 1;
 ";

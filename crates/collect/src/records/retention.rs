@@ -19,7 +19,7 @@ use super::insert::counts;
 use super::insert::rows::placeholders;
 use super::packed::{Column, Row};
 use super::reader::Reader;
-use super::search::index::{CHUNKS, ROW_IDS};
+use super::search::index::{CHUNKS, ROW_IDS, STATE};
 use super::search::{self, Field};
 use super::stored::{self, Order};
 use super::time;
@@ -34,6 +34,8 @@ const PAGE: usize = 1_000;
 const BATCH: usize = 128;
 /// What is removed of a record.
 const RECORDS: [&str; 2] = ["record_payloads", "records"];
+/// Chunks of the index that are removed in one transaction.
+const BITS_AT_ONCE: i64 = 512;
 /// Between two transactions.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Submissions in quarantine; beyond it the oldest go.
@@ -280,18 +282,21 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
     let oldest: i64 = sqlx::query(sql).fetch_one(&mut read).await?.try_get(0)?;
     let first_row = oldest.min(import::complete_below(&mut read).await?) / ROW_IDS;
     drop(read);
-    // By the key's first part, a few at a time: intake waits for each transaction.
-    for chunks in (0..i64::from(CHUNKS)).collect::<Vec<i64>>().chunks(BATCH) {
+    let first_bits = first_row * i64::from(CHUNKS);
+    loop {
         let mut write = state.write().await?;
         if !are_imports_as(&mut write, changes).await? {
             return Ok(());
         }
-        for chunk in chunks {
-            let sql = "DELETE FROM record_index WHERE chunk = $1 AND blocks_row < $2";
-            let query = sqlx::query(sql).bind(*chunk).bind(first_row);
-            query.execute(&mut write).await?;
-        }
+        // A few at a time: intake waits for each transaction.
+        let sql = "DELETE FROM record_bits WHERE id IN \
+             (SELECT id FROM record_bits WHERE id < $1 ORDER BY id LIMIT $2)";
+        let query = sqlx::query(sql).bind(first_bits).bind(BITS_AT_ONCE);
+        let removed = query.execute(&mut write).await?.rows_affected();
         write.commit().await?;
+        if removed == 0 {
+            break;
+        }
         tokio::time::sleep(PAUSE).await;
     }
     let sql = "DELETE FROM record_index_rows WHERE blocks_row < $1";
@@ -305,8 +310,8 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
 
 /// Whether no import has begun or changed the index since; none does to the end of the transaction.
 async fn are_imports_as(write: &mut Write, changes: i64) -> Result<bool, StateError> {
-    let sql = "UPDATE record_index_state SET changes = changes WHERE id = 1 AND changes = $1";
-    let query = sqlx::query(sql).bind(changes);
+    let sql = "UPDATE record_index_state SET changes = changes WHERE id = $1 AND changes = $2";
+    let query = sqlx::query(sql).bind(STATE).bind(changes);
     Ok(query.execute(write).await?.rows_affected() == 1)
 }
 

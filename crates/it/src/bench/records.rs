@@ -3,6 +3,7 @@
 //! with its defaults, on the same disk.
 
 mod corpus;
+mod index;
 mod poster;
 pub mod postgres;
 mod questions;
@@ -124,11 +125,19 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
         "{name}: {left} more records in {:.0} s",
         filling.elapsed().as_secs_f64()
     );
+    let file = program.path("data/state.db");
+    let both = || {
+        let (own, database) = cpu();
+        own + database
+    };
+    let index = index::measure(&file, server.map(|server| server.url.as_str()), both).await;
+    eprintln!("{name}, the index alone: {index}");
     let questions = questions::ask_all(address, program.pid());
     json!({
         "intake": intake,
         "a_thousand_a_second": paced,
         "one_connection": alone,
+        "index": index,
         "kept": kept(address),
         "questions": questions,
         "rss_kib": program.rss_kib(),

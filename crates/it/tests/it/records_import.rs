@@ -579,7 +579,7 @@ async fn index_rows(collector: &Collector) -> i64 {
         .filename(path)
         .read_only(true);
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    let sql = "SELECT rows_done FROM record_index_state";
+    let sql = "SELECT rows_done FROM record_index_state WHERE id = 2";
     let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
     row.get(0)
 }

@@ -2,7 +2,7 @@
 //! written to; then, and now and then without being told, the table of changes is read while someone watches.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::inotify;
@@ -33,6 +33,16 @@ pub(super) async fn run(pool: &Pool, hub: &Hub) {
     loop {
         hub.watched().await;
         let looked = Instant::now();
+        let is_lively = looked < lively_until;
+        // Before it is looked: what is written from here on is told.
+        if let Some(Err(error)) = events
+            .as_ref()
+            .filter(|_| !is_lively)
+            .map(FolderEvents::arm)
+        {
+            untold(&error);
+            events = None;
+        }
         match look(pool, hub).await {
             Ok(()) => is_failing = false,
             Err(error) if is_failing => tracing::debug!(%error, "cannot look for changes yet"),
@@ -43,7 +53,7 @@ pub(super) async fn run(pool: &Pool, hub: &Hub) {
             }
         }
         if let Some(folder) = &events
-            && looked >= lively_until
+            && !is_lively
         {
             match timeout(UNTOLD_INTERVAL, folder.written()).await {
                 Ok(Ok(())) => lively_until = Instant::now() + LIVELY,
@@ -71,6 +81,7 @@ async fn look(pool: &Pool, hub: &Hub) -> Result<(), StateError> {
 /// What the kernel tells of the folder of the database. SQLite's log itself comes and goes with the
 /// first and the last connection.
 struct FolderEvents {
+    folder: PathBuf,
     /// The runtime waits for it as it does for a pipe.
     receiver: pipe::Receiver,
 }
@@ -79,15 +90,21 @@ impl FolderEvents {
     fn new(database: &Path) -> io::Result<Self> {
         // SQLite has its log beside the file itself, not beside a link to it.
         let database = std::fs::canonicalize(database)?;
-        let folder = database.parent().unwrap_or(Path::new("/"));
+        let folder = database.parent().unwrap_or(Path::new("/")).to_owned();
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let descriptor = inotify::init(flags)?;
-        inotify::add_watch(&descriptor, folder, inotify::WatchFlags::MODIFY)?;
-        let receiver = pipe::Receiver::from_owned_fd_unchecked(descriptor)?;
-        Ok(Self { receiver })
+        let receiver = pipe::Receiver::from_owned_fd_unchecked(inotify::init(flags)?)?;
+        Ok(Self { folder, receiver })
     }
 
-    /// Returns when a file in the folder was written to since the last return.
+    /// Has the kernel tell of the next write, and only of that: to tell of each is work for whoever writes.
+    fn arm(&self) -> io::Result<()> {
+        let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::ONESHOT;
+        inotify::add_watch(&self.receiver, &self.folder, flags)?;
+        Ok(())
+    }
+
+    /// Returns when a file in the folder was written to since [`FolderEvents::arm`], and now and then
+    /// when none was.
     async fn written(&self) -> io::Result<()> {
         self.receiver.readable().await?;
         let mut events = [0; EVENTS_BYTES];

@@ -13,7 +13,7 @@ use crate::records::entry::{self, NewRecord, NewSubmission};
 use crate::records::error::ApiError;
 use crate::records::imported::{Batch, ImportedRecord, NotARecord, judge};
 use crate::records::insert::rows::Rows;
-use crate::records::insert::{self, Noted, Numbered, counts};
+use crate::records::insert::{self, Fleet, Noted, Numbered, counts};
 use crate::records::intake;
 use crate::records::project::Project;
 use crate::records::scrub;
@@ -217,7 +217,8 @@ async fn write_all(
         .map(|((row, new), place)| (id_of(place, row), new))
         .collect();
     counts::catch_up_in(write).await?;
-    let kept = insert::keep(write, &records, &Noted::default()).await;
+    let fleet = Fleet::ask(write, &records).await?;
+    let kept = insert::keep(write, &records, &fleet, &Noted::default()).await;
     let (groups, _) = kept.map_err(|error| match error {
         error if error.is_unique_violation() => taken(),
         error => error.into(),
@@ -252,14 +253,14 @@ async fn count_guilty(
         }
     }
     let columns = ["import_id", "group_id", "guilty", "records"];
-    let mut table = Rows::into("record_import_groups", &columns);
+    let add = "ON CONFLICT (import_id, group_id, guilty) \
+         DO UPDATE SET records = record_import_groups.records + excluded.records";
+    let mut table = Rows::into("record_import_groups", &columns).on_conflict(add);
     for ((group, guilty), count) in counts {
         table.number(import.id).number(group);
         table.number(guilty).number(count);
     }
-    let conflict = "ON CONFLICT (import_id, group_id, guilty) \
-         DO UPDATE SET records = record_import_groups.records + excluded.records";
-    table.insert(write, conflict).await
+    table.write(write).await
 }
 
 async fn count_reasons(
@@ -272,20 +273,20 @@ async fn count_reasons(
         *counts.entry(submission.reason).or_default() += 1;
     }
     let columns = ["import_id", "reason", "records"];
-    let mut table = Rows::into("record_import_reasons", &columns);
+    let add = "ON CONFLICT (import_id, reason) \
+         DO UPDATE SET records = record_import_reasons.records + excluded.records";
+    let mut table = Rows::into("record_import_reasons", &columns).on_conflict(add);
     for (reason, count) in counts {
         table.number(import.id).text(reason).number(count);
     }
-    let conflict = "ON CONFLICT (import_id, reason) \
-         DO UPDATE SET records = record_import_reasons.records + excluded.records";
-    table.insert(write, conflict).await
+    table.write(write).await
 }
 
-/// Has the index of words made again from the row of an id on. Nothing changes where it is not there
-/// yet, so that an import does not keep it from following.
+/// Has the index of words made again from the row of an id on, and that of older versions. Nothing changes
+/// where it is not there yet, so that an import does not keep it from following.
 async fn index_again(write: &mut Write, id: i64) -> Result<(), StateError> {
     let sql = "UPDATE record_index_state SET changes = changes + 1, rows_done = $1 \
-         WHERE id = 1 AND rows_done >= $1";
+         WHERE rows_done >= $1";
     let query = sqlx::query(sql).bind(id / ROW_IDS);
     query.execute(write).await?;
     Ok(())

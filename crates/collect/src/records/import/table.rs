@@ -250,7 +250,7 @@ async fn go_on(
 
 /// What is being added to the index of words was read before the import: it has to be looked at again.
 async fn hold_index(write: &mut Write) -> Result<(), StateError> {
-    let sql = "UPDATE record_index_state SET changes = changes + 1 WHERE id = 1";
+    let sql = "UPDATE record_index_state SET changes = changes + 1";
     sqlx::query(sql).execute(write).await?;
     Ok(())
 }

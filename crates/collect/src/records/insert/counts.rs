@@ -132,7 +132,7 @@ async fn add_days(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), Sta
         let key = (project, numbered.day(), texts, counted);
         *counts.entry(key).or_default() += 1;
     }
-    let mut table = Rows::into("record_counts", &COLUMNS);
+    let mut table = Rows::into("record_counts", &COLUMNS).on_conflict(ADD_DAYS);
     for ((project, day, [classification, system, build], counted), count) in counts {
         let (severity, external) = counted;
         table
@@ -145,7 +145,7 @@ async fn add_days(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), Sta
             .number(external.into())
             .number(count);
     }
-    table.insert(write, ADD_DAYS).await
+    table.write(write).await
 }
 
 async fn add_hosts(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), StateError> {
@@ -156,7 +156,7 @@ async fn add_hosts(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), St
         let key = (numbered.new.project, numbered.day(), host_type);
         *counts.entry(key).or_default() += 1;
     }
-    let mut table = Rows::into("record_host_counts", &COLUMNS);
+    let mut table = Rows::into("record_host_counts", &COLUMNS).on_conflict(ADD_HOSTS);
     for ((project, day, host_type), count) in counts {
         table
             .number(project)
@@ -164,5 +164,5 @@ async fn add_hosts(write: &mut Write, records: &[Numbered<'_>]) -> Result<(), St
             .text(host_type)
             .number(count);
     }
-    table.insert(write, ADD_HOSTS).await
+    table.write(write).await
 }

@@ -1,14 +1,15 @@
 //! To which group of crashes a record belongs, and what is known of the group after it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sqlx::{Any, AssertSqlSafe, Row as _};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use state::{StateError, Write};
 
 use super::Numbered;
-use super::rows::{CHUNK, Rows, filled_up, placeholders};
+use super::rows::{Rows, Statement, Value, chunks_of};
 use crate::records::build;
-use crate::records::entry::Crash;
+use crate::records::entry::{Crash, NewRecord};
 
 /// The records of one group in a batch.
 struct Members<'a> {
@@ -18,19 +19,71 @@ struct Members<'a> {
 }
 
 /// What is known of a group before a batch.
-struct Known {
+pub(crate) struct Known {
     id: i64,
     state: String,
     resolved_in: String,
 }
 
-/// Notes the crashes of a batch; gives the group of each record, 0 for none. No other transaction of
-/// intake runs beside, so reading before writing is safe; what people change of a group are other
-/// columns, or `state`, which is compared.
-pub(crate) async fn note(
+/// Groups by project and fingerprint.
+pub(crate) type Groups = HashMap<(i64, String), Known>;
+
+/// The projects and fingerprints of crashes, each once.
+pub(crate) fn keys<'a>(records: impl IntoIterator<Item = &'a NewRecord>) -> Vec<(i64, &'a str)> {
+    let keys = records.into_iter().filter_map(|new| {
+        let crash = new.crash.as_ref()?;
+        Some((new.project, crash.fingerprint.as_str()))
+    });
+    keys.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Asks for the groups of these projects and fingerprints, and for some that were not asked for: what
+/// they were merged into counts. Each question is for `length` of them.
+pub(crate) fn questions<'a>(
+    write: &Write,
+    keys: &[(i64, &'a str)],
+    length: usize,
+) -> Vec<Statement<'a>> {
+    let ask = |chunk: Vec<(i64, &'a str)>| {
+        Statement::new(
+            "SELECT own.project, own.fingerprint, target.id, target.state, target.resolved_in \
+             FROM record_groups AS own JOIN record_groups AS target ON target.id = \
+             CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END \
+             WHERE own.project IN (",
+        )
+        .list(
+            write,
+            chunk.iter().map(|(project, _)| Value::Number(*project)),
+        )
+        .sql(") AND own.fingerprint IN (")
+        .list(write, chunk.iter().map(|(_, print)| Value::Text(print)))
+        .sql(")")
+    };
+    chunks_of(keys, length).map(ask).collect()
+}
+
+/// What the [`questions`] were answered with.
+pub(crate) fn read(rows: &[AnyRow]) -> Result<Groups, StateError> {
+    let mut groups = Groups::new();
+    for row in rows {
+        let group = Known {
+            id: row.try_get(2)?,
+            state: row.try_get(3)?,
+            resolved_in: row.try_get(4)?,
+        };
+        groups.insert((row.try_get(0)?, row.try_get(1)?), group);
+    }
+    Ok(groups)
+}
+
+/// Makes the groups that are not there yet; gives the group of each record, 0 for none, and what is to be
+/// written of all of them. No other transaction of intake runs beside, so reading before writing is safe;
+/// what people change of a group are other columns, or `state`, which is compared.
+pub(crate) async fn note<'a>(
     write: &mut Write,
-    records: &[Numbered<'_>],
-) -> Result<Vec<i64>, StateError> {
+    records: &'a [Numbered<'a>],
+    known: &Groups,
+) -> Result<(Vec<i64>, Vec<Rows<'a>>), StateError> {
     let mut members: BTreeMap<(i64, &str), Members<'_>> = BTreeMap::new();
     for record in records {
         let Some(crash) = &record.new.crash else {
@@ -45,10 +98,8 @@ pub(crate) async fn note(
         group.records.push(record);
     }
     if members.is_empty() {
-        return Ok(vec![0; records.len()]);
+        return Ok((vec![0; records.len()], Vec::new()));
     }
-    let keys: Vec<(i64, &str)> = members.keys().copied().collect();
-    let known = known(write, &keys).await?;
     let mut ids: HashMap<i64, i64> = HashMap::new();
     let mut of_group: BTreeMap<i64, (&Known, Vec<&Numbered<'_>>)> = BTreeMap::new();
     for (key, group) in &members {
@@ -67,51 +118,13 @@ pub(crate) async fn note(
         .values()
         .map(|(known, records)| (*known, records.as_slice()))
         .collect();
-    update_groups(write, &of_group).await?;
     let grouped: Vec<(i64, &Numbered<'_>)> = records
         .iter()
         .filter_map(|record| Some((*ids.get(&record.id)?, record)))
         .collect();
-    note_days(write, &grouped).await?;
-    note_machines(write, &grouped).await?;
+    let tables = vec![changed(&of_group), days(&grouped), machines(&grouped)];
     let group_of = |record: &Numbered<'_>| ids.get(&record.id).copied().unwrap_or(0);
-    Ok(records.iter().map(group_of).collect())
-}
-
-/// The groups of these projects and fingerprints, and some that were not asked for: what they were
-/// merged into counts.
-async fn known(
-    write: &mut Write,
-    keys: &[(i64, &str)],
-) -> Result<HashMap<(i64, String), Known>, StateError> {
-    let mut known = HashMap::new();
-    for chunk in keys.chunks(CHUNK) {
-        let chunk = filled_up(chunk);
-        let projects = placeholders(1, chunk.len());
-        let fingerprints = placeholders(1 + chunk.len(), chunk.len());
-        let sql = format!(
-            "SELECT own.project, own.fingerprint, target.id, target.state, target.resolved_in \
-             FROM record_groups AS own JOIN record_groups AS target ON target.id = \
-             CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END \
-             WHERE own.project IN ({projects}) AND own.fingerprint IN ({fingerprints})"
-        );
-        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-        for (project, _) in &chunk {
-            query = query.bind(*project);
-        }
-        for (_, fingerprint) in &chunk {
-            query = query.bind(*fingerprint);
-        }
-        for row in query.fetch_all(&mut *write).await? {
-            let group = Known {
-                id: row.try_get(2)?,
-                state: row.try_get(3)?,
-                resolved_in: row.try_get(4)?,
-            };
-            known.insert((row.try_get(0)?, row.try_get(1)?), group);
-        }
-    }
-    Ok(known)
+    Ok((records.iter().map(group_of).collect(), tables))
 }
 
 /// The records of a group that were received first and last.
@@ -122,11 +135,8 @@ fn first_and_last<'a>(records: &[&'a Numbered<'a>]) -> Option<[&'a Numbered<'a>;
     Some([first, last])
 }
 
-/// Notes more records of groups that are known.
-async fn update_groups(
-    write: &mut Write,
-    groups: &[(&Known, &[&Numbered<'_>])],
-) -> Result<(), StateError> {
+/// More records of groups that are known.
+fn changed<'a>(groups: &[(&Known, &[&'a Numbered<'a>])]) -> Rows<'a> {
     const COLUMNS: [&str; 8] = [
         "id",
         "first_seen",
@@ -145,7 +155,7 @@ async fn update_groups(
          first_seen = CASE WHEN first_seen > given.column2 THEN given.column2 ELSE first_seen END, \
          last_seen = CASE WHEN last_seen <= given.column4 THEN given.column4 ELSE last_seen END, \
          state = CASE WHEN given.column7 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END";
-    let mut table = Rows::into("record_groups", &COLUMNS);
+    let mut table = Rows::changing("record_groups", &COLUMNS, SET);
     for (known, records) in groups {
         let Some([first, last]) = first_and_last(records) else {
             continue;
@@ -163,7 +173,7 @@ async fn update_groups(
             .number(comes_back.into())
             .number(i64::try_from(records.len()).unwrap_or(i64::MAX));
     }
-    table.update(write, SET).await
+    table
 }
 
 async fn make_group(write: &mut Write, group: &Members<'_>) -> Result<i64, StateError> {
@@ -192,41 +202,38 @@ async fn make_group(write: &mut Write, group: &Members<'_>) -> Result<i64, State
     Ok(row.try_get(0)?)
 }
 
-/// Counts records per group, day and build.
-async fn note_days(write: &mut Write, grouped: &[(i64, &Numbered<'_>)]) -> Result<(), StateError> {
+/// Records per group, day and build.
+fn days<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> Rows<'a> {
+    const COLUMNS: [&str; 4] = ["group_id", "day", "build", "records"];
+    const ADD: &str = "ON CONFLICT (group_id, day, build) \
+         DO UPDATE SET records = record_group_days.records + excluded.records";
     let mut counts: BTreeMap<(i64, i64, &str), i64> = BTreeMap::new();
     for (group, record) in grouped {
         let key = (*group, record.day(), record.new.record.build.as_str());
         *counts.entry(key).or_default() += 1;
     }
-    let columns = ["group_id", "day", "build", "records"];
-    let mut table = Rows::into("record_group_days", &columns);
+    let mut table = Rows::into("record_group_days", &COLUMNS).on_conflict(ADD);
     for ((group, day, build), count) in counts {
         table.number(group).number(day).text(build).number(count);
     }
-    let conflict = "ON CONFLICT (group_id, day, build) \
-         DO UPDATE SET records = record_group_days.records + excluded.records";
-    table.insert(write, conflict).await
+    table
 }
 
-/// Notes on which day a machine had a crash of a group last.
-async fn note_machines(
-    write: &mut Write,
-    grouped: &[(i64, &Numbered<'_>)],
-) -> Result<(), StateError> {
+/// On which day a machine had a crash of a group last.
+fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> Rows<'a> {
+    const COLUMNS: [&str; 3] = ["group_id", "machine_id", "last_day"];
+    const LATEST: &str = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
+         CASE WHEN excluded.last_day > record_group_machines.last_day \
+         THEN excluded.last_day ELSE record_group_machines.last_day END";
     let mut machines: BTreeMap<(i64, &str), i64> = BTreeMap::new();
     for (group, record) in grouped {
         let key = (*group, record.new.record.machine_id.as_str());
         let last = machines.entry(key).or_insert(record.day());
         *last = record.day().max(*last);
     }
-    let columns = ["group_id", "machine_id", "last_day"];
-    let mut table = Rows::into("record_group_machines", &columns);
+    let mut table = Rows::into("record_group_machines", &COLUMNS).on_conflict(LATEST);
     for ((group, machine), day) in machines {
         table.number(group).text(machine).number(day);
     }
-    let conflict = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
-         CASE WHEN excluded.last_day > record_group_machines.last_day \
-         THEN excluded.last_day ELSE record_group_machines.last_day END";
-    table.insert(write, conflict).await
+    table
 }

@@ -1,14 +1,15 @@
 //! Which machines sent a heartbeat, which crashed, and how many of each build did so last on which day.
 //! The second makes every window a sum over days.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use state::{StateError, Write};
 
 use super::Numbered;
-use super::rows::{self, CHUNK, Rows, filled_up, placeholders};
-use crate::records::entry;
+use super::rows::{Rows, Statement, Value, chunks_of};
+use crate::records::entry::{self, NewRecord};
 
 /// The end of the classification of heartbeats.
 const HEARTBEAT: &str = "/heartbeat/ping";
@@ -60,56 +61,67 @@ impl Machine<'_> {
     }
 }
 
-/// Notes the heartbeats and crashes of a batch; gives what is to be [`Noted`] once it is committed.
-pub(crate) async fn note(
-    write: &mut Write,
-    records: &[Numbered<'_>],
+/// The machines of heartbeats and crashes that have not been [`Noted`] on their day, by what the table
+/// knows them.
+pub(crate) fn keys<'a>(
+    records: impl IntoIterator<Item = (&'a NewRecord, i64)>,
     noted: &Noted,
-) -> Result<Vec<i64>, StateError> {
+) -> Vec<i64> {
+    let keys = records.into_iter().filter_map(|(new, day)| {
+        let key = machine_of(new)?.key();
+        (!noted.contains(day, key)).then_some(key)
+    });
+    keys.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Asks on which day each of these machines was seen last, of those that were; each question is for
+/// `length` of them.
+pub(crate) fn questions(write: &Write, keys: &[i64], length: usize) -> Vec<Statement<'static>> {
+    let ask = |chunk: Vec<i64>| {
+        Statement::new("SELECT id, last_day FROM record_machines WHERE id IN (")
+            .list(write, chunk.into_iter().map(Value::Number))
+            .sql(")")
+    };
+    chunks_of(keys, length).map(ask).collect()
+}
+
+/// What the [`questions`] were answered with.
+pub(crate) fn read(rows: &[AnyRow]) -> Result<HashMap<i64, i64>, StateError> {
+    let days = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    days.collect()
+}
+
+/// What is to be written of the heartbeats and crashes of a batch, and which machines are to be [`Noted`]
+/// once it is committed. `seen` is on which day machines were seen last before it.
+pub(crate) fn note<'a>(
+    records: &'a [Numbered<'a>],
+    seen: &HashMap<i64, i64>,
+    noted: &Noted,
+) -> ([Rows<'a>; 2], Vec<i64>) {
+    const MACHINES: [&str; 2] = ["id", "last_day"];
+    const POPULATION: [&str; 6] = [
+        "project", "kind", "last_day", "build", "external", "machines",
+    ];
+    const LATEST: &str = "ON CONFLICT (id) DO UPDATE SET last_day = excluded.last_day";
+    const ADD: &str = "ON CONFLICT (project, kind, last_day, build, external) \
+         DO UPDATE SET machines = record_population.machines + excluded.machines";
     // Of each machine its last day.
     let mut machines: BTreeMap<i64, (Machine<'_>, i64)> = BTreeMap::new();
     for numbered in records {
-        let (new, day) = (numbered.new, numbered.day());
-        let kind = match &new.crash {
-            Some(_) => CRASHED,
-            None if new.record.classification.ends_with(HEARTBEAT) => ALIVE,
-            None => continue,
+        let Some(machine) = machine_of(numbered.new) else {
+            continue;
         };
-        let machine = Machine {
-            project: new.project,
-            kind,
-            build: &new.record.build,
-            external: new.record.external.into(),
-            id: &new.record.machine_id,
-        };
-        let key = machine.key();
+        let (key, day) = (machine.key(), numbered.day());
         if !noted.contains(day, key) {
             let (_, last) = machines.entry(key).or_insert((machine, day));
             *last = day.max(*last);
         }
     }
-    let machines: Vec<(i64, Machine<'_>, i64)> = machines
-        .into_iter()
-        .map(|(key, (machine, day))| (key, machine, day))
-        .collect();
-    for chunk in machines.chunks(CHUNK) {
-        note_chunk(write, chunk).await?;
-    }
-    Ok(machines.into_iter().map(|(key, ..)| key).collect())
-}
-
-async fn note_chunk(
-    write: &mut Write,
-    machines: &[(i64, Machine<'_>, i64)],
-) -> Result<(), StateError> {
-    const POPULATION: [&str; 6] = [
-        "project", "kind", "last_day", "build", "external", "machines",
-    ];
-    let keys: Vec<i64> = machines.iter().map(|(key, ..)| *key).collect();
-    let seen = last_days(write, &keys).await?;
-    let mut table = Rows::into("record_machines", &["id", "last_day"]);
+    let mut last_days = Rows::into("record_machines", &MACHINES).on_conflict(LATEST);
     let mut changes: BTreeMap<(i64, &str, i64, &str, i64), i64> = BTreeMap::new();
-    for (key, machine, today) in machines {
+    for (key, (machine, today)) in &machines {
         let before = seen.get(key);
         if before.is_some_and(|day| day >= today) {
             continue;
@@ -122,13 +134,11 @@ async fn note_chunk(
         }
         let change = (project, kind, *today, build, external);
         *changes.entry(change).or_default() += 1;
-        table.number(*key).number(*today);
+        last_days.number(*key).number(*today);
     }
-    let conflict = "ON CONFLICT (id) DO UPDATE SET last_day = excluded.last_day";
-    table.insert(write, conflict).await?;
-    let mut table = Rows::into("record_population", &POPULATION);
+    let mut population = Rows::into("record_population", &POPULATION).on_conflict(ADD);
     for ((project, kind, day, build, external), change) in changes {
-        table
+        population
             .number(project)
             .text(kind)
             .number(day)
@@ -136,19 +146,21 @@ async fn note_chunk(
             .number(external)
             .number(change);
     }
-    let conflict = "ON CONFLICT (project, kind, last_day, build, external) \
-         DO UPDATE SET machines = record_population.machines + excluded.machines";
-    table.insert(write, conflict).await
+    ([last_days, population], machines.into_keys().collect())
 }
 
-/// On which day each of these machines was seen last, of those that were.
-async fn last_days(write: &mut Write, keys: &[i64]) -> Result<HashMap<i64, i64>, StateError> {
-    let keys = filled_up(keys);
-    let marks = placeholders(1, keys.len());
-    let sql = format!("SELECT id, last_day FROM record_machines WHERE id IN ({marks})");
-    let mut days = HashMap::new();
-    for row in rows::fetch(write, sql, &keys).await? {
-        days.insert(row.try_get(0)?, row.try_get(1)?);
-    }
-    Ok(days)
+/// The machine of a heartbeat or of a crash.
+fn machine_of(new: &NewRecord) -> Option<Machine<'_>> {
+    let kind = match &new.crash {
+        Some(_) => CRASHED,
+        None if new.record.classification.ends_with(HEARTBEAT) => ALIVE,
+        None => return None,
+    };
+    Some(Machine {
+        project: new.project,
+        kind,
+        build: &new.record.build,
+        external: new.record.external.into(),
+        id: &new.record.machine_id,
+    })
 }

@@ -1,7 +1,8 @@
-//! Many rows in few statements.
+//! Many rows in few statements, and several statements in one go.
 
+use futures_util::TryStreamExt as _;
 use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe};
+use sqlx::{Any, AssertSqlSafe, Either, Executor as _};
 use state::{StateError, Write};
 
 /// Rows of one statement at most.
@@ -11,27 +12,145 @@ pub(crate) const CHUNK: usize = 64;
 const LENGTHS: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, CHUNK];
 
 /// A value of a row.
-#[derive(Debug)]
-enum Value<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
     Number(i64),
     Text(&'a str),
     Bytes(&'a [u8]),
 }
 
-/// Rows for one table, in the order of its columns; to change rows, the first names the row and the
-/// others are only counted.
-pub(crate) struct Rows<'a> {
-    table: &'static str,
-    columns: &'a [&'static str],
+/// One statement with its values, in the order of their marks.
+#[derive(Debug)]
+pub(crate) struct Statement<'a> {
+    sql: String,
     values: Vec<Value<'a>>,
 }
 
+impl<'a> Statement<'a> {
+    pub(crate) fn new(sql: &str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    pub(crate) fn sql(mut self, sql: &str) -> Self {
+        self.sql.push_str(sql);
+        self
+    }
+
+    /// Adds the marks of these values, with a comma between them.
+    pub(crate) fn list(
+        mut self,
+        write: &Write,
+        values: impl IntoIterator<Item = Value<'a>>,
+    ) -> Self {
+        let first = self.values.len() + 1;
+        self.values.extend(values);
+        let count = self.values.len() + 1 - first;
+        self.sql.push_str(&write.marks(first, count));
+        self
+    }
+}
+
+/// Runs statements of which none needs the answer of another; gives the rows of each list of them.
+/// SQLite has them as one text: each of its own would go to the thread of the database and back.
+pub(crate) async fn together<const N: usize>(
+    write: &mut Write,
+    lists: [Vec<Statement<'_>>; N],
+) -> Result<[Vec<AnyRow>; N], StateError> {
+    let mut rows: [Vec<AnyRow>; N] = std::array::from_fn(|_| Vec::new());
+    let places = lists.each_ref().map(Vec::len);
+    let places = (0..N).zip(places);
+    let mut place_of = places.flat_map(|(place, count)| std::iter::repeat_n(place, count));
+    let mut statements: Vec<Statement<'_>> = lists.into_iter().flatten().collect();
+    if write.takes_several() && !statements.is_empty() {
+        statements = vec![joined(statements)];
+    }
+    for statement in statements {
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(statement.sql));
+        for value in statement.values {
+            query = match value {
+                Value::Number(number) => query.bind(number),
+                Value::Text(text) => query.bind(text),
+                Value::Bytes(bytes) => query.bind(bytes),
+            };
+        }
+        let mut answers = write.fetch_many(query);
+        let mut answer = Vec::new();
+        while let Some(step) = answers.try_next().await? {
+            match step {
+                Either::Right(row) => answer.push(row),
+                Either::Left(_) => {
+                    let list = place_of.next().and_then(|place| rows.get_mut(place));
+                    if let Some(list) = list {
+                        list.append(&mut answer);
+                    }
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn joined(statements: Vec<Statement<'_>>) -> Statement<'_> {
+    let mut all = Statement::new("");
+    for (place, mut statement) in statements.into_iter().enumerate() {
+        if place > 0 {
+            all.sql.push_str("; ");
+        }
+        all.sql.push_str(&statement.sql);
+        all.values.append(&mut statement.values);
+    }
+    all
+}
+
+/// Rows for one table, in the order of its columns; to change rows, the first names the row and the
+/// others are only counted.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    table: &'static str,
+    columns: &'a [&'static str],
+    change: Change,
+    values: Vec<Value<'a>>,
+}
+
+/// What the rows are for.
+#[derive(Debug)]
+enum Change {
+    /// What follows the values, such as `ON CONFLICT …`.
+    Insert { conflict: &'static str },
+    /// What is set; it calls the values `given.column2` and so on.
+    Update { set: &'static str },
+}
+
 impl<'a> Rows<'a> {
+    /// Rows to insert; the first column is a number that is not negative.
     pub(crate) fn into(table: &'static str, columns: &'a [&'static str]) -> Self {
         Self {
             table,
             columns,
+            change: Change::Insert { conflict: "" },
             values: Vec::new(),
+        }
+    }
+
+    /// With what follows the values.
+    pub(crate) fn on_conflict(mut self, conflict: &'static str) -> Self {
+        self.change = Change::Insert { conflict };
+        self
+    }
+
+    /// Rows to change, which the first column names: a number that is not negative. `set` calls the
+    /// values `given.column2` and so on.
+    pub(crate) fn changing(
+        table: &'static str,
+        columns: &'a [&'static str],
+        set: &'static str,
+    ) -> Self {
+        Self {
+            change: Change::Update { set },
+            ..Self::into(table, columns)
         }
     }
 
@@ -50,70 +169,77 @@ impl<'a> Rows<'a> {
         self
     }
 
-    /// Inserts all of them; the first column is a number that is not negative. `conflict` is what
-    /// follows the values, such as `ON CONFLICT …`.
-    pub(crate) async fn insert(&self, write: &mut Write, conflict: &str) -> Result<(), StateError> {
-        let (table, names) = (self.table, self.columns.join(", "));
-        let statement = |tuples: &str| {
-            format!(
-                "INSERT INTO {table} ({names}) SELECT * FROM (VALUES {tuples}) AS given \
-                 WHERE column1 >= 0 {conflict}"
-            )
-        };
-        self.execute(write, statement).await
+    /// Writes all of them.
+    pub(crate) async fn write(self, write: &mut Write) -> Result<(), StateError> {
+        write_together(write, &[self]).await
     }
 
-    /// Changes the row of each, which its first column names: a number that is not negative. `set` calls
-    /// the values `given.column2` and so on.
-    pub(crate) async fn update(&self, write: &mut Write, set: &str) -> Result<(), StateError> {
-        let table = self.table;
-        let name = self.columns.first().copied().unwrap_or_default();
-        let statement = |tuples: &str| {
-            format!(
+    /// The values of a statement, of which each table has several when it has many rows.
+    fn chunk(&self, number: usize) -> &[Value<'a>] {
+        let mut chunks = self.values.chunks(CHUNK * self.columns.len());
+        chunks.nth(number).unwrap_or_default()
+    }
+
+    /// Of so many rows; those that are missing are of the same types and count for nothing.
+    fn statement(&self, write: &Write, values: &[Value<'a>], rows: usize) -> Statement<'a> {
+        let (table, width) = (self.table, self.columns.len());
+        let tuples: Vec<String> = (0..rows)
+            .map(|row| format!("({})", write.marks(row * width + 1, width)))
+            .collect();
+        let tuples = tuples.join(", ");
+        let sql = match self.change {
+            Change::Insert { conflict } => format!(
+                "INSERT INTO {table} ({}) SELECT * FROM (VALUES {tuples}) AS given \
+                 WHERE column1 >= 0 {conflict}",
+                self.columns.join(", ")
+            ),
+            Change::Update { set } => format!(
                 "UPDATE {table} SET {set} FROM (VALUES {tuples}) AS given \
-                 WHERE {table}.{name} = given.column1"
-            )
+                 WHERE {table}.{} = given.column1",
+                self.columns.first().copied().unwrap_or_default()
+            ),
         };
-        self.execute(write, statement).await
-    }
-
-    async fn execute(
-        &self,
-        write: &mut Write,
-        statement: impl Fn(&str) -> String,
-    ) -> Result<(), StateError> {
-        let width = self.columns.len();
-        for values in self.values.chunks(CHUNK * width) {
-            let rows = length_of(values.len() / width);
-            let tuples: Vec<String> = (0..rows)
-                .map(|row| format!("({})", write.marks(row * width + 1, width)))
-                .collect();
-            let sql = statement(&tuples.join(", "));
-            let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-            for value in values {
-                query = match value {
-                    Value::Number(number) => query.bind(*number),
-                    Value::Text(text) => query.bind(*text),
-                    Value::Bytes(bytes) => query.bind(*bytes),
-                };
-            }
-            // Rows that count for nothing, of the same types.
-            let like = values.iter().take(width).cycle();
-            for value in like.take((rows * width) - values.len()) {
-                query = match value {
-                    Value::Number(_) => query.bind(-1_i64),
-                    Value::Text(_) => query.bind(""),
-                    Value::Bytes(_) => query.bind(b"".as_slice()),
-                };
-            }
-            query.execute(&mut *write).await?;
-        }
-        Ok(())
+        let like = values.iter().take(width).cycle();
+        let missing = like.take((rows * width).saturating_sub(values.len()));
+        let nothing = missing.map(|value| match value {
+            Value::Number(_) => Value::Number(-1),
+            Value::Text(_) => Value::Text(""),
+            Value::Bytes(_) => Value::Bytes(b""),
+        });
+        let values = values.iter().copied().chain(nothing).collect();
+        Statement { sql, values }
     }
 }
 
+/// Writes the rows of several tables, in their order.
+pub(crate) async fn write_together(
+    write: &mut Write,
+    tables: &[Rows<'_>],
+) -> Result<(), StateError> {
+    for number in 0.. {
+        let chunks: Vec<_> = tables
+            .iter()
+            .map(|table| (table, table.chunk(number)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        let rows = chunks
+            .iter()
+            .map(|(table, values)| values.len() / table.columns.len());
+        // All of one length, so that there are few texts.
+        let Some(rows) = rows.max().map(length_of) else {
+            break;
+        };
+        let statements = chunks
+            .iter()
+            .map(|(table, values)| table.statement(write, values, rows))
+            .collect();
+        together(write, [statements]).await?;
+    }
+    Ok(())
+}
+
 /// The length of the statement for so many rows, [`CHUNK`] at most.
-fn length_of(rows: usize) -> usize {
+pub(crate) fn length_of(rows: usize) -> usize {
     let lengths = LENGTHS.iter().copied();
     lengths
         .filter(|length| *length >= rows)
@@ -121,29 +247,18 @@ fn length_of(rows: usize) -> usize {
         .unwrap_or(CHUNK)
 }
 
-/// Some values, repeated to a length for which there is a statement: for questions that don't change
-/// by it.
-pub(crate) fn filled_up<T: Clone>(values: &[T]) -> Vec<T> {
-    let more = length_of(values.len()).saturating_sub(values.len());
-    let last = values.last().into_iter().cycle().take(more);
-    values.iter().chain(last).cloned().collect()
+/// Values for questions, [`CHUNK`] at most for each, which are repeated up to `length`: the answer does
+/// not change by it.
+pub(crate) fn chunks_of<T: Copy>(values: &[T], length: usize) -> impl Iterator<Item = Vec<T>> {
+    values.chunks(CHUNK).map(move |chunk| {
+        let missing = length.saturating_sub(chunk.len());
+        let again = chunk.last().into_iter().cycle().take(missing);
+        chunk.iter().chain(again).copied().collect()
+    })
 }
 
 /// `$3, $4, $5` for three from 3 on.
 pub(crate) fn placeholders(first: usize, count: usize) -> String {
     let marks: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
     marks.join(", ")
-}
-
-/// The rows of a statement with these numbers.
-pub(crate) async fn fetch(
-    write: &mut Write,
-    sql: String,
-    numbers: &[i64],
-) -> Result<Vec<AnyRow>, StateError> {
-    let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-    for number in numbers {
-        query = query.bind(*number);
-    }
-    Ok(query.fetch_all(&mut *write).await?)
 }

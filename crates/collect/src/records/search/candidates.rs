@@ -4,17 +4,20 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 
-use sqlx::{Any, AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 use state::{Read, StateError};
 
 use super::fields::Bits;
 use super::index::{self, BLOCK_IDS, BLOCKS, CHUNK_BITS, ROW_IDS};
-use crate::records::insert::rows::placeholders;
+use crate::records::packed::{self, Column};
 use crate::records::stored::Order;
 
 /// Rows of the index that are read first, and later at most: what is wanted is mostly near.
 const ROWS_FIRST: i64 = 16;
 const ROWS_MAX: i64 = 1_024;
+/// Chunks of bits of one statement.
+const BITS_AT_ONCE: usize = 1_024;
+const BITS: [Column; 2] = [Column::Number("id"), Column::Bytes("bits")];
 /// Blocks that are given first, and later at most.
 const BLOCKS_FIRST: usize = 4;
 const BLOCKS_MAX: usize = 256;
@@ -147,7 +150,7 @@ impl Candidates {
         self.window = (self.window * 4).min(ROWS_MAX);
         let mut found = self.with_times(read, &rows).await?;
         if !found.is_empty() && !self.hints.clauses.is_empty() {
-            self.with_bits(read, &rows, &mut found).await?;
+            self.with_bits(read, &mut found).await?;
         }
         let first = self.hints.ids.start / BLOCK_IDS;
         let last = (self.hints.ids.end - 1) / BLOCK_IDS;
@@ -192,33 +195,30 @@ impl Candidates {
     async fn with_bits(
         &self,
         read: &mut Read,
-        rows: &Range<i64>,
         found: &mut BTreeMap<i64, u64>,
     ) -> Result<(), StateError> {
         let all = || self.hints.clauses.iter().flatten().flatten().copied();
         let mut chunks: Vec<u32> = all().map(|bit| bit / CHUNK_BITS).collect();
         chunks.sort_unstable();
         chunks.dedup();
-        let marks = placeholders(3, chunks.len());
-        let sql = format!(
-            "SELECT chunk, blocks_row, bits FROM record_index \
-             WHERE blocks_row >= $1 AND blocks_row < $2 AND chunk IN ({marks})"
-        );
-        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql));
-        query = query.bind(rows.start).bind(rows.end);
-        for chunk in &chunks {
-            query = query.bind(i64::from(*chunk));
-        }
+        let rows = found.keys();
+        let ids: Vec<String> = rows
+            .flat_map(|row| chunks.iter().map(|chunk| index::bits_id(*row, *chunk)))
+            .map(|id| id.to_string())
+            .collect();
         // A chunk without any bit is not kept.
         let mut blocks_of: HashMap<(i64, u32), u64> = HashMap::new();
-        for row in query.fetch_all(read).await? {
-            let (chunk, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let values: &[u8] = row.try_get(2)?;
-            for bit in all().filter(|bit| i64::from(bit / CHUNK_BITS) == chunk) {
-                let at = usize::try_from(bit % CHUNK_BITS * 8).unwrap_or(usize::MAX);
-                let value = values.get(at..).and_then(|rest| rest.first_chunk::<8>());
-                let value = value.map_or(0, |value| u64::from_le_bytes(*value));
-                blocks_of.insert((number, bit), value);
+        for ids in ids.chunks(BITS_AT_ONCE) {
+            let rest = format!("FROM record_bits WHERE id IN ({})", ids.join(", "));
+            for kept in packed::fetch_once(read, &BITS, &rest).await?.rows() {
+                let (row, chunk) = index::row_and_chunk(kept.number(0)?);
+                let values = kept.bytes(1)?;
+                for bit in all().filter(|bit| bit / CHUNK_BITS == chunk) {
+                    let at = usize::try_from(bit % CHUNK_BITS * 8).unwrap_or(usize::MAX);
+                    let value = values.get(at..).and_then(|rest| rest.first_chunk::<8>());
+                    let value = value.map_or(0, |value| u64::from_le_bytes(*value));
+                    blocks_of.insert((row, bit), value);
+                }
             }
         }
         let has = |row: i64, bit: &u32| blocks_of.get(&(row, *bit)).copied().unwrap_or(0);

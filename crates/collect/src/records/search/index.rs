@@ -27,8 +27,11 @@ pub(super) const CHUNK_BITS: u32 = 64;
 pub(super) const WORD_BITS: u32 = 1 << 16;
 /// All of them.
 const ALL_BITS: u32 = WORD_BITS + FIELD_BITS;
-/// Chunks of all bits.
+/// Chunks of all bits: those of a row stand one behind the other in `record_bits`, which a row is added to
+/// at its end.
 pub(crate) const CHUNKS: u32 = ALL_BITS / CHUNK_BITS;
+/// Which row of `record_index_state` is about it; older versions have another index.
+pub(crate) const STATE: i64 = 2;
 /// Chunks of one transaction.
 const CHUNKS_AT_ONCE: usize = 64;
 /// Between two transactions.
@@ -95,10 +98,23 @@ pub(super) async fn build_next(state: &State) -> Result<bool, StateError> {
     Ok(true)
 }
 
+/// Under which id a chunk of a row is kept.
+pub(super) fn bits_id(row: i64, chunk: u32) -> i64 {
+    row * i64::from(CHUNKS) + i64::from(chunk)
+}
+
+/// The row and the chunk that are kept under an id.
+pub(super) fn row_and_chunk(id: i64) -> (i64, u32) {
+    let chunks = i64::from(CHUNKS);
+    let chunk = u32::try_from(id.rem_euclid(chunks)).unwrap_or(0);
+    (id.div_euclid(chunks), chunk)
+}
+
 /// Below which id everything is in the index.
 pub(super) async fn reached(read: &mut Read) -> Result<i64, StateError> {
-    let sql = "SELECT rows_done FROM record_index_state WHERE id = 1";
-    let rows: i64 = sqlx::query(sql).fetch_one(read).await?.try_get(0)?;
+    let sql = "SELECT rows_done FROM record_index_state WHERE id = $1";
+    let query = sqlx::query(sql).bind(STATE);
+    let rows: i64 = query.fetch_one(read).await?.try_get(0)?;
     Ok(rows * ROW_IDS)
 }
 
@@ -119,8 +135,9 @@ async fn note_done(
     rows_done: i64,
 ) -> Result<(), StateError> {
     let sql = "UPDATE record_index_state SET rows_done = $3 \
-         WHERE id = 1 AND rows_done = $1 AND changes = $2";
+         WHERE id = $4 AND rows_done = $1 AND changes = $2";
     let query = sqlx::query(sql).bind(row).bind(changes).bind(rows_done);
+    let query = query.bind(STATE);
     query.execute(write).await?;
     Ok(())
 }
@@ -129,8 +146,8 @@ async fn note_done(
 /// the end of the transaction. Another process may have been faster, with more.
 async fn is_ours(write: &mut Write, row: i64, changes: i64) -> Result<bool, StateError> {
     let sql = "UPDATE record_index_state SET rows_done = rows_done \
-         WHERE id = 1 AND rows_done = $1 AND changes = $2";
-    let query = sqlx::query(sql).bind(row).bind(changes);
+         WHERE id = $3 AND rows_done = $1 AND changes = $2";
+    let query = sqlx::query(sql).bind(row).bind(changes).bind(STATE);
     Ok(query.execute(write).await?.rows_affected() == 1)
 }
 
@@ -279,21 +296,21 @@ async fn keep(
                 .collect()
         })
         .collect();
-    let columns = ["chunk", "blocks_row", "bits"];
-    let conflict = "ON CONFLICT (chunk, blocks_row) DO UPDATE SET bits = excluded.bits";
-    let numbered: Vec<(i64, &Vec<u8>)> = (0..).zip(&chunks).collect();
+    let columns = ["id", "bits"];
+    let conflict = "ON CONFLICT (id) DO UPDATE SET bits = excluded.bits";
+    let numbered: Vec<(i64, &Vec<u8>)> = (bits_id(row, 0)..).zip(&chunks).collect();
     for some in numbered.chunks(CHUNKS_AT_ONCE) {
-        let mut table = Rows::into("record_index", &columns);
+        let mut table = Rows::into("record_bits", &columns).on_conflict(conflict);
         for (number, chunk) in some {
             if chunk.iter().any(|byte| *byte != 0) {
-                table.number(*number).number(row).bytes(chunk);
+                table.number(*number).bytes(chunk);
             }
         }
         let mut write = state.write().await?;
         if !is_ours(&mut write, row, changes).await? {
             return Ok(());
         }
-        table.insert(&mut write, conflict).await?;
+        table.write(&mut write).await?;
         write.commit().await?;
         tokio::time::sleep(PAUSE).await;
     }
@@ -302,14 +319,14 @@ async fn keep(
         return Ok(());
     }
     let columns = ["blocks_row", "oldest", "newest"];
-    let mut table = Rows::into("record_index_rows", &columns);
+    let conflict = "ON CONFLICT (blocks_row) DO UPDATE \
+         SET oldest = excluded.oldest, newest = excluded.newest";
+    let mut table = Rows::into("record_index_rows", &columns).on_conflict(conflict);
     table
         .number(row)
         .number(content.oldest)
         .number(content.newest);
-    let conflict = "ON CONFLICT (blocks_row) DO UPDATE \
-         SET oldest = excluded.oldest, newest = excluded.newest";
-    table.insert(&mut write, conflict).await?;
+    table.write(&mut write).await?;
     note_done(&mut write, (row, changes), row + 1).await?;
     write.commit().await
 }
