@@ -4,7 +4,7 @@
 //! their order.
 
 pub(crate) mod counts;
-mod groups;
+pub(crate) mod groups;
 pub(crate) mod population;
 pub(crate) mod rows;
 
@@ -112,9 +112,10 @@ pub(crate) async fn keep(
     if records.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let (groups, mut tables) = groups::note(write, records, &fleet.groups).await?;
-    let (population, machines) = population::note(records, &fleet.last_days, noted);
-    tables.extend(population);
+    // Together what has about as many rows.
+    let (groups, tables) = groups::note(write, records, &fleet.groups).await?;
+    rows::write_together(write, &tables).await?;
+    let (tables, machines) = population::note(records, &fleet.last_days, noted);
     rows::write_together(write, &tables).await?;
     rows::write_together(write, &record_rows(records, &groups)).await?;
     write.touch(TOPIC);

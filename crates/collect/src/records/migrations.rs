@@ -29,6 +29,12 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "the index of records grows at its end",
         sql: BITS,
     },
+    Migration {
+        owner: "collect",
+        version: 5,
+        name: "machines of groups are counted",
+        sql: GROUP_POPULATION,
+    },
 ];
 
 /// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
@@ -244,4 +250,17 @@ DELETE FROM record_index;
 UPDATE record_index_state SET rows_done = 0 WHERE id = 1;
 INSERT INTO record_index_state (id, rows_done, changes)
 SELECT 2, 0, changes FROM record_index_state WHERE id = 1;
+";
+
+/// How many machines had a crash of a group last on which day, so that every window is a sum over days.
+/// Retention counts anew what an older version did that ran beside or after.
+const GROUP_POPULATION: &str = "
+CREATE TABLE record_group_population (
+    group_id BIGINT NOT NULL,
+    last_day BIGINT NOT NULL,
+    machines BIGINT NOT NULL,
+    PRIMARY KEY (group_id, last_day)
+);
+INSERT INTO record_group_population (group_id, last_day, machines)
+SELECT group_id, last_day, COUNT(*) FROM record_group_machines GROUP BY group_id, last_day;
 ";

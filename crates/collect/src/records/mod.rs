@@ -26,6 +26,7 @@ mod pattern;
 mod project;
 mod query;
 mod reader;
+mod recount;
 mod regroup;
 mod retention;
 mod scrub;

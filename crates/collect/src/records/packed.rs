@@ -1,8 +1,8 @@
 //! Many rows as one value. A row that comes by itself is handed from thread to thread, and each of its
 //! values is copied twice and described anew: that takes ten times as long as reading it.
 //!
-//! A number is its digits and `;`, a text or payload its length in bytes, `:` and the bytes. Rows and
-//! values stand one behind the other, in their order.
+//! A number is its digits and `;`, a text its length in characters, `:` and itself, a payload its length in
+//! bytes, `:` and itself. Rows and values stand one behind the other, in their order.
 
 use std::ops::Range;
 
@@ -60,6 +60,21 @@ impl Packed {
         self.values.is_empty()
     }
 
+    /// Leaves the rows that are wanted.
+    pub(crate) fn retain(
+        &mut self,
+        is_wanted: impl Fn(Row<'_>) -> Result<bool, StateError>,
+    ) -> Result<(), StateError> {
+        let mut values = Vec::with_capacity(self.values.len());
+        for row in self.rows() {
+            if is_wanted(row)? {
+                values.extend_from_slice(row.values);
+            }
+        }
+        self.values = values;
+        Ok(())
+    }
+
     fn read(bytes: Vec<u8>, columns: &[Column]) -> Result<Self, StateError> {
         let mut values = Vec::new();
         let mut at = 0;
@@ -67,7 +82,8 @@ impl Packed {
             for column in columns {
                 let value = match column {
                     Column::Number(_) => until(&bytes, at, b';'),
-                    Column::Text(_) | Column::Bytes(_) => counted(&bytes, at),
+                    Column::Text(_) => counted(&bytes, at).and_then(|some| text(&bytes, some)),
+                    Column::Bytes(_) => counted(&bytes, at),
                 };
                 let value = value.ok_or_else(odd)?;
                 // A number has its `;` behind it.
@@ -107,13 +123,31 @@ fn until(bytes: &[u8], start: usize, end: u8) -> Option<Range<usize>> {
     Some(start..start + length)
 }
 
-/// What stands behind its length.
+/// What stands behind its length in bytes.
 fn counted(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let digits = until(bytes, start, b':')?;
     let start = digits.end + 1;
     let length: usize = std::str::from_utf8(bytes.get(digits)?).ok()?.parse().ok()?;
     let end = start.checked_add(length)?;
     (end <= bytes.len()).then_some(start..end)
+}
+
+/// As many characters as these are bytes: mostly they are the same.
+fn text(bytes: &[u8], found: Range<usize>) -> Option<Range<usize>> {
+    if bytes.get(found.clone())?.is_ascii() {
+        return Some(found);
+    }
+    let mut left = found.len();
+    for (length, byte) in bytes.get(found.start..)?.iter().enumerate() {
+        // The first byte of a character.
+        if byte & 0xc0 != 0x80 {
+            if left == 0 {
+                return Some(found.start..found.start + length);
+            }
+            left -= 1;
+        }
+    }
+    (left == 0).then_some(found.start..bytes.len())
 }
 
 /// The database answers otherwise than it was asked.
@@ -128,15 +162,7 @@ pub(crate) fn statement(read: &Read, columns: &[Column], rest: &str) -> String {
     for column in columns {
         match column {
             Column::Number(name) => terms.push(format!("{name} || ';'")),
-            Column::Text(name) if is_postgres => {
-                // In the bytes that are sent, whatever the database keeps texts in.
-                let bytes = format!("convert_to({name}, 'UTF8')");
-                terms.push(format!("octet_length({bytes}) || ':' || {name}"));
-            }
-            // SQLite counts the characters of a text.
-            Column::Text(name) => {
-                terms.push(format!("length(CAST({name} AS BLOB)) || ':' || {name}"));
-            }
+            Column::Text(name) => terms.push(format!("length({name}) || ':' || {name}")),
             Column::Bytes(name) => {
                 terms.push(format!("length({name}) || ':'"));
                 behind = format!(" || {name}");
@@ -183,7 +209,7 @@ mod tests {
 
     #[test]
     fn rows_are_as_they_were_packed() {
-        let packed = Packed::read(b"-7;4:\xc3\xa9;:3:\x00:;8;0:0:".to_vec(), &COLUMNS).unwrap();
+        let packed = Packed::read(b"-7;3:\xc3\xa9;:3:\x00:;8;0:0:".to_vec(), &COLUMNS).unwrap();
         assert_eq!(packed.len(), 2);
         let rows: Vec<_> = packed.rows().collect();
         assert_eq!(rows[0].number(0).unwrap(), -7);
@@ -195,6 +221,26 @@ mod tests {
             ("", &b""[..])
         );
         assert!(rows[1].bytes(3).is_err());
+    }
+
+    #[test]
+    fn texts_are_as_long_as_they_have_characters() {
+        for text in ["", "é", "aé", "éa", "日本語", "a😀"] {
+            let packed = format!("1;{}:{text}0:2;1:x0:", text.chars().count());
+            let packed = Packed::read(packed.into_bytes(), &COLUMNS).unwrap();
+            let texts: Vec<_> = packed.rows().map(|row| row.text(1).unwrap()).collect();
+            assert_eq!(texts, [text, "x"]);
+        }
+        // Fewer than it says.
+        assert!(Packed::read("1;3:éé".to_owned().into_bytes(), &COLUMNS).is_err());
+    }
+
+    #[test]
+    fn rows_are_left_out() {
+        let mut packed = Packed::read(b"1;0:0:2;0:0:3;0:0:".to_vec(), &COLUMNS).unwrap();
+        packed.retain(|row| Ok(row.number(0)? != 2)).unwrap();
+        let ids: Vec<_> = packed.rows().map(|row| row.number(0).unwrap()).collect();
+        assert_eq!(ids, [1, 3]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::Shared;
 use super::entry::Crash;
 use super::filter::Conditions;
 use super::insert;
+use super::insert::groups::note_machine;
 use super::intake;
 use super::stored::{self, Order, StoredRecord, WHOLE};
 use super::time::{self, DAY_MILLISECONDS};
@@ -246,15 +247,7 @@ async fn move_one(
             .execute(&mut *write)
             .await?;
     }
-    let sql = "INSERT INTO record_group_machines (group_id, machine_id, last_day) \
-         VALUES ($1, $2, $3) ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
-         CASE WHEN excluded.last_day > record_group_machines.last_day \
-         THEN excluded.last_day ELSE record_group_machines.last_day END";
-    sqlx::query(sql)
-        .bind(group)
-        .bind(stored.record.machine_id.as_str())
-        .bind(day)
-        .execute(&mut *write)
-        .await?;
+    let machine = stored.record.machine_id.as_str();
+    note_machine(write, group, (machine, day)).await?;
     Ok(true)
 }

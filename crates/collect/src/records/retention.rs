@@ -19,6 +19,7 @@ use super::insert::counts;
 use super::insert::rows::placeholders;
 use super::packed::{Column, Row};
 use super::reader::Reader;
+use super::recount;
 use super::search::index::{CHUNKS, ROW_IDS, STATE};
 use super::search::{self, Field};
 use super::stored::{self, Order};
@@ -74,6 +75,7 @@ pub(crate) fn service(shared: &Arc<Shared>) -> Service {
                 }
                 remove_submissions(&shared, &scope).await?;
                 remove_index(&shared.state).await?;
+                recount::machines_of_groups(&shared.state).await?;
                 wait = INTERVAL;
             }
         }

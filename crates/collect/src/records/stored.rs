@@ -1,5 +1,7 @@
 //! Records as they are read back.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use state::{Read, StateError};
 use wire::telemetrics::{Record, is_usual_arch};
@@ -51,6 +53,8 @@ pub(crate) const WHOLE: &[Column] = &[
 ];
 /// Bytes of the payloads that are read at a time.
 const PAGE_BYTES: i64 = 512 << 10;
+/// Records that are read between those that are wanted, as a part of these, where all are read as one run.
+const BETWEEN_SHARE: usize = 8;
 /// Characters of a payload in lists.
 const EXCERPT_CHARACTERS: usize = 120;
 
@@ -198,26 +202,39 @@ pub(crate) fn pages(hits: &[Hit]) -> Vec<Vec<i64>> {
     pages
 }
 
-/// These records, each with its payload. They are found first and read afterwards, so that no database
-/// thinks of reading payloads to find them.
+/// These records, each with its payload; the first column is the id. They are found first and read
+/// afterwards, so that no database thinks of reading payloads to find them. Where they stand side by side
+/// they are read as one run, which takes PostgreSQL half the time of finding each.
 pub(crate) async fn of_ids(
     read: &mut Read,
     columns: &[Column],
     ids: &[i64],
     order: Order,
 ) -> Result<Packed, StateError> {
-    if ids.is_empty() {
+    let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
         return Ok(Packed::default());
-    }
-    let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    };
+    let span = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+    let is_run = span - ids.len() <= ids.len() / BETWEEN_SHARE;
+    let which = if is_run {
+        let between = format!("BETWEEN {first} AND {last}");
+        format!("records.id {between} AND record_payloads.id {between}")
+    } else {
+        let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        format!("records.id IN ({})", list.join(", "))
+    };
     let rest = format!(
         "FROM records JOIN record_payloads ON record_payloads.id = records.id \
-         WHERE records.id IN ({}) ORDER BY records.id {}",
-        list.join(", "),
+         WHERE {which} ORDER BY records.id {}",
         order.sql()
     );
     // No two such statements are the same, so there is nothing to prepare.
-    packed::fetch_once(read, columns, &rest).await
+    let mut found = packed::fetch_once(read, columns, &rest).await?;
+    if span > ids.len() && is_run {
+        let wanted: HashSet<i64> = ids.iter().copied().collect();
+        found.retain(|row| Ok(wanted.contains(&row.number(0)?)))?;
+    }
+    Ok(found)
 }
 
 /// These columns of these records, but for their payloads.

@@ -86,25 +86,8 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
         let own = proc::cpu_seconds(program.pid()).unwrap_or(0.0);
         (own, server.map_or(0.0, Server::cpu_seconds))
     };
-    poster::run(address, CONNECTIONS, poster::Until::Passed(WARM_UP));
-    let (begun, before) = (Instant::now(), cpu());
-    let until = poster::Until::Passed(Duration::from_secs(size.seconds));
-    let posted = poster::run(address, CONNECTIONS, until);
-    let (elapsed, after) = (begun.elapsed().as_secs_f64(), cpu());
-    let count = posted.times.len();
-    let each = |seconds: f64| (seconds / count as f64 * 1e7).round() / 1e4;
-    let intake = json!({
-        "records": count,
-        "failed": posted.failed,
-        "per_second": (count as f64 / elapsed).round(),
-        "p50_ms": posted.quantile(0.5),
-        "p99_ms": posted.quantile(0.99),
-        "max_ms": posted.quantile(1.0),
-        "cpu_ms": each(after.0 - before.0 + after.1 - before.1),
-        "cpu_ms_program": each(after.0 - before.0),
-        "cpu_ms_database": each(after.1 - before.1),
-        "rss_kib": program.rss_kib(),
-    });
+    let mut intake = intake(address, size, &cpu);
+    intake["rss_kib"] = json!(program.rss_kib());
     eprintln!("{name}: {intake}");
     let seconds = poster::Until::Passed(Duration::from_secs(size.seconds));
     let paced = poster::run_paced(address, CONNECTIONS, seconds, PACE);
@@ -141,6 +124,28 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
         "kept": kept(address),
         "questions": questions,
         "rss_kib": program.rss_kib(),
+    })
+}
+
+/// As many as are answered, with the CPU seconds of program and database by `cpu`.
+fn intake(address: SocketAddr, size: Size, cpu: &impl Fn() -> (f64, f64)) -> Value {
+    poster::run(address, CONNECTIONS, poster::Until::Passed(WARM_UP));
+    let (begun, before) = (Instant::now(), cpu());
+    let until = poster::Until::Passed(Duration::from_secs(size.seconds));
+    let posted = poster::run(address, CONNECTIONS, until);
+    let (elapsed, after) = (begun.elapsed().as_secs_f64(), cpu());
+    let count = posted.times.len();
+    let each = |seconds: f64| (seconds / count as f64 * 1e7).round() / 1e4;
+    json!({
+        "records": count,
+        "failed": posted.failed,
+        "per_second": (count as f64 / elapsed).round(),
+        "p50_ms": posted.quantile(0.5),
+        "p99_ms": posted.quantile(0.99),
+        "max_ms": posted.quantile(1.0),
+        "cpu_ms": each(after.0 - before.0 + after.1 - before.1),
+        "cpu_ms_program": each(after.0 - before.0),
+        "cpu_ms_database": each(after.1 - before.1),
     })
 }
 

@@ -224,7 +224,7 @@ async fn machines_of(read: &mut Read, ids: &[i64], first_day: i64) -> Result<Cou
     let mut conditions = Conditions::default();
     conditions.one_of("group_id", ids);
     conditions.number("last_day", ">=", first_day);
-    let head = "SELECT group_id, COUNT(*) FROM record_group_machines";
+    let head = "SELECT group_id, CAST(SUM(machines) AS BIGINT) FROM record_group_population";
     let mut machines = Counts::new();
     for row in conditions.fetch(read, head, "GROUP BY group_id").await? {
         machines.insert(row.try_get(0)?, row.try_get(1)?);

@@ -7,9 +7,34 @@ use sqlx::any::AnyRow;
 use state::{StateError, Write};
 
 use super::Numbered;
-use super::rows::{Rows, Statement, Value, chunks_of};
+use super::rows::{self, Rows, Statement, Value, chunks_of};
 use crate::records::build;
 use crate::records::entry::{Crash, NewRecord};
+
+/// A group, a machine, and the day of a crash of it.
+const MACHINES: [&str; 3] = ["group_id", "machine_id", "last_day"];
+const LEAVING: (&str, &str) = (
+    "INSERT INTO record_group_population (group_id, last_day, machines) \
+     SELECT known.group_id, known.last_day, -COUNT(*) FROM",
+    "JOIN record_group_machines AS known \
+     ON known.group_id = given.column1 AND known.machine_id = given.column2 \
+     WHERE known.last_day < given.column3 GROUP BY known.group_id, known.last_day \
+     ON CONFLICT (group_id, last_day) \
+     DO UPDATE SET machines = record_group_population.machines + excluded.machines",
+);
+const COMING: (&str, &str) = (
+    "INSERT INTO record_group_population (group_id, last_day, machines) \
+     SELECT given.column1, given.column3, COUNT(*) FROM",
+    "LEFT JOIN record_group_machines AS known \
+     ON known.group_id = given.column1 AND known.machine_id = given.column2 \
+     WHERE given.column1 >= 0 AND (known.last_day IS NULL OR known.last_day < given.column3) \
+     GROUP BY given.column1, given.column3 \
+     ON CONFLICT (group_id, last_day) \
+     DO UPDATE SET machines = record_group_population.machines + excluded.machines",
+);
+const LATEST: &str = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
+     CASE WHEN excluded.last_day > record_group_machines.last_day \
+     THEN excluded.last_day ELSE record_group_machines.last_day END";
 
 /// The records of one group in a batch.
 struct Members<'a> {
@@ -122,7 +147,8 @@ pub(crate) async fn note<'a>(
         .iter()
         .filter_map(|record| Some((*ids.get(&record.id)?, record)))
         .collect();
-    let tables = vec![changed(&of_group), days(&grouped), machines(&grouped)];
+    let mut tables = vec![changed(&of_group), days(&grouped)];
+    tables.extend(machines(&grouped));
     let group_of = |record: &Numbered<'_>| ids.get(&record.id).copied().unwrap_or(0);
     Ok((records.iter().map(group_of).collect(), tables))
 }
@@ -219,21 +245,39 @@ fn days<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> Rows<'a> {
     table
 }
 
-/// On which day a machine had a crash of a group last.
-fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> Rows<'a> {
-    const COLUMNS: [&str; 3] = ["group_id", "machine_id", "last_day"];
-    const LATEST: &str = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
-         CASE WHEN excluded.last_day > record_group_machines.last_day \
-         THEN excluded.last_day ELSE record_group_machines.last_day END";
+/// On which day a machine had a crash of a group last, and how many had theirs on which day: those that
+/// leave another day, those that come, and then the days themselves.
+fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> [Rows<'a>; 3] {
     let mut machines: BTreeMap<(i64, &str), i64> = BTreeMap::new();
     for (group, record) in grouped {
         let key = (*group, record.new.record.machine_id.as_str());
         let last = machines.entry(key).or_insert(record.day());
         *last = record.day().max(*last);
     }
-    let mut table = Rows::into("record_group_machines", &COLUMNS).on_conflict(LATEST);
-    for ((group, machine), day) in machines {
-        table.number(group).text(machine).number(day);
+    let machines = machines.into_iter();
+    let machines = machines.map(|((group, machine), day)| (group, machine, day));
+    machine_rows(&machines.collect::<Vec<_>>())
+}
+
+fn machine_rows<'a>(machines: &[(i64, &'a str, i64)]) -> [Rows<'a>; 3] {
+    let mut tables = [
+        Rows::between(&MACHINES, LEAVING),
+        Rows::between(&MACHINES, COMING),
+        Rows::into("record_group_machines", &MACHINES).on_conflict(LATEST),
+    ];
+    for table in &mut tables {
+        for (group, machine, day) in machines {
+            table.number(*group).text(machine).number(*day);
+        }
     }
-    table
+    tables
+}
+
+/// Notes one crash of a machine, as intake does.
+pub(crate) async fn note_machine(
+    write: &mut Write,
+    group: i64,
+    (machine, day): (&str, i64),
+) -> Result<(), StateError> {
+    rows::write_together(write, &machine_rows(&[(group, machine, day)])).await
 }

@@ -122,6 +122,11 @@ enum Change {
     Insert { conflict: &'static str },
     /// What is set; it calls the values `given.column2` and so on.
     Update { set: &'static str },
+    /// What stands before and behind the values, which are called in the same way.
+    Other {
+        before: &'static str,
+        behind: &'static str,
+    },
 }
 
 impl<'a> Rows<'a> {
@@ -151,6 +156,18 @@ impl<'a> Rows<'a> {
         Self {
             change: Change::Update { set },
             ..Self::into(table, columns)
+        }
+    }
+
+    /// Rows for a statement of its own: what stands before and behind them, where they are called `given`.
+    /// It passes over those whose first column is negative.
+    pub(crate) fn between(
+        columns: &'a [&'static str],
+        (before, behind): (&'static str, &'static str),
+    ) -> Self {
+        Self {
+            change: Change::Other { before, behind },
+            ..Self::into("", columns)
         }
     }
 
@@ -198,6 +215,9 @@ impl<'a> Rows<'a> {
                  WHERE {table}.{} = given.column1",
                 self.columns.first().copied().unwrap_or_default()
             ),
+            Change::Other { before, behind } => {
+                format!("{before} (VALUES {tuples}) AS given {behind}")
+            }
         };
         let like = values.iter().take(width).cycle();
         let missing = like.take((rows * width).saturating_sub(values.len()));
