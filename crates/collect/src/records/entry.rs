@@ -95,18 +95,13 @@ pub(crate) fn record_digest(project: i64, record: &Record) -> i64 {
 }
 
 /// A digest that nothing else has, for collectors that keep what is sent again.
-pub(crate) fn unique_digest(created: i64) -> i64 {
-    beside(created, random_digest())
-}
-
-/// The same for what has no time of its own.
 pub(crate) fn random_digest() -> i64 {
     fastrand::i64(0..=i64::MAX)
 }
 
-/// A digest that begins with the second of creation: those of a batch stand side by side
-/// in their index and change few of its pages, where others would change one each. Its other 32 bits are
-/// enough, since two records are the same only if machine and time are too.
+/// A digest that begins with the second of creation: those of a batch stand side by side in their index and
+/// change few of its pages, where others would change one each. Its other 32 bits are enough, since what
+/// has the same digest is compared.
 fn beside(created: i64, digest: i64) -> i64 {
     const DIGEST_BITS: u32 = 32;
     const SECOND_BITS: u32 = 63 - DIGEST_BITS;
@@ -118,4 +113,19 @@ fn beside(created: i64, digest: i64) -> i64 {
 pub(crate) fn fingerprint(key: &str) -> String {
     let hash = aws_lc_rs::digest::digest(&SHA256, key.as_bytes());
     wire::auth::hex(hash.as_ref().get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_begin_with_their_second() {
+        assert_eq!(beside(0, 7), 7);
+        assert_eq!(beside(2, i64::MAX), (2 << 32) | 0xffff_ffff);
+        assert!(beside(1_800_000_000, i64::MAX) < beside(1_800_000_001, 0));
+        for created in [i64::MIN, -1, i64::MAX] {
+            assert!(beside(created, i64::MAX) >= 0, "{created}");
+        }
+    }
 }

@@ -188,7 +188,7 @@ impl Conditions {
     ) -> Result<Packed, StateError> {
         let rest = format!("{from} {} {tail}", self.where_clause());
         let sql = packed::statement(read, columns, &rest);
-        packed::unpack(&self.query(sql).fetch_one(read).await?, columns)
+        packed::fetch(read, columns, self.query(sql)).await
     }
 
     fn where_clause(&self) -> String {

@@ -9,7 +9,7 @@ mod table;
 mod unfinished;
 
 use sqlx::Row as _;
-use state::{Read, StateError};
+use state::{Read, State, StateError, Write};
 
 pub(crate) use self::batch::keep;
 pub(crate) use self::guilty::{finish, note};
@@ -31,4 +31,28 @@ pub(crate) async fn changes_of_index(read: &mut Read) -> Result<i64, StateError>
     let sql = "SELECT changes FROM record_index_state WHERE id = $1";
     let query = sqlx::query(sql).bind(STATE);
     Ok(query.fetch_one(read).await?.try_get(0)?)
+}
+
+/// Has an older version make its index of words anew, should one run again.
+async fn forget_older(write: &mut Write) -> Result<(), StateError> {
+    let sql = "UPDATE record_index_state SET rows_done = 0 WHERE id = 1 AND rows_done > 0";
+    sqlx::query(sql).execute(write).await?;
+    Ok(())
+}
+
+/// Whether an older version has begun an import, which it does not note where this one looks.
+pub(crate) async fn has_older_begun(read: &mut Read) -> Result<bool, StateError> {
+    let sql = "SELECT changes FROM record_index_state WHERE id = 1";
+    let changes: i64 = sqlx::query(sql).fetch_one(read).await?.try_get(0)?;
+    Ok(changes > 0)
+}
+
+/// Has the whole index made again after that.
+pub(crate) async fn note_older(state: &State) -> Result<(), StateError> {
+    let mut write = state.write().await?;
+    let own = "UPDATE record_index_state SET rows_done = 0, changes = changes + 1 WHERE id = $1";
+    sqlx::query(own).bind(STATE).execute(&mut write).await?;
+    let older = "UPDATE record_index_state SET changes = 0 WHERE id = 1";
+    sqlx::query(older).execute(&mut write).await?;
+    write.commit().await
 }

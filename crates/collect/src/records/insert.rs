@@ -210,7 +210,9 @@ struct Key {
     digest: i64,
     project: i64,
     machine_id: String,
+    event_id: String,
     created: i64,
+    payload_bytes: i64,
 }
 
 impl Key {
@@ -219,7 +221,9 @@ impl Key {
             digest: new.digest,
             project: new.project,
             machine_id: String::new(),
+            event_id: String::new(),
             created: 0,
+            payload_bytes: 0,
         }
     }
 }
@@ -230,8 +234,14 @@ fn key_of(new: &NewRecord) -> Key {
         digest: new.digest,
         project: new.project,
         machine_id: new.record.machine_id.clone(),
+        event_id: new.record.event_id.clone(),
         created: new.record.created,
+        payload_bytes: bytes_of(new),
     }
+}
+
+fn bytes_of(new: &NewRecord) -> i64 {
+    i64::try_from(new.record.payload.len()).unwrap_or(i64::MAX)
 }
 
 /// What is kept already with these digests, in the columns that [`known`] reads.
@@ -260,7 +270,9 @@ fn known(rows: &[AnyRow]) -> Result<HashMap<Key, Stored>, StateError> {
             digest: row.try_get(2)?,
             project: row.try_get(3)?,
             machine_id: row.try_get(4)?,
-            created: row.try_get(5)?,
+            event_id: row.try_get(5)?,
+            created: row.try_get(6)?,
+            payload_bytes: row.try_get(7)?,
         };
         let stored = Stored {
             id: row.try_get(0)?,
@@ -315,7 +327,7 @@ fn record_rows<'a>(records: &'a [Numbered<'a>], groups: &[i64]) -> [Rows<'a>; 2]
             .number(record.payload_format_version)
             .number(*group)
             .number(new.digest)
-            .number(i64::try_from(record.payload.len()).unwrap_or(i64::MAX))
+            .number(bytes_of(new))
             .text(&record.classification)
             .text(&record.machine_id)
             .text(&record.build)

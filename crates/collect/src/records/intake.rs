@@ -141,7 +141,7 @@ async fn keep(shared: &Shared, project: i64, record: Record) -> Result<Outcome, 
     let digest = if shared.config.drop_repeated {
         entry::record_digest(project, &record)
     } else {
-        entry::unique_digest(record.created)
+        entry::random_digest()
     };
     keep_as(shared, project, record, digest).await
 }

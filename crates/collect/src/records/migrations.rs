@@ -239,17 +239,17 @@ ALTER TABLE record_sequence ADD COLUMN counted BIGINT NOT NULL DEFAULT 0;
 UPDATE record_sequence SET counted = next - 1;
 ";
 
-/// What `record_index` held, row by row: there each row was written to as many places as it has chunks. An
-/// older version that runs again makes its own anew.
+/// What `record_index` holds, row by row: there each row is written to as many places as it has chunks. An
+/// older version that runs beside or after makes its own again; what it imports it notes in `changes` of
+/// row 1, which is 0 otherwise.
 const BITS: &str = "
 CREATE TABLE record_bits (
     id {SERIAL},
     bits {BYTES} NOT NULL
 );
-DELETE FROM record_index;
-UPDATE record_index_state SET rows_done = 0 WHERE id = 1;
 INSERT INTO record_index_state (id, rows_done, changes)
 SELECT 2, 0, changes FROM record_index_state WHERE id = 1;
+UPDATE record_index_state SET rows_done = 0, changes = 0 WHERE id = 1;
 ";
 
 /// How many machines had a crash of a group last on which day, so that every window is a sum over days.

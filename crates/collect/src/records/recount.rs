@@ -8,15 +8,12 @@ use state::{State, StateError};
 
 use super::insert;
 
-/// Groups of which something is not counted, or counted on another day.
-const WRONG: &str = "SELECT known.group_id FROM \
-     (SELECT group_id, COUNT(*) AS machines, SUM(last_day) AS days \
-      FROM record_group_machines GROUP BY group_id) AS known \
-     LEFT JOIN (SELECT group_id, SUM(machines) AS machines, SUM(machines * last_day) AS days \
-      FROM record_group_population GROUP BY group_id) AS counted \
-     ON counted.group_id = known.group_id \
-     WHERE counted.machines IS NULL OR counted.machines <> known.machines \
-     OR counted.days <> known.days";
+/// Groups of which something is not counted, or counted on another day: of both tables the number of
+/// machines and the sum of their days are the same.
+const WRONG: &str = "SELECT group_id FROM \
+     (SELECT group_id, 1 AS machines, last_day AS days FROM record_group_machines UNION ALL \
+      SELECT group_id, -machines, -machines * last_day FROM record_group_population) AS both_tables \
+     GROUP BY group_id HAVING SUM(machines) <> 0 OR SUM(days) <> 0";
 const FORGET: &str = "DELETE FROM record_group_population WHERE group_id = $1";
 const COUNT: &str = "INSERT INTO record_group_population (group_id, last_day, machines) \
      SELECT group_id, last_day, COUNT(*) FROM record_group_machines WHERE group_id = $1 \
@@ -25,11 +22,17 @@ const COUNT: &str = "INSERT INTO record_group_population (group_id, last_day, ma
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Counts the machines of those groups anew that are counted wrongly.
-pub(crate) async fn machines_of_groups(state: &State) -> Result<(), StateError> {
+pub(crate) async fn machines_of_groups(
+    state: &State,
+    is_stopping: &(dyn Fn() -> bool + Sync),
+) -> Result<(), StateError> {
     let mut read = state.read().await?;
     let wrong = sqlx::query(WRONG).fetch_all(&mut read).await?;
     drop(read);
     for row in wrong {
+        if is_stopping() {
+            break;
+        }
         let group: i64 = row.try_get(0)?;
         let mut write = state.write().await?;
         insert::lock(&mut write).await?;
@@ -95,7 +98,7 @@ mod tests {
             assert_eq!(done.rows_affected(), 1, "{sql}");
         }
         write.commit().await.unwrap();
-        machines_of_groups(&state).await.unwrap();
+        machines_of_groups(&state, &|| false).await.unwrap();
         let [counted, known] = counts(&state).await;
         assert!(counted.contains(&(9, 3, 1)) && counted.contains(&(2, 9, 1)));
         assert_eq!(counted, known);

@@ -74,8 +74,9 @@ pub(crate) fn service(shared: &Arc<Shared>) -> Service {
                     tracing::info!(records = passed.records, "records removed by retention");
                 }
                 remove_submissions(&shared, &scope).await?;
-                remove_index(&shared.state).await?;
-                recount::machines_of_groups(&shared.state).await?;
+                let is_stopping = || scope.is_stopping();
+                remove_index(&shared.state, &is_stopping).await?;
+                recount::machines_of_groups(&shared.state, &is_stopping).await?;
                 wait = INTERVAL;
             }
         }
@@ -276,7 +277,10 @@ fn retention_of(shared: &Shared, project: i64) -> Retention {
 }
 
 /// Removes the index of ids below the oldest record.
-async fn remove_index(state: &State) -> Result<(), StateError> {
+async fn remove_index(
+    state: &State,
+    is_stopping: &(dyn Fn() -> bool + Sync),
+) -> Result<(), StateError> {
     let sql = "SELECT COALESCE(MIN(id), 0) FROM records";
     let mut read = state.read().await?;
     // An import that begins from here on adds older ones.
@@ -285,7 +289,7 @@ async fn remove_index(state: &State) -> Result<(), StateError> {
     let first_row = oldest.min(import::complete_below(&mut read).await?) / ROW_IDS;
     drop(read);
     let first_bits = first_row * i64::from(CHUNKS);
-    loop {
+    while !is_stopping() {
         let mut write = state.write().await?;
         if !are_imports_as(&mut write, changes).await? {
             return Ok(());

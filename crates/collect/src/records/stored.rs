@@ -1,6 +1,7 @@
 //! Records as they are read back.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 use state::{Read, StateError};
@@ -53,7 +54,7 @@ pub(crate) const WHOLE: &[Column] = &[
 ];
 /// Bytes of the payloads that are read at a time.
 const PAGE_BYTES: i64 = 512 << 10;
-/// Records that are read between those that are wanted, as a part of these, where all are read as one run.
+/// Ids between those that are wanted, as a part of these, with which they are still read as one run.
 const BETWEEN_SHARE: usize = 8;
 /// Characters of a payload in lists.
 const EXCERPT_CHARACTERS: usize = 120;
@@ -202,7 +203,7 @@ pub(crate) fn pages(hits: &[Hit]) -> Vec<Vec<i64>> {
     pages
 }
 
-/// These records, each with its payload; the first column is the id. They are found first and read
+/// These records, each with its payload. They are found first and read
 /// afterwards, so that no database thinks of reading payloads to find them. Where they stand side by side
 /// they are read as one run, which takes PostgreSQL half the time of finding each.
 pub(crate) async fn of_ids(
@@ -214,27 +215,36 @@ pub(crate) async fn of_ids(
     let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
         return Ok(Packed::default());
     };
-    let span = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
-    let is_run = span - ids.len() <= ids.len() / BETWEEN_SHARE;
-    let which = if is_run {
-        let between = format!("BETWEEN {first} AND {last}");
-        format!("records.id {between} AND record_payloads.id {between}")
-    } else {
-        let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        format!("records.id IN ({})", list.join(", "))
-    };
+    let which = which(ids, *first..=*last);
     let rest = format!(
         "FROM records JOIN record_payloads ON record_payloads.id = records.id \
          WHERE {which} ORDER BY records.id {}",
         order.sql()
     );
     // No two such statements are the same, so there is nothing to prepare.
-    let mut found = packed::fetch_once(read, columns, &rest).await?;
-    if span > ids.len() && is_run {
-        let wanted: HashSet<i64> = ids.iter().copied().collect();
-        found.retain(|row| Ok(wanted.contains(&row.number(0)?)))?;
+    packed::fetch_once(read, columns, &rest).await
+}
+
+/// A condition for these ids, which all are in the range.
+fn which(ids: &[i64], range: RangeInclusive<i64>) -> String {
+    let (first, last) = (range.start(), range.end());
+    let between = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+    let list = |ids: &mut dyn Iterator<Item = i64>| {
+        let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+        ids.join(", ")
+    };
+    if between.saturating_sub(ids.len()) > ids.len() / BETWEEN_SHARE {
+        return format!("records.id IN ({})", list(&mut ids.iter().copied()));
     }
-    Ok(found)
+    let run = format!("BETWEEN {first} AND {last}");
+    let run = format!("records.id {run} AND record_payloads.id {run}");
+    let wanted: HashSet<i64> = ids.iter().copied().collect();
+    let others = list(&mut range.filter(|id| !wanted.contains(id)));
+    if others.is_empty() {
+        run
+    } else {
+        format!("{run} AND records.id NOT IN ({others})")
+    }
 }
 
 /// These columns of these records, but for their payloads.
@@ -256,4 +266,29 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").chars().take(EXCERPT_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_stand_side_by_side_are_one_run() {
+        let run = |first, last| {
+            format!(
+                "records.id BETWEEN {first} AND {last} \
+                 AND record_payloads.id BETWEEN {first} AND {last}"
+            )
+        };
+        assert_eq!(which(&[5], 5..=5), run(5, 5));
+        assert_eq!(which(&[9, 8, 7], 7..=9), run(7, 9));
+        assert_eq!(which(&[3, 9], 3..=9), "records.id IN (3, 9)");
+        let holes: Vec<i64> = (1..=20).filter(|id| *id != 4 && *id != 17).collect();
+        let but = format!("{} AND records.id NOT IN (4, 17)", run(1, 20));
+        assert_eq!(which(&holes, 1..=20), but);
+        assert_eq!(
+            which(&[1, i64::MAX], 1..=i64::MAX),
+            format!("records.id IN (1, {})", i64::MAX)
+        );
+    }
 }

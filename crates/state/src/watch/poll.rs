@@ -53,7 +53,7 @@ pub(super) async fn run(pool: &Pool, hub: &Hub) {
             }
         }
         if let Some(folder) = &events
-            && !is_lively
+            && looked >= lively_until
         {
             match timeout(UNTOLD_INTERVAL, folder.written()).await {
                 Ok(Ok(())) => lively_until = Instant::now() + LIVELY,

@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use state::{StateError, Write};
 use wire::telemetrics::Field;
 
+use super::forget_older;
 use super::table::{Import, find_in};
 use crate::records::entry::{self, NewRecord, NewSubmission};
 use crate::records::error::ApiError;
@@ -17,7 +18,7 @@ use crate::records::insert::{self, Fleet, Noted, Numbered, counts};
 use crate::records::intake;
 use crate::records::project::Project;
 use crate::records::scrub;
-use crate::records::search::index::ROW_IDS;
+use crate::records::search::index::{ROW_IDS, STATE};
 use crate::records::skipped::Skipped;
 use crate::records::{Shared, time};
 
@@ -282,12 +283,12 @@ async fn count_reasons(
     table.write(write).await
 }
 
-/// Has the index of words made again from the row of an id on, and that of older versions. Nothing changes
-/// where it is not there yet, so that an import does not keep it from following.
+/// Has the index of words made again from the row of an id on. Nothing changes where it is not there
+/// yet, so that an import does not keep it from following.
 async fn index_again(write: &mut Write, id: i64) -> Result<(), StateError> {
     let sql = "UPDATE record_index_state SET changes = changes + 1, rows_done = $1 \
-         WHERE rows_done >= $1";
-    let query = sqlx::query(sql).bind(id / ROW_IDS);
-    query.execute(write).await?;
-    Ok(())
+         WHERE id = $2 AND rows_done >= $1";
+    let query = sqlx::query(sql).bind(id / ROW_IDS).bind(STATE);
+    query.execute(&mut *write).await?;
+    forget_older(write).await
 }

@@ -5,9 +5,11 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use state::{Read, StateError, Write};
 
+use super::forget_older;
 use crate::records::error::ApiError;
 use crate::records::imported::Begin;
 use crate::records::project::{Project, Projects};
+use crate::records::search::index::STATE;
 use crate::records::{Shared, insert, time};
 
 const COLUMNS: &str = "SELECT id, source, project, state, new_ids, last_id, records, reached, kept, \
@@ -250,9 +252,9 @@ async fn go_on(
 
 /// What is being added to the index of words was read before the import: it has to be looked at again.
 async fn hold_index(write: &mut Write) -> Result<(), StateError> {
-    let sql = "UPDATE record_index_state SET changes = changes + 1";
-    sqlx::query(sql).execute(write).await?;
-    Ok(())
+    let sql = "UPDATE record_index_state SET changes = changes + 1 WHERE id = $1";
+    sqlx::query(sql).bind(STATE).execute(&mut *write).await?;
+    forget_older(write).await
 }
 
 /// Sees that ids are free from `first` to `last`, and that intake does not take them. Needs the lock of

@@ -15,20 +15,22 @@ use crate::records::entry::{Crash, NewRecord};
 const MACHINES: [&str; 3] = ["group_id", "machine_id", "last_day"];
 const LEAVING: (&str, &str) = (
     "INSERT INTO record_group_population (group_id, last_day, machines) \
-     SELECT known.group_id, known.last_day, -COUNT(*) FROM",
-    "JOIN record_group_machines AS known \
-     ON known.group_id = given.column1 AND known.machine_id = given.column2 \
-     WHERE known.last_day < given.column3 GROUP BY known.group_id, known.last_day \
+     SELECT column1, known_day, -COUNT(*) FROM (SELECT column1, column3, \
+     (SELECT last_day FROM record_group_machines \
+      WHERE group_id = given.column1 AND machine_id = given.column2) AS known_day FROM",
+    ") AS seen WHERE known_day < column3 GROUP BY column1, known_day \
      ON CONFLICT (group_id, last_day) \
      DO UPDATE SET machines = record_group_population.machines + excluded.machines",
 );
+// A question for each machine and no join: PostgreSQL may plan to read all machines for one, while there
+// are few, and keep to that.
 const COMING: (&str, &str) = (
     "INSERT INTO record_group_population (group_id, last_day, machines) \
-     SELECT given.column1, given.column3, COUNT(*) FROM",
-    "LEFT JOIN record_group_machines AS known \
-     ON known.group_id = given.column1 AND known.machine_id = given.column2 \
-     WHERE given.column1 >= 0 AND (known.last_day IS NULL OR known.last_day < given.column3) \
-     GROUP BY given.column1, given.column3 \
+     SELECT column1, column3, COUNT(*) FROM (SELECT column1, column3, \
+     (SELECT last_day FROM record_group_machines \
+      WHERE group_id = given.column1 AND machine_id = given.column2) AS known_day FROM",
+    ") AS seen WHERE column1 >= 0 AND (known_day IS NULL OR known_day < column3) \
+     GROUP BY column1, column3 \
      ON CONFLICT (group_id, last_day) \
      DO UPDATE SET machines = record_group_population.machines + excluded.machines",
 );

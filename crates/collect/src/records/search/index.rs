@@ -74,6 +74,11 @@ pub(crate) fn service(state: &State) -> Service {
 /// Builds the next row, if it is complete; says whether there may be more to do.
 pub(super) async fn build_next(state: &State) -> Result<bool, StateError> {
     let mut read = state.read().await?;
+    if import::has_older_begun(&mut read).await? {
+        drop(read);
+        import::note_older(state).await?;
+        return Ok(true);
+    }
     // Before all else: an import that begins later is seen by it.
     let changes = import::changes_of_index(&mut read).await?;
     let row = reached(&mut read).await? / ROW_IDS;

@@ -174,3 +174,31 @@ async fn a_rare_value_is_looked_for_in_few_blocks() {
     let most = i64::try_from(there).unwrap() * index::BLOCK_IDS * 2;
     assert!(looked_at <= most, "{looked_at} ids for {there} records");
 }
+
+/// An older version has an index of its own, and notes there that it imports below the end of ours.
+#[tokio::test]
+async fn what_an_older_version_imports_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = filled(folder.path()).await;
+    while index::build_next(&state).await.unwrap() {}
+    let mut write = state.write().await.unwrap();
+    for sql in [
+        "UPDATE records SET machine_id = 'imported' WHERE id = 100",
+        "UPDATE record_index_state SET changes = changes + 1 WHERE id = 1",
+    ] {
+        let done = sqlx::query(sql).execute(&mut write).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{sql}");
+    }
+    write.commit().await.unwrap();
+    let mut conditions = Conditions::default();
+    conditions.field(Field::Machine, "imported");
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let mut read = state.read().await.unwrap();
+        let hits = find(&mut read, &conditions, (Order::NewestFirst, 9)).await;
+        found.push(hits.unwrap().len());
+        drop(read);
+        while index::build_next(&state).await.unwrap() {}
+    }
+    assert_eq!(found, [0, 1]);
+}
