@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use base::supervise::BoxError;
 use bytes::Bytes;
+use futures_util::future;
 use futures_util::stream::{self, StreamExt as _};
 use state::StateError;
 
@@ -18,6 +19,8 @@ use super::stored::{self, Order};
 
 /// Rows that are read at a time at most.
 const PAGE_ROWS_MAX: usize = 1_000;
+/// Pages that are read side by side: PostgreSQL has a process for each connection.
+const PAGES_AT_ONCE: usize = 2;
 /// What is read grows by about such a part when it is rendered.
 const ROOM_SHARE: usize = 8;
 
@@ -54,7 +57,7 @@ pub(crate) trait Render: Send + Sync + 'static {
     }
 }
 
-/// What is being sent. One page is rendered while the next is read.
+/// What is being sent. Some pages are rendered while the next are read.
 struct Sending<R> {
     shared: Arc<Shared>,
     wanted: Wanted,
@@ -65,8 +68,8 @@ struct Sending<R> {
     found: usize,
     reached: Option<i64>,
     is_searched: bool,
-    /// Records that were read and not rendered yet.
-    rows: Packed,
+    /// Pages of records that were read and not rendered yet.
+    read: Vec<Packed>,
     /// How many were rendered, and the last.
     count: usize,
     last: Option<i64>,
@@ -89,12 +92,12 @@ pub(crate) async fn body<R: Render>(
         found: 0,
         reached: None,
         is_searched: false,
-        rows: Packed::default(),
+        read: Vec::new(),
         count: 0,
         last: None,
         is_done: false,
     };
-    sending.rows = sending.page().await?;
+    sending.read = sending.read_pages().await?;
     let rest = stream::try_unfold(sending, |mut sending| async move {
         let next = sending.next().await?;
         Ok::<_, BoxError>(next.map(|bytes| (bytes, sending)))
@@ -103,75 +106,94 @@ pub(crate) async fn body<R: Render>(
     Ok(Body::from_stream(begin.chain(rest)))
 }
 
-/// A page as bytes.
+/// Pages as bytes.
 struct Rendered {
     text: String,
     count: usize,
     last: Option<i64>,
 }
 
-fn render_page<R: Render>(
+fn render_pages<R: Render>(
     render: &R,
-    rows: &Packed,
+    pages: &[Packed],
     (before, limit): (usize, usize),
 ) -> Result<Rendered, StateError> {
-    let mut page = Rendered {
-        text: String::with_capacity(rows.bytes() + rows.bytes() / ROOM_SHARE),
+    let bytes: usize = pages.iter().map(Packed::bytes).sum();
+    let mut rendered = Rendered {
+        text: String::with_capacity(bytes + bytes / ROOM_SHARE),
         count: before,
         last: None,
     };
-    for row in rows.rows() {
-        if page.count == limit {
+    for row in pages.iter().flat_map(Packed::rows) {
+        if rendered.count == limit {
             break;
         }
-        page.last = Some(row.number(0)?);
-        if render.record(page.count, row, &mut page.text)? {
-            page.count += 1;
+        rendered.last = Some(row.number(0)?);
+        if render.record(rendered.count, row, &mut rendered.text)? {
+            rendered.count += 1;
         }
     }
-    Ok(page)
+    Ok(rendered)
 }
 
 impl<R: Render> Sending<R> {
-    /// The next page as bytes, and the end after the last.
+    /// The next pages as bytes, and the end after the last.
     async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
         if self.is_done {
             return Ok(None);
         }
-        let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() || self.count == self.wanted.limit {
+        let pages = std::mem::take(&mut self.read);
+        if pages.is_empty() || self.count == self.wanted.limit {
             self.is_done = true;
             let end = self.render.end(self.count, self.last);
             return Ok(Some(end.into()));
         }
         let render = Arc::clone(&self.render);
         let place = (self.count, self.wanted.limit);
-        let rendering = tokio::task::spawn_blocking(move || render_page(&*render, &rows, place));
-        let (rendered, rows) = tokio::join!(rendering, self.page());
+        let rendering = tokio::task::spawn_blocking(move || render_pages(&*render, &pages, place));
+        let (rendered, read) = tokio::join!(rendering, self.read_pages());
         let Rendered { text, count, last } = rendered??;
-        self.rows = rows?;
+        self.read = read?;
         self.count = count;
         self.last = last.or(self.last);
         Ok(Some(text.into()))
     }
 
-    /// The records of the next page; none at the end.
-    async fn page(&mut self) -> Result<Packed, StateError> {
+    /// The records of the next pages; none at the end.
+    async fn read_pages(&mut self) -> Result<Vec<Packed>, StateError> {
         loop {
-            while self.pages.is_empty() && !self.is_searched {
-                self.find().await?;
+            let mut lists = Vec::new();
+            while lists.len() < PAGES_AT_ONCE
+                && let Some(ids) = self.next_ids().await?
+            {
+                lists.push(ids);
             }
-            let Some(ids) = self.pages.pop_front() else {
-                return Ok(Packed::default());
-            };
-            let mut read = self.shared.state.read().await?;
-            let found = stored::of_ids(&mut read, R::COLUMNS, &ids, self.wanted.order).await?;
+            if lists.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (state, order) = (&self.shared.state, self.wanted.order);
+            let reading = lists.iter().map(|ids| async move {
+                let mut read = state.read().await?;
+                stored::of_ids(&mut read, R::COLUMNS, ids, order).await
+            });
+            let mut pages = future::try_join_all(reading).await?;
             // Those that were found may be removed before they are read; others are found for them.
-            self.found = self.found.saturating_sub(ids.len() - found.len());
-            if !found.is_empty() {
-                return Ok(found);
+            let found: usize = lists.iter().map(Vec::len).sum();
+            let read = pages.iter().map(Packed::len).sum();
+            self.found = self.found.saturating_sub(found.saturating_sub(read));
+            pages.retain(|page| !page.is_empty());
+            if !pages.is_empty() {
+                return Ok(pages);
             }
         }
+    }
+
+    /// The ids of the next page; none at the end.
+    async fn next_ids(&mut self) -> Result<Option<Vec<i64>>, StateError> {
+        while self.pages.is_empty() && !self.is_searched {
+            self.find().await?;
+        }
+        Ok(self.pages.pop_front())
     }
 
     /// Finds the next pages. There may be none, and more behind: a search looks at so many payloads at
