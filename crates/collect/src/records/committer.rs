@@ -24,8 +24,8 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const BATCH_MAX: usize = 256;
 /// Bytes of one transaction: one that is too long keeps all others waiting.
 const BATCH_BYTES_MAX: usize = 8 << 20;
-/// How long a transaction waits for more entries, when the one before had [`BUSY`] of them: pages that
-/// many records change are written once for all of them.
+/// How long a transaction waits until it has as many entries as the one before, when that had [`BUSY`] of
+/// them: pages that many records change are written once for all of them.
 const GATHER: Duration = Duration::from_millis(1);
 /// With fewer there is time enough for each.
 const BUSY: usize = 8;
@@ -170,29 +170,35 @@ impl Committer {
 
 impl Queue {
     async fn run(&mut self, scope: &Scope) {
-        let mut is_busy = false;
+        let mut expected = 1;
         loop {
             let first = tokio::select! {
                 first = self.receiver.recv() => first,
                 () = scope.stopping() => self.receiver.try_recv().ok(),
             };
             let Some(first) = first else { return };
-            if is_busy {
-                tokio::time::sleep(GATHER).await;
-            }
-            let batch = self.gather(first);
-            is_busy = batch.len() >= BUSY;
+            let batch = self.gather(first, expected).await;
+            expected = Some(batch.len())
+                .filter(|count| *count >= BUSY)
+                .unwrap_or(1);
             self.commit(batch).await;
         }
     }
 
-    /// The entry and what waits behind it.
-    fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
+    /// The entry and what waits behind it, or comes soon while fewer are there than expected.
+    async fn gather(&mut self, first: Waiting, expected: usize) -> Vec<Waiting> {
         let mut bytes = first.bytes;
         let mut batch = vec![first];
+        let soon = tokio::time::sleep(GATHER);
+        let mut soon = std::pin::pin!(soon);
         while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            let Ok(next) = self.receiver.try_recv() else {
-                break;
+            let next = match self.receiver.try_recv() {
+                Ok(next) => next,
+                Err(_) if batch.len() >= expected => break,
+                Err(_) => tokio::select! {
+                    Some(next) = self.receiver.recv() => next,
+                    () = &mut soon => break,
+                },
             };
             bytes += next.bytes;
             // Whoever asked has left: what they sent comes again.

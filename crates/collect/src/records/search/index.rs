@@ -32,8 +32,8 @@ const ALL_BITS: u32 = WORD_BITS + FIELD_BITS;
 pub(crate) const CHUNKS: u32 = ALL_BITS / CHUNK_BITS;
 /// Which row of `record_index_state` is about it; older versions have another index.
 pub(crate) const STATE: i64 = 2;
-/// Chunks of one transaction.
-const CHUNKS_AT_ONCE: usize = 64;
+/// Chunks of one transaction: intake waits for it, and most of the time it takes is the disk's.
+const CHUNKS_AT_ONCE: usize = 256;
 /// Between two transactions.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a row is complete.
