@@ -25,7 +25,7 @@ const BATCH_MAX: usize = 256;
 /// Bytes of one transaction: one that is too long keeps all others waiting.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// How long a transaction waits until it has as many entries as the one before, when that had [`BUSY`] of
-/// them: pages that many records change are written once for all of them.
+/// them: pages that many records change are written once for all of them. The timer may take twice that.
 const GATHER: Duration = Duration::from_millis(1);
 /// With fewer there is time enough for each.
 const BUSY: usize = 8;

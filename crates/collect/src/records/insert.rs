@@ -245,8 +245,9 @@ fn bytes_of(new: &NewRecord) -> i64 {
 }
 
 /// What is kept already with these digests, in the columns that [`known`] reads.
-const RECORDS_OF: &str = "SELECT id, received_at, digest, project, machine_id, created_at FROM records WHERE digest IN (";
-const SUBMISSIONS_OF: &str = "SELECT id, received_at, digest, project, '', 0 \
+const RECORDS_OF: &str = "SELECT id, received_at, digest, project, machine_id, event_id, created_at, \
+     payload_bytes FROM records WHERE digest IN (";
+const SUBMISSIONS_OF: &str = "SELECT id, received_at, digest, project, '', '', 0, 0 \
      FROM record_quarantine WHERE digest IN (";
 
 fn digest_questions(

@@ -1,5 +1,6 @@
 //! Many rows as one value. A row that comes by itself is handed from thread to thread, and each of its
-//! values is copied twice and described anew: that takes ten times as long as reading it.
+//! values is copied twice and described anew: that takes ten times as long as reading it. PostgreSQL sends
+//! rows with payloads one by one after all, each as one value.
 //!
 //! A number is its digits and `;`, a text or payload its length in bytes, `:` and the bytes. Rows and
 //! values stand one behind the other, in their order.

@@ -162,14 +162,15 @@ impl<R: Render> Sending<R> {
     /// The records of the next pages; none at the end.
     async fn read_pages(&mut self) -> Result<Vec<Packed>, StateError> {
         loop {
-            let mut lists = Vec::new();
+            let Some(ids) = self.next_ids().await? else {
+                return Ok(Vec::new());
+            };
+            let mut lists = vec![ids];
+            // What was found already; to look for more, it must be known how many of these are there.
             while lists.len() < PAGES_AT_ONCE
-                && let Some(ids) = self.next_ids().await?
+                && let Some(ids) = self.pages.pop_front()
             {
                 lists.push(ids);
-            }
-            if lists.is_empty() {
-                return Ok(Vec::new());
             }
             let (state, order) = (&self.shared.state, self.wanted.order);
             let reading = lists.iter().map(|ids| async move {
