@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 const CONTROL: &[u8] = b"landline-line-control/1";
-const INTERACTIVE: &[u8] = b"landline-line-interactive/1";
+const INTERACTIVE: &[u8] = b"landline-line-interactive/2";
 const PEER: &[u8] = b"landline-peer/1";
 const HTTP: &[u8] = b"http/1.1";
 /// The beginning of HTTP/2 (RFC 9113, 3.4).

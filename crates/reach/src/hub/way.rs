@@ -10,7 +10,7 @@ use base::duplex::BoxDuplex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
 use super::nodes::{METRICS_HOST, Nodes};
-use crate::line::{Line, LineStream, OpenRequest, Target, TargetKind, copy};
+use crate::line::{Line, LineStream, OpenRequest, StreamReset, Target, TargetKind, copy};
 
 /// The buffer of each direction over another proxy.
 const COPY_BUFFER: usize = 64 << 10;
@@ -178,7 +178,7 @@ impl Explained {
 /// Whether the other end has reset the stream.
 fn is_reset(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    let is_reset = inner.is_some_and(|error: &h2::Error| error.is_reset() && error.is_remote());
+    let is_reset = inner == Some(&StreamReset);
     is_reset || error.kind() == io::ErrorKind::BrokenPipe
 }
 

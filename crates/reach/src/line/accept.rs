@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use base::read_ahead::ReadAhead;
 use base::supervise::Scope;
-use bytes::Bytes;
-use h2::client::{Connection, SendRequest};
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use super::Lane;
 use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
-use super::framing::{self, Health};
+use super::health;
 use super::limits::{
     BEGUN_PER_PEER_MAX, BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT,
     LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT, Timing,
@@ -30,6 +28,7 @@ use super::message::{
     Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
 };
 use super::messages;
+use super::mux::{self, Mux};
 use super::proxy_end::{End, Line, Parts, Shared, lock};
 use super::stream::{BoxDuplex, Duplex};
 
@@ -405,15 +404,16 @@ impl Acceptor {
                 .await
                 .map_err(|_| AcceptError::Timeout("the answer to the control lane's hello"))?
                 .map_err(|_| gone())?;
-            Ok((talking, self.start_lane(io, &control.end).await?))
+            Ok::<_, AcceptError>(talking)
         };
-        let (talking, interactive) = match ready.await {
-            Ok(ready) => ready,
+        let talking = match ready.await {
+            Ok(talking) => talking,
             Err(error) => {
                 control.end.end(chain(&error));
                 return Err(error);
             }
         };
+        let interactive = self.start_lane(io, &control.end);
         let (messages, outgoing) = mpsc::channel(MESSAGES_MAX);
         // The queue is empty and its receiver is here.
         drop(messages.try_send(Message::Ready));
@@ -519,51 +519,25 @@ impl Acceptor {
         Err(Refusal::new(RefusalCode::TooMany, text).into())
     }
 
-    /// Begins the framing and the pings of the interactive lane; either one's end ends the line.
-    async fn start_lane(
-        &self,
-        io: BoxDuplex,
-        end: &End,
-    ) -> Result<(SendRequest<Bytes>, Arc<Health>), AcceptError> {
-        let health = Arc::new(Health::default());
-        let (send, connection) = timeout(HELLO_LIMIT, framing::begin_opening(io, &health))
-            .await
-            .map_err(|_| AcceptError::Timeout("the beginning of the framing"))??;
-        let task = run_lane(
-            connection,
-            Arc::clone(&health),
-            end.clone(),
-            self.inner.settings.timing,
-        );
+    /// Begins the pings of the interactive lane; its end ends the line.
+    fn start_lane(&self, io: BoxDuplex, end: &End) -> Arc<Mux> {
+        let mux = Mux::new(io, mux::End::Opens, Arc::default());
+        let task = run_lane(Arc::clone(&mux), end.clone(), self.inner.settings.timing);
         self.inner.scope.spawn("lane of an agent", task);
-        Ok((send, health))
+        mux
     }
 }
 
-async fn run_lane(
-    mut connection: Connection<BoxDuplex, Bytes>,
-    health: Arc<Health>,
-    end: End,
-    timing: Timing,
-) {
-    let pings = connection.ping_pong();
-    let watched = async {
-        match pings {
-            Some(pings) => framing::watch(pings, &health, timing).await,
-            None => "the lane can't be pinged".to_owned(),
-        }
-    };
-    // Its streams break when the connection is dropped: by then the reason has to be known.
-    let mut connection = std::pin::pin!(connection);
+async fn run_lane(mux: Arc<Mux>, end: End, timing: Timing) {
+    // Its streams break when this is done: by then the reason has to be known.
+    let _guard = mux.guard();
     let reason = tokio::select! {
-        outcome = connection.as_mut() => match outcome {
-            Ok(()) => "the agent closed the interactive lane".to_owned(),
-            Err(error) => format!("interactive lane: {}", framing::broke(&error)),
-        },
-        reason = watched => format!("interactive lane: {reason}"),
-        reason = end.ended() => reason,
+        // An agent opens no streams.
+        error = mux.drive(|_, _| {}) => health::broke(&error),
+        reason = health::watch(&mux, timing) => reason,
+        reason = end.ended() => return end.end(reason),
     };
-    end.end(reason);
+    end.end(format!("interactive lane: {reason}"));
 }
 
 /// How long a caller should give [`Acceptor::accept`] as a whole.

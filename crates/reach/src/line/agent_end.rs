@@ -9,21 +9,19 @@ use std::time::Duration;
 
 use base::supervise::Scope;
 use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::{Connection, SendResponse};
-use http::{HeaderValue, Request, Response};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{Connector, Route, Via};
 use super::error::{ConnectError, chain};
-use super::framing::{self, Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
+use super::health::{self, Health};
 use super::limits::{HANDLER_LIMIT, HELLO_LIMIT, MESSAGES_MAX};
 use super::message::{Drain, Message, Note, OpenRequest, Peer, Refusal, RefusalCode, Welcome};
+use super::mux::{self, Mux, Stream};
 use super::proxy_end::End;
 use super::stream::{BoxDuplex, Counted, LineStream};
-use super::{Lane, bulk_serve, copy, messages};
+use super::{bulk_serve, copy, messages};
 
 /// What a handler gives back in time.
 pub type Opening = Pin<Box<dyn Future<Output = Result<Served, Refusal>> + Send>>;
@@ -139,34 +137,6 @@ impl Drop for EndGuard {
     }
 }
 
-/// A lane's framing at the agent.
-pub(crate) type Framed = Connection<BoxDuplex, Bytes>;
-
-/// Begins the framing of the interactive lane.
-pub(crate) async fn begin(
-    io: BoxDuplex,
-    address: &str,
-    health: &Arc<Health>,
-) -> Result<Framed, ConnectError> {
-    let address = || address.to_owned();
-    match timeout(HELLO_LIMIT, framing::begin_serving(io, health)).await {
-        Ok(Ok(framed)) => Ok(framed),
-        Ok(Err(source)) => Err(ConnectError::Framing {
-            address: address(),
-            lane: Lane::Interactive,
-            source,
-        }),
-        Err(_) => {
-            let (step, limit) = ("beginning of the framing", HELLO_LIMIT);
-            Err(ConnectError::Timeout {
-                address: address(),
-                step,
-                limit,
-            })
-        }
-    }
-}
-
 impl Starting {
     pub(crate) fn new(
         connector: Connector,
@@ -204,20 +174,22 @@ impl Starting {
         &self.shared.route
     }
 
-    pub(crate) fn interactive(&self) -> &Arc<Health> {
-        &self.shared.interactive
-    }
-
     /// Ends what has begun.
     pub(crate) fn give_up(self, error: &ConnectError) {
         self.shared.end.end(chain(error));
     }
 
     /// Serves both lanes and waits until the proxy has the line.
-    pub(crate) async fn finish(mut self, framed: Framed) -> Result<AgentLine, ConnectError> {
+    pub(crate) async fn finish(
+        mut self,
+        interactive: BoxDuplex,
+    ) -> Result<AgentLine, ConnectError> {
         let shared = Arc::clone(&self.shared);
         let scope = &shared.scope;
-        scope.spawn("lane to a proxy", serve_lane(framed, Arc::clone(&shared)));
+        scope.spawn(
+            "lane to a proxy",
+            serve_lane(interactive, Arc::clone(&shared)),
+        );
         let talk = talk(self.control, self.queued, Arc::clone(&shared));
         scope.spawn("control lane", talk);
         let ready = tokio::select! {
@@ -400,48 +372,21 @@ impl Shared {
     }
 }
 
-async fn serve_lane(mut framed: Framed, shared: Arc<Shared>) {
-    let pings = framed.ping_pong();
-    let health = Arc::clone(&shared.interactive);
-    let timing = shared.connector.timing();
-    let mut watched = std::pin::pin!(async {
-        match pings {
-            Some(pings) => framing::watch(pings, &health, timing).await,
-            None => "the lane can't be pinged".to_owned(),
-        }
-    });
-    let mut is_draining = false;
-    let reason = loop {
-        tokio::select! {
-            accepted = framed.accept() => match accepted {
-                Some(Ok((request, respond))) => answer(request, respond, &shared),
-                Some(Err(error)) => break format!("interactive lane: {}", framing::broke(&error)),
-                None => break "the proxy closed the interactive lane".to_owned(),
-            },
-            reason = &mut watched => break format!("interactive lane: {reason}"),
-            () = shared.draining.cancelled(), if !is_draining => {
-                is_draining = true;
-                framed.graceful_shutdown();
-            }
-            reason = shared.end.ended() => break reason,
-        }
+async fn serve_lane(io: BoxDuplex, shared: Arc<Shared>) {
+    let mux = Mux::new(io, mux::End::Serves, Arc::clone(&shared.interactive));
+    // Its streams break when this is done: by then the reason has to be known.
+    let _guard = mux.guard();
+    let opened = |stream, request| {
+        let task = open(stream, request, Arc::clone(&shared));
+        shared.scope.spawn("stream of a line", task);
     };
-    shared.end.end(reason);
-}
-
-/// Starts what a request of the proxy asks for.
-fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, shared: &Arc<Shared>) {
-    let (head, body) = request.into_parts();
-    match head.uri.path() {
-        OPEN_PATH => {
-            let task = open(head, body, respond, Arc::clone(shared));
-            shared.scope.spawn("stream of a line", task);
-        }
-        path => {
-            let text = format!("this agent does not know {path:?}");
-            refuse(&mut respond, &Refusal::new(RefusalCode::Invalid, text));
-        }
-    }
+    let timing = shared.connector.timing();
+    let reason = tokio::select! {
+        error = mux.drive(opened) => health::broke(&error),
+        reason = health::watch(&mux, timing) => reason,
+        reason = shared.end.ended() => return shared.end.end(reason),
+    };
+    shared.end.end(format!("interactive lane: {reason}"));
 }
 
 async fn talk(control: BoxDuplex, queued: mpsc::Receiver<Message>, shared: Arc<Shared>) {
@@ -468,49 +413,29 @@ async fn talk(control: BoxDuplex, queued: mpsc::Receiver<Message>, shared: Arc<S
     shared.end.end(reason);
 }
 
-async fn open(
-    head: http::request::Parts,
-    body: RecvStream,
-    mut respond: SendResponse<Bytes>,
-    shared: Arc<Shared>,
-) {
-    let health = &shared.interactive;
-    let counted = Counted::new(&health.streams);
-    let request = head
-        .headers
-        .get(OPEN_HEADER)
-        .and_then(|value| serde_json::from_slice::<OpenRequest>(value.as_bytes()).ok());
-    let Some(request) = request else {
+/// Does what the proxy asks for.
+async fn open(stream: Stream, request: Bytes, shared: Arc<Shared>) {
+    let counted = Counted::new(&shared.interactive.streams);
+    let Ok(request) = serde_json::from_slice::<OpenRequest>(&request) else {
         let text = "this agent does not understand the request: it may be older than the proxy";
-        return refuse(&mut respond, &Refusal::new(RefusalCode::Invalid, text));
+        return stream.refuse(&Refusal::new(RefusalCode::Invalid, text));
     };
     let dialled = tokio::select! {
         dialled = shared.dial(request) => dialled,
         // The proxy has given up, or the line has gone.
-        _ = std::future::poll_fn(|context| respond.poll_reset(context)) => return,
+        () = stream.broken() => return,
         _ = shared.end.ended() => return,
     };
     match dialled {
-        Ok(served) => match respond.send_response(Response::new(()), false) {
-            Ok(send) => {
-                let stream =
-                    LineStream::framed(send, body, Lane::Interactive, counted).watched(health);
-                shared.run(served, stream).await;
+        Ok(served) => {
+            stream.accept();
+            if matches!(served, Served::Taken(_)) {
+                stream.flush();
             }
-            Err(error) => tracing::debug!(%error, "the proxy did not wait"),
-        },
-        Err(refusal) => refuse(&mut respond, &refusal),
-    }
-}
-
-fn refuse(respond: &mut SendResponse<Bytes>, refusal: &Refusal) {
-    let mut answer = Response::new(());
-    *answer.status_mut() = refusal.code.class().status();
-    let text = serde_json::to_vec(refusal).ok();
-    if let Some(value) = text.and_then(|text| HeaderValue::from_bytes(&text).ok()) {
-        answer.headers_mut().insert(REFUSAL_HEADER, value);
-    }
-    if let Err(error) = respond.send_response(answer, true) {
-        tracing::debug!(%error, "the proxy did not wait for the refusal");
+            shared
+                .run(served, LineStream::framed(stream, counted))
+                .await;
+        }
+        Err(refusal) => stream.refuse(&refusal),
     }
 }

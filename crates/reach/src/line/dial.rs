@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::Lane;
 use super::accept::Identify;
-use super::agent_end::{self, AgentLine, Handler, Starting};
+use super::agent_end::{AgentLine, Handler, Starting};
 use super::egress::{Egress, split};
 use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
@@ -149,12 +149,8 @@ impl Connector {
             welcome,
         };
         let starting = Starting::new(self.clone(), route, handler, scope.clone(), control);
-        let interactive = match self.join(starting.route(), Lane::Interactive).await {
-            Ok(io) => agent_end::begin(io, address, starting.interactive()).await,
-            Err(error) => Err(error),
-        };
-        match interactive {
-            Ok(framed) => starting.finish(framed).await,
+        match self.join(starting.route(), Lane::Interactive).await {
+            Ok(io) => starting.finish(io).await,
             Err(error) => {
                 starting.give_up(&error);
                 Err(error)

@@ -2,12 +2,15 @@
 //! question, so that a client that speaks first has its answer a round trip sooner.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use h2::SendStream;
-use h2::client::ResponseFuture;
-use http::Response;
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::message::Refusal;
+use super::mux::Stream;
 
 /// The most that travels with a question. The other end holds it while it dials.
 pub const EARLY_BYTES_MAX: usize = 16 << 10;
@@ -69,24 +72,47 @@ impl<'a> Early<'a> {
         }
     }
 
-    /// Waits for the answer to a question and sends meanwhile what the client says first.
+    /// Sends the question of a stream and waits for the answer; what the client says first goes along.
     pub(crate) async fn answered(
         &mut self,
-        mut answer: ResponseFuture,
-        send: &mut SendStream<Bytes>,
-    ) -> Result<Response<h2::RecvStream>, h2::Error> {
+        stream: &mut Stream,
+    ) -> io::Result<Result<(), Refusal>> {
         if self.taken.is_empty() && !self.has_ended {
+            // Most clients that speak first have done so by now: it goes in one write with the question.
+            tokio::task::yield_now().await;
+            let mut first = std::pin::pin!(self.first());
+            let mut look = |context: &mut Context<'_>| first.as_mut().poll(context).is_ready();
+            poll_fn(|context| Poll::Ready(look(context))).await;
+        }
+        let is_taken = !self.taken.is_empty();
+        if is_taken {
+            self.send(stream).await;
+        }
+        stream.flush();
+        if !is_taken && !self.has_ended {
             tokio::select! {
                 biased;
-                answer = &mut answer => return answer,
+                answer = stream.answered() => return answer,
                 () = self.first() => {}
             }
+            self.send(stream).await;
+            stream.flush();
         }
-        if !self.taken.is_empty() {
-            self.is_sent = true;
+        stream.answered().await
+    }
+
+    /// Queues what was taken.
+    async fn send(&mut self, stream: &mut Stream) {
+        self.is_sent = true;
+        let mut rest = self.taken.clone();
+        while !rest.is_empty() {
             // When it can't be sent the answer says why.
-            drop(send.send_data(self.taken.clone(), false));
+            if poll_fn(|context| stream.poll_send(context, &mut rest))
+                .await
+                .is_err()
+            {
+                break;
+            }
         }
-        answer.await
     }
 }

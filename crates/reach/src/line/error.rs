@@ -112,17 +112,6 @@ pub enum ConnectError {
         /// Why.
         reason: String,
     },
-    /// The framing could not begin.
-    #[error("begin the {lane} lane with {address}")]
-    Framing {
-        /// Host and port.
-        address: String,
-        /// Which lane.
-        lane: super::Lane,
-        /// What h2 says.
-        #[source]
-        source: h2::Error,
-    },
 }
 
 /// Why a proxy did not take a connection as a lane.
@@ -143,9 +132,6 @@ pub enum AcceptError {
     /// We said no.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
-    /// The framing could not begin.
-    #[error("begin the framing")]
-    Framing(#[from] h2::Error),
 }
 
 /// Why a stream could not be opened.
@@ -197,7 +183,7 @@ pub enum OpenError {
         /// Which lane.
         lane: super::Lane,
     },
-    /// The request does not fit into a header.
+    /// The request is too long.
     #[error("the request can't be sent: {0}")]
     Request(String),
 }

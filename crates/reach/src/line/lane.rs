@@ -25,7 +25,7 @@ impl Lane {
     pub fn alpn(self) -> &'static [u8] {
         match self {
             Self::Control => b"landline-line-control/1",
-            Self::Interactive => b"landline-line-interactive/1",
+            Self::Interactive => b"landline-line-interactive/2",
             Self::Bulk => b"landline-bulk/1",
         }
     }

@@ -56,22 +56,17 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The text of a refusal.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 1 << 10;
 
-/// No limit by connection: one that could be reached would let a reader that stalls stop its
-/// neighbours (RFC 9113 6.9.1 allows up to this).
-pub(crate) const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// What one stream may have under way: 20 MB/s at a round trip of 50 ms.
+/// What one stream may have under way: 20 MB/s at a round trip of 50 ms. There is no limit for all of
+/// them: one that could be reached would let a reader that stalls stop its neighbours.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 /// What one stream may queue for sending; larger ones delay all others.
 pub(crate) const SEND_BUFFER: usize = 64 << 10;
-/// The largest DATA frame.
-pub(crate) const FRAME_SIZE: u32 = 64 << 10;
-/// Header lists: one open request or refusal.
-pub(crate) const HEADERS_BYTES_MAX: u32 = 32 << 10;
+/// The most that one frame carries of a stream.
+pub(crate) const FRAME_SIZE: usize = 64 << 10;
+/// An open request.
+pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 10;
 /// Streams at once on one lane.
 pub const STREAMS_MAX: usize = 10_000;
-/// Streams that may be reset without an answer before h2 takes it for an attack: a client that
-/// leaves with all its requests is none.
-pub(crate) const RESETS_MAX: usize = 100_000;
 /// The buffer of each direction of a copy.
 pub(crate) const COPY_BUFFER: usize = 64 << 10;
 /// The same on the bulk lane, where nobody waits for a turn and each system call costs.

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::error::{UNSAID, chain};
 use super::frame::{FrameError, read_frame, write_frame};
-use super::framing::{Health, heard_by, silent};
+use super::health::{Health, heard_by, silent};
 use super::limits::{MESSAGE_BYTES_MAX, Timing};
 use super::message::Message;
 use super::stream::BoxDuplex;

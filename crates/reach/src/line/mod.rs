@@ -1,10 +1,10 @@
 //! A line: what an agent keeps to a proxy so that the proxy can dial what only the agent reaches.
 //!
 //! The agent dials TLS 1.3 connections with certificates on both sides, a connection for each lane.
-//! On the control lane frames of JSON pass in both directions. On the interactive lane the agent is
-//! the server of HTTP/2 and the proxy the client, which opens a stream for each tunnelled connection;
-//! the bulk lane has a connection for each stream. docs/decisions/008-line-transport.md says why. This module knows no authority and no
-//! database: certificates and the reading of them are given to it.
+//! On the control lane frames of JSON pass in both directions. On the interactive lane the proxy
+//! opens a stream for each tunnelled connection (`mux`); the bulk lane has a connection for each stream.
+//! docs/decisions/008-line-transport.md and 020-interactive-lane.md say why. This module knows no
+//! authority and no database: certificates and the reading of them are given to it.
 
 mod accept;
 mod agent_end;
@@ -16,12 +16,13 @@ mod early;
 mod egress;
 mod error;
 mod frame;
-mod framing;
 mod head;
+mod health;
 mod lane;
 mod limits;
 mod message;
 mod messages;
+mod mux;
 mod proxy_end;
 mod socket;
 mod stream;
@@ -54,6 +55,7 @@ pub use self::message::{
     Drain, LineId, Message, OpenRequest, Peer, Refusal, RefusalCode, SignedAnnouncement, Target,
     TargetKind, Welcome,
 };
+pub use self::mux::StreamReset;
 pub use self::proxy_end::{Line, LineState};
 pub use self::socket::prepare;
 pub use self::stream::{BoxDuplex, Duplex, LineStream};

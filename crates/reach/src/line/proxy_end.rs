@@ -7,21 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base::clock;
-use bytes::Bytes;
-use h2::client::SendRequest;
-use http::{HeaderValue, Request, Response};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::bulk::BulkPool;
 use super::early::Early;
 use super::error::{OpenError, chain};
-use super::framing::{Health, OPEN_HEADER, OPEN_PATH, REFUSAL_HEADER};
-use super::limits::{OPEN_LIMIT, PROBE_AFTER, STREAMS_MAX};
+use super::limits::{OPEN_LIMIT, PROBE_AFTER, REQUEST_BYTES_MAX, STREAMS_MAX};
 use super::message::{
-    Closing, Drain, LineId, Message, Note, OpenRequest, Peer, Refusal, RefusalCode,
-    SignedAnnouncement,
+    Closing, Drain, LineId, Message, Note, OpenRequest, Peer, RefusalCode, SignedAnnouncement,
 };
+use super::mux::Mux;
 use super::stream::{Counted, LineStream};
 use super::{Lane, limits};
 
@@ -64,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) id: LineId,
     pub(crate) remote: SocketAddr,
     pub(crate) since: SystemTime,
-    pub(crate) interactive: OpeningLane,
+    pub(crate) interactive: Arc<Mux>,
     pub(crate) bulk: BulkPool,
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) end: End,
@@ -76,14 +72,6 @@ pub(crate) struct Shared {
     pub(crate) opened: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) last_error: Mutex<Option<String>>,
-}
-
-/// One framed lane.
-#[derive(Debug)]
-pub(crate) struct OpeningLane {
-    pub(crate) lane: Lane,
-    pub(crate) send: SendRequest<Bytes>,
-    pub(crate) health: Arc<Health>,
 }
 
 /// The end of a line: happens once, with a reason.
@@ -189,10 +177,7 @@ impl Line {
             Lane::Control => Err(OpenError::Request(
                 "the control lane carries messages only".to_owned(),
             )),
-            Lane::Interactive => {
-                self.open_framed(&self.shared.interactive, request, early)
-                    .await
-            }
+            Lane::Interactive => self.open_framed(request, early).await,
             Lane::Bulk => match self
                 .shared
                 .bulk
@@ -205,8 +190,7 @@ impl Line {
                 }),
                 None => {
                     self.want_bulk();
-                    self.open_framed(&self.shared.interactive, request, early)
-                        .await
+                    self.open_framed(request, early).await
                 }
             },
         }
@@ -214,44 +198,38 @@ impl Line {
 
     async fn open_framed(
         &self,
-        lane: &OpeningLane,
         request: &OpenRequest,
         early: Option<&mut Early<'_>>,
     ) -> Result<LineStream, OpenError> {
-        let Some(counted) = Counted::within(&lane.health.streams, STREAMS_MAX) else {
-            let (peer, streams) = (self.name(), STREAMS_MAX);
-            return Err(OpenError::TooMany {
-                peer,
-                streams,
-                lane: lane.lane,
-            });
+        let lane = &self.shared.interactive;
+        let too_many = || OpenError::TooMany {
+            peer: self.name(),
+            streams: lane.health().streams.load(Ordering::Relaxed),
+            lane: Lane::Interactive,
         };
-        let request = head_of(request)?;
+        let counted = Counted::within(&lane.health().streams, STREAMS_MAX).ok_or_else(too_many)?;
+        let mut stream = lane.open(&question(request)?).ok_or_else(too_many)?;
         let asked = async {
-            let mut send = lane.send.clone().ready().await?;
-            let (answer, mut send) = send.send_request(request, false)?;
-            let answer = match early {
-                Some(early) => early.answered(answer, &mut send).await?,
-                None => answer.await?,
-            };
-            Ok((answer, send))
+            match early {
+                Some(early) => early.answered(&mut stream).await,
+                None => {
+                    stream.flush();
+                    stream.answered().await
+                }
+            }
         };
-        let (answer, send) = probing(&lane.health.probe, asked)
+        let answer = probing(&lane.health().probe, asked)
             .await
-            .map_err(|error| self.broken(&error))?;
-        if answer.status().is_success() {
-            let stream = LineStream::framed(send, answer.into_body(), lane.lane, counted);
-            return Ok(stream.watched(&lane.health));
-        }
-        let refusal = refusal_of(&answer);
+            .map_err(|error| self.gone(chain(&error)))?;
+        let Err(refusal) = answer else {
+            return Ok(LineStream::framed(stream, counted));
+        };
+        let peer = self.name();
         if refusal.code == RefusalCode::Draining {
-            let (peer, reason) = (self.name(), refusal.text);
+            let reason = refusal.text;
             return Err(OpenError::Draining { peer, reason });
         }
-        Err(OpenError::Refused {
-            peer: self.name(),
-            refusal,
-        })
+        Err(OpenError::Refused { peer, refusal })
     }
 
     fn gone(&self, reason: String) -> OpenError {
@@ -267,29 +245,21 @@ impl Line {
         cause.unwrap_or(symptom)
     }
 
-    fn broken(&self, error: &h2::Error) -> OpenError {
-        let (peer, reason) = (self.name(), chain(error));
-        if error.is_go_away() {
-            return OpenError::Draining { peer, reason };
-        }
-        OpenError::Gone { peer, reason }
-    }
-
     /// Has the interactive lane prove that it lives: if it does not, the line ends within seconds.
     pub fn check(&self) {
-        self.shared.interactive.health.probe.notify_one();
+        self.shared.interactive.health().probe.notify_one();
     }
 
     /// How it is doing.
     pub fn state(&self) -> LineState {
         let shared = &self.shared;
-        let count = |lane: &OpeningLane| lane.health.streams.load(Ordering::Relaxed);
+        let interactive = shared.interactive.health();
         LineState {
             peer: shared.peer.clone(),
             remote: shared.remote,
             since: shared.since,
-            round_trip: shared.interactive.health.round_trip(),
-            interactive_streams: count(&shared.interactive),
+            round_trip: interactive.round_trip(),
+            interactive_streams: interactive.streams.load(Ordering::Relaxed),
             bulk_busy: shared.bulk.busy(),
             bulk_idle: shared.bulk.idle(),
             opened: shared.opened.load(Ordering::Relaxed),
@@ -419,13 +389,12 @@ impl Line {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let lane = |lane, (send, health)| OpeningLane { lane, send, health };
         Self {
             peer: parts.peer,
             id: parts.id,
             remote: parts.remote,
             since: clock::wall(),
-            interactive: lane(Lane::Interactive, parts.interactive),
+            interactive: parts.interactive,
             bulk: BulkPool::default(),
             messages: parts.messages,
             end: parts.end,
@@ -444,40 +413,20 @@ pub(crate) struct Parts {
     pub(crate) peer: Peer,
     pub(crate) id: LineId,
     pub(crate) remote: SocketAddr,
-    pub(crate) interactive: (SendRequest<Bytes>, Arc<Health>),
+    pub(crate) interactive: Arc<Mux>,
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) end: End,
 }
 
-/// The request as h2 sends it.
-fn head_of(request: &OpenRequest) -> Result<Request<()>, OpenError> {
-    let refuse = |reason: String| OpenError::Request(reason);
-    let text = serde_json::to_vec(request).map_err(|error| refuse(error.to_string()))?;
-    if text.len() > limits::HEADERS_BYTES_MAX as usize / 2 {
-        return Err(refuse(format!("{} bytes are too many", text.len())));
+/// The request as it is sent.
+fn question(request: &OpenRequest) -> Result<Vec<u8>, OpenError> {
+    let text =
+        serde_json::to_vec(request).map_err(|error| OpenError::Request(error.to_string()))?;
+    if text.len() > REQUEST_BYTES_MAX {
+        let reason = format!("{} bytes are too many", text.len());
+        return Err(OpenError::Request(reason));
     }
-    let mut value = HeaderValue::from_bytes(&text).map_err(|error| refuse(error.to_string()))?;
-    // Every request differs: keep them out of the table of known headers.
-    value.set_sensitive(true);
-    Request::post(format!("http://line{OPEN_PATH}"))
-        .header(OPEN_HEADER, value)
-        .body(())
-        .map_err(|error| refuse(error.to_string()))
-}
-
-/// The refusal in an answer that is none.
-fn refusal_of<T>(answer: &Response<T>) -> Refusal {
-    let refusal = answer
-        .headers()
-        .get(REFUSAL_HEADER)
-        .and_then(|value| serde_json::from_slice::<Refusal>(value.as_bytes()).ok());
-    match refusal {
-        Some(refusal) => Refusal::new(refusal.code, refusal.text),
-        None => {
-            let text = format!("refused with status {} and no reason", answer.status());
-            Refusal::new(RefusalCode::Unavailable, text)
-        }
-    }
+    Ok(text)
 }
 
 /// Runs `work`; if it takes long, asks the lane to prove that it lives.

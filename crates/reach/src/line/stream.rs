@@ -5,10 +5,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -16,8 +15,8 @@ pub use base::duplex::{BoxDuplex, Duplex};
 
 use super::Lane;
 use super::copy::{End, Plain};
-use super::framing::Health;
-use super::limits::{BULK_BUFFER, SEND_BUFFER};
+use super::limits::BULK_BUFFER;
+use super::mux::Stream;
 
 /// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
 /// the stream resets what is not finished.
@@ -28,7 +27,7 @@ pub struct LineStream {
 }
 
 enum Inner {
-    Framed(Framed),
+    Framed(Stream),
     Connection(Connection),
 }
 
@@ -41,33 +40,12 @@ impl fmt::Debug for LineStream {
 }
 
 impl LineStream {
-    pub(crate) fn framed(
-        send: SendStream<Bytes>,
-        receive: RecvStream,
-        lane: Lane,
-        counted: Counted,
-    ) -> Self {
-        let framed = Framed {
-            send,
-            receive,
-            chunk: Bytes::new(),
-            is_shut: false,
-            health: None,
-        };
+    pub(crate) fn framed(stream: Stream, counted: Counted) -> Self {
         Self {
-            inner: Inner::Framed(framed),
-            lane,
+            inner: Inner::Framed(stream),
+            lane: Lane::Interactive,
             _counted: counted,
         }
-    }
-
-    /// Has each write make the lane prove that it lives. A connection that is kept and used again,
-    /// as HTTP clients do, would else wait for the next regular ping to learn that nobody is there.
-    pub(crate) fn watched(mut self, health: &Arc<Health>) -> Self {
-        if let Inner::Framed(framed) = &mut self.inner {
-            framed.health = Some(Arc::clone(health));
-        }
-        self
     }
 
     /// A connection of its own, which still ends with its line.
@@ -89,8 +67,8 @@ impl LineStream {
     /// Breaks it at once and drops what is queued, so that the other end learns that something
     /// failed. Merely dropping the stream sends first what is queued.
     pub fn abort(mut self) {
-        if let Inner::Framed(framed) = &mut self.inner {
-            framed.send.send_reset(Reason::CANCEL);
+        if let Inner::Framed(stream) = &mut self.inner {
+            stream.abort();
         }
     }
 }
@@ -102,7 +80,7 @@ impl AsyncRead for LineStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.inner {
-            Inner::Framed(framed) => framed.poll_read(context, buffer),
+            Inner::Framed(stream) => stream.poll_read(context, buffer),
             Inner::Connection(connection) => connection.poll_read(context, buffer),
         }
     }
@@ -115,7 +93,7 @@ impl AsyncWrite for LineStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.inner {
-            Inner::Framed(framed) => framed.poll_write(context, bytes),
+            Inner::Framed(stream) => stream.poll_write(context, bytes),
             Inner::Connection(connection) => {
                 Pin::new(&mut connection.io.io).poll_write(context, bytes)
             }
@@ -124,15 +102,21 @@ impl AsyncWrite for LineStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
-            // The connection's task writes what was handed to it.
-            Inner::Framed(_) => Poll::Ready(Ok(())),
+            Inner::Framed(stream) => {
+                // What the connection does not take at once the lane's task writes.
+                stream.flush();
+                Poll::Ready(Ok(()))
+            }
             Inner::Connection(connection) => connection.io.poll_flush(context),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
-            Inner::Framed(framed) => Poll::Ready(framed.shut()),
+            Inner::Framed(stream) => {
+                stream.finish();
+                Poll::Ready(Ok(()))
+            }
             Inner::Connection(connection) => connection.io.poll_end(context),
         }
     }
@@ -141,7 +125,7 @@ impl AsyncWrite for LineStream {
 impl End for LineStream {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         match &mut self.inner {
-            Inner::Framed(framed) => framed.poll_chunk(context),
+            Inner::Framed(stream) => stream.poll_chunk(context),
             Inner::Connection(connection) => {
                 if connection.line_end.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -153,14 +137,7 @@ impl End for LineStream {
 
     fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>> {
         match &mut self.inner {
-            Inner::Framed(framed) => {
-                let length = ready!(framed.poll_capacity(context, chunk.len()))?;
-                framed
-                    .send
-                    .send_data(chunk.split_to(length), false)
-                    .map_err(broken)?;
-                Poll::Ready(Ok(()))
-            }
+            Inner::Framed(stream) => stream.poll_send(context, chunk),
             Inner::Connection(connection) => connection.io.poll_send(context, chunk),
         }
     }
@@ -191,132 +168,6 @@ impl Connection {
         }
         Pin::new(&mut self.io.io).poll_read(context, buffer)
     }
-}
-
-/// A stream of h2.
-struct Framed {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
-    /// What was received and not read.
-    chunk: Bytes,
-    is_shut: bool,
-    /// Of its lane.
-    health: Option<Arc<Health>>,
-}
-
-impl Framed {
-    fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.chunk.is_empty() {
-            self.chunk = ready!(self.poll_next(context))?;
-        }
-        let length = self.chunk.len().min(buffer.remaining());
-        buffer.put_slice(self.chunk.get(..length).unwrap_or_default());
-        self.chunk.advance(length);
-        // Only what was read opens the window again, so a reader that stalls stalls its writer.
-        self.receive
-            .flow_control()
-            .release_capacity(length)
-            .map_err(broken)?;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let length = ready!(self.poll_capacity(context, bytes.len()))?;
-        let chunk = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
-        self.send.send_data(chunk, false).map_err(broken)?;
-        Poll::Ready(Ok(length))
-    }
-
-    /// The next chunk; empty at the end. Its window is not given back yet.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        loop {
-            match ready!(self.receive.poll_data(context)) {
-                Some(Ok(chunk)) if chunk.is_empty() => {}
-                Some(Ok(chunk)) => return Poll::Ready(Ok(chunk)),
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Ok(Bytes::new())),
-            }
-        }
-    }
-
-    /// The next chunk, taken over with its window.
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        let chunk = if self.chunk.is_empty() {
-            ready!(self.poll_next(context))?
-        } else {
-            std::mem::take(&mut self.chunk)
-        };
-        self.receive
-            .flow_control()
-            .release_capacity(chunk.len())
-            .map_err(broken)?;
-        Poll::Ready(Ok(chunk))
-    }
-
-    /// How many of `wanted` bytes can be sent now, at least one.
-    fn poll_capacity(
-        &mut self,
-        context: &mut Context<'_>,
-        wanted: usize,
-    ) -> Poll<io::Result<usize>> {
-        if self.is_shut {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if let Some(health) = &self.health {
-            health.probe.notify_one();
-        }
-        self.send.reserve_capacity(wanted.min(SEND_BUFFER));
-        while self.send.capacity() == 0 {
-            match ready!(self.send.poll_capacity(context)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(self.reset(context))),
-            }
-        }
-        Poll::Ready(Ok(wanted.min(self.send.capacity())))
-    }
-
-    /// Why nothing can be written any more.
-    fn reset(&mut self, context: &mut Context<'_>) -> io::Error {
-        match self.send.poll_reset(context) {
-            Poll::Ready(Err(error)) => broken(error),
-            Poll::Ready(Ok(_)) | Poll::Pending => io::ErrorKind::BrokenPipe.into(),
-        }
-    }
-
-    fn shut(&mut self) -> io::Result<()> {
-        if self.is_shut {
-            return Ok(());
-        }
-        self.is_shut = true;
-        match self.send.send_data(Bytes::new(), true) {
-            // The other end has reset the stream: there is nothing to close.
-            Err(error) if error.is_reset() => Ok(()),
-            outcome => outcome.map_err(broken),
-        }
-    }
-}
-
-/// The line's error as a socket would tell it.
-fn broken(error: h2::Error) -> io::Error {
-    if error.is_io() {
-        return error
-            .into_io()
-            .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
-    }
-    let kind = if error.is_reset() || error.is_go_away() {
-        io::ErrorKind::ConnectionReset
-    } else {
-        io::ErrorKind::BrokenPipe
-    };
-    io::Error::new(kind, error)
 }
 
 /// One of a number of things, until dropped.

@@ -1,6 +1,4 @@
-//! HTTP/2 as the framing of the interactive lane, with the roles turned round: the
-//! agent, which dialled, is the server of h2, and the proxy opens streams as its client. Here are
-//! the settings of both and the pings by which each end notices that the other is gone.
+//! How a lane is doing, and the pings by which each end notices that the other is gone.
 
 use std::io;
 use std::pin::Pin;
@@ -10,26 +8,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use base::clock;
-use bytes::Bytes;
-use h2::{Ping, PingPong, client, server};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::error::{UNSAID, chain};
-use super::limits::{
-    CONNECTION_WINDOW, FRAME_SIZE, HEADERS_BYTES_MAX, PROBE_PAUSE, RESETS_MAX, SEND_BUFFER,
-    STREAM_WINDOW, STREAMS_MAX, Timing,
-};
+use super::limits::{PROBE_PAUSE, Timing};
+use super::mux::Mux;
 use super::stream::BoxDuplex;
 
-/// The path of a request that opens a stream to a target.
-pub(crate) const OPEN_PATH: &str = "/open";
-/// The header that carries an open request as JSON.
-pub(crate) const OPEN_HEADER: &str = "landline-open";
-/// The header that carries a refusal as JSON.
-pub(crate) const REFUSAL_HEADER: &str = "landline-refusal";
-
-/// What both ends know of a framed lane.
+/// What an end knows of a lane.
 #[derive(Debug)]
 pub(crate) struct Health {
     /// Asks for a ping at once.
@@ -70,7 +57,7 @@ impl Health {
     }
 
     /// Bytes have come.
-    fn hear(&self) {
+    pub(crate) fn hear(&self) {
         self.heard_ms.store(self.mark(), Ordering::Relaxed);
     }
 
@@ -162,53 +149,10 @@ pub(crate) fn heard_by(io: BoxDuplex, health: &Arc<Health>) -> BoxDuplex {
     Box::new(Heard { io, health })
 }
 
-/// The proxy's end of a lane.
-pub(crate) async fn begin_opening(
-    io: BoxDuplex,
-    health: &Arc<Health>,
-) -> Result<
-    (
-        client::SendRequest<Bytes>,
-        client::Connection<BoxDuplex, Bytes>,
-    ),
-    h2::Error,
-> {
-    client::Builder::new()
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_window_size(STREAM_WINDOW)
-        .max_frame_size(FRAME_SIZE)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(HEADERS_BYTES_MAX)
-        .initial_max_send_streams(STREAMS_MAX)
-        .max_local_error_reset_streams(Some(RESETS_MAX))
-        .enable_push(false)
-        .handshake(heard_by(io, health))
-        .await
-}
-
-/// The agent's end of a lane.
-pub(crate) async fn begin_serving(
-    io: BoxDuplex,
-    health: &Arc<Health>,
-) -> Result<server::Connection<BoxDuplex, Bytes>, h2::Error> {
-    server::Builder::new()
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_window_size(STREAM_WINDOW)
-        .max_frame_size(FRAME_SIZE)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(HEADERS_BYTES_MAX)
-        .max_concurrent_streams(u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX))
-        .max_local_error_reset_streams(Some(RESETS_MAX))
-        .max_pending_accept_reset_streams(STREAMS_MAX)
-        .handshake(heard_by(io, health))
-        .await
-}
-
 /// Why a lane broke. A connection that ends without TLS's goodbye is told in words of an operator:
 /// it is what a process that was killed and what a device on the way leave behind.
-pub(crate) fn broke(error: &h2::Error) -> String {
-    let kind = error.get_io().map(std::io::Error::kind);
-    if kind == Some(std::io::ErrorKind::UnexpectedEof) {
+pub(crate) fn broke(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
         return UNSAID.to_owned();
     }
     chain(error)
@@ -226,10 +170,11 @@ pub(crate) fn silent(limit: Duration) -> String {
 /// Pings until the other end does not answer, and says so. The other end does the same: with a
 /// loss in one direction only, both notice. While streams are open it is quick to ask and to judge,
 /// because somebody may wait; a target that takes its time is no reason, since pings don't reach it.
-pub(crate) async fn watch(mut pings: PingPong, health: &Health, timing: Timing) -> String {
+pub(crate) async fn watch(mux: &Mux, timing: Timing) -> String {
+    let health = mux.health();
     loop {
         let sent = clock::now();
-        let mut pong = std::pin::pin!(pings.ping(Ping::opaque()));
+        let mut pong = std::pin::pin!(mux.ping());
         let mut limit = timing.pong_limit;
         let mut answered = None;
         if health.is_busy() && timing.busy_limit < limit {
@@ -245,15 +190,12 @@ pub(crate) async fn watch(mut pings: PingPong, health: &Health, timing: Timing) 
             let left = limit.saturating_sub(clock::now().saturating_duration_since(sent));
             answered = tokio::time::timeout(left, pong).await.ok();
         }
-        match answered {
-            Some(Ok(_)) => {
-                let elapsed = clock::now().saturating_duration_since(sent).as_micros();
-                let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
-                health.round_trip_us.store(elapsed, Ordering::Relaxed);
-            }
-            Some(Err(error)) => return format!("the connection broke: {error}"),
-            None => return silent(limit),
+        if answered.is_none() {
+            return silent(limit);
         }
+        let elapsed = clock::now().saturating_duration_since(sent).as_micros();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
+        health.round_trip_us.store(elapsed, Ordering::Relaxed);
         let doubted = async {
             tokio::time::sleep(PROBE_PAUSE).await;
             health.probe.notified().await;
