@@ -110,6 +110,7 @@ pub(crate) fn start(file: Option<&Path>, environment: &Environment) -> ExitCode 
     if !environment.variables.contains_key("MALLOC_ARENA_MAX") {
         base::memory::limit_arenas();
     }
+    base::memory::keep_freed();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -19,6 +19,16 @@ pub fn limit_arenas() {
     set_arenas_max(i32::try_from(arenas).unwrap_or(i32::MAX));
 }
 
+/// A buffer of this size is memory as any other, and twice as much is kept when it is free.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Has the C library keep what was freed instead of giving it back to the system piece by piece, which
+/// takes it again a moment later as pages that have to be cleared. It learns that from the largest block
+/// that was freed; a process whose buffers are 64 KiB would not teach it.
+pub fn keep_freed() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT_BYTES)));
+}
+
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "there is no other way to tell the C library")]
 fn set_arenas_max(count: i32) {

@@ -45,6 +45,9 @@ const BULK_IDLE: usize = 24;
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // As the product does.
+    base::memory::limit_arenas();
+    base::memory::keep_freed();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         match words.as_slice() {
             ["proxy", directory, target] => {

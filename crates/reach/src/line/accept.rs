@@ -22,7 +22,7 @@ use super::frame::{read_frame, write_frame};
 use super::health;
 use super::limits::{
     BEGUN_PER_PEER_MAX, BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT,
-    LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT, Timing,
+    INTERACTIVE_TLS_BUFFER, LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT, Timing,
 };
 use super::message::{
     Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
@@ -244,10 +244,14 @@ impl Acceptor {
             .ok_or(AcceptError::NoLane)?;
         let certificates = session.peer_certificates().unwrap_or_default();
         let who = (self.inner.settings.identify)(certificates);
-        if lane == Lane::Bulk {
-            let (io, session) = tls.get_mut();
-            io.set_size(BULK_BUFFER);
-            session.set_buffer_limit(Some(BULK_TLS_BUFFER));
+        let (io, session) = tls.get_mut();
+        match lane {
+            Lane::Control => {}
+            Lane::Interactive => session.set_buffer_limit(Some(INTERACTIVE_TLS_BUFFER)),
+            Lane::Bulk => {
+                io.set_size(BULK_BUFFER);
+                session.set_buffer_limit(Some(BULK_TLS_BUFFER));
+            }
         }
         let mut io: BoxDuplex = Box::new(tls);
         let hello = timeout(

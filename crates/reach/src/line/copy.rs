@@ -3,7 +3,7 @@
 //! something in them, so that an idle connection costs next to nothing.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -69,12 +69,48 @@ where
 pub(crate) trait End {
     /// The next bytes, at most a buffer full; none at the end.
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>>;
+    /// What is there already behind the bytes that were given last; none when that is not known.
+    fn more(&mut self) -> Bytes {
+        Bytes::new()
+    }
     /// Takes some of the bytes, at least one.
-    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>>;
+    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>>;
     /// Sends what it took.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Passes on the end.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Bytes under way: those of one frame end and those of the next one begin in the same reading, and are
+/// worth one write.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) first: Bytes,
+    second: Bytes,
+}
+
+impl Chunk {
+    /// So many bytes were taken.
+    pub(crate) fn advance(&mut self, taken: usize) {
+        let of_first = taken.min(self.first.len());
+        self.first.advance(of_first);
+        self.second.advance(taken - of_first);
+        if self.first.is_empty() {
+            // Its memory can be used again.
+            self.first = std::mem::take(&mut self.second);
+        }
+        if self.first.is_empty() {
+            self.first = Bytes::new();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.second.len()
+    }
 }
 
 /// A connection as an end.
@@ -117,8 +153,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
         Poll::Ready(Ok(buffer.split().freeze()))
     }
 
-    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(context, chunk))?;
+    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
+        let io = Pin::new(&mut self.io);
+        let written = if chunk.second.is_empty() {
+            ready!(io.poll_write(context, &chunk.first))?
+        } else {
+            let slices = [IoSlice::new(&chunk.first), IoSlice::new(&chunk.second)];
+            ready!(io.poll_write_vectored(context, &slices))?
+        };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -138,7 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
 /// One direction.
 #[derive(Debug, Default)]
 struct Direction {
-    chunk: Bytes,
+    chunk: Chunk,
     bytes: u64,
     has_ended: bool,
     needs_flush: bool,
@@ -157,16 +199,15 @@ impl Direction {
             if !self.chunk.is_empty() {
                 ready!(to.poll_send(context, &mut self.chunk))?;
                 self.needs_flush = true;
-                if self.chunk.is_empty() {
-                    // Its memory can be used again.
-                    self.chunk = Bytes::new();
-                }
             } else if self.has_ended {
                 ready!(to.poll_end(context))?;
                 self.is_done = true;
             } else {
                 match from.poll_chunk(context)? {
-                    Poll::Ready(chunk) => self.take(chunk),
+                    Poll::Ready(first) => {
+                        let second = from.more();
+                        self.take(Chunk { first, second });
+                    }
                     Poll::Pending => {
                         if self.needs_flush {
                             ready!(to.poll_flush(context))?;
@@ -180,7 +221,7 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    fn take(&mut self, chunk: Bytes) {
+    fn take(&mut self, chunk: Chunk) {
         self.has_ended = chunk.is_empty();
         self.bytes += chunk.len() as u64;
         self.chunk = chunk;

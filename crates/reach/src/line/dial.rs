@@ -23,8 +23,8 @@ use super::egress::{Egress, split};
 use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
 use super::limits::{
-    BULK_BUFFER, BULK_TLS_BUFFER, DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, TLS_LIMIT, Timing,
-    UPGRADE_LIMIT,
+    BULK_BUFFER, BULK_TLS_BUFFER, DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, INTERACTIVE_TLS_BUFFER,
+    TLS_LIMIT, Timing, UPGRADE_LIMIT,
 };
 use super::message::{Hello, HelloAnswer, LineId, Peer, VERSION, Welcome};
 use super::stream::BoxDuplex;
@@ -229,10 +229,14 @@ impl Connector {
                 None => return Err(both(failed.and_then(Result::err), no_detour(address))),
             },
         };
-        if lane == Lane::Bulk {
-            let (io, session) = tls.get_mut();
-            io.set_size(BULK_BUFFER);
-            session.set_buffer_limit(Some(BULK_TLS_BUFFER));
+        let (io, session) = tls.get_mut();
+        match lane {
+            Lane::Control => {}
+            Lane::Interactive => session.set_buffer_limit(Some(INTERACTIVE_TLS_BUFFER)),
+            Lane::Bulk => {
+                io.set_size(BULK_BUFFER);
+                session.set_buffer_limit(Some(BULK_TLS_BUFFER));
+            }
         }
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
         let proxy = (self.inner.settings.identify)(certificates).map_err(|reason| {

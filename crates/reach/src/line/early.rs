@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::message::Refusal;
@@ -106,12 +106,10 @@ impl<'a> Early<'a> {
         self.is_sent = true;
         let mut rest = self.taken.clone();
         while !rest.is_empty() {
-            // When it can't be sent the answer says why.
-            if poll_fn(|context| stream.poll_send(context, &mut rest))
-                .await
-                .is_err()
-            {
-                break;
+            match poll_fn(|context| stream.poll_send(context, &rest)).await {
+                Ok(queued) => rest.advance(queued),
+                // The answer says why.
+                Err(_) => return,
             }
         }
     }

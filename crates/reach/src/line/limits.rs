@@ -59,16 +59,19 @@ pub(crate) const REFUSAL_BYTES_MAX: usize = 1 << 10;
 /// What one stream may have under way: 20 MB/s at a round trip of 50 ms. There is no limit for all of
 /// them: one that could be reached would let a reader that stalls stop its neighbours.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
+/// The most that one frame carries of a stream: with its head it fills four records of TLS.
+pub(crate) const FRAME_SIZE: usize = (64 << 10) - 8;
 /// What one stream may queue for sending; larger ones delay all others.
-pub(crate) const SEND_BUFFER: usize = 64 << 10;
-/// The most that one frame carries of a stream.
-pub(crate) const FRAME_SIZE: usize = 64 << 10;
+pub(crate) const SEND_BUFFER: usize = FRAME_SIZE;
+/// What TLS may hold of the interactive lane that is encrypted and not sent: a frame and what goes
+/// along.
+pub(crate) const INTERACTIVE_TLS_BUFFER: usize = 96 << 10;
 /// An open request.
 pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 10;
 /// Streams at once on one lane.
 pub const STREAMS_MAX: usize = 10_000;
 /// The buffer of each direction of a copy.
-pub(crate) const COPY_BUFFER: usize = 64 << 10;
+pub(crate) const COPY_BUFFER: usize = FRAME_SIZE;
 /// The same on the bulk lane, where nobody waits for a turn and each system call costs.
 pub(crate) const BULK_BUFFER: usize = 256 << 10;
 /// What TLS may hold of the bulk lane that is encrypted and not sent: a buffer with its framing.

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub use base::duplex::{BoxDuplex, Duplex};
 
 use super::Lane;
-use super::copy::{End, Plain};
+use super::copy::{Chunk, End, Plain};
 use super::limits::BULK_BUFFER;
 use super::mux::Stream;
 
@@ -135,9 +135,20 @@ impl End for LineStream {
         }
     }
 
-    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Bytes) -> Poll<io::Result<()>> {
+    fn more(&mut self) -> Bytes {
         match &mut self.inner {
-            Inner::Framed(stream) => stream.poll_send(context, chunk),
+            Inner::Framed(stream) => stream.more(),
+            Inner::Connection(_) => Bytes::new(),
+        }
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Framed(stream) => {
+                let queued = ready!(stream.poll_send(context, &chunk.first))?;
+                chunk.advance(queued);
+                Poll::Ready(Ok(()))
+            }
             Inner::Connection(connection) => connection.io.poll_send(context, chunk),
         }
     }

@@ -9,8 +9,11 @@
 mod slot;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod wire;
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -110,7 +113,14 @@ impl Mux {
         self: &Arc<Self>,
         mut opened: impl FnMut(Stream, Bytes),
     ) -> io::Error {
-        std::future::poll_fn(|context| self.poll(context, &mut opened)).await
+        loop {
+            let round = poll_fn(|context| self.poll(context, &mut opened)).await;
+            if let Err(error) = round {
+                return error;
+            }
+            // The streams have their turn before more is read.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Ends the lane when it is dropped.
@@ -206,17 +216,17 @@ impl Mux {
         }
     }
 
-    /// One round of the lane's task.
+    /// One round of the lane's task. Ready when there may be more to read.
     fn poll(
         self: &Arc<Self>,
         context: &mut Context<'_>,
         opened: &mut impl FnMut(Stream, Bytes),
-    ) -> Poll<io::Error> {
+    ) -> Poll<io::Result<()>> {
         let Some(mut guard) = self.claim(context) else {
             return Poll::Pending;
         };
         let Some(wire) = guard.as_mut() else {
-            return Poll::Ready(io::ErrorKind::NotConnected.into());
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         wire.driver.clone_from(context.waker());
         let mut news = News::default();
@@ -235,20 +245,13 @@ impl Mux {
         for (number, request) in asked {
             opened(Stream::new(Arc::clone(self), number), request);
         }
-        match (outcome, read) {
-            (Err(error), _) | (Ok(()), Poll::Ready(Err(error))) => Poll::Ready(error),
-            (Ok(()), Poll::Ready(Ok(()))) => {
-                // The streams have their turn before more is read.
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            (Ok(()), Poll::Pending) => {
-                if lock(&self.state).has_work() {
-                    self.flush();
-                }
-                Poll::Pending
-            }
+        if outcome.is_err() {
+            return Poll::Ready(outcome);
         }
+        if lock(&self.state).has_work() {
+            self.flush();
+        }
+        read
     }
 
     /// The connection, for the lane's task; if it is in use the task is woken when it is not any more.

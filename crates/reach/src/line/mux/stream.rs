@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
 use super::Mux;
-use super::slot::{Answer, Last};
+use super::slot::{Answer, Last, Slot};
 use super::state::State;
 use super::wire::{Kind, put};
 use crate::line::message::{Refusal, RefusalCode};
@@ -125,15 +125,27 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// Queues some of the bytes, at least one; they leave with the next flush at the latest.
+    /// The bytes behind those that were given last, if they have come.
+    pub(crate) fn more(&mut self) -> Bytes {
+        let mut state = lock(&self.mux.state);
+        let slot = state.streams.get_mut(&self.number);
+        let chunk = slot.and_then(Slot::next).unwrap_or_default();
+        let must_tell = state.give_back(self.number);
+        drop(state);
+        if must_tell {
+            self.mux.flush();
+        }
+        chunk
+    }
+
+    /// Queues some of the bytes, at least one, and says how many; they leave with the next flush at the
+    /// latest.
     pub(crate) fn poll_send(
         &mut self,
         context: &Context<'_>,
-        chunk: &mut Bytes,
-    ) -> Poll<io::Result<()>> {
-        let wanted = chunk.len();
-        self.poll_queue(context, wanted, |length| chunk.split_to(length))
-            .map_ok(drop)
+        chunk: &Bytes,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_queue(context, chunk.len(), |length| chunk.slice(..length))
     }
 
     /// The same with bytes that stay where they are. Says how many were queued; they have left, if the
