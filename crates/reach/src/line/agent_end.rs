@@ -2,7 +2,7 @@
 //! ready once the proxy wants bulk, hands over messages.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::dial::{Connector, Route, Via};
 use super::error::{ConnectError, chain};
 use super::health::{self, Health};
-use super::limits::{HANDLER_LIMIT, HELLO_LIMIT, MESSAGES_MAX};
+use super::limits::{ANSWER_PAUSE, HANDLER_LIMIT, HELLO_LIMIT, MESSAGES_MAX};
 use super::message::{Drain, Message, Note, OpenRequest, Peer, Refusal, RefusalCode, Welcome};
 use super::mux::{self, Mux, Stream};
 use super::proxy_end::End;
@@ -377,7 +377,7 @@ async fn serve_lane(io: BoxDuplex, shared: Arc<Shared>) {
     // Its streams break when this is done: by then the reason has to be known.
     let _guard = mux.guard();
     let opened = |stream, request| {
-        let task = open(stream, request, Arc::clone(&shared));
+        let task = open(stream, request, Arc::clone(&mux), Arc::clone(&shared));
         shared.scope.spawn("stream of a line", task);
     };
     let timing = shared.connector.timing();
@@ -414,7 +414,7 @@ async fn talk(control: BoxDuplex, queued: mpsc::Receiver<Message>, shared: Arc<S
 }
 
 /// Does what the proxy asks for.
-async fn open(stream: Stream, request: Bytes, shared: Arc<Shared>) {
+async fn open(stream: Stream, request: Bytes, mux: Arc<Mux>, shared: Arc<Shared>) {
     let counted = Counted::new(&shared.interactive.streams);
     let Ok(request) = serde_json::from_slice::<OpenRequest>(&request) else {
         let text = "this agent does not understand the request: it may be older than the proxy";
@@ -429,12 +429,19 @@ async fn open(stream: Stream, request: Bytes, shared: Arc<Shared>) {
     match dialled {
         Ok(served) => {
             stream.accept();
-            if matches!(served, Served::Taken(_)) {
+            let may_wait = matches!(served, Served::Connection(_)) && stream.has_received();
+            if !may_wait {
                 stream.flush();
             }
-            shared
-                .run(served, LineStream::framed(stream, counted))
-                .await;
+            let mut running = pin!(shared.run(served, LineStream::framed(stream, counted)));
+            if may_wait {
+                // With the first bytes of the target, unless they take long.
+                if timeout(ANSWER_PAUSE, running.as_mut()).await.is_ok() {
+                    return;
+                }
+                mux.flush();
+            }
+            running.await;
         }
         Err(refusal) => stream.refuse(&refusal),
     }

@@ -41,12 +41,7 @@ where
         Lane::Bulk => BULK_BUFFER,
     };
     let mut connection = Plain::new(connection, buffer);
-    let mut down = Direction::default();
-    // That the connection is there waits to be sent, for it may go with its first bytes.
-    let mut up = Direction {
-        needs_flush: true,
-        ..Direction::default()
-    };
+    let (mut down, mut up) = (Direction::default(), Direction::default());
     let copied = poll_fn(|context| {
         let down_is_done = down.poll(&mut line, &mut connection, context)?.is_ready();
         let up_is_done = up.poll(&mut connection, &mut line, context)?.is_ready();

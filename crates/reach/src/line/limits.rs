@@ -25,6 +25,9 @@ pub const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// The longest time an agent gives its handler: less than `OPEN_LIMIT`, so that the reason of a
 /// slow target still arrives.
 pub const HANDLER_LIMIT: Duration = Duration::from_millis(4_500);
+/// How long the answer to a client that has spoken first may wait for what the target says to it: most
+/// say something at once, and then both travel together.
+pub(crate) const ANSWER_PAUSE: Duration = Duration::from_millis(1);
 /// An open request without an answer after this long makes the lane prove that it lives.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_millis(500);
 /// Between two pings that doubt asks for. With `Timing::pong_limit` it is the longest that a write

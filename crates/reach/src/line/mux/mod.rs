@@ -150,7 +150,7 @@ impl Mux {
 
     /// Writes what waits, as far as the connection takes it. When somebody is writing already that one
     /// goes on with it.
-    fn flush(&self) {
+    pub(crate) fn flush(&self) {
         loop {
             let Some(mut guard) = try_lock(&self.wire) else {
                 return;
@@ -236,6 +236,10 @@ impl Mux {
             let understood = state.take_input(&mut wire.input, &mut news);
             state.broken.take().map_or(understood, Err)
         };
+        if read.is_pending() && wire.input.buffer.is_empty() {
+            // An idle lane keeps no memory.
+            wire.input.buffer = BytesMut::new();
+        }
         if let (Ok(()), Poll::Ready(Err(error))) = (&outcome, self.write(wire, &mut news)) {
             outcome = Err(error);
         }
@@ -296,9 +300,6 @@ impl Wire {
         };
         if buffer.len() > had {
             health.hear();
-        } else if had == 0 {
-            // An idle lane keeps no memory.
-            *buffer = BytesMut::new();
         }
         polled
     }

@@ -189,6 +189,10 @@ impl Slot {
         Ok(())
     }
 
+    pub(super) fn has_received(&self) -> bool {
+        !self.received.is_empty() || !self.tail.is_empty()
+    }
+
     /// The next bytes that have come.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let chunk = self.received.pop_front().or_else(|| {

@@ -52,6 +52,13 @@ impl Stream {
         }
     }
 
+    /// Whether bytes have come that nobody has taken.
+    pub(crate) fn has_received(&self) -> bool {
+        let state = lock(&self.mux.state);
+        let slot = state.streams.get(&self.number);
+        slot.is_some_and(Slot::has_received)
+    }
+
     /// Says that what the open request asks for is there, with the next flush.
     pub(crate) fn accept(&self) {
         put(

@@ -80,7 +80,7 @@ async fn all(stream: &mut Stream) -> io::Result<Vec<u8>> {
 }
 
 fn pattern(length: usize) -> Bytes {
-    (0..length).map(|at| (at % 251) as u8).collect()
+    (0..=250).cycle().take(length).collect()
 }
 
 /// Whatever the pipe takes at once, large and small pieces arrive whole and in order, both ways.
@@ -257,7 +257,7 @@ async fn what_the_other_end_may_not_send_ends_the_lane() {
     let twice = [frame(Kind::Open, 1, b"a"), frame(Kind::Open, 1, b"b")].concat();
     let mut flood = frame(Kind::Open, 1, b"a");
     for _ in 0..17 {
-        flood.extend(frame(Kind::Data, 1, &[0; 64 << 10]));
+        flood.extend(frame(Kind::Data, 1, &pattern(64 << 10)));
     }
     for (end, bytes) in [
         (End::Opens, frame(Kind::Open, 1, b"a")),
