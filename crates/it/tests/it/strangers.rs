@@ -47,7 +47,7 @@ fn first_words(alpn: &[u8]) -> Vec<u8> {
     let words = if alpn == PEER {
         json!({"target": {"kind": "metrics", "name": "", "node": "web-1"}})
     } else {
-        json!({"version": 2, "line": format!("{:032x}", 7)})
+        json!({"version": 3, "line": format!("{:032x}", 7)})
     };
     let words = words.to_string();
     let length = u32::try_from(words.len()).unwrap();

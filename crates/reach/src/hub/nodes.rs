@@ -168,7 +168,7 @@ impl ReachError {
         Self {
             class: match error {
                 OpenError::Refused { .. } | OpenError::Request(_) => Class::BadPeer,
-                OpenError::TooMany { .. } => Class::Unavailable,
+                OpenError::TooMany { .. } | OpenError::Stuck { .. } => Class::Unavailable,
                 other => other.class(),
             },
             text: crate::line::chain(error),

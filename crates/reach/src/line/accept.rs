@@ -403,20 +403,14 @@ impl Acceptor {
     async fn complete(&self, io: BoxDuplex, key: Key) -> Result<Line, AcceptError> {
         let gone = || Refusal::new(RefusalCode::NotFound, "the line's control lane is gone");
         let control = self.take_begun(&key).ok_or_else(gone)?;
-        let ready = async {
-            let talking = timeout(HELLO_LIMIT, control.io)
-                .await
-                .map_err(|_| AcceptError::Timeout("the answer to the control lane's hello"))?
-                .map_err(|_| gone())?;
-            Ok::<_, AcceptError>(talking)
+        let talking = match timeout(HELLO_LIMIT, control.io).await {
+            Ok(Ok(talking)) => Ok(talking),
+            Ok(Err(_)) => Err(gone().into()),
+            Err(_) => Err(AcceptError::Timeout(
+                "the answer to the control lane's hello",
+            )),
         };
-        let talking = match ready.await {
-            Ok(talking) => talking,
-            Err(error) => {
-                control.end.end(chain(&error));
-                return Err(error);
-            }
-        };
+        let talking = talking.inspect_err(|error| control.end.end(chain(error)))?;
         let interactive = self.start_lane(io, &control.end);
         let (messages, outgoing) = mpsc::channel(MESSAGES_MAX);
         // The queue is empty and its receiver is here.

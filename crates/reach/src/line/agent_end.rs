@@ -319,7 +319,7 @@ impl Shared {
     async fn drain(&self, notice: Drain, limit: Duration) {
         const LOOK_EVERY: Duration = Duration::from_millis(50);
         let reason = notice.reason.clone();
-        // A queue that is full belongs to a proxy that is stuck; GOAWAY tells it as well.
+        // A queue that is full belongs to a proxy that is stuck; what it asks is refused with the reason.
         if self.outgoing.try_send(Message::Draining(notice)).is_err() {
             tracing::debug!(proxy = %self.route.proxy.name, "the drain advisory was not queued");
         }
@@ -328,7 +328,7 @@ impl Shared {
             while self.streams() > 0 {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-            // The advisory and GOAWAY leave before the connection does.
+            // The advisory leaves before the connection does.
             tokio::time::sleep(LOOK_EVERY).await;
         };
         tokio::select! {

@@ -183,6 +183,14 @@ pub enum OpenError {
         /// Which lane.
         lane: super::Lane,
     },
+    /// The other end does not take what it is asked.
+    #[error(
+        "{peer} does not take what it is asked: thousands of questions, or of streams that were left, wait for it; check that machine's load and network"
+    )]
+    Stuck {
+        /// The other end's name.
+        peer: String,
+    },
     /// The request is too long.
     #[error("the request can't be sent: {0}")]
     Request(String),
@@ -201,7 +209,7 @@ impl OpenError {
             Self::Refused { refusal, .. } => refusal.code.class(),
             Self::Timeout { .. } => Class::Timeout,
             Self::Gone { .. } | Self::Draining { .. } => Class::Unavailable,
-            Self::TooMany { .. } => Class::TooMany,
+            Self::TooMany { .. } | Self::Stuck { .. } => Class::TooMany,
             Self::Request(_) => Class::Invalid,
         }
     }

@@ -48,7 +48,8 @@ pub const LINES_PER_PEER_MAX: usize = 8;
 /// within `COMPLETE_LIMIT`.
 pub(crate) const BEGUN_PER_PEER_MAX: usize = 32;
 
-/// A frame of JSON: the hello, its answer, an open request on a bulk connection.
+/// A frame of JSON: the hello, its answer, an open request on a bulk connection; and a frame of the
+/// interactive lane that is not data.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 << 10;
 /// A message on the control lane; an announcement of a thousand proxies fits.
 pub const MESSAGE_BYTES_MAX: usize = 512 << 10;

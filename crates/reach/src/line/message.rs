@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::REFUSAL_BYTES_MAX;
 
 /// Version of the messages; raised when an older end could not understand a newer one.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Who is at the other end, as its certificate says. The caller reads it out of the certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -204,11 +204,12 @@ impl Line {
         let lane = &self.shared.interactive;
         let too_many = || OpenError::TooMany {
             peer: self.name(),
-            streams: lane.health().streams.load(Ordering::Relaxed),
+            streams: STREAMS_MAX,
             lane: Lane::Interactive,
         };
         let counted = Counted::within(&lane.health().streams, STREAMS_MAX).ok_or_else(too_many)?;
-        let mut stream = lane.open(&question(request)?).ok_or_else(too_many)?;
+        let stuck = || OpenError::Stuck { peer: self.name() };
+        let mut stream = lane.open(&question(request)?).ok_or_else(stuck)?;
         let asked = async {
             match early {
                 Some(early) => early.answered(&mut stream).await,

@@ -240,8 +240,13 @@ impl Mux {
             // An idle lane keeps no memory.
             wire.input.buffer = BytesMut::new();
         }
-        if let (Ok(()), Poll::Ready(Err(error))) = (&outcome, self.write(wire, &mut news)) {
+        let mut written = Poll::Pending;
+        if outcome.is_ok() {
+            written = self.write(wire, &mut news);
+        }
+        if let Poll::Ready(Err(error)) = written {
             outcome = Err(error);
+            written = Poll::Pending;
         }
         drop(guard);
         let asked = std::mem::take(&mut news.opened);
@@ -252,7 +257,7 @@ impl Mux {
         if outcome.is_err() {
             return Poll::Ready(outcome);
         }
-        if lock(&self.state).has_work() {
+        if written.is_ready() && lock(&self.state).has_work() {
             self.flush();
         }
         read
@@ -290,7 +295,7 @@ impl Wire {
         let polled = loop {
             match poll_read_buf(Pin::new(&mut self.io), context, buffer) {
                 Poll::Ready(Ok(0)) => {
-                    break Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    break Poll::Ready(Err(io::Error::other("the other end closed the lane")));
                 }
                 Poll::Ready(Ok(_)) if buffer.len() >= enough => break Poll::Ready(Ok(())),
                 Poll::Ready(Ok(_)) => {}

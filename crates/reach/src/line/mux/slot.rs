@@ -6,11 +6,11 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use super::wire::Kind;
-use crate::line::limits::{SEND_BUFFER, STREAM_WINDOW};
+use super::wire::{Kind, invalid};
+use crate::line::limits::{FRAME_SIZE, SEND_BUFFER, STREAM_WINDOW};
 
 /// Less than this that comes at once is copied, so that it does not keep a whole buffer of the lane.
-const SMALL_BYTES: usize = 4 << 10;
+const SMALL_BYTES: usize = 16 << 10;
 
 /// What goes out after the last byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Last {
     None,
     /// The end of this direction.
     End,
+    /// The same, and then the end of the stream: nobody has it any more.
+    EndThenReset,
     /// The end of the stream.
     Reset,
     /// It has gone out.
@@ -98,7 +100,7 @@ impl Slot {
         if self.is_reset {
             false
         } else if self.queue.is_empty() {
-            matches!(self.last, Last::End | Last::Reset)
+            !matches!(self.last, Last::None | Last::Gone)
         } else {
             self.room > 0
         }
@@ -124,12 +126,16 @@ impl Slot {
 
     /// What goes out now that the queue is empty, if anything does.
     pub(super) fn finish(&mut self) -> Option<Kind> {
-        let kind = match self.last {
-            Last::End => Kind::End,
-            Last::Reset => Kind::Reset,
+        let (kind, last) = match self.last {
+            Last::End => (Kind::End, Last::Gone),
+            Last::EndThenReset => (Kind::End, Last::Reset),
+            Last::Reset => {
+                self.is_reset = true;
+                (Kind::Reset, Last::Gone)
+            }
             Last::None | Last::Gone => return None,
         };
-        self.last = Last::Gone;
+        self.last = last;
         Some(kind)
     }
 
@@ -154,10 +160,14 @@ impl Slot {
         self.read += u32::try_from(received + self.tail.len()).unwrap_or(u32::MAX);
         self.received = VecDeque::new();
         self.tail = BytesMut::new();
-        let is_finished = self.has_ended && self.last != Last::None;
-        if !is_finished && !self.is_reset {
-            self.last = Last::Reset;
-        }
+        (self.reader, self.writer) = (None, None);
+        self.last = match self.last {
+            last if self.is_reset => last,
+            Last::End if self.has_ended => Last::End,
+            Last::End => Last::EndThenReset,
+            Last::Gone if self.has_ended => Last::Gone,
+            _ => Last::Reset,
+        };
     }
 
     /// The other end takes so much more.
@@ -171,21 +181,26 @@ impl Slot {
     /// More than may.
     pub(super) fn receive(&mut self, bytes: Bytes) -> io::Result<()> {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.window = self.window.checked_sub(length).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "it sends more than it may")
-        })?;
+        if self.has_ended {
+            return Err(invalid("bytes after their end"));
+        }
+        let window = self.window.checked_sub(length);
+        self.window = window.ok_or_else(|| invalid("more than it may"))?;
         if !self.is_held {
             self.read += length;
             return Ok(());
         }
-        if bytes.len() < SMALL_BYTES {
+        let is_small = bytes.len() < SMALL_BYTES;
+        let fits = is_small && self.tail.len() + bytes.len() <= FRAME_SIZE;
+        if !self.tail.is_empty() && !fits {
+            self.received
+                .push_back(std::mem::take(&mut self.tail).freeze());
+        }
+        if is_small {
             self.tail.extend_from_slice(&bytes);
-            return Ok(());
+        } else {
+            self.received.push_back(bytes);
         }
-        if !self.tail.is_empty() {
-            self.received.push_back(self.tail.split().freeze());
-        }
-        self.received.push_back(bytes);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::task::Waker;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::slot::{Answer, Slot};
-use super::wire::{HEAD_BYTES, Head, Kind, put, put_head};
+use super::wire::{HEAD_BYTES, Head, Kind, invalid, put, put_head};
 use crate::line::limits::{FRAME_BYTES_MAX, FRAME_SIZE, STREAMS_MAX};
 
 /// Frames other than data that may wait: questions, answers, windows. An end that lets more of them
@@ -114,7 +114,9 @@ impl State {
 
     /// Begins a stream that asks for something; nothing when too much waits already.
     pub(super) fn open(&mut self, request: &[u8]) -> Option<u32> {
-        if self.urgent.len() + request.len() > URGENT_BYTES_MAX {
+        // Those that nobody has any more and that the other end does not let finish count as well.
+        let is_full = self.streams.len() >= 2 * STREAMS_MAX;
+        if is_full || self.urgent.len() + request.len() > URGENT_BYTES_MAX {
             return None;
         }
         loop {
@@ -200,6 +202,7 @@ impl State {
                 && let Some(kind) = slot.finish()
             {
                 put_head(&mut out.head, kind, number, 0);
+                self.line_up(number);
                 self.remove_if_over(number);
             }
         }
@@ -262,7 +265,11 @@ impl State {
                 return Ok(());
             }
             Kind::Pong => {
-                self.ponged = self.ponged.max(number_in(rest)?);
+                let number = number_in(rest)?;
+                if number > self.pinged {
+                    return Err(invalid("an answer to a ping that was not asked"));
+                }
+                self.ponged = self.ponged.max(number);
                 news.has_pong = true;
                 return Ok(());
             }
@@ -306,7 +313,6 @@ impl State {
         if self.urgent.len() > URGENT_BYTES_MAX {
             return Err(invalid("it asks and does not read the answers"));
         }
-        // Those that nobody has any more and that can't be finished count as well.
         if self.streams.len() >= 2 * STREAMS_MAX {
             put_head(&mut self.urgent, Kind::Reset, number, 0);
             return Ok(());
@@ -333,10 +339,4 @@ impl State {
 fn number_in(rest: &[u8]) -> io::Result<u64> {
     let bytes = rest.first_chunk().ok_or_else(|| invalid("half a ping"))?;
     Ok(u64::from_be_bytes(*bytes))
-}
-
-/// The other end does not speak as it should.
-fn invalid(what: &str) -> io::Error {
-    let text = format!("the other end sent what it may not: {what}");
-    io::Error::new(io::ErrorKind::InvalidData, text)
 }

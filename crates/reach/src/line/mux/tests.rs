@@ -175,6 +175,21 @@ async fn streams_that_both_ends_leave_are_forgotten() {
     within(both_forget(&proxy, &agent)).await;
 }
 
+/// The pipe takes so little that the end still waits when the writer leaves; the other end has not ended
+/// its direction.
+#[tokio::test]
+async fn an_end_that_waits_when_its_writer_leaves_still_arrives() {
+    let (proxy, mut agent) = pair(100);
+    let (mut near, mut far) = open(&proxy, &mut agent).await;
+    let bytes = pattern(50_000);
+    send(&mut far, bytes.clone()).await.unwrap();
+    far.finish();
+    drop(far);
+    assert!(within(all(&mut near)).await.unwrap() == bytes);
+    drop(near);
+    within(both_forget(&proxy, &agent)).await;
+}
+
 #[tokio::test]
 async fn what_is_aborted_arrives_as_a_reset() {
     let (proxy, mut agent) = pair(64 << 10);
@@ -217,7 +232,7 @@ async fn the_end_of_the_lane_breaks_everything_on_it() {
     assert!(within(chunk(&mut far)).await.is_err());
     assert!(within(chunk(&mut near)).await.is_err());
     let error = within(proxy.task).await.unwrap();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(error.to_string(), "the other end closed the lane");
     let mut late = proxy.mux.open(b"late").unwrap();
     assert!(within(late.answered()).await.is_err());
 }
@@ -255,6 +270,12 @@ fn frame(kind: Kind, stream: u32, rest: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn what_the_other_end_may_not_send_ends_the_lane() {
     let twice = [frame(Kind::Open, 1, b"a"), frame(Kind::Open, 1, b"b")].concat();
+    let late = [
+        frame(Kind::Open, 1, b"a"),
+        frame(Kind::End, 1, &[]),
+        frame(Kind::Data, 1, b"late"),
+    ];
+    let late = late.concat();
     let mut flood = frame(Kind::Open, 1, b"a");
     for _ in 0..17 {
         flood.extend(frame(Kind::Data, 1, &pattern(64 << 10)));
@@ -263,6 +284,8 @@ async fn what_the_other_end_may_not_send_ends_the_lane() {
         (End::Opens, frame(Kind::Open, 1, b"a")),
         (End::Serves, twice),
         (End::Serves, frame(Kind::Ping, 0, b"short")),
+        (End::Serves, frame(Kind::Pong, 0, &u64::MAX.to_be_bytes())),
+        (End::Serves, late),
         (End::Serves, vec![2, 0xff, 0xff, 0xff, 0, 0, 0, 1]),
     ] {
         assert_eq!(

@@ -1,6 +1,8 @@
 //! The frames of the interactive lane: eight bytes of head, then what they carry. The first byte is
 //! the kind, three are the length of the rest, four the number of the stream, big endian.
 
+use std::io;
+
 use bytes::{Buf, BufMut, BytesMut};
 
 /// The bytes of a head.
@@ -79,6 +81,12 @@ pub(super) fn put_head(out: &mut BytesMut, kind: Kind, stream: u32, length: usiz
 pub(super) fn put(out: &mut BytesMut, kind: Kind, stream: u32, rest: &[u8]) {
     put_head(out, kind, stream, rest.len());
     out.extend_from_slice(rest);
+}
+
+/// The other end does not keep to the protocol.
+pub(super) fn invalid(what: &str) -> io::Error {
+    let text = format!("the other end sent what it may not: {what}");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 #[cfg(test)]
