@@ -70,6 +70,7 @@ struct Shared {
     bodies: Bodies,
     aside: Aside,
     committer: Committer,
+    ahead: stream::Ahead,
     metrics: RecordMetrics,
     /// For the batches of imports: one at a time, so that intake waits for one at most.
     import: Semaphore,
@@ -83,12 +84,13 @@ pub struct Records {
 
 impl Records {
     /// Opens it in a state that has [`migrations::MIGRATIONS`]; the services keep what comes, make the
-    /// index of words, remove what is old, and tell of imports that are not finished.
+    /// index of words, remove what is old, tell of imports that are not finished, and read long answers
+    /// ahead.
     pub async fn open(
         state: &State,
         config: RecordsConfig,
         (metrics, health): (&Metrics, &Health),
-    ) -> Result<(Self, [Service; 5]), StateError> {
+    ) -> Result<(Self, [Service; 6]), StateError> {
         let metrics = RecordMetrics::new(metrics);
         let projects = Projects::open(state, &config.projects).await?;
         let skipped = SkippedFrames::default();
@@ -103,6 +105,7 @@ impl Records {
             bodies: Bodies::default(),
             aside: Aside::default(),
             committer,
+            ahead: stream::Ahead::default(),
             metrics,
             config,
             import: Semaphore::new(1),
@@ -112,7 +115,8 @@ impl Records {
         let regroup = regroup::service(&shared);
         let retention = retention::service(&shared);
         let imports = import::service(&shared, health);
-        let services = [service, index, regroup, retention, imports];
+        let answers = stream::service(&shared);
+        let services = [service, index, regroup, retention, imports, answers];
         Ok((Self { shared }, services))
     }
 

@@ -2,14 +2,15 @@
 //! memory than a few hundred.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use base::supervise::BoxError;
+use base::supervise::{BoxError, Criticality, Phase, Scope, Service};
 use bytes::Bytes;
 use futures_util::future;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use state::StateError;
+use tokio::sync::mpsc;
 
 use super::Shared;
 use super::filter::Conditions;
@@ -103,7 +104,57 @@ pub(crate) async fn body<R: Render>(
         Ok::<_, BoxError>(next.map(|bytes| (bytes, sending)))
     });
     let begin = stream::once(async { Ok::<_, BoxError>(begin) });
-    Ok(Body::from_stream(begin.chain(rest)))
+    let all = begin.chain(rest);
+    Ok(match shared.ahead.scope.get() {
+        Some(scope) => Body::from_stream(read_ahead(all, scope)),
+        None => Body::from_stream(all),
+    })
+}
+
+/// Where answers are read ahead of those who take them.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    scope: OnceLock<Scope>,
+}
+
+/// Has answers be read ahead while it runs.
+pub(crate) fn service(shared: &Arc<Shared>) -> Service {
+    let shared = Arc::clone(shared);
+    let body = move |scope: Scope| async move {
+        let scope = shared.ahead.scope.get_or_init(|| scope);
+        scope.closing().await;
+        Ok::<(), BoxError>(())
+    };
+    // After the listeners: who is being answered still needs it.
+    Service::new("records.answers", Criticality::Critical, body).stops_at(Phase::Flush)
+}
+
+/// The same pieces; the next is read while the last one is sent, which a body by itself does not do.
+fn read_ahead(
+    pieces: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
+    scope: &Scope,
+) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static {
+    let (give, taken) = mpsc::channel(1);
+    scope.spawn("answer of records", async move {
+        let mut pieces = std::pin::pin!(pieces);
+        while let Some(piece) = pieces.next().await {
+            if give.send(Some(piece)).await.is_err() {
+                // Nobody takes it any more.
+                return;
+            }
+        }
+        // The end is said: what breaks off is no end.
+        drop(give.send(None).await);
+    });
+    stream::unfold(Some(taken), |taken| async move {
+        let mut taken = taken?;
+        match taken.recv().await {
+            Some(Some(Ok(piece))) => Some((Ok(piece), Some(taken))),
+            Some(Some(Err(error))) => Some((Err(error), None)),
+            Some(None) => None,
+            None => Some((Err("the process stops".into()), None)),
+        }
+    })
 }
 
 /// Pages as bytes.
