@@ -122,7 +122,8 @@ pub(crate) fn service(shared: &Arc<Shared>) -> Service {
     let shared = Arc::clone(shared);
     let body = move |scope: Scope| async move {
         let scope = shared.ahead.scope.get_or_init(|| scope);
-        scope.closing().await;
+        // Answers that have begun go on until their listeners have let them end.
+        scope.stopping().await;
         Ok::<(), BoxError>(())
     };
     // After the listeners: who is being answered still needs it.
@@ -137,14 +138,19 @@ fn read_ahead(
     let (give, taken) = mpsc::channel(1);
     scope.spawn("answer of records", async move {
         let mut pieces = std::pin::pin!(pieces);
-        while let Some(piece) = pieces.next().await {
-            if give.send(Some(piece)).await.is_err() {
-                // Nobody takes it any more.
+        while let Ok(room) = give.reserve().await {
+            let piece = tokio::select! {
+                piece = pieces.next() => piece,
+                // Nobody takes it any more: a search would else go on to its end.
+                () = give.closed() => return,
+            };
+            let is_last = piece.is_none();
+            // The end is said, too: what breaks off is no end.
+            room.send(piece);
+            if is_last {
                 return;
             }
         }
-        // The end is said: what breaks off is no end.
-        drop(give.send(None).await);
     });
     stream::unfold(Some(taken), |taken| async move {
         let mut taken = taken?;
@@ -152,7 +158,7 @@ fn read_ahead(
             Some(Some(Ok(piece))) => Some((Ok(piece), Some(taken))),
             Some(Some(Err(error))) => Some((Err(error), None)),
             Some(None) => None,
-            None => Some((Err("the process stops".into()), None)),
+            None => Some((Err("the answer was broken off".into()), None)),
         }
     })
 }

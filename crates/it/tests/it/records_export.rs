@@ -2,6 +2,8 @@
 
 use it::client::Reply;
 use it::telemetrics::{Collector, EXTERNAL_HEADER, Form, Record, Store};
+use it::wait::SOON;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::records_api::fill;
@@ -131,6 +133,23 @@ async fn rows_are_filtered() {
 }
 
 /// Only names as the original's are exports.
+/// What reads exports ahead does not hold up an exit.
+#[tokio::test]
+async fn nothing_is_late_at_the_exit() {
+    for signal in [Signal::TERM, Signal::QUIT] {
+        let mut collector = Collector::start_small(json!({})).await;
+        collector
+            .keep(Form::Headers, &Record::new().set("machine_id", "m"))
+            .await;
+        assert_eq!(exported(&collector, "").await.len(), 1);
+        collector.program.signal(signal);
+        assert_eq!(collector.program.wait_exit(SOON).await, 0);
+        let log = collector.program.stderr();
+        assert!(!log.contains("late at the exit"), "{log}");
+        collector.remove().await;
+    }
+}
+
 #[tokio::test]
 async fn other_names_are_nothing() {
     let collector = Collector::start_small(json!({})).await;
