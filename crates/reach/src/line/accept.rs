@@ -21,8 +21,8 @@ use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
 use super::health;
 use super::limits::{
-    BEGUN_PER_PEER_MAX, BULK_BUFFER, BULK_TLS_BUFFER, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT,
-    INTERACTIVE_TLS_BUFFER, LINES_PER_PEER_MAX, MESSAGES_MAX, TLS_LIMIT, Timing,
+    BEGUN_PER_PEER_MAX, COMPLETE_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, LINES_PER_PEER_MAX,
+    MESSAGES_MAX, TLS_LIMIT, Timing,
 };
 use super::message::{
     Hello, HelloAnswer, LineId, Message, Peer, Refusal, RefusalCode, VERSION, Welcome,
@@ -30,6 +30,7 @@ use super::message::{
 use super::messages;
 use super::mux::{self, Mux};
 use super::proxy_end::{End, Line, Parts, Shared, lock};
+use super::socket;
 use super::stream::{BoxDuplex, Duplex};
 
 /// Reads who a peer is out of its certificate chain, or says why it is not welcome.
@@ -245,14 +246,7 @@ impl Acceptor {
         let certificates = session.peer_certificates().unwrap_or_default();
         let who = (self.inner.settings.identify)(certificates);
         let (io, session) = tls.get_mut();
-        match lane {
-            Lane::Control => {}
-            Lane::Interactive => session.set_buffer_limit(Some(INTERACTIVE_TLS_BUFFER)),
-            Lane::Bulk => {
-                io.set_size(BULK_BUFFER);
-                session.set_buffer_limit(Some(BULK_TLS_BUFFER));
-            }
-        }
+        socket::set_buffers(lane, io, session);
         let mut io: BoxDuplex = Box::new(tls);
         let hello = timeout(
             HELLO_LIMIT,

@@ -22,10 +22,7 @@ use super::agent_end::{AgentLine, Handler, Starting};
 use super::egress::{Egress, split};
 use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
-use super::limits::{
-    BULK_BUFFER, BULK_TLS_BUFFER, DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, INTERACTIVE_TLS_BUFFER,
-    TLS_LIMIT, Timing, UPGRADE_LIMIT,
-};
+use super::limits::{DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT};
 use super::message::{Hello, HelloAnswer, LineId, Peer, VERSION, Welcome};
 use super::stream::BoxDuplex;
 use super::{socket, websocket};
@@ -230,14 +227,7 @@ impl Connector {
             },
         };
         let (io, session) = tls.get_mut();
-        match lane {
-            Lane::Control => {}
-            Lane::Interactive => session.set_buffer_limit(Some(INTERACTIVE_TLS_BUFFER)),
-            Lane::Bulk => {
-                io.set_size(BULK_BUFFER);
-                session.set_buffer_limit(Some(BULK_TLS_BUFFER));
-            }
-        }
+        socket::set_buffers(lane, io, session);
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
         let proxy = (self.inner.settings.identify)(certificates).map_err(|reason| {
             ConnectError::Identity {

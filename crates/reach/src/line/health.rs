@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use base::clock;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 
 use super::error::{UNSAID, chain};
 use super::limits::{PROBE_PAUSE, Timing};
 use super::mux::Mux;
-use super::stream::BoxDuplex;
 
 /// What an end knows of a lane.
 #[derive(Debug)]
@@ -93,60 +92,24 @@ impl Health {
     }
 }
 
-/// A connection that notes when bytes come.
-struct Heard {
-    io: BoxDuplex,
-    health: Arc<Health>,
+/// The reading half of a connection, which notes when bytes come.
+pub(crate) struct Heard<R> {
+    pub(crate) reader: R,
+    pub(crate) health: Arc<Health>,
 }
 
-impl AsyncRead for Heard {
+impl<R: AsyncRead + Unpin> AsyncRead for Heard<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        let polled = Pin::new(&mut self.reader).poll_read(context, buffer);
         if polled.is_ready() {
             self.health.hear();
         }
         polled
     }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
-}
-
-/// The same connection; what comes on it is noted.
-pub(crate) fn heard_by(io: BoxDuplex, health: &Arc<Health>) -> BoxDuplex {
-    let health = Arc::clone(health);
-    Box::new(Heard { io, health })
 }
 
 /// Why a lane broke. A connection that ends without TLS's goodbye is told in words of an operator:

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::error::{UNSAID, chain};
 use super::frame::{FrameError, read_frame, write_frame};
-use super::health::{Health, heard_by, silent};
+use super::health::{Health, Heard, silent};
 use super::limits::{MESSAGE_BYTES_MAX, Timing};
 use super::message::Message;
 use super::stream::BoxDuplex;
@@ -43,7 +43,9 @@ where
     H: Future<Output = ()>,
 {
     let exchange = Exchange::default();
-    let (reader, writer) = tokio::io::split(heard_by(io, &exchange.health));
+    let (reader, writer) = tokio::io::split(io);
+    let health = Arc::clone(&exchange.health);
+    let reader = Heard { reader, health };
     let reason = tokio::select! {
         outcome = exchange.send(writer, outgoing) => match outcome {
             Ok(()) => "the line was given up".to_owned(),
