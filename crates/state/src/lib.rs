@@ -18,6 +18,7 @@ mod migrate;
 mod pool;
 mod session;
 mod store;
+mod together;
 mod watch;
 
 pub use self::connect::Location;
@@ -25,4 +26,5 @@ pub use self::error::StateError;
 pub use self::migrate::Migration;
 pub use self::session::{Read, Write};
 pub use self::store::State;
+pub use self::together::{Statement, Value};
 pub use self::watch::Watch;

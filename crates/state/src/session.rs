@@ -1,23 +1,24 @@
 //! What a caller holds while it reads or writes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::any::{AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
-use sqlx::{Any, AnyConnection, Either, Execute, Executor, Row, SqlStr};
+use sqlx::{Any, AnyConnection, Either, Execute, Executor, SqlStr};
 
 use crate::StateError;
 use crate::connect::Backend;
 use crate::lease::Lease;
+use crate::together::{Statement, Value};
 use crate::watch::{CHANNEL, Hub};
 
-const SQLITE_TOUCH: &str = "INSERT INTO changes (topic, version) VALUES ($1, 1) \
-     ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1 RETURNING version";
-/// Delivered by the database when the transaction is committed, and only then.
-const POSTGRES_TOUCH: &str = "SELECT pg_notify($1, $2)";
+const SQLITE_TOUCH: [&str; 2] = [
+    "INSERT INTO changes (topic, version) VALUES (",
+    ", 1) ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1 RETURNING version",
+];
 /// Until the end of the transaction. The first number sets our locks apart from others' ("Land").
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(1281453668, hashtext($1))";
 
@@ -43,8 +44,16 @@ pub struct Read {
 pub struct Write {
     lease: Lease,
     hub: Arc<Hub>,
-    topics: BTreeSet<&'static str>,
+    topics: BTreeMap<&'static str, Told>,
     is_committing: bool,
+}
+
+/// Whether the transaction holds already what tells other processes of a topic.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    NotYet,
+    /// With the version, where it is counted.
+    Version(Option<i64>),
 }
 
 impl Read {
@@ -63,14 +72,14 @@ impl Write {
         Self {
             lease,
             hub,
-            topics: BTreeSet::new(),
+            topics: BTreeMap::new(),
             is_committing: false,
         }
     }
 
     /// Has the commit wake those who watch `topic`, in every process.
     pub fn touch(&mut self, topic: &'static str) {
-        self.topics.insert(topic);
+        self.topics.entry(topic).or_insert(Told::NotYet);
     }
 
     /// Waits until no other transaction holds the lock of this name, and holds it to the end. For
@@ -98,41 +107,51 @@ impl Write {
         marks.join(", ")
     }
 
-    /// Whether several statements may come as one text, divided by `;`: then their values follow one
-    /// another, and each ends with its result. It saves the way to SQLite's thread and back.
-    pub fn takes_several(&self) -> bool {
+    pub(crate) fn is_sqlite(&self) -> bool {
         self.lease.backend() == Backend::Sqlite
+    }
+
+    /// The topics of which nothing is told yet.
+    pub(crate) fn untold(&self) -> Vec<&'static str> {
+        let topics = self.topics.iter();
+        let untold = topics.filter(|(_, told)| matches!(told, Told::NotYet));
+        untold.map(|(topic, _)| *topic).collect()
+    }
+
+    /// Notes what is told of a topic: the version that its [`Write::announcement`] gave.
+    pub(crate) fn told(&mut self, topic: &'static str, version: Option<i64>) {
+        self.topics.insert(topic, Told::Version(version));
+    }
+
+    /// What tells other processes, as part of the transaction: on SQLite a statement that gives the new
+    /// version. On PostgreSQL a column of a row; the database delivers it when the transaction is
+    /// committed, and only then.
+    pub(crate) fn announcement(&self, topic: &'static str) -> Statement<'static> {
+        let topic = Value::Text(topic);
+        if self.is_sqlite() {
+            let [before, behind] = SQLITE_TOUCH;
+            return Statement::new(before).value(topic).sql(behind);
+        }
+        let channel = [Value::Text(CHANNEL), topic];
+        Statement::new("pg_notify(").list(channel).sql(")")
     }
 
     /// Makes the transaction last and wakes the watchers. After an error nothing has happened,
     /// except that a connection which broke in the middle leaves open whether it has.
     pub async fn commit(mut self) -> Result<(), StateError> {
-        let failed = |source| StateError::Commit { source };
-        let mut versions = Vec::new();
-        for topic in self.topics.clone() {
-            let version = self.announce(topic).await.map_err(failed)?;
-            versions.extend(version.map(|version| (topic, version)));
+        if !self.untold().is_empty() {
+            self.change(Vec::new()).await?;
         }
         self.is_committing = true;
-        self.lease.commit().await.map_err(failed)?;
-        self.hub.saw(&versions);
+        let committed = self.lease.commit().await;
+        committed.map_err(|source| StateError::Commit { source })?;
+        let told = self.topics.iter();
+        let versions = told.filter_map(|(topic, told)| match told {
+            Told::NotYet | Told::Version(None) => None,
+            Told::Version(Some(version)) => Some((*topic, *version)),
+        });
+        self.hub.saw(&versions.collect::<Vec<_>>());
         Ok(())
-    }
-
-    /// Tells other processes, as part of the transaction; the new version where it is counted.
-    async fn announce(&mut self, topic: &'static str) -> Result<Option<i64>, sqlx::Error> {
-        match self.lease.backend() {
-            Backend::Sqlite => {
-                let row = sqlx::query(SQLITE_TOUCH).bind(topic);
-                let row = row.fetch_one(&mut self.lease).await?;
-                row.try_get(0).map(Some)
-            }
-            Backend::Postgres => {
-                let query = sqlx::query(POSTGRES_TOUCH).bind(CHANNEL).bind(topic);
-                query.execute(&mut self.lease).await?;
-                Ok(None)
-            }
-        }
     }
 }
 
@@ -140,7 +159,7 @@ impl Drop for Write {
     /// A commit that was begun may have happened, even when its answer was not waited for.
     fn drop(&mut self) {
         if self.is_committing {
-            for topic in &self.topics {
+            for topic in self.topics.keys() {
                 self.hub.wake(topic);
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::client::chain;
 use base::error::Class;
 use base::supervise::{BoxError, Criticality, Phase, Scope, Service};
-use state::{State, StateError};
+use state::{State, StateError, Write};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -101,6 +101,33 @@ struct Waiting {
     room: OwnedSemaphorePermit,
 }
 
+/// What goes into one transaction.
+struct Batch {
+    waiting: Vec<Waiting>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn new(first: Waiting) -> Self {
+        Self {
+            bytes: first.bytes,
+            waiting: vec![first],
+        }
+    }
+
+    fn room(&self) -> bool {
+        self.waiting.len() < BATCH_MAX && self.bytes < BATCH_BYTES_MAX
+    }
+
+    fn add(&mut self, next: Waiting) {
+        // Whoever asked has left: what they sent comes again.
+        if !next.answer.is_closed() {
+            self.bytes += next.bytes;
+            self.waiting.push(next);
+        }
+    }
+}
+
 /// The task's end.
 struct Queue {
     state: State,
@@ -177,44 +204,52 @@ impl Queue {
                 () = scope.stopping() => self.receiver.try_recv().ok(),
             };
             let Some(first) = first else { return };
-            let batch = self.gather(first, expected).await;
-            expected = Some(batch.len())
+            let mut batch = Batch::new(first);
+            // The transaction begins meanwhile.
+            let state = self.state.clone();
+            let (write, ()) = tokio::join!(state.write(), self.gather(&mut batch, expected));
+            // Others may have written for long.
+            while let Some(next) = batch
+                .room()
+                .then(|| self.receiver.try_recv().ok())
+                .flatten()
+            {
+                batch.add(next);
+            }
+            expected = Some(batch.waiting.len())
                 .filter(|count| *count >= BUSY)
                 .unwrap_or(1);
-            self.commit(batch).await;
+            self.commit(write, batch.waiting).await;
         }
     }
 
-    /// The entry and what waits behind it, or comes soon while fewer are there than expected.
-    async fn gather(&mut self, first: Waiting, expected: usize) -> Vec<Waiting> {
-        let mut bytes = first.bytes;
-        let mut batch = vec![first];
+    /// Adds what waits behind it, or comes soon while fewer are there than expected.
+    async fn gather(&mut self, batch: &mut Batch, expected: usize) {
         let soon = tokio::time::sleep(GATHER);
         let mut soon = std::pin::pin!(soon);
-        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+        while batch.room() {
             let next = match self.receiver.try_recv() {
                 Ok(next) => next,
-                Err(_) if batch.len() >= expected => break,
+                Err(_) if batch.waiting.len() >= expected => break,
                 Err(_) => tokio::select! {
                     Some(next) = self.receiver.recv() => next,
                     () = &mut soon => break,
                 },
             };
-            bytes += next.bytes;
-            // Whoever asked has left: what they sent comes again.
-            if !next.answer.is_closed() {
-                batch.push(next);
-            }
+            batch.add(next);
         }
-        batch
     }
 
-    async fn commit(&mut self, batch: Vec<Waiting>) {
+    async fn commit(&mut self, write: Result<Write, StateError>, batch: Vec<Waiting>) {
         let (entries, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|waiting| (waiting.entry, (waiting.answer, waiting.room)))
             .unzip();
-        match insert::write(&self.state, &entries, &mut self.noted).await {
+        let stored = match write {
+            Ok(write) => insert::write(write, &entries, &mut self.noted).await,
+            Err(error) => Err(error),
+        };
+        match stored {
             Ok(stored) => {
                 self.note_commit(entries.len());
                 let kept = entries.into_iter().zip(stored);
@@ -244,7 +279,11 @@ impl Queue {
 
     async fn commit_one(&mut self, entry: Entry) -> Result<(Entry, Stored), NotKept> {
         let entry = [entry];
-        match insert::write(&self.state, &entry, &mut self.noted).await {
+        let stored = match self.state.write().await {
+            Ok(write) => insert::write(write, &entry, &mut self.noted).await,
+            Err(error) => Err(error),
+        };
+        match stored {
             Ok(stored) => {
                 self.note_commit(1);
                 let kept = entry.into_iter().zip(stored).next();

@@ -16,6 +16,7 @@ mod relay;
 mod site;
 mod statements;
 mod tls;
+mod together;
 mod transactions;
 mod watching;
 

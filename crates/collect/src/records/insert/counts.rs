@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use base::client::chain;
-use sqlx::{AssertSqlSafe, Row as _};
-use state::{Read, State, StateError, Write};
+use sqlx::Row as _;
+use state::{Read, State, StateError, Statement, Value, Write};
 use tokio::time::timeout;
 
 use super::Numbered;
@@ -76,24 +76,28 @@ pub(crate) async fn catch_up_in(write: &mut Write) -> Result<(), StateError> {
 pub(crate) async fn count(write: &mut Write, after: i64, through: i64) -> Result<i64, StateError> {
     let through = through.min(after.saturating_add(IDS_MAX));
     let columns = "classification, severity, system_name, build, external";
-    let days = format!(
-        "INSERT INTO record_counts (project, day, {columns}, records) \
-         SELECT project, received_at / {DAY_MILLISECONDS}, {columns}, COUNT(*) FROM records \
-         WHERE id > $1 AND id <= $2 GROUP BY 1, 2, {columns} \
-         {ADD_DAYS}"
-    );
-    let hosts = format!(
-        "INSERT INTO record_host_counts (project, day, host_type, records) \
-         SELECT project, received_at / {DAY_MILLISECONDS}, host_type, COUNT(*) FROM records \
-         WHERE id > $1 AND id <= $2 GROUP BY 1, 2, host_type \
-         {ADD_HOSTS}"
-    );
-    for sql in [days, hosts] {
-        let counted = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(through);
-        counted.execute(&mut *write).await?;
-    }
-    let sql = "UPDATE record_sequence SET counted = $1 WHERE id = 1";
-    sqlx::query(sql).bind(through).execute(write).await?;
+    let day = format!("received_at / {DAY_MILLISECONDS}");
+    let counted = || {
+        Statement::new("FROM records WHERE id > ")
+            .value(Value::Number(after))
+            .sql(" AND id <= ")
+            .value(Value::Number(through))
+    };
+    let days = Statement::new("INSERT INTO record_counts (project, day, ")
+        .sql(&format!(
+            "{columns}, records) SELECT project, {day}, {columns}, COUNT(*) "
+        ))
+        .then(counted())
+        .sql(&format!(" GROUP BY 1, 2, {columns} {ADD_DAYS}"));
+    let hosts =
+        Statement::new("INSERT INTO record_host_counts (project, day, host_type, records) ")
+            .sql(&format!("SELECT project, {day}, host_type, COUNT(*) "))
+            .then(counted())
+            .sql(&format!(" GROUP BY 1, 2, host_type {ADD_HOSTS}"));
+    let done = Statement::new("UPDATE record_sequence SET counted = ")
+        .value(Value::Number(through))
+        .sql(" WHERE id = 1");
+    write.change(vec![days, hosts, done]).await?;
     Ok(through)
 }
 

@@ -4,34 +4,29 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::{StateError, Write};
+use state::{StateError, Statement, Value, Write};
 
 use super::Numbered;
-use super::rows::{self, Rows, Statement, Value, chunks_of};
+use super::before::GROUP;
+use super::rows::{self, Rows, chunks_of};
 use crate::records::build;
 use crate::records::entry::{Crash, NewRecord};
 
 /// A group, a machine, and the day of a crash of it.
 const MACHINES: [&str; 3] = ["group_id", "machine_id", "last_day"];
-const LEAVING: (&str, &str) = (
+/// A machine leaves the day on which it was seen last, if there is one, and comes to another. A question
+/// for each machine and no join: PostgreSQL may plan to read all machines for one, while there are few, and
+/// keep to that.
+const MOVED: (&str, &str) = (
     "INSERT INTO record_group_population (group_id, last_day, machines) \
-     SELECT column1, known_day, -COUNT(*) FROM (SELECT column1, column3, \
+     SELECT group_id, CASE WHEN sign < 0 THEN known_day ELSE new_day END AS day, \
+     CAST(SUM(sign) AS BIGINT) FROM \
+     (SELECT column1 AS group_id, column3 AS new_day, \
      (SELECT last_day FROM record_group_machines \
       WHERE group_id = given.column1 AND machine_id = given.column2) AS known_day FROM",
-    ") AS seen WHERE known_day < column3 GROUP BY column1, known_day \
-     ON CONFLICT (group_id, last_day) \
-     DO UPDATE SET machines = record_group_population.machines + excluded.machines",
-);
-// A question for each machine and no join: PostgreSQL may plan to read all machines for one, while there
-// are few, and keep to that.
-const COMING: (&str, &str) = (
-    "INSERT INTO record_group_population (group_id, last_day, machines) \
-     SELECT column1, column3, COUNT(*) FROM (SELECT column1, column3, \
-     (SELECT last_day FROM record_group_machines \
-      WHERE group_id = given.column1 AND machine_id = given.column2) AS known_day FROM",
-    ") AS seen WHERE column1 >= 0 AND (known_day IS NULL OR known_day < column3) \
-     GROUP BY column1, column3 \
-     ON CONFLICT (group_id, last_day) \
+    ") AS seen CROSS JOIN (SELECT 1 AS sign UNION ALL SELECT -1) AS signs \
+     WHERE group_id >= 0 AND (known_day < new_day OR (known_day IS NULL AND sign > 0)) \
+     GROUP BY 1, 2 ON CONFLICT (group_id, last_day) \
      DO UPDATE SET machines = record_group_population.machines + excluded.machines",
 );
 const LATEST: &str = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
@@ -65,42 +60,35 @@ pub(crate) fn keys<'a>(records: impl IntoIterator<Item = &'a NewRecord>) -> Vec<
 }
 
 /// Asks for the groups of these projects and fingerprints, and for some that were not asked for: what
-/// they were merged into counts. Each question is for `length` of them.
-pub(crate) fn questions<'a>(
-    write: &Write,
-    keys: &[(i64, &'a str)],
-    length: usize,
-) -> Vec<Statement<'a>> {
+/// they were merged into counts. Each question is for `length` of them, and has the columns of
+/// [`super::before`].
+pub(super) fn questions<'a>(keys: &[(i64, &'a str)], length: usize) -> Vec<Statement<'a>> {
     let ask = |chunk: Vec<(i64, &'a str)>| {
-        Statement::new(
-            "SELECT own.project, own.fingerprint, target.id, target.state, target.resolved_in \
-             FROM record_groups AS own JOIN record_groups AS target ON target.id = \
-             CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END \
-             WHERE own.project IN (",
-        )
-        .list(
-            write,
-            chunk.iter().map(|(project, _)| Value::Number(*project)),
-        )
+        let projects = chunk.iter().map(|(project, _)| Value::Number(*project));
+        let prints = chunk.iter().map(|(_, print)| Value::Text(print));
+        Statement::new(&format!(
+            "SELECT {GROUP}, target.id, own.project, 0, 0, 0, 0, "
+        ))
+        .sql("own.fingerprint, target.state, target.resolved_in ")
+        .sql("FROM record_groups AS own JOIN record_groups AS target ON target.id = ")
+        .sql("CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END ")
+        .sql("WHERE own.project IN (")
+        .list(projects)
         .sql(") AND own.fingerprint IN (")
-        .list(write, chunk.iter().map(|(_, print)| Value::Text(print)))
+        .list(prints)
         .sql(")")
     };
     chunks_of(keys, length).map(ask).collect()
 }
 
-/// What the [`questions`] were answered with.
-pub(crate) fn read(rows: &[AnyRow]) -> Result<Groups, StateError> {
-    let mut groups = Groups::new();
-    for row in rows {
-        let group = Known {
-            id: row.try_get(2)?,
-            state: row.try_get(3)?,
-            resolved_in: row.try_get(4)?,
-        };
-        groups.insert((row.try_get(0)?, row.try_get(1)?), group);
-    }
-    Ok(groups)
+/// A row that the [`questions`] were answered with.
+pub(super) fn read(row: &AnyRow) -> Result<((i64, String), Known), StateError> {
+    let group = Known {
+        id: row.try_get(1)?,
+        state: row.try_get(8)?,
+        resolved_in: row.try_get(9)?,
+    };
+    Ok(((row.try_get(2)?, row.try_get(7)?), group))
 }
 
 /// Makes the groups that are not there yet; gives the group of each record, 0 for none, and what is to be
@@ -247,9 +235,8 @@ fn days<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> Rows<'a> {
     table
 }
 
-/// On which day a machine had a crash of a group last, and how many had theirs on which day: those that
-/// leave another day, those that come, and then the days themselves.
-fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> [Rows<'a>; 3] {
+/// How many machines had a crash of a group last on which day, and then on which day each had.
+fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> [Rows<'a>; 2] {
     let mut machines: BTreeMap<(i64, &str), i64> = BTreeMap::new();
     for (group, record) in grouped {
         let key = (*group, record.new.record.machine_id.as_str());
@@ -261,10 +248,9 @@ fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> [Rows<'a>; 3] {
     machine_rows(&machines.collect::<Vec<_>>())
 }
 
-fn machine_rows<'a>(machines: &[(i64, &'a str, i64)]) -> [Rows<'a>; 3] {
+fn machine_rows<'a>(machines: &[(i64, &'a str, i64)]) -> [Rows<'a>; 2] {
     let mut tables = [
-        Rows::between(&MACHINES, LEAVING),
-        Rows::between(&MACHINES, COMING),
+        Rows::between(&MACHINES, MOVED),
         Rows::into("record_group_machines", &MACHINES).on_conflict(LATEST),
     ];
     for table in &mut tables {
@@ -281,5 +267,5 @@ pub(crate) async fn note_machine(
     group: i64,
     (machine, day): (&str, i64),
 ) -> Result<(), StateError> {
-    rows::write_together(write, &machine_rows(&[(group, machine, day)])).await
+    rows::write_together(write, &[&machine_rows(&[(group, machine, day)])]).await
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use state::{StateError, Write};
+use state::{StateError, Statement, Value};
 
 use super::Numbered;
-use super::rows::{Rows, Statement, Value, chunks_of};
+use super::before::MACHINE;
+use super::rows::{Rows, chunks_of};
 use crate::records::entry::{self, NewRecord};
 
 /// The end of the classification of heartbeats.
@@ -75,22 +76,21 @@ pub(crate) fn keys<'a>(
 }
 
 /// Asks on which day each of these machines was seen last, of those that were; each question is for
-/// `length` of them.
-pub(crate) fn questions(write: &Write, keys: &[i64], length: usize) -> Vec<Statement<'static>> {
+/// `length` of them, and has the columns of [`super::before`].
+pub(super) fn questions(keys: &[i64], length: usize) -> Vec<Statement<'static>> {
     let ask = |chunk: Vec<i64>| {
-        Statement::new("SELECT id, last_day FROM record_machines WHERE id IN (")
-            .list(write, chunk.into_iter().map(Value::Number))
+        let sql = format!("SELECT {MACHINE}, id, last_day, 0, 0, 0, 0, '', '', '' ");
+        Statement::new(&sql)
+            .sql("FROM record_machines WHERE id IN (")
+            .list(chunk.into_iter().map(Value::Number))
             .sql(")")
     };
     chunks_of(keys, length).map(ask).collect()
 }
 
-/// What the [`questions`] were answered with.
-pub(crate) fn read(rows: &[AnyRow]) -> Result<HashMap<i64, i64>, StateError> {
-    let days = rows
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    days.collect()
+/// A row that the [`questions`] were answered with: a machine and its last day.
+pub(super) fn read(row: &AnyRow) -> Result<(i64, i64), StateError> {
+    Ok((row.try_get(1)?, row.try_get(2)?))
 }
 
 /// What is to be written of the heartbeats and crashes of a batch, and which machines are to be [`Noted`]

@@ -1,109 +1,12 @@
-//! Many rows in few statements, and several statements in one go.
+//! Many rows in few statements.
 
-use futures_util::TryStreamExt as _;
-use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, Either, Executor as _};
-use state::{StateError, Write};
+use state::{StateError, Statement, Value, Write};
 
 /// Rows of one statement at most.
 pub(crate) const CHUNK: usize = 64;
 /// Statements are prepared once for each number of rows, so there are few such numbers; what is
 /// missing to the next one is filled up with rows that count for nothing.
-const LENGTHS: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, CHUNK];
-
-/// A value of a row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Value<'a> {
-    Number(i64),
-    Text(&'a str),
-    Bytes(&'a [u8]),
-}
-
-/// One statement with its values, in the order of their marks.
-#[derive(Debug)]
-pub(crate) struct Statement<'a> {
-    sql: String,
-    values: Vec<Value<'a>>,
-}
-
-impl<'a> Statement<'a> {
-    pub(crate) fn new(sql: &str) -> Self {
-        Self {
-            sql: sql.to_owned(),
-            values: Vec::new(),
-        }
-    }
-
-    pub(crate) fn sql(mut self, sql: &str) -> Self {
-        self.sql.push_str(sql);
-        self
-    }
-
-    /// Adds the marks of these values, with a comma between them.
-    pub(crate) fn list(
-        mut self,
-        write: &Write,
-        values: impl IntoIterator<Item = Value<'a>>,
-    ) -> Self {
-        let first = self.values.len() + 1;
-        self.values.extend(values);
-        let count = self.values.len() + 1 - first;
-        self.sql.push_str(&write.marks(first, count));
-        self
-    }
-}
-
-/// Runs statements of which none needs the answer of another; gives the rows of each list of them.
-/// SQLite has them as one text: each of its own would go to the thread of the database and back.
-pub(crate) async fn together<const N: usize>(
-    write: &mut Write,
-    lists: [Vec<Statement<'_>>; N],
-) -> Result<[Vec<AnyRow>; N], StateError> {
-    let mut rows: [Vec<AnyRow>; N] = std::array::from_fn(|_| Vec::new());
-    let places = lists.each_ref().map(Vec::len);
-    let places = (0..N).zip(places);
-    let mut place_of = places.flat_map(|(place, count)| std::iter::repeat_n(place, count));
-    let mut statements: Vec<Statement<'_>> = lists.into_iter().flatten().collect();
-    if write.takes_several() && !statements.is_empty() {
-        statements = vec![joined(statements)];
-    }
-    for statement in statements {
-        let mut query = sqlx::query::<Any>(AssertSqlSafe(statement.sql));
-        for value in statement.values {
-            query = match value {
-                Value::Number(number) => query.bind(number),
-                Value::Text(text) => query.bind(text),
-                Value::Bytes(bytes) => query.bind(bytes),
-            };
-        }
-        let mut answers = write.fetch_many(query);
-        let mut answer = Vec::new();
-        while let Some(step) = answers.try_next().await? {
-            match step {
-                Either::Right(row) => answer.push(row),
-                Either::Left(_) => {
-                    let list = place_of.next().and_then(|place| rows.get_mut(place));
-                    if let Some(list) = list {
-                        list.append(&mut answer);
-                    }
-                }
-            }
-        }
-    }
-    Ok(rows)
-}
-
-fn joined(statements: Vec<Statement<'_>>) -> Statement<'_> {
-    let mut all = Statement::new("");
-    for (place, mut statement) in statements.into_iter().enumerate() {
-        if place > 0 {
-            all.sql.push_str("; ");
-        }
-        all.sql.push_str(&statement.sql);
-        all.values.append(&mut statement.values);
-    }
-    all
-}
+const LENGTHS: [usize; 10] = [1, 2, 4, 8, 12, 16, 24, 32, 48, CHUNK];
 
 /// Rows for one table, in the order of its columns; to change rows, the first names the row and the
 /// others are only counted.
@@ -188,7 +91,7 @@ impl<'a> Rows<'a> {
 
     /// Writes all of them.
     pub(crate) async fn write(self, write: &mut Write) -> Result<(), StateError> {
-        write_together(write, &[self]).await
+        write_together(write, &[&[self]]).await
     }
 
     /// The values of a statement, of which each table has several when it has many rows.
@@ -198,62 +101,84 @@ impl<'a> Rows<'a> {
     }
 
     /// Of so many rows; those that are missing are of the same types and count for nothing.
-    fn statement(&self, write: &Write, values: &[Value<'a>], rows: usize) -> Statement<'a> {
-        let (table, width) = (self.table, self.columns.len());
-        let tuples: Vec<String> = (0..rows)
-            .map(|row| format!("({})", write.marks(row * width + 1, width)))
-            .collect();
-        let tuples = tuples.join(", ");
-        let sql = match self.change {
-            Change::Insert { conflict } => format!(
-                "INSERT INTO {table} ({}) SELECT * FROM (VALUES {tuples}) AS given \
-                 WHERE column1 >= 0 {conflict}",
-                self.columns.join(", ")
+    fn statement(&self, values: &[Value<'a>], rows: usize) -> Statement<'a> {
+        let table = self.table;
+        let given = given(values, (rows, self.columns.len()));
+        let (before, behind) = match self.change {
+            Change::Insert { conflict } => (
+                format!(
+                    "INSERT INTO {table} ({}) SELECT * FROM",
+                    self.columns.join(", ")
+                ),
+                format!("WHERE column1 >= 0 {conflict}"),
             ),
-            Change::Update { set } => format!(
-                "UPDATE {table} SET {set} FROM (VALUES {tuples}) AS given \
-                 WHERE {table}.{} = given.column1",
-                self.columns.first().copied().unwrap_or_default()
+            Change::Update { set } => (
+                format!("UPDATE {table} SET {set} FROM"),
+                format!(
+                    "WHERE {table}.{} = given.column1",
+                    self.columns.first().copied().unwrap_or_default()
+                ),
             ),
-            Change::Other { before, behind } => {
-                format!("{before} (VALUES {tuples}) AS given {behind}")
-            }
+            Change::Other { before, behind } => (before.to_owned(), behind.to_owned()),
         };
-        let like = values.iter().take(width).cycle();
-        let missing = like.take((rows * width).saturating_sub(values.len()));
-        let nothing = missing.map(|value| match value {
-            Value::Number(_) => Value::Number(-1),
-            Value::Text(_) => Value::Text(""),
-            Value::Bytes(_) => Value::Bytes(b""),
-        });
-        let values = values.iter().copied().chain(nothing).collect();
-        Statement { sql, values }
+        let before = Statement::new(&before);
+        before
+            .sql(" (VALUES ")
+            .then(given)
+            .sql(") AS given ")
+            .sql(&behind)
     }
 }
 
-/// Writes the rows of several tables, in their order.
+/// The tuples of a statement: these values and what is missing to so many rows of so many columns.
+fn given<'a>(values: &[Value<'a>], (rows, columns): (usize, usize)) -> Statement<'a> {
+    let nothing: Vec<Value<'a>> = values.iter().take(columns).map(nothing_like).collect();
+    let mut given = Statement::default();
+    for row in 0..rows {
+        let at = row * columns;
+        let tuple = values.get(at..at + columns).unwrap_or(&nothing);
+        given = given.sql(if row == 0 { "(" } else { ", (" });
+        given = given.list(tuple.iter().copied()).sql(")");
+    }
+    given
+}
+
+fn nothing_like<'a>(value: &Value<'a>) -> Value<'a> {
+    match value {
+        Value::Number(_) => Value::Number(-1),
+        Value::Text(_) => Value::Text(""),
+        Value::Bytes(_) => Value::Bytes(b""),
+    }
+}
+
+/// Writes the rows of sets of tables, in one go when none has more than [`CHUNK`]: see [`Write::change`]
+/// for what may be together. A set is of tables that have about as many rows.
 pub(crate) async fn write_together(
     write: &mut Write,
-    tables: &[Rows<'_>],
+    sets: &[&[Rows<'_>]],
 ) -> Result<(), StateError> {
     for number in 0.. {
-        let chunks: Vec<_> = tables
-            .iter()
-            .map(|table| (table, table.chunk(number)))
-            .filter(|(_, values)| !values.is_empty())
-            .collect();
-        let rows = chunks
-            .iter()
-            .map(|(table, values)| values.len() / table.columns.len());
-        // All of one length, so that there are few texts.
-        let Some(rows) = rows.max().map(length_of) else {
+        let mut statements = Vec::new();
+        for set in sets {
+            let chunks: Vec<_> = set
+                .iter()
+                .map(|table| (table, table.chunk(number)))
+                .filter(|(_, values)| !values.is_empty())
+                .collect();
+            let rows = chunks
+                .iter()
+                .map(|(table, values)| values.len() / table.columns.len());
+            // All of one length, so that there are few texts.
+            let length = rows.max().map_or(0, length_of);
+            let of_set = chunks
+                .iter()
+                .map(|(table, values)| table.statement(values, length));
+            statements.extend(of_set);
+        }
+        if statements.is_empty() {
             break;
-        };
-        let statements = chunks
-            .iter()
-            .map(|(table, values)| table.statement(write, values, rows))
-            .collect();
-        together(write, [statements]).await?;
+        }
+        write.change(statements).await?;
     }
     Ok(())
 }

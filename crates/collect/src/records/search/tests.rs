@@ -54,7 +54,9 @@ async fn filled(folder: &std::path::Path) -> State {
             }))
         };
         let entries: Vec<Entry> = (0..250).map(entry).collect();
-        insert::write(&state, &entries, &mut noted).await.unwrap();
+        insert::write(state.write().await.unwrap(), &entries, &mut noted)
+            .await
+            .unwrap();
         // Holes, as retention leaves them, and times that differ.
         let mut write = state.write().await.unwrap();
         let at = 1_000 * i64::try_from(batch).unwrap();
