@@ -19,6 +19,8 @@ const COMMITS: u64 = 64;
 /// Pages of the log after which it begins anew, for which the writer has to wait a moment: only what
 /// came since the fold before is left to do then.
 const PAGES: i64 = 16_384;
+/// How much longer it has to be when that failed.
+const PAGES_MORE: i64 = 2_048;
 /// Before a connection is made again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -72,6 +74,7 @@ async fn connect(writers: &Pool) -> Result<AnyConnection, StateError> {
 async fn run(connection: &mut AnyConnection, writers: &Pool) -> Result<(), StateError> {
     let mut folded = writers.commits();
     let mut seen = folded;
+    let mut enough = PAGES;
     loop {
         let commits = writers.commits();
         let is_quiet = commits == std::mem::replace(&mut seen, commits);
@@ -82,11 +85,19 @@ async fn run(connection: &mut AnyConnection, writers: &Pool) -> Result<(), State
         }
         folded = commits;
         let pages = fold(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
-        if pages >= PAGES {
-            // What was written meanwhile, without making the writer wait, and then the rest.
-            fold(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
-            fold(connection, "PRAGMA wal_checkpoint(RESTART)").await?;
+        if pages < enough {
+            enough = enough.min(pages.max(PAGES));
+            continue;
         }
+        // Somebody who reads may keep it from beginning anew.
+        enough = pages + PAGES_MORE;
+        // What was written meanwhile, without making the writer wait, and then the rest. A writer that is
+        // busy has the lock nearly always: without its turn the log would go on growing.
+        fold(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+        let Ok(_turn) = writers.permit().await else {
+            continue;
+        };
+        fold(connection, "PRAGMA wal_checkpoint(RESTART)").await?;
     }
 }
 

@@ -145,7 +145,8 @@ impl Pool {
         }
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, StateError> {
+    /// The right to a connection: as long as it is held, one less is in use.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, StateError> {
         let permits = self.inner.permits.clone();
         match timeout(QUEUE_LIMIT, permits.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),

@@ -53,7 +53,7 @@ pub struct Write {
 enum Told {
     NotYet,
     /// With the version, where it is counted.
-    Version(Option<i64>),
+    Yes(Option<i64>),
 }
 
 impl Read {
@@ -120,7 +120,7 @@ impl Write {
 
     /// Notes what is told of a topic: the version that its [`Write::announcement`] gave.
     pub(crate) fn told(&mut self, topic: &'static str, version: Option<i64>) {
-        self.topics.insert(topic, Told::Version(version));
+        self.topics.insert(topic, Told::Yes(version));
     }
 
     /// What tells other processes, as part of the transaction: on SQLite a statement that gives the new
@@ -147,8 +147,8 @@ impl Write {
         committed.map_err(|source| StateError::Commit { source })?;
         let told = self.topics.iter();
         let versions = told.filter_map(|(topic, told)| match told {
-            Told::NotYet | Told::Version(None) => None,
-            Told::Version(Some(version)) => Some((*topic, *version)),
+            Told::NotYet | Told::Yes(None) => None,
+            Told::Yes(Some(version)) => Some((*topic, *version)),
         });
         self.hub.saw(&versions.collect::<Vec<_>>());
         Ok(())

@@ -104,7 +104,8 @@ impl Write {
 
     /// Runs statements that change rows and give none, with what tells of the topics that were touched.
     /// On PostgreSQL they are one statement: none sees what another changes, so no row may be changed by
-    /// two of them. On SQLite one comes after the other.
+    /// two of them. On SQLite one comes after the other. After an error nothing else can be done with the
+    /// transaction: some of them may have happened in it.
     pub async fn change(&mut self, statements: Vec<Statement<'_>>) -> Result<(), StateError> {
         let topics = self.untold();
         let news = topics.iter().map(|topic| self.announcement(topic));
@@ -125,14 +126,10 @@ impl Write {
             let before = Statement::new(&format!("{before} change_{place} AS ("));
             all = all.then(before).then(statement).sql(") ");
         }
-        let mut is_last = false;
+        all = all.sql("SELECT 1");
         for news in news {
             // Each a column of the same row.
-            all = all.sql(if is_last { ", " } else { "SELECT " }).then(news);
-            is_last = true;
-        }
-        if !is_last {
-            all = all.sql("SELECT 1");
+            all = all.sql(", ").then(news);
         }
         self.run(all.numbered(), &mut []).await?;
         for topic in topics {
@@ -147,6 +144,14 @@ impl Write {
         statement: Statement<'_>,
         answers: &mut [Vec<AnyRow>],
     ) -> Result<(), StateError> {
+        // SQLite takes a value that is missing for NULL.
+        let marks = if self.is_sqlite() { '?' } else { '$' };
+        debug_assert_eq!(
+            statement.sql.matches(marks).count(),
+            statement.values.len(),
+            "each mark has a value: {}",
+            statement.sql
+        );
         let mut query = sqlx::query::<Any>(AssertSqlSafe(statement.sql));
         for value in statement.values {
             query = match value {

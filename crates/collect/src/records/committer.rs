@@ -115,7 +115,7 @@ impl Batch {
         }
     }
 
-    fn room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.waiting.len() < BATCH_MAX && self.bytes < BATCH_BYTES_MAX
     }
 
@@ -205,16 +205,11 @@ impl Queue {
             };
             let Some(first) = first else { return };
             let mut batch = Batch::new(first);
-            // The transaction begins meanwhile.
-            let state = self.state.clone();
-            let (write, ()) = tokio::join!(state.write(), self.gather(&mut batch, expected));
-            // Others may have written for long.
-            while let Some(next) = batch
-                .room()
-                .then(|| self.receiver.try_recv().ok())
-                .flatten()
-            {
-                batch.add(next);
+            self.gather(&mut batch, expected).await;
+            let write = self.state.write().await;
+            if write.is_ok() {
+                // Others may have written for long.
+                self.take_waiting(&mut batch);
             }
             expected = Some(batch.waiting.len())
                 .filter(|count| *count >= BUSY)
@@ -227,14 +222,22 @@ impl Queue {
     async fn gather(&mut self, batch: &mut Batch, expected: usize) {
         let soon = tokio::time::sleep(GATHER);
         let mut soon = std::pin::pin!(soon);
-        while batch.room() {
-            let next = match self.receiver.try_recv() {
-                Ok(next) => next,
-                Err(_) if batch.waiting.len() >= expected => break,
-                Err(_) => tokio::select! {
-                    Some(next) = self.receiver.recv() => next,
-                    () = &mut soon => break,
-                },
+        loop {
+            self.take_waiting(batch);
+            if batch.waiting.len() >= expected || !batch.has_room() {
+                return;
+            }
+            tokio::select! {
+                Some(next) = self.receiver.recv() => batch.add(next),
+                () = &mut soon => return,
+            }
+        }
+    }
+
+    fn take_waiting(&mut self, batch: &mut Batch) {
+        while batch.has_room() {
+            let Ok(next) = self.receiver.try_recv() else {
+                return;
             };
             batch.add(next);
         }

@@ -101,10 +101,10 @@ pub(crate) async fn keep(
         return Ok((Vec::new(), Vec::new()));
     }
     write.touch(TOPIC);
-    let (groups, mut few) = groups::note(write, records, &fleet.groups).await?;
+    let (groups, mut counted) = groups::note(write, records, &fleet.groups).await?;
     let (tables, machines) = population::note(records, &fleet.last_days, noted);
-    few.extend(tables);
-    rows::write_together(write, &[&few, &record_rows(records, &groups)]).await?;
+    counted.extend(tables);
+    rows::write_together(write, &record_rows(records, &groups), &counted).await?;
     Ok((groups, machines))
 }
 

@@ -1,5 +1,6 @@
 //! Crash groups: which crashes are one, what is counted of them, and what people do with them.
 
+use futures_util::future::join_all;
 use it::client::{self, Reply};
 use it::program::Program;
 use it::telemetrics::{Collector, Form, Record, Store, exchange};
@@ -30,6 +31,32 @@ async fn group_of(collector: &Collector, record: &Record) -> Value {
 async fn groups(collector: &Collector, query: &str) -> Vec<Value> {
     let list = collector.json(&format!("/v1/records/groups?{query}")).await;
     list["groups"].as_array().unwrap().clone()
+}
+
+/// Many crashes that come at once, of machines that crash again and of those that crash elsewhere too.
+async fn counted_at_once(store: Store) {
+    const STACKS: usize = 5;
+    const MACHINES: usize = 24;
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
+    for round in 1..=2 {
+        let crashes = (0..STACKS * MACHINES).map(|number| {
+            let function = format!("inner{}", number % STACKS);
+            crash(&[&function, "main"]).set("machine_id", format!("machine{}", number / STACKS))
+        });
+        let crashes: Vec<Record> = crashes.collect();
+        let kept = crashes
+            .iter()
+            .map(|record| collector.keep(Form::Headers, record));
+        join_all(kept).await;
+        let list = groups(&collector, "").await;
+        assert_eq!(list.len(), STACKS, "{list:?}");
+        for group in list {
+            assert_eq!(group["machines"], MACHINES, "{group}");
+            assert_eq!(group["total"], round * MACHINES, "{group}");
+        }
+    }
 }
 
 /// The same stack is the same group; another one is another; what has none has no group.
@@ -109,6 +136,16 @@ async fn crashes_of_one_stack_are_one_group_on_sqlite() {
 #[tokio::test]
 async fn crashes_of_one_stack_are_one_group_on_postgresql() {
     grouped(Store::Postgres).await;
+}
+
+#[tokio::test]
+async fn crashes_that_come_at_once_are_counted_on_sqlite() {
+    counted_at_once(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn crashes_that_come_at_once_are_counted_on_postgresql() {
+    counted_at_once(Store::Postgres).await;
 }
 
 /// Whom the original blames is the name of the group.

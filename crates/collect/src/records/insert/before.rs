@@ -9,6 +9,7 @@ use state::{StateError, Statement, Value, Write};
 
 use super::groups::Groups;
 use super::population::Noted;
+use super::rows::CHUNK;
 use super::{Numbered, bytes_of, groups, population, rows};
 use crate::records::entry::{Entry, NewRecord, NewSubmission, Stored};
 use crate::records::time::{self, DAY_MILLISECONDS};
@@ -58,9 +59,10 @@ impl Before {
             .value(Value::Number(count))
             .sql(" WHERE id = 1 RETURNING next, counted");
         let asked_on = time::now().div_euclid(DAY_MILLISECONDS);
-        let questions = questions_of(entries, asked_on, noted);
-        let [sequence, mut answers] = write.ask([sequence, questions]).await?;
-        let row = sequence.first().ok_or(sqlx::Error::RowNotFound)?;
+        let mut questions = questions_of(entries, asked_on, noted);
+        let first = questions.next().unwrap_or_default();
+        let [taken, mut answers] = write.ask([sequence, first]).await?;
+        let row = taken.first().ok_or(sqlx::Error::RowNotFound)?;
         let sequence = Sequence {
             next: row.try_get(0)?,
             counted: row.try_get(1)?,
@@ -70,7 +72,12 @@ impl Before {
         let today = sequence.now.div_euclid(DAY_MILLISECONDS);
         if today != asked_on {
             // Machines that were noted on the day before have to be asked for.
-            [answers] = write.ask([questions_of(entries, today, noted)]).await?;
+            answers.clear();
+            questions = questions_of(entries, today, noted);
+        }
+        for question in questions {
+            let [more] = write.ask([question]).await?;
+            answers.extend(more);
         }
         Ok((sequence, Self::read(&answers)?))
     }
@@ -112,21 +119,23 @@ impl Fleet {
         write: &mut Write,
         records: &[Numbered<'_>],
     ) -> Result<Self, StateError> {
-        let prints = groups::keys(records.iter().map(|numbered| numbered.new));
-        let days = records
-            .iter()
-            .map(|numbered| (numbered.new, numbered.day()));
-        let machines = population::keys(days, &Noted::default());
         let length = rows::length_of(records.len());
-        let mut questions = groups::questions(&prints, length);
-        questions.extend(population::questions(&machines, length));
         let mut fleet = Self::default();
-        if questions.is_empty() {
-            return Ok(fleet);
-        }
-        let [answers] = write.ask([all_of(questions)]).await?;
-        for row in &answers {
-            fleet.read(row)?;
+        for chunk in records.chunks(CHUNK) {
+            let prints = groups::keys(chunk.iter().map(|numbered| numbered.new));
+            let days = chunk.iter().map(|numbered| (numbered.new, numbered.day()));
+            let machines = population::keys(days, &Noted::default());
+            let questions = [
+                groups::question(prints, length),
+                population::question(machines, length),
+            ];
+            let Some(question) = all_of(questions) else {
+                continue;
+            };
+            let [answers] = write.ask([question]).await?;
+            for row in &answers {
+                fleet.read(row)?;
+            }
         }
         Ok(fleet)
     }
@@ -179,26 +188,33 @@ impl Key {
     }
 }
 
-/// All that is to be known of a batch that comes on this day.
-fn questions_of<'a>(entries: &'a [Entry], day: i64, noted: &Noted) -> Statement<'a> {
+/// All that is to be known of a batch that comes on this day, asked for some entries at a time.
+fn questions_of<'a>(
+    entries: &'a [Entry],
+    day: i64,
+    noted: &'a Noted,
+) -> impl Iterator<Item = Statement<'a>> {
+    // All of one length, so that there are few texts.
+    let length = rows::length_of(entries.len());
+    let chunks = entries.chunks(CHUNK);
+    chunks.filter_map(move |chunk| question_of(chunk, length, (day, noted)))
+}
+
+fn question_of<'a>(
+    entries: &'a [Entry],
+    length: usize,
+    (day, noted): (i64, &Noted),
+) -> Option<Statement<'a>> {
     let records = || {
         entries.iter().filter_map(|entry| match entry {
             Entry::Record(new) => Some(&**new),
             Entry::Quarantine(_) => None,
         })
     };
-    let digests: Vec<i64> = records().map(|new| new.digest).collect();
-    let submissions: Vec<i64> = entries
-        .iter()
-        .filter_map(|entry| match entry {
-            Entry::Record(_) => None,
-            Entry::Quarantine(new) => Some(new.digest),
-        })
-        .collect();
-    let prints = groups::keys(records());
-    let machines = population::keys(records().map(|new| (new, day)), noted);
-    // All of one length, so that there are few texts.
-    let length = rows::length_of(entries.len());
+    let submissions = entries.iter().filter_map(|entry| match entry {
+        Entry::Record(_) => None,
+        Entry::Quarantine(new) => Some(new.digest),
+    });
     let kept = format!(
         "SELECT {RECORD}, id, received_at, digest, project, created_at, payload_bytes, \
          machine_id, event_id, '' FROM records WHERE digest IN ("
@@ -207,24 +223,25 @@ fn questions_of<'a>(entries: &'a [Entry], day: i64, noted: &Noted) -> Statement<
         "SELECT {SUBMISSION}, id, received_at, digest, project, 0, 0, '', '', '' \
          FROM record_quarantine WHERE digest IN ("
     );
-    let mut questions = digest_questions(&kept, &digests, length);
-    questions.extend(digest_questions(&quarantined, &submissions, length));
-    questions.extend(groups::questions(&prints, length));
-    questions.extend(population::questions(&machines, length));
-    all_of(questions)
+    let with_digests = |sql: &str, digests| {
+        let digests = rows::filled(digests, length)?
+            .into_iter()
+            .map(Value::Number);
+        Some(Statement::new(sql).list(digests).sql(")"))
+    };
+    let machines = population::keys(records().map(|new| (new, day)), noted);
+    all_of([
+        with_digests(&kept, records().map(|new| new.digest).collect()),
+        with_digests(&quarantined, submissions.collect()),
+        groups::question(groups::keys(records()), length),
+        population::question(machines, length),
+    ])
 }
 
-fn digest_questions(sql: &str, digests: &[i64], length: usize) -> Vec<Statement<'static>> {
-    let numbers = |chunk: Vec<i64>| chunk.into_iter().map(Value::Number);
-    let ask = |chunk| Statement::new(sql).list(numbers(chunk)).sql(")");
-    rows::chunks_of(digests, length).map(ask).collect()
-}
-
-/// One question for several; there has to be one at least.
-fn all_of(questions: Vec<Statement<'_>>) -> Statement<'_> {
-    let mut questions = questions.into_iter();
-    let first = questions.next().unwrap_or_default();
-    questions.fold(first, |all, next| all.sql(" UNION ALL ").then(next))
+/// One question for several.
+fn all_of<'a>(questions: impl IntoIterator<Item = Option<Statement<'a>>>) -> Option<Statement<'a>> {
+    let questions = questions.into_iter().flatten();
+    questions.reduce(|all, next| all.sql(" UNION ALL ").then(next))
 }
 
 fn known_in(row: &AnyRow) -> Result<(Key, Stored), StateError> {

@@ -8,7 +8,7 @@ use state::{StateError, Statement, Value, Write};
 
 use super::Numbered;
 use super::before::GROUP;
-use super::rows::{self, Rows, chunks_of};
+use super::rows::{self, Rows, filled};
 use crate::records::build;
 use crate::records::entry::{Crash, NewRecord};
 
@@ -60,28 +60,27 @@ pub(crate) fn keys<'a>(records: impl IntoIterator<Item = &'a NewRecord>) -> Vec<
 }
 
 /// Asks for the groups of these projects and fingerprints, and for some that were not asked for: what
-/// they were merged into counts. Each question is for `length` of them, and has the columns of
+/// they were merged into counts. The question is for `length` of them, and has the columns of
 /// [`super::before`].
-pub(super) fn questions<'a>(keys: &[(i64, &'a str)], length: usize) -> Vec<Statement<'a>> {
-    let ask = |chunk: Vec<(i64, &'a str)>| {
-        let projects = chunk.iter().map(|(project, _)| Value::Number(*project));
-        let prints = chunk.iter().map(|(_, print)| Value::Text(print));
-        Statement::new(&format!(
-            "SELECT {GROUP}, target.id, own.project, 0, 0, 0, 0, "
-        ))
-        .sql("own.fingerprint, target.state, target.resolved_in ")
-        .sql("FROM record_groups AS own JOIN record_groups AS target ON target.id = ")
-        .sql("CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END ")
-        .sql("WHERE own.project IN (")
-        .list(projects)
-        .sql(") AND own.fingerprint IN (")
-        .list(prints)
-        .sql(")")
-    };
-    chunks_of(keys, length).map(ask).collect()
+pub(super) fn question(keys: Vec<(i64, &str)>, length: usize) -> Option<Statement<'_>> {
+    let keys = filled(keys, length)?;
+    let projects = keys.iter().map(|(project, _)| Value::Number(*project));
+    let prints = keys.iter().map(|(_, print)| Value::Text(print));
+    let question = Statement::new(&format!(
+        "SELECT {GROUP}, target.id, own.project, 0, 0, 0, 0, "
+    ))
+    .sql("own.fingerprint, target.state, target.resolved_in ")
+    .sql("FROM record_groups AS own JOIN record_groups AS target ON target.id = ")
+    .sql("CASE WHEN own.merged_into > 0 THEN own.merged_into ELSE own.id END ")
+    .sql("WHERE own.project IN (")
+    .list(projects)
+    .sql(") AND own.fingerprint IN (")
+    .list(prints)
+    .sql(")");
+    Some(question)
 }
 
-/// A row that the [`questions`] were answered with.
+/// A row that the [`question`] was answered with.
 pub(super) fn read(row: &AnyRow) -> Result<((i64, String), Known), StateError> {
     let group = Known {
         id: row.try_get(1)?,
@@ -267,5 +266,5 @@ pub(crate) async fn note_machine(
     group: i64,
     (machine, day): (&str, i64),
 ) -> Result<(), StateError> {
-    rows::write_together(write, &[&machine_rows(&[(group, machine, day)])]).await
+    rows::write_together(write, &machine_rows(&[(group, machine, day)]), &[]).await
 }

@@ -9,7 +9,7 @@ use state::{StateError, Statement, Value};
 
 use super::Numbered;
 use super::before::MACHINE;
-use super::rows::{Rows, chunks_of};
+use super::rows::{Rows, filled};
 use crate::records::entry::{self, NewRecord};
 
 /// The end of the classification of heartbeats.
@@ -75,20 +75,16 @@ pub(crate) fn keys<'a>(
     keys.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Asks on which day each of these machines was seen last, of those that were; each question is for
+/// Asks on which day each of these machines was seen last, of those that were; the question is for
 /// `length` of them, and has the columns of [`super::before`].
-pub(super) fn questions(keys: &[i64], length: usize) -> Vec<Statement<'static>> {
-    let ask = |chunk: Vec<i64>| {
-        let sql = format!("SELECT {MACHINE}, id, last_day, 0, 0, 0, 0, '', '', '' ");
-        Statement::new(&sql)
-            .sql("FROM record_machines WHERE id IN (")
-            .list(chunk.into_iter().map(Value::Number))
-            .sql(")")
-    };
-    chunks_of(keys, length).map(ask).collect()
+pub(super) fn question(keys: Vec<i64>, length: usize) -> Option<Statement<'static>> {
+    let keys = filled(keys, length)?.into_iter().map(Value::Number);
+    let sql = format!("SELECT {MACHINE}, id, last_day, 0, 0, 0, 0, '', '', '' ");
+    let question = Statement::new(&sql).sql("FROM record_machines WHERE id IN (");
+    Some(question.list(keys).sql(")"))
 }
 
-/// A row that the [`questions`] were answered with: a machine and its last day.
+/// A row that the [`question`] was answered with: a machine and its last day.
 pub(super) fn read(row: &AnyRow) -> Result<(i64, i64), StateError> {
     Ok((row.try_get(1)?, row.try_get(2)?))
 }

@@ -4,9 +4,11 @@ use state::{StateError, Statement, Value, Write};
 
 /// Rows of one statement at most.
 pub(crate) const CHUNK: usize = 64;
-/// Statements are prepared once for each number of rows, so there are few such numbers; what is
-/// missing to the next one is filled up with rows that count for nothing.
-const LENGTHS: [usize; 10] = [1, 2, 4, 8, 12, 16, 24, 32, 48, CHUNK];
+/// A statement is prepared once for each number of rows, and drivers keep a hundred of them: so there are
+/// few such numbers. What is missing to the next one is filled up with rows that count for nothing.
+const LENGTHS: [usize; 9] = [1, 2, 4, 8, 16, 24, 32, 48, CHUNK];
+/// The same for rows that go along with others: each number goes with each of those.
+const LENGTHS_BESIDE: [usize; 4] = [1, 4, 16, CHUNK];
 
 /// Rows for one table, in the order of its columns; to change rows, the first names the row and the
 /// others are only counted.
@@ -91,7 +93,7 @@ impl<'a> Rows<'a> {
 
     /// Writes all of them.
     pub(crate) async fn write(self, write: &mut Write) -> Result<(), StateError> {
-        write_together(write, &[&[self]]).await
+        write_together(write, &[self], &[]).await
     }
 
     /// The values of a statement, of which each table has several when it has many rows.
@@ -151,30 +153,16 @@ fn nothing_like<'a>(value: &Value<'a>) -> Value<'a> {
     }
 }
 
-/// Writes the rows of sets of tables, in one go when none has more than [`CHUNK`]: see [`Write::change`]
-/// for what may be together. A set is of tables that have about as many rows.
+/// Writes the rows of tables that have about as many, and those of others `beside` them, in one go when
+/// none has more than [`CHUNK`]: see [`Write::change`] for what may be together.
 pub(crate) async fn write_together(
     write: &mut Write,
-    sets: &[&[Rows<'_>]],
+    tables: &[Rows<'_>],
+    beside: &[Rows<'_>],
 ) -> Result<(), StateError> {
     for number in 0.. {
-        let mut statements = Vec::new();
-        for set in sets {
-            let chunks: Vec<_> = set
-                .iter()
-                .map(|table| (table, table.chunk(number)))
-                .filter(|(_, values)| !values.is_empty())
-                .collect();
-            let rows = chunks
-                .iter()
-                .map(|(table, values)| values.len() / table.columns.len());
-            // All of one length, so that there are few texts.
-            let length = rows.max().map_or(0, length_of);
-            let of_set = chunks
-                .iter()
-                .map(|(table, values)| table.statement(values, length));
-            statements.extend(of_set);
-        }
+        let mut statements = statements_of(beside, number, &LENGTHS_BESIDE);
+        statements.extend(statements_of(tables, number, &LENGTHS));
         if statements.is_empty() {
             break;
         }
@@ -183,23 +171,41 @@ pub(crate) async fn write_together(
     Ok(())
 }
 
-/// The length of the statement for so many rows, [`CHUNK`] at most.
-pub(crate) fn length_of(rows: usize) -> usize {
-    let lengths = LENGTHS.iter().copied();
-    lengths
-        .filter(|length| *length >= rows)
-        .min()
-        .unwrap_or(CHUNK)
+/// The statements for one chunk of each table, all of one length.
+fn statements_of<'a>(tables: &[Rows<'a>], number: usize, lengths: &[usize]) -> Vec<Statement<'a>> {
+    let chunks: Vec<_> = tables
+        .iter()
+        .map(|table| (table, table.chunk(number)))
+        .filter(|(_, values)| !values.is_empty())
+        .collect();
+    let rows = chunks
+        .iter()
+        .map(|(table, values)| values.len() / table.columns.len());
+    let length = rows.max().map_or(0, |rows| length_in(lengths, rows));
+    let statements = chunks
+        .iter()
+        .map(|(table, values)| table.statement(values, length));
+    statements.collect()
 }
 
-/// Values for questions, [`CHUNK`] at most for each, which are repeated up to `length`: the answer does
-/// not change by it.
-pub(crate) fn chunks_of<T: Copy>(values: &[T], length: usize) -> impl Iterator<Item = Vec<T>> {
-    values.chunks(CHUNK).map(move |chunk| {
-        let missing = length.saturating_sub(chunk.len());
-        let again = chunk.last().into_iter().cycle().take(missing);
-        chunk.iter().chain(again).copied().collect()
-    })
+/// The length of a question for so many, [`CHUNK`] at most.
+pub(crate) fn length_of(count: usize) -> usize {
+    length_in(&LENGTHS, count)
+}
+
+fn length_in(lengths: &[usize], count: usize) -> usize {
+    let lengths = lengths.iter().copied();
+    let enough = lengths.filter(|length| *length >= count);
+    enough.min().unwrap_or(CHUNK)
+}
+
+/// Values for a question, of which the last is repeated up to `length`: the answer does not change by it.
+/// Nothing for none.
+pub(crate) fn filled<T: Copy>(mut values: Vec<T>, length: usize) -> Option<Vec<T>> {
+    let last = *values.last()?;
+    let length = length.max(values.len());
+    values.resize(length, last);
+    Some(values)
 }
 
 /// `$3, $4, $5` for three from 3 on.
