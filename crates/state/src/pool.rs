@@ -97,6 +97,38 @@ impl Pool {
         Ok(Lease::new(self.clone(), permit, held))
     }
 
+    /// A connection with a transaction that has begun.
+    pub(crate) async fn begin(&self) -> Result<Lease, StateError> {
+        if let Some(lease) = self.begin_again().await? {
+            return Ok(lease);
+        }
+        let mut lease = self.acquire().await?;
+        if let Err(error) = lease.begin().await {
+            lease.spoil();
+            return Err(error.into());
+        }
+        Ok(lease)
+    }
+
+    /// The same on a connection to PostgreSQL that was used before: its beginning says whether it still
+    /// answers, so that nobody has to ask.
+    async fn begin_again(&self) -> Result<Option<Lease>, StateError> {
+        if self.inner.target.backend == Backend::Sqlite {
+            return Ok(None);
+        }
+        let permit = self.permit().await?;
+        let Some(held) = self.idle() else {
+            return Ok(None);
+        };
+        let mut lease = Lease::new(self.clone(), permit, held);
+        if matches!(timeout(CHECK_LIMIT, lease.begin()).await, Ok(Ok(()))) {
+            return Ok(Some(lease));
+        }
+        lease.spoil();
+        self.drop_idle();
+        Ok(None)
+    }
+
     /// How many transactions were committed.
     pub(crate) fn commits(&self) -> u64 {
         self.inner.commits.load(Ordering::Relaxed)
@@ -184,15 +216,10 @@ impl Pool {
         (*at >= began).then(|| error.repeat()).flatten()
     }
 
-    /// An idle connection. One that does not answer means that the database went away, and with
-    /// it all the others.
+    /// A connection that was used before and has just answered. One that does not means that the database
+    /// went away, and with it all the others.
     async fn reuse(&self) -> Option<Held> {
-        let now = clock::now();
-        let mut held = {
-            let mut idle = lock(&self.inner.idle);
-            idle.retain(|held| now.duration_since(held.made) < AGE_MAX);
-            idle.pop()?
-        };
+        let mut held = self.idle()?;
         if self.inner.target.backend == Backend::Sqlite {
             return Some(held);
         }
@@ -202,9 +229,21 @@ impl Pool {
         ) {
             return Some(held);
         }
+        self.drop_idle();
+        None
+    }
+
+    /// A connection that nobody uses.
+    fn idle(&self) -> Option<Held> {
+        let now = clock::now();
+        let mut idle = lock(&self.inner.idle);
+        idle.retain(|held| now.duration_since(held.made) < AGE_MAX);
+        idle.pop()
+    }
+
+    fn drop_idle(&self) {
         let broken = std::mem::take(&mut *lock(&self.inner.idle));
         drop(broken);
-        None
     }
 }
 

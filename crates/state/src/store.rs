@@ -81,7 +81,7 @@ impl State {
     /// A transaction. Fails within a second when the database is down, and after five when others
     /// keep writing.
     pub async fn write(&self) -> Result<Write, StateError> {
-        let lease = self.begin().await?;
+        let lease = self.writers.begin().await?;
         Ok(Write::new(lease, self.hub.clone()))
     }
 
@@ -89,15 +89,6 @@ impl State {
     /// another.
     pub fn watch(&self, topic: &'static str) -> Watch {
         self.hub.watch(topic)
-    }
-
-    async fn begin(&self) -> Result<Lease, StateError> {
-        let mut lease = self.writers.acquire().await?;
-        if let Err(error) = lease.begin().await {
-            lease.spoil();
-            return Err(error.into());
-        }
-        Ok(lease)
     }
 }
 
