@@ -22,10 +22,10 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(650);
 const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
 /// SQLite's `SQLITE_BUSY`; further bits of a code say more.
 const SQLITE_BUSY: i64 = 5;
-/// How much of its log SQLite keeps on disk between two peaks, in bytes: more than [`crate::checkpoint`]
-/// lets it become, or the writer would shorten the file each time and make it longer again. A disk that is
-/// told what is free takes its time for that.
-const SQLITE_LOG_KEPT_BYTES: u32 = 128 << 20;
+/// How much of its log SQLite keeps on disk between two peaks, in bytes: what 65,536 pages take. If it were
+/// less, the writer would shorten the file each time and make it longer again, and a disk that is told
+/// what is free takes its time for that.
+const SQLITE_LOG_KEPT_BYTES: u32 = 272 << 20;
 
 /// Every commit is on disk before it is answered. A second process waits for the first one's
 /// transaction for `busy_timeout` milliseconds. Double quotes around a misspelt column and

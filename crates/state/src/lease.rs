@@ -124,6 +124,13 @@ impl Lease {
         self.health.is_broken = true;
     }
 
+    /// Closes the connection and gives back the right to one.
+    #[expect(clippy::expect_used, reason = "only this and drop take it away")]
+    pub(crate) fn into_permit(mut self) -> OwnedSemaphorePermit {
+        let permit = self.permit.take();
+        permit.expect("a lease holds a permit until dropped")
+    }
+
     #[expect(clippy::expect_used, reason = "only drop takes the connection away")]
     fn parts(&mut self) -> (&mut AnyConnection, &mut Health) {
         let held = self.held.as_mut();

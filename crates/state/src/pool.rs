@@ -90,43 +90,36 @@ impl Pool {
     /// A connection that has just answered, or a new one.
     pub(crate) async fn acquire(&self) -> Result<Lease, StateError> {
         let permit = self.permit().await?;
-        if let Some(held) = self.reuse().await {
-            return Ok(Lease::new(self.clone(), permit, held));
-        }
-        let held = self.connect().await?;
+        self.acquire_with(permit).await
+    }
+
+    async fn acquire_with(&self, permit: OwnedSemaphorePermit) -> Result<Lease, StateError> {
+        let held = match self.reuse().await {
+            Some(held) => held,
+            None => self.connect().await?,
+        };
         Ok(Lease::new(self.clone(), permit, held))
     }
 
-    /// A connection with a transaction that has begun.
+    /// A connection with a transaction that has begun. On PostgreSQL the beginning says whether one that
+    /// was used before still answers, so that nobody has to ask.
     pub(crate) async fn begin(&self) -> Result<Lease, StateError> {
-        if let Some(lease) = self.begin_again().await? {
-            return Ok(lease);
+        let mut permit = self.permit().await?;
+        let is_asked = self.inner.target.backend == Backend::Postgres;
+        if let Some(held) = is_asked.then(|| self.idle()).flatten() {
+            let mut lease = Lease::new(self.clone(), permit, held);
+            if matches!(timeout(CHECK_LIMIT, lease.begin()).await, Ok(Ok(()))) {
+                return Ok(lease);
+            }
+            permit = lease.into_permit();
+            self.drop_idle();
         }
-        let mut lease = self.acquire().await?;
+        let mut lease = self.acquire_with(permit).await?;
         if let Err(error) = lease.begin().await {
             lease.spoil();
             return Err(error.into());
         }
         Ok(lease)
-    }
-
-    /// The same on a connection to PostgreSQL that was used before: its beginning says whether it still
-    /// answers, so that nobody has to ask.
-    async fn begin_again(&self) -> Result<Option<Lease>, StateError> {
-        if self.inner.target.backend == Backend::Sqlite {
-            return Ok(None);
-        }
-        let permit = self.permit().await?;
-        let Some(held) = self.idle() else {
-            return Ok(None);
-        };
-        let mut lease = Lease::new(self.clone(), permit, held);
-        if matches!(timeout(CHECK_LIMIT, lease.begin()).await, Ok(Ok(()))) {
-            return Ok(Some(lease));
-        }
-        lease.spoil();
-        self.drop_idle();
-        Ok(None)
     }
 
     /// How many transactions were committed.

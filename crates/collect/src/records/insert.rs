@@ -8,6 +8,8 @@ pub(crate) mod counts;
 pub(crate) mod groups;
 pub(crate) mod population;
 pub(crate) mod rows;
+#[cfg(test)]
+mod tests;
 
 use state::{StateError, Write};
 

@@ -108,6 +108,9 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
         "{name}: {left} more records in {:.0} s",
         filling.elapsed().as_secs_f64()
     );
+    let mut later = self::intake(address, size, &cpu);
+    later["rss_kib"] = json!(program.rss_kib());
+    eprintln!("{name}, with {} kept: {later}", kept(address));
     let file = program.path("data/state.db");
     let both = || {
         let (own, database) = cpu();
@@ -118,6 +121,7 @@ async fn measure_one(size: Size, server: Option<&Server>) -> Value {
     let questions = questions::ask_all(address, program.pid());
     json!({
         "intake": intake,
+        "intake_later": later,
         "a_thousand_a_second": paced,
         "one_connection": alone,
         "index": index,
@@ -159,6 +163,40 @@ fn kept(address: SocketAddr) -> u64 {
         .unwrap_or(0)
 }
 
+/// What was promised of intake, and where it stands in the report.
+const INTAKE: [(&str, &str, f64); 6] = [
+    (
+        "SQLite: CPU for a record, at most 0.15 ms",
+        "/sqlite/intake/cpu_ms",
+        0.15,
+    ),
+    (
+        "SQLite: p99 at 32 connections, at most 10 ms",
+        "/sqlite/intake/p99_ms",
+        10.0,
+    ),
+    (
+        "SQLite: the same with a million kept, at most 10 ms",
+        "/sqlite/intake_later/p99_ms",
+        10.0,
+    ),
+    (
+        "PostgreSQL: CPU for a record with the database's, at most 0.25 ms",
+        "/postgres/intake/cpu_ms",
+        0.25,
+    ),
+    (
+        "PostgreSQL: p99 at 32 connections, at most 10 ms",
+        "/postgres/intake/p99_ms",
+        10.0,
+    ),
+    (
+        "PostgreSQL: the same with a million kept, at most 10 ms",
+        "/postgres/intake_later/p99_ms",
+        10.0,
+    ),
+];
+
 /// Compares with what was promised.
 pub fn judge(report: &Value) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
@@ -170,26 +208,9 @@ pub fn judge(report: &Value) -> Vec<Verdict> {
             is_met: measured.map(|measured| measured <= limit),
         });
     };
-    at_most(
-        "SQLite: CPU for a record, at most 0.15 ms",
-        "/sqlite/intake/cpu_ms",
-        0.15,
-    );
-    at_most(
-        "SQLite: p99 at 32 connections, at most 10 ms",
-        "/sqlite/intake/p99_ms",
-        10.0,
-    );
-    at_most(
-        "PostgreSQL: CPU for a record with the database's, at most 0.25 ms",
-        "/postgres/intake/cpu_ms",
-        0.25,
-    );
-    at_most(
-        "PostgreSQL: p99 at 32 connections, at most 10 ms",
-        "/postgres/intake/p99_ms",
-        10.0,
-    );
+    for (goal, pointer, limit) in INTAKE {
+        at_most(goal, pointer, limit);
+    }
     for (database, goals) in [
         (
             "sqlite",
