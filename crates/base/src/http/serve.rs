@@ -40,6 +40,9 @@ use crate::work::WorkTracker;
 /// How long an idle connection is kept after its listener went to a replacement: longer than the
 /// usual scrape interval, so that its owner meets `Connection: close` on an answer first.
 const DRAIN_IDLE: Duration = Duration::from_secs(90);
+/// The same at a fast exit: long enough for a request that is on its way already, since another process may
+/// go on with the listener, and nobody waits for it otherwise.
+const FAST_IDLE: Duration = Duration::from_millis(100);
 /// The longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the head of a request, idle time included.
@@ -322,7 +325,7 @@ where
         let patience = if scope.supervisor().exit_kind() == ExitKind::Graceful {
             DRAIN_IDLE
         } else {
-            Duration::ZERO
+            FAST_IDLE
         };
         tokio::select! {
             ended = connection.as_mut() => ended,
