@@ -38,8 +38,8 @@ const CHUNKS_AT_ONCE: usize = 256;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Payloads of one statement, and their bytes, or a single one with more. They are few, since requests wait
-/// while their words are looked at.
+/// Payloads of one statement, and their bytes, or a single one with more. They are few: what is done with
+/// them at once takes a processor from requests.
 const PAYLOADS_AT_ONCE: usize = 64;
 const PAYLOAD_BYTES_AT_ONCE: i64 = 1 << 20;
 /// Records without their payloads of one statement.
@@ -61,7 +61,7 @@ pub(crate) fn service(state: &State) -> Service {
                     // A state that is down comes back; what is missing meanwhile is looked at one by
                     // one.
                     Err(error) => {
-                        tracing::warn!(error = chain(&error), "the index of records waits");
+                        tracing::warn!(error = chain(&*error), "the index of records waits");
                         break;
                     }
                 }
@@ -72,7 +72,7 @@ pub(crate) fn service(state: &State) -> Service {
 }
 
 /// Builds the next row, if it is complete; says whether there may be more to do.
-pub(super) async fn build_next(state: &State) -> Result<bool, StateError> {
+pub(super) async fn build_next(state: &State) -> Result<bool, BoxError> {
     let mut read = state.read().await?;
     if import::has_older_begun(&mut read).await? {
         drop(read);
@@ -181,7 +181,7 @@ const FIELDS: [Column; 11] = [
 ];
 const PAYLOAD: [Column; 2] = [Column::Number("id"), Column::Bytes("body")];
 
-async fn read_row(read: &mut Read, row: i64) -> Result<Content, StateError> {
+async fn read_row(read: &mut Read, row: i64) -> Result<Content, BoxError> {
     let first = row * ROW_IDS;
     let mut content = Content {
         matrix: vec![0; usize::try_from(ALL_BITS).unwrap_or(0)],
@@ -197,10 +197,12 @@ async fn read_row(read: &mut Read, row: i64) -> Result<Content, StateError> {
         }
         for ids in payload_ranges(&sizes) {
             let payloads = between(read, (&PAYLOAD, "record_payloads"), ids).await?;
-            for found in payloads.rows() {
-                let block = (found.number(0)? - first) / BLOCK_IDS;
-                words::for_each_bit(found.bytes(1)?, |bit| content.set(block, bit));
-            }
+            // On another thread: requests would wait while their words are looked at.
+            let looking = tokio::task::spawn_blocking(move || {
+                content.add_payloads(first, &payloads)?;
+                Ok::<_, StateError>(content)
+            });
+            content = looking.await??;
         }
     }
     Ok(content)
@@ -271,6 +273,14 @@ impl Content {
             for bit in field.text(row.text(column)?) {
                 self.set(block, bit);
             }
+        }
+        Ok(())
+    }
+
+    fn add_payloads(&mut self, first: i64, payloads: &Packed) -> Result<(), StateError> {
+        for row in payloads.rows() {
+            let block = (row.number(0)? - first) / BLOCK_IDS;
+            words::for_each_bit(row.bytes(1)?, |bit| self.set(block, bit));
         }
         Ok(())
     }
