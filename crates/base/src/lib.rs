@@ -4,6 +4,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod descriptors;
+pub mod dial;
 pub mod duplex;
 pub mod error;
 pub mod events;

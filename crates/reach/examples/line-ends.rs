@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::dial::{Fresh, dial};
 use base::health::Health;
 use base::secret::Secret;
 use base::supervise::{Criticality, Scope, Service, Supervisor};
@@ -30,7 +31,7 @@ use reach::node::{Enrolment, Node, NodeMetrics, NodeParts};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 const USAGE: &str = "\
@@ -174,10 +175,10 @@ async fn agent(directory: &Path, address: &str) {
         let refuse = |error: std::io::Error| {
             Refusal::new(RefusalCode::Unavailable, format!("connect: {error}"))
         };
-        let stream = TcpStream::connect(&request.target.name).await;
+        let stream = dial(&request.target.name).await;
         let stream = stream.map_err(refuse)?;
         stream.set_nodelay(true).map_err(refuse)?;
-        Ok(Served::Connection(Box::new(stream)))
+        Ok(Served::Connection(Box::new(Fresh::new(stream))))
     });
     let mut line = connector.connect(address, serve, &scope).await.unwrap();
     loop {

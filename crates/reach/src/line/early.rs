@@ -59,6 +59,18 @@ impl<'a> Early<'a> {
         self.taken.clone()
     }
 
+    /// Looks whether the client has spoken; most that speak first have done so by now. Then what it says
+    /// goes in one write with the question, if it comes before that: whoever flushes the lane takes along
+    /// what waits.
+    pub(crate) async fn look(&mut self) {
+        if self.taken.is_empty() && !self.has_ended {
+            tokio::task::yield_now().await;
+            let mut first = std::pin::pin!(self.first());
+            let mut look = |context: &mut Context<'_>| first.as_mut().poll(context).is_ready();
+            poll_fn(|context| Poll::Ready(look(context))).await;
+        }
+    }
+
     /// Waits for the first bytes. That the client has ended or broke is for whoever reads next. Nothing
     /// is lost when it is given up.
     async fn first(&mut self) {
@@ -77,13 +89,6 @@ impl<'a> Early<'a> {
         &mut self,
         stream: &mut Stream,
     ) -> io::Result<Result<(), Refusal>> {
-        if self.taken.is_empty() && !self.has_ended {
-            // Most clients that speak first have done so by now: it goes in one write with the question.
-            tokio::task::yield_now().await;
-            let mut first = std::pin::pin!(self.first());
-            let mut look = |context: &mut Context<'_>| first.as_mut().poll(context).is_ready();
-            poll_fn(|context| Poll::Ready(look(context))).await;
-        }
         let is_taken = !self.taken.is_empty();
         if is_taken {
             self.send(stream).await;

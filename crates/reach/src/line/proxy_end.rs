@@ -199,8 +199,11 @@ impl Line {
     async fn open_framed(
         &self,
         request: &OpenRequest,
-        early: Option<&mut Early<'_>>,
+        mut early: Option<&mut Early<'_>>,
     ) -> Result<LineStream, OpenError> {
+        if let Some(early) = &mut early {
+            early.look().await;
+        }
         let lane = &self.shared.interactive;
         let too_many = || OpenError::TooMany {
             peer: self.name(),

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::dial::Fresh;
 use base::http::{Peer, serve_connection};
 use base::tls::ClientTls;
 use rustls_pki_types::ServerName;
@@ -118,7 +119,7 @@ async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, R
                 let stream = encrypt(stream, url, &app.tls).await;
                 Ok(Served::Connection(Box::new(stream.map_err(unavailable)?)))
             }
-            AppAddress::Url(_) | AppAddress::Tcp(_) => Ok(Served::Connection(Box::new(stream))),
+            AppAddress::Url(_) | AppAddress::Tcp(_) => Ok(plain(stream)),
         }
     };
     let opened = tokio::time::timeout(CONNECT_LIMIT, opening).await;
@@ -144,12 +145,16 @@ async fn encrypt(
 }
 
 async fn connect(address: &str) -> Result<Served, Refusal> {
-    Ok(Served::Connection(Box::new(dial(address).await?)))
+    Ok(plain(dial(address).await?))
+}
+
+fn plain(stream: TcpStream) -> Served {
+    Served::Connection(Box::new(Fresh::new(stream)))
 }
 
 async fn dial(address: &str) -> Result<TcpStream, Refusal> {
     let unavailable = |reason: String| unavailable(address, &reason);
-    let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+    let connected = tokio::time::timeout(CONNECT_LIMIT, base::dial::dial(address)).await;
     let stream = connected
         .map_err(|_| unavailable(no_answer()))?
         .map_err(|error| unavailable(error.to_string()))?;
