@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use rustix::net::SendFlags;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 
 /// Connects to `host:port`, to one of its addresses after the other until one answers. A connection
-/// within this machine is made while it is asked for: it is not left to the runtime to notice that, which
+/// within this machine is mostly made while it is asked for: it is not left to the runtime to notice that, which
 /// takes longer than the connection. Whoever calls it bounds the time.
 ///
 /// # Errors
@@ -31,7 +32,7 @@ pub async fn dial(address: &str) -> io::Result<TcpStream> {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let kind = Type::STREAM.nonblocking().cloexec();
+    let kind = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     if let Err(error) = socket.connect(&address.into())
         && error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error())
@@ -58,20 +59,10 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// A connection to which nothing was written.
+    /// A connection that nobody writes to yet.
     pub fn new(stream: TcpStream) -> Self {
         let is_fresh = true;
         Self { stream, is_fresh }
-    }
-
-    /// How much of the bytes has gone; nothing when the runtime has to see to it.
-    fn send(&mut self, bytes: &[u8]) -> Option<usize> {
-        let is_fresh = std::mem::take(&mut self.is_fresh);
-        if !is_fresh || bytes.is_empty() {
-            return None;
-        }
-        // An error is there again for the runtime.
-        SockRef::from(&self.stream).send(bytes).ok()
     }
 }
 
@@ -91,10 +82,14 @@ impl AsyncWrite for Fresh {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.send(bytes) {
-            Some(sent) => Poll::Ready(Ok(sent)),
-            None => Pin::new(&mut self.stream).poll_write(context, bytes),
+        if std::mem::take(&mut self.is_fresh) && !bytes.is_empty() {
+            match rustix::net::send(&self.stream, bytes, SendFlags::NOSIGNAL) {
+                // The runtime says when it takes some.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                sent => return Poll::Ready(sent.map_err(io::Error::from)),
+            }
         }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -130,30 +125,52 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_within_this_machine_is_there_at_once() {
+    async fn a_connection_within_this_machine_takes_bytes_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let mut dialling = pin!(dial(&address));
-        let polled = dialling
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(Ok(near)) = polled else {
-            panic!("{polled:?}");
-        };
-        let mut near = Fresh::new(near);
-        let mut writing = pin!(near.write(b"here "));
-        let polled = writing
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(polled, Poll::Ready(Ok(5))), "{polled:?}");
-        let (mut far, _) = listener.accept().await.unwrap();
-        near.write_all(b"there").await.unwrap();
-        let mut both = [0; 10];
-        far.read_exact(&mut both).await.unwrap();
-        far.write_all(&both).await.unwrap();
-        both.fill(0);
-        near.read_exact(&mut both).await.unwrap();
-        assert_eq!(&both, b"here there");
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut at_once = 0;
+        for _ in 0..50 {
+            let mut dialling = pin!(dial(&address));
+            let stream = match dialling.as_mut().poll(context) {
+                Poll::Ready(stream) => stream,
+                // The system is busy.
+                Poll::Pending => dialling.await,
+            };
+            let mut near = Fresh::new(stream.unwrap());
+            let polled = Pin::new(&mut near).poll_write(context, b"here ");
+            match polled {
+                Poll::Ready(written) => {
+                    at_once += 1;
+                    assert_eq!(written.unwrap(), 5);
+                }
+                Poll::Pending => near.write_all(b"here ").await.unwrap(),
+            }
+            let (mut far, _) = listener.accept().await.unwrap();
+            near.write_all(b"there").await.unwrap();
+            let mut both = [0; 10];
+            far.read_exact(&mut both).await.unwrap();
+            assert_eq!(&both, b"here there");
+            far.write_all(b"yes").await.unwrap();
+            let mut yes = [0; 3];
+            near.read_exact(&mut yes).await.unwrap();
+            assert_eq!(&yes, b"yes");
+        }
+        assert!(at_once > 0);
+    }
+
+    /// The reason is told to whoever writes, and not lost to a second try.
+    #[tokio::test]
+    async fn a_first_write_that_fails_says_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stream = dial(&address).await.unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        far.set_zero_linger().unwrap();
+        drop(far);
+        let mut near = Fresh::new(stream);
+        let error = near.write_all(b"x").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

@@ -160,9 +160,7 @@ pub(crate) fn statement(read: &Read, columns: &[Column], rest: &str) -> String {
     }
 }
 
-/// What a [`statement`] answers. Whoever asks in a loop lets others have their turn by it: a database on the
-/// same processor answers before anyone looks, so that nothing here would ever wait, and answers to intake
-/// were seen to wait 11 ms for the index.
+/// What a [`statement`] answers.
 pub(crate) async fn fetch(
     read: &mut Read,
     columns: &[Column],
@@ -175,7 +173,6 @@ pub(crate) async fn fetch(
         let bytes: Option<&[u8]> = row.try_get(0)?;
         all.extend_from_slice(bytes.unwrap_or_default());
     }
-    tokio::task::yield_now().await;
     Packed::read(all, columns)
 }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -59,15 +59,13 @@ impl<'a> Early<'a> {
         self.taken.clone()
     }
 
-    /// Looks whether the client has spoken; most that speak first have done so by now. Then what it says
-    /// goes in one write with the question, if it comes before that: whoever flushes the lane takes along
-    /// what waits.
+    /// Looks whether the client has spoken; most that speak first have done so by now. To be called before
+    /// the question is queued: once it is, the flush of any stream may send it without these bytes.
     pub(crate) async fn look(&mut self) {
         if self.taken.is_empty() && !self.has_ended {
             tokio::task::yield_now().await;
             let mut first = std::pin::pin!(self.first());
-            let mut look = |context: &mut Context<'_>| first.as_mut().poll(context).is_ready();
-            poll_fn(|context| Poll::Ready(look(context))).await;
+            poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_ready())).await;
         }
     }
 

@@ -201,9 +201,6 @@ impl Line {
         request: &OpenRequest,
         mut early: Option<&mut Early<'_>>,
     ) -> Result<LineStream, OpenError> {
-        if let Some(early) = &mut early {
-            early.look().await;
-        }
         let lane = &self.shared.interactive;
         let too_many = || OpenError::TooMany {
             peer: self.name(),
@@ -211,8 +208,12 @@ impl Line {
             lane: Lane::Interactive,
         };
         let counted = Counted::within(&lane.health().streams, STREAMS_MAX).ok_or_else(too_many)?;
+        let question = question(request)?;
+        if let Some(early) = &mut early {
+            early.look().await;
+        }
         let stuck = || OpenError::Stuck { peer: self.name() };
-        let mut stream = lane.open(&question(request)?).ok_or_else(stuck)?;
+        let mut stream = lane.open(&question).ok_or_else(stuck)?;
         let asked = async {
             match early {
                 Some(early) => early.answered(&mut stream).await,

@@ -106,10 +106,11 @@ impl Node {
 async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, Refusal> {
     let address = app.at.host_and_port();
     let opening = async {
-        let mut stream = dial(&address).await?;
+        let stream = dial(&address).await?;
+        let server = stream.peer_addr().ok();
+        let mut stream = Fresh::new(stream);
         let unavailable = |reason: String| unavailable(&address, &reason);
         if let Some(version) = app.proxy_protocol {
-            let server = stream.peer_addr().ok();
             let header = proxy_header::encode(version, request.client, server);
             let written = stream.write_all(&header).await;
             written.map_err(|error| unavailable(error.to_string()))?;
@@ -119,18 +120,14 @@ async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, R
                 let stream = encrypt(stream, url, &app.tls).await;
                 Ok(Served::Connection(Box::new(stream.map_err(unavailable)?)))
             }
-            AppAddress::Url(_) | AppAddress::Tcp(_) => Ok(plain(stream)),
+            AppAddress::Url(_) | AppAddress::Tcp(_) => Ok(Served::Connection(Box::new(stream))),
         }
     };
     let opened = tokio::time::timeout(CONNECT_LIMIT, opening).await;
     opened.unwrap_or_else(|_| Err(unavailable(&address, &no_answer())))
 }
 
-async fn encrypt(
-    stream: TcpStream,
-    url: &Url,
-    tls: &ClientTls,
-) -> Result<TlsStream<TcpStream>, String> {
+async fn encrypt(stream: Fresh, url: &Url, tls: &ClientTls) -> Result<TlsStream<Fresh>, String> {
     let config = tls.build().map_err(|error| format!("tls: {error}"))?;
     let host = url.host_str().unwrap_or_default();
     let name = tls.server_name.as_deref().unwrap_or(host);
@@ -145,11 +142,8 @@ async fn encrypt(
 }
 
 async fn connect(address: &str) -> Result<Served, Refusal> {
-    Ok(plain(dial(address).await?))
-}
-
-fn plain(stream: TcpStream) -> Served {
-    Served::Connection(Box::new(Fresh::new(stream)))
+    let stream = Fresh::new(dial(address).await?);
+    Ok(Served::Connection(Box::new(stream)))
 }
 
 async fn dial(address: &str) -> Result<TcpStream, Refusal> {

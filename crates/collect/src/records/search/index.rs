@@ -99,7 +99,12 @@ pub(super) async fn build_next(state: &State) -> Result<bool, BoxError> {
     }
     let content = read_row(&mut read, row).await?;
     drop(read);
-    keep(state, (row, changes), &content).await?;
+    let (content, chunks) = aside(move || {
+        let chunks = content.chunks();
+        Ok((content, chunks))
+    })
+    .await?;
+    keep(state, (row, changes), (&content, &chunks)).await?;
     Ok(true)
 }
 
@@ -188,24 +193,36 @@ async fn read_row(read: &mut Read, row: i64) -> Result<Content, BoxError> {
         oldest: i64::MAX,
         newest: i64::MIN,
     };
+    let mut sizes;
     for from in (first..first + ROW_IDS).step_by(step(RECORDS_AT_ONCE)) {
         let fields = between(read, (&FIELDS, "records"), from..from + RECORDS_AT_ONCE).await?;
-        let mut sizes = Vec::with_capacity(fields.len());
-        for found in fields.rows() {
-            content.add_fields(first, found)?;
-            sizes.push((found.number(0)?, found.number(1)?));
-        }
+        (content, sizes) = aside(move || {
+            let sizes = content.add_fields(first, &fields)?;
+            Ok((content, sizes))
+        })
+        .await?;
         for ids in payload_ranges(&sizes) {
             let payloads = between(read, (&PAYLOAD, "record_payloads"), ids).await?;
-            // On another thread: requests would wait while their words are looked at.
-            let looking = tokio::task::spawn_blocking(move || {
+            content = aside(move || {
                 content.add_payloads(first, &payloads)?;
-                Ok::<_, StateError>(content)
-            });
-            content = looking.await??;
+                Ok(content)
+            })
+            .await?;
         }
     }
     Ok(content)
+}
+
+/// Does what takes a while on another thread. A database on the same processor answers before the runtime
+/// looks: a task that asks and computes in turns never waits, and everything else on its thread does.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, BoxError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ranges of the ids of these records, each with the bytes of its payload, that have few enough
@@ -249,7 +266,17 @@ fn step(ids: i64) -> usize {
 }
 
 impl Content {
-    fn add_fields(&mut self, first: i64, row: Row<'_>) -> Result<(), StateError> {
+    /// Gives the id of each, and what its payload takes.
+    fn add_fields(&mut self, first: i64, rows: &Packed) -> Result<Vec<(i64, i64)>, StateError> {
+        let mut sizes = Vec::with_capacity(rows.len());
+        for row in rows.rows() {
+            self.add_fields_of(first, row)?;
+            sizes.push((row.number(0)?, row.number(1)?));
+        }
+        Ok(sizes)
+    }
+
+    fn add_fields_of(&mut self, first: i64, row: Row<'_>) -> Result<(), StateError> {
         let received = row.number(2)?;
         self.oldest = self.oldest.min(received);
         self.newest = self.newest.max(received);
@@ -285,6 +312,18 @@ impl Content {
         Ok(())
     }
 
+    /// What is kept of it, one value for each chunk.
+    fn chunks(&self) -> Vec<Vec<u8>> {
+        let chunk = |blocks: &[u64]| {
+            blocks
+                .iter()
+                .flat_map(|blocks| blocks.to_le_bytes())
+                .collect()
+        };
+        let size = usize::try_from(CHUNK_BITS).unwrap_or(1);
+        self.matrix.chunks(size).map(chunk).collect()
+    }
+
     fn set(&mut self, block: i64, bit: u32) {
         let index = usize::try_from(bit).unwrap_or(usize::MAX);
         if let Some(blocks) = self.matrix.get_mut(index) {
@@ -299,21 +338,11 @@ impl Content {
 async fn keep(
     state: &State,
     (row, changes): (i64, i64),
-    content: &Content,
+    (content, chunks): (&Content, &[Vec<u8>]),
 ) -> Result<(), StateError> {
-    let chunks: Vec<Vec<u8>> = content
-        .matrix
-        .chunks(usize::try_from(CHUNK_BITS).unwrap_or(1))
-        .map(|chunk| {
-            chunk
-                .iter()
-                .flat_map(|blocks| blocks.to_le_bytes())
-                .collect()
-        })
-        .collect();
     let columns = ["id", "bits"];
     let conflict = "ON CONFLICT (id) DO UPDATE SET bits = excluded.bits";
-    let numbered: Vec<(i64, &Vec<u8>)> = (bits_id(row, 0)..).zip(&chunks).collect();
+    let numbered: Vec<(i64, &Vec<u8>)> = (bits_id(row, 0)..).zip(chunks).collect();
     for some in numbered.chunks(CHUNKS_AT_ONCE) {
         let mut table = Rows::into("record_bits", &columns).on_conflict(conflict);
         for (number, chunk) in some {
