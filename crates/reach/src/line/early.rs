@@ -117,3 +117,32 @@ impl<'a> Early<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_takes_what_is_there_and_waits_for_nothing() {
+        let (mut near, mut far) = tokio::io::duplex(64);
+        let mut early = Early::new(&mut near);
+        early.look().await;
+        assert_eq!(early.taken(), "");
+        far.write_all(b"hello").await.unwrap();
+        early.look().await;
+        far.write_all(b" again").await.unwrap();
+        early.look().await;
+        assert_eq!(
+            (early.taken(), early.is_sent()),
+            (Bytes::from("hello"), false)
+        );
+
+        let (mut near, far) = tokio::io::duplex(64);
+        drop(far);
+        let mut early = Early::new(&mut near);
+        early.look().await;
+        assert!(early.has_ended && early.taken().is_empty());
+    }
+}

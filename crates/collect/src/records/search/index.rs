@@ -36,6 +36,9 @@ pub(crate) const STATE: i64 = 2;
 const CHUNKS_AT_ONCE: usize = 256;
 /// Between two transactions.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Between two pages of payloads: intake has the processors to itself again. It allows for more than 20,000
+/// records a second, since the timer may take twice that.
+const PAGE_PAUSE: Duration = Duration::from_millis(1);
 /// How often it is looked whether a row is complete.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Payloads of one statement, and their bytes, or a single one with more. They are few: what is done with
@@ -208,6 +211,7 @@ async fn read_row(read: &mut Read, row: i64) -> Result<Content, BoxError> {
                 Ok(content)
             })
             .await?;
+            tokio::time::sleep(PAGE_PAUSE).await;
         }
     }
     Ok(content)
