@@ -74,7 +74,8 @@ impl<'a> Early<'a> {
     async fn first(&mut self) {
         let mut buffer = BytesMut::with_capacity(EARLY_BYTES_MAX);
         match self.connection.read_buf(&mut buffer).await {
-            Ok(1..) => self.taken = buffer.freeze(),
+            // As much memory as it needs: it may be kept for as long as the connection.
+            Ok(1..) => self.taken = Bytes::copy_from_slice(&buffer),
             Ok(_) | Err(_) => {
                 self.has_ended = true;
                 std::future::pending::<()>().await;

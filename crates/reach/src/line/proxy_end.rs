@@ -143,7 +143,11 @@ impl Line {
         early: Option<&mut Early<'_>>,
     ) -> Result<LineStream, OpenError> {
         let limit = deadline.min(OPEN_LIMIT);
-        let opening = tokio::time::timeout(limit, self.open_on(request, lane, early));
+        // On the heap for as long as it takes: a connection that is idle later would keep room for it.
+        let opening = Box::pin(tokio::time::timeout(
+            limit,
+            self.open_on(request, lane, early),
+        ));
         let outcome = tokio::select! {
             biased;
             reason = self.shared.end.ended() => Err(self.gone(reason)),
