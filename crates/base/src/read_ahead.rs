@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-/// What is read at once from a connection that has much to say, unless more is asked for.
+/// What is read at once from a connection that has much to say.
 const SIZE: usize = 64 << 10;
 /// What is read at once from one that has little: a handshake, a ping.
 const SIZE_MIN: usize = 4 << 10;
@@ -24,7 +24,6 @@ pub struct ReadAhead<S> {
     buffer: BytesMut,
     /// For the next read.
     size: usize,
-    size_max: usize,
 }
 
 impl<S> ReadAhead<S> {
@@ -34,13 +33,17 @@ impl<S> ReadAhead<S> {
             io,
             buffer: BytesMut::new(),
             size: SIZE_MIN,
-            size_max: SIZE,
         }
     }
 
-    /// Reads up to `size` bytes at a time from now on.
-    pub fn set_size(&mut self, size: usize) {
-        self.size_max = size;
+    /// Whether everything that was read has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// What is read, without what was read ahead.
+    pub fn into_inner(self) -> S {
+        self.io
     }
 
     /// What is read.
@@ -66,7 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
                 return polled.map_ok(drop);
             }
             if this.buffer.len() == this.size {
-                this.size = (this.size * STEP).min(this.size_max);
+                this.size = (this.size * STEP).min(SIZE);
             } else if this.buffer.len() < this.size / STEP {
                 this.size = (this.size / STEP).max(SIZE_MIN);
             }
@@ -122,7 +125,6 @@ mod tests {
     async fn bytes_come_as_they_were_written() {
         let (mut near, far) = tokio::io::duplex(300 << 10);
         let mut ahead = ReadAhead::new(far);
-        ahead.set_size(256 << 10);
         let bytes: Vec<u8> = (0..2_000_000_u32)
             .map(|number| (number % 251) as u8)
             .collect();

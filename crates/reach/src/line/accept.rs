@@ -11,6 +11,7 @@ use base::read_ahead::ReadAhead;
 use base::supervise::Scope;
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
+use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -30,8 +31,9 @@ use super::message::{
 use super::messages;
 use super::mux::{self, Mux};
 use super::proxy_end::{End, Line, Parts, Shared, lock};
-use super::socket;
+use super::sealed::Sealed;
 use super::stream::{BoxDuplex, Duplex};
+use super::{bulk, socket};
 
 /// Reads who a peer is out of its certificate chain, or says why it is not welcome.
 pub type Identify =
@@ -245,12 +247,10 @@ impl Acceptor {
             .ok_or(AcceptError::NoLane)?;
         let certificates = session.peer_certificates().unwrap_or_default();
         let who = (self.inner.settings.identify)(certificates);
-        let (io, session) = tls.get_mut();
-        socket::set_buffers(lane, io, session);
-        let mut io: BoxDuplex = Box::new(tls);
+        socket::set_buffers(lane, tls.get_mut().1);
         let hello = timeout(
             HELLO_LIMIT,
-            read_frame::<Hello, _>(&mut io, FRAME_BYTES_MAX),
+            read_frame::<Hello, _>(&mut tls, FRAME_BYTES_MAX),
         )
         .await
         .map_err(|_| AcceptError::Timeout("the hello"))??;
@@ -258,7 +258,7 @@ impl Acceptor {
             .map_err(|reason| Refusal::new(RefusalCode::Forbidden, reason))
             .and_then(|peer| self.enter(&hello, lane, peer, remote));
         let refusal = entered.as_ref().err().cloned();
-        let answered = self.answer(&mut io, refusal).await;
+        let answered = self.answer(&mut tls, refusal).await;
         let Entered { key, begun } = entered?;
         match lane {
             Lane::Control => {
@@ -267,23 +267,25 @@ impl Acceptor {
                 }
                 answered?;
                 // Fails when the line was given up meanwhile.
-                drop(begun.map(|(give, _)| give.send(io)));
+                drop(begun.map(|(give, _)| give.send(Box::new(tls))));
                 Ok(None)
             }
             Lane::Interactive => {
                 answered?;
-                self.complete(io, key).await.map(Some)
+                self.complete(Box::new(tls), key).await.map(Some)
             }
             Lane::Bulk => {
                 answered?;
-                self.add_bulk(io, &key).map(|()| None)
+                let (io, session) = tls.into_inner();
+                let sealed = bulk::welcome(io, session).await?;
+                self.add_bulk(sealed, &key).map(|()| None)
             }
         }
     }
 
     async fn answer(
         &self,
-        io: &mut BoxDuplex,
+        io: &mut (impl AsyncWrite + Unpin),
         refusal: Option<Refusal>,
     ) -> Result<(), AcceptError> {
         let answer = HelloAnswer {
@@ -498,7 +500,7 @@ impl Acceptor {
         });
     }
 
-    fn add_bulk(&self, io: BoxDuplex, key: &Key) -> Result<(), AcceptError> {
+    fn add_bulk(&self, io: Sealed, key: &Key) -> Result<(), AcceptError> {
         let state = lock(&self.inner.state);
         let added = match state.lines.get(key) {
             Some(Entry::Complete(line)) if line.wants_bulk() => line.shared.bulk.add(io),

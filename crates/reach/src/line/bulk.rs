@@ -1,24 +1,29 @@
-//! The bulk lane: authenticated TLS connections that the agent has dialled ahead. One is used for
-//! one stream and is then gone; the agent dials the next when it sees that one was taken.
+//! The bulk lane: authenticated connections that the agent has dialled ahead. One is used for one stream
+//! and is then gone; the agent dials the next when it sees that one was taken.
 //!
-//! On an idle connection the proxy pings and the agent answers. To use one, the proxy sends the
+//! After the answer to the hello both ends leave TLS (`sealed`), and the agent says that it has. On an idle
+//! connection the proxy pings and the agent answers. To use one, the proxy sends the
 //! open request; the agent says at once that it has seen it, dials its target, and answers. What
-//! follows are the bytes of the stream, and the end of TLS in one direction ends that direction.
+//! follows are the bytes of the stream, each direction with an end of its own.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::read_ahead::ReadAhead;
+use rustls::{ClientConnection, ServerConnection};
 use serde::{Deserialize, Serialize};
-
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::error::AcceptError;
 use super::frame::{FrameError, read_frame, write_frame};
-use super::limits::{BULK_MAX, BULK_SEEN_LIMIT, FRAME_BYTES_MAX, Timing};
+use super::limits::{BULK_MAX, BULK_SEEN_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, Timing};
 use super::message::{OpenRequest, Refusal};
 use super::proxy_end::lock;
-use super::stream::{BoxDuplex, Counted, LineStream};
+use super::sealed::{Sealed, Side};
+use super::stream::{Counted, Duplex, LineStream};
 
 /// From the proxy.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +39,8 @@ pub(crate) enum Order {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
+    /// TLS is left behind: orders may come.
+    Ready,
     /// Still there.
     Pong,
     /// The open request has arrived.
@@ -44,10 +51,40 @@ pub(crate) enum Report {
     Refused(Refusal),
 }
 
+/// The agent's end of a connection whose hello was answered leaves TLS, and says so: what the proxy sent
+/// before that, TLS would take.
+pub(crate) async fn greet<S: Duplex + 'static>(
+    io: ReadAhead<S>,
+    session: ClientConnection,
+) -> Result<Sealed, FrameError> {
+    let mut sealed = Sealed::new(io, session, Side::Agent)?;
+    write_frame(&mut sealed, &Report::Ready).await?;
+    Ok(sealed)
+}
+
+/// The proxy's end leaves TLS after its answer to the hello, and waits for the agent's.
+pub(crate) async fn welcome<S: Duplex + 'static>(
+    io: ReadAhead<S>,
+    session: ServerConnection,
+) -> Result<Sealed, AcceptError> {
+    let sealed = Sealed::new(io, session, Side::Proxy);
+    let mut sealed = sealed.map_err(FrameError::Io)?;
+    let report = timeout(HELLO_LIMIT, read_frame(&mut sealed, FRAME_BYTES_MAX)).await;
+    match report
+        .map_err(|_| AcceptError::Timeout("the agent's first word on a bulk connection"))??
+    {
+        Report::Ready => Ok(sealed),
+        report => {
+            let text = format!("a bulk connection that begins with {report:?}");
+            Err(Refusal::new(super::message::RefusalCode::Invalid, text).into())
+        }
+    }
+}
+
 /// The proxy's connections of one line.
 #[derive(Default)]
 pub(crate) struct BulkPool {
-    idle: Mutex<VecDeque<BoxDuplex>>,
+    idle: Mutex<VecDeque<Sealed>>,
     busy: Arc<AtomicUsize>,
 }
 
@@ -62,7 +99,7 @@ impl std::fmt::Debug for BulkPool {
 
 impl BulkPool {
     /// Takes in a connection that the agent has dialled ahead; false if there are enough.
-    pub(crate) fn add(&self, connection: BoxDuplex) -> bool {
+    pub(crate) fn add(&self, connection: Sealed) -> bool {
         let mut idle = lock(&self.idle);
         let has_room = idle.len() + self.busy() < BULK_MAX;
         if has_room {
@@ -90,7 +127,7 @@ impl BulkPool {
             // The youngest: the least likely to have been cut by something on the way.
             let mut connection = lock(&self.idle).pop_back()?;
             let counted = Counted::new(&self.busy);
-            match tokio::time::timeout(BULK_SEEN_LIMIT, ask(&mut connection, request)).await {
+            match timeout(BULK_SEEN_LIMIT, ask(&mut connection, request)).await {
                 Ok(Ok(Report::Seen)) => {}
                 // Dead or confused: the next one.
                 _ => continue,
@@ -130,20 +167,19 @@ impl BulkPool {
     }
 }
 
-async fn ask(connection: &mut BoxDuplex, request: &OpenRequest) -> Result<Report, FrameError> {
+async fn ask(connection: &mut Sealed, request: &OpenRequest) -> Result<Report, FrameError> {
     write_frame(connection, &Order::Open(request.clone())).await?;
     read_frame(connection, FRAME_BYTES_MAX).await
 }
 
-async fn is_alive(connection: &mut BoxDuplex, limit: Duration) -> bool {
+async fn is_alive(connection: &mut Sealed, limit: Duration) -> bool {
     let exchange = async {
         write_frame(connection, &Order::Ping).await?;
         read_frame::<Report, _>(connection, FRAME_BYTES_MAX).await
     };
-    matches!(
-        tokio::time::timeout(limit, exchange).await,
-        Ok(Ok(Report::Pong))
-    )
+    let answer = timeout(limit, exchange).await;
+    // Whatever comes unasked would be kept.
+    matches!(answer, Ok(Ok(Report::Pong))) && connection.is_quiet()
 }
 
 fn broke(reason: &str) -> Refusal {

@@ -7,14 +7,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Lane;
 use super::agent_end::Shared;
 use super::bulk::{Order, Report};
 use super::error::chain;
 use super::frame::{FrameError, read_frame, write_frame};
 use super::limits::{BULK_MAX, BULK_PAUSE, FRAME_BYTES_MAX};
 use super::message::OpenRequest;
-use super::stream::{BoxDuplex, Counted, LineStream};
+use super::sealed::Sealed;
+use super::stream::{Counted, LineStream};
 
 /// How many connections there are, and whether any are wanted.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ async fn dial_and_serve(shared: &Arc<Shared>) {
         let (Ok(waiting), Ok(counted)) = permits else {
             return;
         };
-        match shared.connector.join(&shared.route, Lane::Bulk).await {
+        match shared.connector.join_bulk(&shared.route).await {
             Ok(io) => {
                 let shared_too = Arc::clone(shared);
                 shared.scope.spawn("bulk connection", async move {
@@ -67,7 +67,7 @@ async fn dial_and_serve(shared: &Arc<Shared>) {
     }
 }
 
-async fn serve(mut io: BoxDuplex, waiting: OwnedSemaphorePermit, shared: &Shared) {
+async fn serve(mut io: Sealed, waiting: OwnedSemaphorePermit, shared: &Shared) {
     let counted = Counted::new(&shared.bulk.idle);
     let request = tokio::select! {
         request = wait_for_use(&mut io, shared) => request,
@@ -94,7 +94,7 @@ async fn serve(mut io: BoxDuplex, waiting: OwnedSemaphorePermit, shared: &Shared
     }
 }
 
-async fn wait_for_use(io: &mut BoxDuplex, shared: &Shared) -> Result<OpenRequest, FrameError> {
+async fn wait_for_use(io: &mut Sealed, shared: &Shared) -> Result<OpenRequest, FrameError> {
     let silence = shared.connector.timing().ping_interval * SILENT_INTERVALS
         + shared.connector.timing().pong_limit;
     loop {
@@ -107,7 +107,7 @@ async fn wait_for_use(io: &mut BoxDuplex, shared: &Shared) -> Result<OpenRequest
 }
 
 async fn open(
-    mut io: BoxDuplex,
+    mut io: Sealed,
     request: OpenRequest,
     counted: Counted,
     shared: &Shared,

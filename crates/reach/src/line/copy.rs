@@ -2,13 +2,14 @@
 //! framing are passed on as they came, without another copy; buffers exist only while there is
 //! something in them, so that an idle connection costs next to nothing.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::Lane;
@@ -17,6 +18,10 @@ use super::stream::LineStream;
 
 /// Less room than this in a buffer is not worth another read.
 const ROOM_MIN: usize = 4 << 10;
+/// What one direction may copy before it gives way.
+const TURN_BYTES: u64 = 4 << 20;
+/// Pieces of one write: the records of a buffer full.
+const SLICES_MAX: usize = 36;
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,12 +67,8 @@ where
 
 /// One end of a copy.
 pub(crate) trait End {
-    /// The next bytes, at most a buffer full; none at the end.
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>>;
-    /// What is there already behind the bytes that were given last; none when that is not known.
-    fn more(&mut self) -> Bytes {
-        Bytes::new()
-    }
+    /// Puts what comes next into `chunk`, which is empty; at the end it leaves it so.
+    fn poll_chunk(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>>;
     /// Takes some of the bytes, at least one.
     fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>>;
     /// Sends what it took.
@@ -76,41 +77,85 @@ pub(crate) trait End {
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Bytes under way: those of one frame end and those of the next one begin in the same reading, and are
-/// worth one write.
+/// Bytes under way, in the pieces in which they came: those of several frames or records are worth one
+/// write. None of the pieces is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    pub(crate) first: Bytes,
-    second: Bytes,
+    pieces: VecDeque<BytesMut>,
 }
 
 impl Chunk {
-    /// So many bytes were taken.
-    pub(crate) fn advance(&mut self, taken: usize) {
-        let of_first = taken.min(self.first.len());
-        self.first.advance(of_first);
-        self.second.advance(taken - of_first);
-        if self.first.is_empty() {
-            // Its memory can be used again.
-            self.first = std::mem::take(&mut self.second);
-        }
-        if self.first.is_empty() {
-            self.first = Bytes::new();
+    /// Adds a piece at the end.
+    pub(crate) fn push(&mut self, piece: BytesMut) {
+        if !piece.is_empty() {
+            self.pieces.push_back(piece);
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.first.is_empty()
+    /// Takes at most so many bytes of the first piece.
+    pub(crate) fn pop(&mut self, length: usize) -> Option<BytesMut> {
+        let first = self.pieces.front_mut()?;
+        if first.len() > length {
+            return Some(first.split_to(length));
+        }
+        let first = self.pieces.pop_front();
+        self.release();
+        first
+    }
+
+    /// The length of the first piece; nothing if there is none.
+    pub(crate) fn first_len(&self) -> usize {
+        self.pieces.front().map_or(0, BytesMut::len)
+    }
+
+    /// Copies bytes out of the first pieces, as many as there is room for.
+    pub(crate) fn read(&mut self, buffer: &mut ReadBuf<'_>) {
+        while let Some(first) = self.pieces.front().filter(|_| buffer.remaining() > 0) {
+            let length = first.len().min(buffer.remaining());
+            buffer.put_slice(first.get(..length).unwrap_or_default());
+            self.advance(length);
+        }
+    }
+
+    /// So many bytes were taken.
+    fn advance(&mut self, mut taken: usize) {
+        while let Some(first) = self.pieces.front_mut() {
+            if first.len() > taken {
+                first.advance(taken);
+                return;
+            }
+            taken -= first.len();
+            // Its memory can be used again.
+            self.pieces.pop_front();
+        }
+        self.release();
+    }
+
+    /// An idle stream keeps no memory.
+    fn release(&mut self) {
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+    }
+
+    /// How many pieces there are.
+    pub(crate) fn count(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether there are no bytes in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
     }
 
     fn len(&self) -> usize {
-        self.first.len() + self.second.len()
+        self.pieces.iter().map(BytesMut::len).sum()
     }
 }
 
 /// A connection as an end.
 pub(crate) struct Plain<T> {
-    pub(crate) io: T,
+    io: T,
     buffer: BytesMut,
     size: usize,
 }
@@ -127,7 +172,7 @@ impl<T> Plain<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    fn poll_chunk(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         let Self { io, buffer, size } = self;
         // The same memory again, when all that was in it has been sent.
         buffer.reserve(*size);
@@ -145,16 +190,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
                 Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }
-        Poll::Ready(Ok(buffer.split().freeze()))
+        chunk.push(buffer.split());
+        Poll::Ready(Ok(()))
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         let io = Pin::new(&mut self.io);
-        let written = if chunk.second.is_empty() {
-            ready!(io.poll_write(context, &chunk.first))?
-        } else {
-            let slices = [IoSlice::new(&chunk.first), IoSlice::new(&chunk.second)];
-            ready!(io.poll_write_vectored(context, &slices))?
+        let written = match chunk.pieces.front() {
+            Some(only) if chunk.pieces.len() == 1 => ready!(io.poll_write(context, only))?,
+            _ => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let mut count = 0;
+                for (slot, piece) in slices.iter_mut().zip(&chunk.pieces) {
+                    *slot = IoSlice::new(piece);
+                    count += 1;
+                }
+                let slices = slices.get(..count).unwrap_or_default();
+                ready!(io.poll_write_vectored(context, slices))?
+            }
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -190,7 +243,13 @@ impl Direction {
         to: &mut impl End,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        let enough = self.bytes + TURN_BYTES;
         while !self.is_done {
+            if self.bytes >= enough {
+                // Others on this thread have waited for some milliseconds.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if !self.chunk.is_empty() {
                 ready!(to.poll_send(context, &mut self.chunk))?;
                 self.needs_flush = true;
@@ -198,10 +257,10 @@ impl Direction {
                 ready!(to.poll_end(context))?;
                 self.is_done = true;
             } else {
-                match from.poll_chunk(context)? {
-                    Poll::Ready(first) => {
-                        let second = from.more();
-                        self.take(Chunk { first, second });
+                match from.poll_chunk(context, &mut self.chunk)? {
+                    Poll::Ready(()) => {
+                        self.has_ended = self.chunk.is_empty();
+                        self.bytes += self.chunk.len() as u64;
                     }
                     Poll::Pending => {
                         if self.needs_flush {
@@ -214,11 +273,5 @@ impl Direction {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn take(&mut self, chunk: Chunk) {
-        self.has_ended = chunk.is_empty();
-        self.bytes += chunk.len() as u64;
-        self.chunk = chunk;
     }
 }

@@ -24,8 +24,9 @@ use super::error::{ConnectError, chain};
 use super::frame::{read_frame, write_frame};
 use super::limits::{DRAWS_MAX, FRAME_BYTES_MAX, HELLO_LIMIT, TLS_LIMIT, Timing, UPGRADE_LIMIT};
 use super::message::{Hello, HelloAnswer, LineId, Peer, VERSION, Welcome};
+use super::sealed::Sealed;
 use super::stream::BoxDuplex;
-use super::{socket, websocket};
+use super::{bulk, socket, websocket};
 
 /// What an agent is told about its lines.
 #[derive(Clone)]
@@ -138,6 +139,7 @@ impl Connector {
         let proxy = dialled.proxy.clone();
         let via = dialled.via;
         let (control, welcome) = greet(dialled, &line, address).await?;
+        let control = Box::new(control);
         let route = Route {
             address: address.to_owned(),
             via,
@@ -147,7 +149,7 @@ impl Connector {
         };
         let starting = Starting::new(self.clone(), route, handler, scope.clone(), control);
         match self.join(starting.route(), Lane::Interactive).await {
-            Ok(io) => starting.finish(io).await,
+            Ok(io) => starting.finish(Box::new(io)).await,
             Err(error) => {
                 starting.give_up(&error);
                 Err(error)
@@ -163,9 +165,22 @@ impl Connector {
         self.inner.settings.bulk_idle
     }
 
+    /// A connection of the bulk lane, which waits to be used.
+    pub(crate) async fn join_bulk(&self, route: &Route) -> Result<Sealed, ConnectError> {
+        let (io, session) = self.join(route, Lane::Bulk).await?.into_inner();
+        let greeting = bulk::greet(io, session);
+        limited(HELLO_LIMIT, "first word", &route.address, greeting)
+            .await?
+            .map_err(|source| ConnectError::Hello {
+                address: route.address.clone(),
+                what: "a bulk connection's first word",
+                source,
+            })
+    }
+
     /// A further lane to the proxy that has the first one. A balancer may lead elsewhere: then
     /// the proxy's own addresses are tried, and then the balancer again.
-    pub(crate) async fn join(&self, route: &Route, lane: Lane) -> Result<BoxDuplex, ConnectError> {
+    async fn join(&self, route: &Route, lane: Lane) -> Result<Shaken, ConnectError> {
         let again = std::iter::repeat_n(&route.address, DRAWS_MAX - 1);
         let ways = std::iter::once(&route.address)
             .chain(&route.welcome.addresses)
@@ -188,7 +203,7 @@ impl Connector {
         route: &Route,
         lane: Lane,
         address: &str,
-    ) -> Result<BoxDuplex, ConnectError> {
+    ) -> Result<Shaken, ConnectError> {
         let dialled = self.dial(address, lane, Some(route.via)).await?;
         if dialled.proxy.id != route.proxy.id {
             let reason = format!(
@@ -226,8 +241,7 @@ impl Connector {
                 None => return Err(both(failed.and_then(Result::err), no_detour(address))),
             },
         };
-        let (io, session) = tls.get_mut();
-        socket::set_buffers(lane, io, session);
+        socket::set_buffers(lane, tls.get_mut().1);
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
         let proxy = (self.inner.settings.identify)(certificates).map_err(|reason| {
             ConnectError::Identity {
@@ -322,8 +336,8 @@ async fn greet(
     dialled: Dialled,
     line: &LineId,
     address: &str,
-) -> Result<(BoxDuplex, Welcome), ConnectError> {
-    let mut io: BoxDuplex = Box::new(dialled.tls);
+) -> Result<(Shaken, Welcome), ConnectError> {
+    let mut io = dialled.tls;
     let hello = Hello {
         version: VERSION,
         line: line.clone(),

@@ -6,9 +6,10 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::copy::Chunk;
 use super::message::Refusal;
 use super::mux::Stream;
 
@@ -108,12 +109,13 @@ impl<'a> Early<'a> {
     /// Queues what was taken.
     async fn send(&mut self, stream: &mut Stream) {
         self.is_sent = true;
-        let mut rest = self.taken.clone();
-        while !rest.is_empty() {
-            match poll_fn(|context| stream.poll_send(context, &rest)).await {
-                Ok(queued) => rest.advance(queued),
-                // The answer says why.
-                Err(_) => return,
+        let mut chunk = Chunk::default();
+        chunk.push(BytesMut::from(&self.taken[..]));
+        while !chunk.is_empty() {
+            let queued = poll_fn(|context| stream.poll_send(context, &mut chunk)).await;
+            // The answer says why.
+            if queued.is_err() {
+                return;
             }
         }
     }

@@ -13,7 +13,7 @@ pub enum Lane {
     Control,
     /// Whatever someone waits for: terminals, requests, scrapes.
     Interactive,
-    /// Files, dumps, uploads: a TLS connection for each.
+    /// Files, dumps, uploads: a connection for each.
     Bulk,
 }
 
@@ -26,7 +26,7 @@ impl Lane {
         match self {
             Self::Control => b"landline-line-control/1",
             Self::Interactive => b"landline-line-interactive/2",
-            Self::Bulk => b"landline-bulk/1",
+            Self::Bulk => b"landline-bulk/2",
         }
     }
 
@@ -40,7 +40,7 @@ impl Lane {
     pub(crate) fn unsent_bytes_max(self) -> u32 {
         match self {
             Self::Control | Self::Interactive => 16 << 10,
-            Self::Bulk => 128 << 10,
+            Self::Bulk => 256 << 10,
         }
     }
 }

@@ -76,10 +76,9 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 10;
 pub const STREAMS_MAX: usize = 10_000;
 /// The buffer of each direction of a copy.
 pub(crate) const COPY_BUFFER: usize = FRAME_SIZE;
-/// The same on the bulk lane, where nobody waits for a turn and each system call costs.
-pub(crate) const BULK_BUFFER: usize = 256 << 10;
-/// What TLS may hold of the bulk lane that is encrypted and not sent: a buffer with its framing.
-pub(crate) const BULK_TLS_BUFFER: usize = BULK_BUFFER + (16 << 10);
+/// The same on the bulk lane, where nobody waits for a turn and each wait for more is a switch between
+/// threads.
+pub(crate) const BULK_BUFFER: usize = 512 << 10;
 
 /// How often each end of a lane asks for a sign of life, and how long it waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

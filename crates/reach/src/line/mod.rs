@@ -3,7 +3,7 @@
 //! The agent dials TLS 1.3 connections with certificates on both sides, a connection for each lane.
 //! On the control lane frames of JSON pass in both directions. On the interactive lane the proxy
 //! opens a stream for each tunnelled connection (`mux`); the bulk lane has a connection for each stream.
-//! docs/decisions/008-line-transport.md and 020-interactive-lane.md say why. This module knows no
+//! docs/decisions/008-line-transport.md, 020-interactive-lane.md and 021-bulk-records.md say why. This module knows no
 //! authority and no database: certificates and the reading of them are given to it.
 
 mod accept;
@@ -24,6 +24,7 @@ mod message;
 mod messages;
 mod mux;
 mod proxy_end;
+mod sealed;
 mod socket;
 mod stream;
 #[cfg(test)]

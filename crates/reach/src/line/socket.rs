@@ -1,14 +1,13 @@
-//! Options of the TCP sockets that carry lanes, and the buffers above them.
+//! Options of the TCP sockets that carry lanes, and the buffers of their TLS.
 
 use std::time::Duration;
 
-use base::read_ahead::ReadAhead;
 use rustls::ConnectionCommon;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 use super::Lane;
-use super::limits::{BULK_BUFFER, BULK_TLS_BUFFER, INTERACTIVE_TLS_BUFFER};
+use super::limits::INTERACTIVE_TLS_BUFFER;
 
 /// Data without an acknowledgement for this long breaks the connection.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(30);
@@ -44,18 +43,11 @@ pub fn prepare(stream: &TcpStream, lane: Lane) {
     }
 }
 
-/// Sizes the buffers of a lane's TLS and below it.
-pub(crate) fn set_buffers<S, D>(
-    lane: Lane,
-    io: &mut ReadAhead<S>,
-    session: &mut ConnectionCommon<D>,
-) {
+/// Sizes the buffers of a lane's TLS.
+pub(crate) fn set_buffers<D>(lane: Lane, session: &mut ConnectionCommon<D>) {
     match lane {
-        Lane::Control => {}
+        // The bulk lane leaves TLS before it carries much.
+        Lane::Control | Lane::Bulk => {}
         Lane::Interactive => session.set_buffer_limit(Some(INTERACTIVE_TLS_BUFFER)),
-        Lane::Bulk => {
-            io.set_size(BULK_BUFFER);
-            session.set_buffer_limit(Some(BULK_TLS_BUFFER));
-        }
     }
 }

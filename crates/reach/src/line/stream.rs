@@ -5,18 +5,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 pub use base::duplex::{BoxDuplex, Duplex};
 
 use super::Lane;
-use super::copy::{Chunk, End, Plain};
-use super::limits::BULK_BUFFER;
+use super::copy::{Chunk, End};
 use super::mux::Stream;
+use super::sealed::Sealed;
 
 /// One tunnelled connection. Shutting down the writing side closes that direction only; dropping
 /// the stream resets what is not finished.
@@ -28,7 +27,7 @@ pub struct LineStream {
 
 enum Inner {
     Framed(Stream),
-    Connection(Connection),
+    Connection(Box<Connection>),
 }
 
 impl fmt::Debug for LineStream {
@@ -49,11 +48,10 @@ impl LineStream {
     }
 
     /// A connection of its own, which still ends with its line.
-    pub(crate) fn connection(io: BoxDuplex, line_end: CancellationToken, counted: Counted) -> Self {
+    pub(crate) fn connection(io: Sealed, line_end: CancellationToken, counted: Counted) -> Self {
         let line_end = Box::pin(line_end.cancelled_owned());
-        let io = Plain::new(io, BULK_BUFFER);
         Self {
-            inner: Inner::Connection(Connection { io, line_end }),
+            inner: Inner::Connection(Box::new(Connection { io, line_end })),
             lane: Lane::Bulk,
             _counted: counted,
         }
@@ -95,7 +93,7 @@ impl AsyncWrite for LineStream {
         match &mut self.inner {
             Inner::Framed(stream) => stream.poll_write(context, bytes),
             Inner::Connection(connection) => {
-                Pin::new(&mut connection.io.io).poll_write(context, bytes)
+                Pin::new(&mut connection.io).poll_write(context, bytes)
             }
         }
     }
@@ -107,7 +105,7 @@ impl AsyncWrite for LineStream {
                 stream.flush();
                 Poll::Ready(Ok(()))
             }
-            Inner::Connection(connection) => connection.io.poll_flush(context),
+            Inner::Connection(connection) => End::poll_flush(&mut connection.io, context),
         }
     }
 
@@ -123,32 +121,21 @@ impl AsyncWrite for LineStream {
 }
 
 impl End for LineStream {
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    fn poll_chunk(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         match &mut self.inner {
-            Inner::Framed(stream) => stream.poll_chunk(context),
+            Inner::Framed(stream) => stream.poll_chunk(context, chunk),
             Inner::Connection(connection) => {
                 if connection.line_end.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
-                connection.io.poll_chunk(context)
+                connection.io.poll_chunk(context, chunk)
             }
-        }
-    }
-
-    fn more(&mut self) -> Bytes {
-        match &mut self.inner {
-            Inner::Framed(stream) => stream.more(),
-            Inner::Connection(_) => Bytes::new(),
         }
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         match &mut self.inner {
-            Inner::Framed(stream) => {
-                let queued = ready!(stream.poll_send(context, &chunk.first))?;
-                chunk.advance(queued);
-                Poll::Ready(Ok(()))
-            }
+            Inner::Framed(stream) => stream.poll_send(context, chunk),
             Inner::Connection(connection) => connection.io.poll_send(context, chunk),
         }
     }
@@ -164,7 +151,7 @@ impl End for LineStream {
 
 /// A stream that has a connection to itself.
 struct Connection {
-    io: Plain<BoxDuplex>,
+    io: Sealed,
     line_end: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -177,7 +164,7 @@ impl Connection {
         if self.line_end.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Pin::new(&mut self.io.io).poll_read(context, buffer)
+        Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }
 

@@ -2,7 +2,7 @@
 //! passes nothing else. The bytes are those of the same TLS session as without it, so whoever ends
 //! the outer TLS can neither read nor pretend.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -298,7 +298,7 @@ impl AsyncRead for WebSocket {
                 continue;
             }
             if ready!(self.poll_fill(context))? == 0 {
-                // Whether that was too early knows the TLS inside.
+                // Whether that was too early knows what is inside.
                 self.has_ended = true;
             }
         }
@@ -319,6 +319,25 @@ impl AsyncWrite for WebSocket {
             // What is left goes with the next write or flush.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(length)),
         }
+    }
+
+    /// A message for all pieces: one for each would have a head for each.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_drain(context))?;
+        let mut bytes = Vec::with_capacity(MESSAGE_BYTES_MAX);
+        for slice in slices {
+            let room = MESSAGE_BYTES_MAX - bytes.len();
+            bytes.extend_from_slice(slice.get(..room).unwrap_or(slice));
+        }
+        self.poll_write(context, &bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

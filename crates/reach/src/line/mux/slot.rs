@@ -48,7 +48,7 @@ pub(super) struct Slot {
     pub(super) waits: bool,
     pub(super) writer: Option<Waker>,
     /// What has come and was not read, and behind it what came in small pieces.
-    received: VecDeque<Bytes>,
+    received: VecDeque<BytesMut>,
     tail: BytesMut,
     /// What the other end may still send.
     window: u32,
@@ -156,7 +156,7 @@ impl Slot {
     /// that were left by their users would wait for one another with what they have queued.
     pub(super) fn release(&mut self) {
         self.is_held = false;
-        let received: usize = self.received.iter().map(Bytes::len).sum();
+        let received: usize = self.received.iter().map(BytesMut::len).sum();
         self.read += u32::try_from(received + self.tail.len()).unwrap_or(u32::MAX);
         self.received = VecDeque::new();
         self.tail = BytesMut::new();
@@ -179,7 +179,7 @@ impl Slot {
     ///
     /// # Errors
     /// More than may.
-    pub(super) fn receive(&mut self, bytes: Bytes) -> io::Result<()> {
+    pub(super) fn receive(&mut self, bytes: BytesMut) -> io::Result<()> {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if self.has_ended {
             return Err(invalid("bytes after their end"));
@@ -193,8 +193,7 @@ impl Slot {
         let is_small = bytes.len() < SMALL_BYTES;
         let fits = is_small && self.tail.len() + bytes.len() <= FRAME_SIZE;
         if !self.tail.is_empty() && !fits {
-            self.received
-                .push_back(std::mem::take(&mut self.tail).freeze());
+            self.received.push_back(std::mem::take(&mut self.tail));
         }
         if is_small {
             self.tail.extend_from_slice(&bytes);
@@ -209,10 +208,10 @@ impl Slot {
     }
 
     /// The next bytes that have come.
-    pub(super) fn next(&mut self) -> Option<Bytes> {
+    pub(super) fn next(&mut self) -> Option<BytesMut> {
         let chunk = self.received.pop_front().or_else(|| {
             let tail = std::mem::take(&mut self.tail);
-            (!tail.is_empty()).then(|| tail.freeze())
+            (!tail.is_empty()).then_some(tail)
         })?;
         if self.received.is_empty() {
             self.received = VecDeque::new();

@@ -244,7 +244,7 @@ impl State {
     fn receive(&mut self, number: u32, bytes: BytesMut, news: &mut News) -> io::Result<()> {
         // Of a stream that is gone here already some may be under way.
         if let Some(slot) = self.streams.get_mut(&number) {
-            slot.receive(bytes.freeze())?;
+            slot.receive(bytes)?;
             news.wakes.extend(slot.reader.take());
             if !slot.is_held {
                 self.give_back(number);

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::ReadBuf;
 
 use super::Mux;
 use super::slot::{Answer, Last, Slot};
 use super::state::State;
 use super::wire::{Kind, put};
+use crate::line::copy::Chunk;
 use crate::line::message::{Refusal, RefusalCode};
 use crate::line::proxy_end::lock;
 
@@ -24,13 +25,13 @@ pub(crate) struct Stream {
     mux: Arc<Mux>,
     number: u32,
     /// What was taken and not read.
-    chunk: Bytes,
+    rest: Chunk,
 }
 
 impl Stream {
     pub(super) fn new(mux: Arc<Mux>, number: u32) -> Self {
-        let chunk = Bytes::new();
-        Self { mux, number, chunk }
+        let rest = Chunk::default();
+        Self { mux, number, rest }
     }
 
     /// Waits for the answer to the open request: what it asked for is there, or not, and why.
@@ -95,23 +96,30 @@ impl Stream {
         .await;
     }
 
-    /// The next bytes; none at the end.
-    pub(crate) fn poll_chunk(&mut self, context: &Context<'_>) -> Poll<io::Result<Bytes>> {
-        if !self.chunk.is_empty() {
-            return Poll::Ready(Ok(std::mem::take(&mut self.chunk)));
+    /// Puts what has come into `chunk`, a frame and the one behind it at most; nothing at the end.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        context: &Context<'_>,
+        chunk: &mut Chunk,
+    ) -> Poll<io::Result<()>> {
+        if !self.rest.is_empty() {
+            *chunk = std::mem::take(&mut self.rest);
+            return Poll::Ready(Ok(()));
         }
         let mut state = lock(&self.mux.state);
         let slot = state.streams.get_mut(&self.number).ok_or_else(gone)?;
-        if let Some(chunk) = slot.next() {
+        if let Some(first) = slot.next() {
+            chunk.push(first);
+            chunk.push(slot.next().unwrap_or_default());
             let must_tell = state.give_back(self.number);
             drop(state);
             if must_tell {
                 self.mux.flush();
             }
-            return Poll::Ready(Ok(chunk));
+            return Poll::Ready(Ok(()));
         }
         if slot.has_ended {
-            return Poll::Ready(Ok(Bytes::new()));
+            return Poll::Ready(Ok(()));
         }
         if slot.is_reset {
             return Poll::Ready(Err(gone()));
@@ -125,34 +133,24 @@ impl Stream {
         context: &Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.chunk = ready!(self.poll_chunk(context))?;
-        let length = self.chunk.len().min(buffer.remaining());
-        buffer.put_slice(self.chunk.get(..length).unwrap_or_default());
-        self.chunk.advance(length);
+        let mut rest = std::mem::take(&mut self.rest);
+        if rest.is_empty() {
+            ready!(self.poll_chunk(context, &mut rest))?;
+        }
+        rest.read(buffer);
+        self.rest = rest;
         Poll::Ready(Ok(()))
     }
 
-    /// The bytes behind those that were given last, if they have come.
-    pub(crate) fn more(&mut self) -> Bytes {
-        let mut state = lock(&self.mux.state);
-        let slot = state.streams.get_mut(&self.number);
-        let chunk = slot.and_then(Slot::next).unwrap_or_default();
-        let must_tell = state.give_back(self.number);
-        drop(state);
-        if must_tell {
-            self.mux.flush();
-        }
-        chunk
-    }
-
-    /// Queues some of the bytes, at least one, and says how many; they leave with the next flush at the
-    /// latest.
+    /// Queues some of the bytes, at least one; they leave with the next flush at the latest.
     pub(crate) fn poll_send(
         &mut self,
         context: &Context<'_>,
-        chunk: &Bytes,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_queue(context, chunk.len(), |length| chunk.slice(..length))
+        chunk: &mut Chunk,
+    ) -> Poll<io::Result<()>> {
+        let wanted = chunk.first_len();
+        let take = |length| chunk.pop(length).unwrap_or_default().freeze();
+        self.poll_queue(context, wanted, take).map_ok(drop)
     }
 
     /// The same with bytes that stay where they are. Says how many were queued; they have left, if the

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 
 use super::state::URGENT_BYTES_MAX;
 use super::wire::{self, Kind};
 use super::*;
+use crate::line::copy::Chunk;
 use crate::line::limits::{FRAME_SIZE, SEND_BUFFER, STREAM_WINDOW};
 use crate::line::message::{Refusal, RefusalCode};
 
@@ -56,23 +57,33 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     timeout(PATIENCE, work).await.expect("in time")
 }
 
-async fn send(stream: &mut Stream, mut bytes: Bytes) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let length = poll_fn(|context| stream.poll_send(context, &bytes)).await?;
-        drop(bytes.split_to(length));
+async fn send(stream: &mut Stream, bytes: Bytes) -> io::Result<()> {
+    let mut chunk = Chunk::default();
+    chunk.push(BytesMut::from(bytes));
+    while !chunk.is_empty() {
+        poll_fn(|context| stream.poll_send(context, &mut chunk)).await?;
     }
     stream.flush();
     Ok(())
 }
 
-async fn chunk(stream: &mut Stream) -> io::Result<Bytes> {
-    poll_fn(|context| stream.poll_chunk(context)).await
+/// The next bytes; none at the end.
+async fn next(stream: &mut Stream) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 1 << 20];
+    let length = poll_fn(|context| {
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let read = stream.poll_read(context, &mut buffer);
+        read.map_ok(|()| buffer.filled().len())
+    })
+    .await?;
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 async fn all(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        match chunk(stream).await? {
+        match next(stream).await? {
             chunk if chunk.is_empty() => return Ok(bytes),
             chunk => bytes.extend_from_slice(&chunk),
         }
@@ -145,7 +156,7 @@ async fn a_reader_that_stalls_stops_its_writer_and_nobody_else() {
     drop(near);
     let mut got = Vec::new();
     let error = loop {
-        match within(chunk(&mut stalled)).await {
+        match within(next(&mut stalled)).await {
             Ok(chunk) => got.extend_from_slice(&chunk),
             Err(error) => break error,
         }
@@ -195,10 +206,10 @@ async fn what_is_aborted_arrives_as_a_reset() {
     let (proxy, mut agent) = pair(64 << 10);
     let (mut near, mut far) = open(&proxy, &mut agent).await;
     send(&mut near, Bytes::from_static(b"half")).await.unwrap();
-    assert_eq!(within(chunk(&mut far)).await.unwrap(), &b"half"[..]);
+    assert_eq!(within(next(&mut far)).await.unwrap(), &b"half"[..]);
     near.abort();
     drop(near);
-    let error = within(chunk(&mut far)).await.unwrap_err();
+    let error = within(next(&mut far)).await.unwrap_err();
     assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&StreamReset));
     assert!(send(&mut far, Bytes::from_static(b"more")).await.is_err());
     drop(far);
@@ -229,8 +240,8 @@ async fn the_end_of_the_lane_breaks_everything_on_it() {
     let (proxy, mut agent) = pair(64 << 10);
     let (mut near, mut far) = open(&proxy, &mut agent).await;
     agent.task.abort();
-    assert!(within(chunk(&mut far)).await.is_err());
-    assert!(within(chunk(&mut near)).await.is_err());
+    assert!(within(next(&mut far)).await.is_err());
+    assert!(within(next(&mut near)).await.is_err());
     let error = within(proxy.task).await.unwrap();
     assert_eq!(error.to_string(), "the other end closed the lane");
     let mut late = proxy.mux.open(b"late").unwrap();
