@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
@@ -50,19 +50,35 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A connection that has just been made, for whoever writes to it first. The runtime does not know yet that
-/// it takes bytes, and would have to ask the system: the first bytes are given to it without asking.
+/// A connection that has just been made. The runtime does not know yet that it takes bytes, or that some
+/// have come, and would have to ask the system first: whoever writes to one that was dialled, or reads one
+/// that was accepted, does so without asking.
 #[derive(Debug)]
 pub struct Fresh {
     stream: TcpStream,
-    is_fresh: bool,
+    /// Nobody has written to it yet.
+    may_write: bool,
+    /// Nobody has read from it yet.
+    may_read: bool,
 }
 
 impl Fresh {
-    /// A connection that nobody writes to yet.
-    pub fn new(stream: TcpStream) -> Self {
-        let is_fresh = true;
-        Self { stream, is_fresh }
+    /// A connection that was dialled; whoever dials mostly speaks first.
+    pub fn dialled(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            may_write: true,
+            may_read: false,
+        }
+    }
+
+    /// A connection that was accepted; what the client has said may be there already.
+    pub fn accepted(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            may_write: false,
+            may_read: true,
+        }
     }
 }
 
@@ -72,6 +88,21 @@ impl AsyncRead for Fresh {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.may_read) && buffer.remaining() > 0 {
+            match rustix::net::recv(
+                &self.stream,
+                buffer.initialize_unfilled(),
+                RecvFlags::empty(),
+            ) {
+                // The runtime says when some come.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+                Ok((length, _)) => {
+                    buffer.advance(length);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -82,7 +113,7 @@ impl AsyncWrite for Fresh {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if std::mem::take(&mut self.is_fresh) && !bytes.is_empty() {
+        if std::mem::take(&mut self.may_write) && !bytes.is_empty() {
             match rustix::net::send(&self.stream, bytes, SendFlags::NOSIGNAL) {
                 // The runtime says when it takes some.
                 Err(Errno::AGAIN | Errno::INTR) => {}
@@ -97,7 +128,7 @@ impl AsyncWrite for Fresh {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.is_fresh = false;
+        self.may_write = false;
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -119,6 +150,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -137,7 +169,7 @@ mod tests {
                 // The system is busy.
                 Poll::Pending => dialling.await,
             };
-            let mut near = Fresh::new(stream.unwrap());
+            let mut near = Fresh::dialled(stream.unwrap());
             let polled = Pin::new(&mut near).poll_write(context, b"here ");
             match polled {
                 Poll::Ready(written) => {
@@ -159,6 +191,50 @@ mod tests {
         assert!(at_once > 0);
     }
 
+    /// Waits, behind the runtime's back, until something has come.
+    fn arrives(stream: &TcpStream) {
+        let patience = Timespec::try_from(std::time::Duration::from_secs(10)).unwrap();
+        let wanted = &mut [PollFd::new(stream, PollFlags::IN)];
+        assert_eq!(poll(wanted, Some(&patience)).unwrap(), 1);
+    }
+
+    /// What has come before anybody asked is there at the first look, also when that is the end; what comes
+    /// later is told by the runtime.
+    #[tokio::test]
+    async fn what_a_client_has_said_is_there_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = async || Fresh::accepted(listener.accept().await.unwrap().0);
+        let context = &mut Context::from_waker(Waker::noop());
+
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut client, b"hello").unwrap();
+        let mut near = accepted().await;
+        arrives(&near.stream);
+        let mut bytes = [0; 16];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let polled = Pin::new(&mut near).poll_read(context, &mut buffer);
+        assert!(matches!(polled, Poll::Ready(Ok(()))), "{polled:?}");
+        assert_eq!(buffer.filled(), b"hello");
+        std::io::Write::write_all(&mut client, b"again").unwrap();
+        let mut again = [0; 5];
+        near.read_exact(&mut again).await.unwrap();
+        assert_eq!(&again, b"again");
+
+        let client = std::net::TcpStream::connect(address).unwrap();
+        drop(client);
+        assert_eq!(accepted().await.read(&mut again).await.unwrap(), 0);
+
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let mut near = accepted().await;
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let polled = Pin::new(&mut near).poll_read(context, &mut buffer);
+        assert!(polled.is_pending() && buffer.filled().is_empty());
+        std::io::Write::write_all(&mut client, b"later").unwrap();
+        near.read_exact(&mut again).await.unwrap();
+        assert_eq!(&again, b"later");
+    }
+
     /// The reason is told to whoever writes, and not lost to a second try.
     #[tokio::test]
     async fn a_first_write_that_fails_says_why() {
@@ -168,7 +244,7 @@ mod tests {
         let (far, _) = listener.accept().await.unwrap();
         far.set_zero_linger().unwrap();
         drop(far);
-        let mut near = Fresh::new(stream);
+        let mut near = Fresh::dialled(stream);
         let error = near.write_all(b"x").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }

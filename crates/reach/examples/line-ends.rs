@@ -133,8 +133,9 @@ async fn port(line: &Line, target: SocketAddr, lane: Lane, scope: &Scope) -> Soc
         user: None,
     };
     scope.spawn("port", async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
+            let mut stream = Fresh::accepted(stream);
             let (line, request) = (line.clone(), request.clone());
             outer.spawn("connection of a port", async move {
                 let early = &mut Early::new(&mut stream);
@@ -178,7 +179,7 @@ async fn agent(directory: &Path, address: &str) {
         let stream = dial(&request.target.name).await;
         let stream = stream.map_err(refuse)?;
         stream.set_nodelay(true).map_err(refuse)?;
-        Ok(Served::Connection(Box::new(Fresh::new(stream))))
+        Ok(Served::Connection(Box::new(Fresh::dialled(stream))))
     });
     let mut line = connector.connect(address, serve, &scope).await.unwrap();
     loop {

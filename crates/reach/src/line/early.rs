@@ -61,10 +61,10 @@ impl<'a> Early<'a> {
     }
 
     /// Looks whether the client has spoken; most that speak first have done so by now. To be called before
-    /// the question is queued: once it is, the flush of any stream may send it without these bytes.
+    /// the question is queued: once it is, the flush of any stream may send it without these bytes. Of a
+    /// connection that was just accepted only `base::dial::Fresh` knows at once what has come.
     pub(crate) async fn look(&mut self) {
         if self.taken.is_empty() && !self.has_ended {
-            tokio::task::yield_now().await;
             let mut first = std::pin::pin!(self.first());
             poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_ready())).await;
         }

@@ -108,7 +108,7 @@ async fn connect_app(app: &AppConfig, request: &OpenRequest) -> Result<Served, R
     let opening = async {
         let stream = dial(&address).await?;
         let server = stream.peer_addr().ok();
-        let mut stream = Fresh::new(stream);
+        let mut stream = Fresh::dialled(stream);
         let unavailable = |reason: String| unavailable(&address, &reason);
         if let Some(version) = app.proxy_protocol {
             let header = proxy_header::encode(version, request.client, server);
@@ -142,7 +142,7 @@ async fn encrypt(stream: Fresh, url: &Url, tls: &ClientTls) -> Result<TlsStream<
 }
 
 async fn connect(address: &str) -> Result<Served, Refusal> {
-    let stream = Fresh::new(dial(address).await?);
+    let stream = Fresh::dialled(dial(address).await?);
     Ok(Served::Connection(Box::new(stream)))
 }
 

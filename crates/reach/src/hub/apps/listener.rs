@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock;
+use base::dial::Fresh;
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use identity::audit::{Caller, Event, Outcome};
 use ipnet::IpNet;
@@ -151,10 +152,11 @@ impl AppListener {
         }
     }
 
-    async fn serve(&self, mut stream: TcpStream, address: SocketAddr) {
+    async fn serve(&self, stream: TcpStream, address: SocketAddr) {
         if let Err(error) = base::http::prepare(&stream) {
             tracing::debug!(%error, "socket options");
         }
+        let mut stream = Fresh::accepted(stream);
         let opened = self.open(address, &mut Early::new(&mut stream)).await;
         let ip = address.ip().to_canonical();
         self.record(ip, opened.as_ref().err()).await;
