@@ -56,9 +56,9 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 #[derive(Debug)]
 pub struct Fresh {
     stream: TcpStream,
-    /// Nobody has written to it yet.
+    /// The next write does not ask the runtime first.
     may_write: bool,
-    /// Nobody has read from it yet.
+    /// The next read does not ask the runtime first.
     may_read: bool,
 }
 
@@ -223,7 +223,12 @@ mod tests {
 
         let client = std::net::TcpStream::connect(address).unwrap();
         drop(client);
-        assert_eq!(accepted().await.read(&mut again).await.unwrap(), 0);
+        let mut near = accepted().await;
+        arrives(&near.stream);
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let polled = Pin::new(&mut near).poll_read(context, &mut buffer);
+        assert!(matches!(polled, Poll::Ready(Ok(()))), "{polled:?}");
+        assert_eq!(buffer.filled(), b"");
 
         let mut client = std::net::TcpStream::connect(address).unwrap();
         let mut near = accepted().await;

@@ -421,13 +421,12 @@ async fn open(stream: Stream, request: Bytes, mux: Arc<Mux>, shared: Arc<Shared>
         return stream.refuse(&Refusal::new(RefusalCode::Invalid, text));
     };
     let dialled = tokio::select! {
-        // What is within this machine is mostly there at once: then nobody is to be woken by `broken`, which
-        // would wake a thread of the runtime for nothing when the answer leaves.
+        // What is given up already is not dialled any more.
         biased;
-        dialled = shared.dial(request) => dialled,
         // The proxy has given up, or the line has gone.
         () = stream.broken() => return,
         _ = shared.end.ended() => return,
+        dialled = shared.dial(request) => dialled,
     };
     match dialled {
         Ok(served) => {

@@ -34,7 +34,9 @@ impl fmt::Debug for Early<'_> {
 }
 
 impl<'a> Early<'a> {
-    /// Nothing is read before somebody asks.
+    /// Nothing is read before somebody asks. One that was just accepted should be a
+    /// [`Fresh`](base::dial::Fresh): of any other the runtime does not know at once what has come, and it
+    /// leaves after the question instead of with it.
     pub fn new(connection: &'a mut (dyn AsyncRead + Unpin + Send)) -> Self {
         Self {
             connection,
@@ -61,8 +63,7 @@ impl<'a> Early<'a> {
     }
 
     /// Looks whether the client has spoken; most that speak first have done so by now. To be called before
-    /// the question is queued: once it is, the flush of any stream may send it without these bytes. Of a
-    /// connection that was just accepted only `base::dial::Fresh` knows at once what has come.
+    /// the question is queued: once it is, the flush of any stream may send it without these bytes.
     pub(crate) async fn look(&mut self) {
         if self.taken.is_empty() && !self.has_ended {
             let mut first = std::pin::pin!(self.first());

@@ -62,12 +62,13 @@ impl Stream {
 
     /// Says that what the open request asks for is there, with the next flush.
     pub(crate) fn accept(&self) {
-        put(
-            &mut lock(&self.mux.state).urgent,
-            Kind::Opened,
-            self.number,
-            &[],
-        );
+        let mut state = lock(&self.mux.state);
+        put(&mut state.urgent, Kind::Opened, self.number, &[]);
+        if let Some(slot) = state.streams.get_mut(&self.number) {
+            // Of `broken`: who waits no more is not to be woken when the target's first bytes leave, which
+            // would wake a thread of the runtime for nothing.
+            slot.writer = None;
+        }
     }
 
     /// Says that it can't be had.
