@@ -27,6 +27,8 @@ use reach::hub::Hub;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::askers::{Asker, Askers};
 use crate::seen::Seen;
@@ -128,19 +130,32 @@ struct AuditQuery {
     actor: String,
     target: String,
     outcome: String,
+    /// Not before, and before: RFC 3339.
+    since: Option<String>,
+    until: Option<String>,
+    newest_first: bool,
     cursor: Option<i64>,
     limit: i64,
 }
 
 async fn audit(identity: &Identity, query: AuditQuery) -> Response {
+    let (from, to) = match (moment(query.since), moment(query.until)) {
+        (Ok(from), Ok(to)) => (from, to),
+        (Err(wrong), _) | (_, Err(wrong)) => {
+            let text = format!("{wrong:?} is not a time such as 2026-11-21T16:50:00Z");
+            return error_response(Class::Invalid, text);
+        }
+    };
     let query = Query {
         kind: query.kind,
         actor: query.actor,
         target: query.target,
         outcome: query.outcome,
+        from,
+        to,
         cursor: query.cursor,
+        is_descending: query.newest_first,
         limit: query.limit,
-        ..Query::default()
     };
     match identity.audit().query(&query).await {
         Ok(events) => {
@@ -148,6 +163,17 @@ async fn audit(identity: &Identity, query: AuditQuery) -> Response {
             axum::Json(json!({"events": events, "next": next})).into_response()
         }
         Err(error) => refuse(&error),
+    }
+}
+
+/// Unix milliseconds of a time, if there is one; the text that is none.
+fn moment(text: Option<String>) -> Result<Option<i64>, String> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    match OffsetDateTime::parse(&text, &Rfc3339) {
+        Ok(time) => Ok(i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()),
+        Err(_) => Err(text),
     }
 }
 

@@ -322,6 +322,18 @@ pub(crate) struct AuditArguments {
     /// Only `success`, `refused` or `failed`
     #[arg(long)]
     pub(crate) outcome: Option<String>,
+    /// Not before this time: 12h or 7d ago, 2026-11-21, or 2026-11-21T16:50:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// The newest first
+    #[arg(long)]
+    pub(crate) newest_first: bool,
+    /// No more than this many [default: all]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<usize>,
     #[command(flatten)]
     pub(crate) question: Question,
 }

@@ -296,8 +296,12 @@ impl Audit<'_> {
         error: &rustls::Error,
     ) -> Result<(), IdentityError> {
         let caller = Caller::anonymous(address);
+        let reason = match error {
+            rustls::Error::PeerIncompatible(_) => "protocol",
+            _ => "certificate",
+        };
         let event = Event::success("line.handshake", &caller, "")
-            .with("reason", "certificate")
+            .with("reason", reason)
             .with("text", trust::explain(error));
         self.record_refusal(event).await
     }

@@ -116,9 +116,18 @@ pub fn server_config(pair: &Pair, client_ca: Option<&str>) -> Arc<rustls::Server
 
 /// A client that believes every server, speaks `alpn`, and shows the certificate of `pair`.
 pub fn careless_client(alpn: &[u8], pair: Option<&Pair>) -> ClientConfig {
+    careless_client_of(rustls::ALL_VERSIONS, alpn, pair)
+}
+
+/// The same with these versions of TLS only.
+pub fn careless_client_of(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[u8],
+    pair: Option<&Pair>,
+) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(TrustAll(provider)));

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 
 use crate::client::{self, Reply};
 use crate::need::need;
@@ -347,21 +349,60 @@ impl Collector {
         reply.json()
     }
 
-    /// The record of an id at `/api/records`.
+    /// The record of an id at `/api/records`; nothing when there is none.
     pub async fn original(&self, id: i64) -> Value {
         let path = format!("/api/records?from_id={id}&before_id={}", id + 1);
-        self.json(&path).await["records"][0].take()
+        first_of(&self.json(&path).await["records"])
     }
 
-    /// What is in quarantine under an id.
+    /// What is in quarantine under an id; nothing when there is nothing.
     pub async fn quarantined(&self, id: i64) -> Value {
         let path = format!("/v1/records/quarantine?limit=1&before={}", id + 1);
-        let found = self.json(&path).await["submissions"][0].take();
+        let found = first_of(&self.json(&path).await["submissions"]);
         if found["id"] == id {
             found
         } else {
             Value::Null
         }
+    }
+
+    /// Changes rows behind the collector's back; how many.
+    pub async fn execute(&self, sql: &str) -> u64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match &self.database {
+            Some(database) => {
+                let mut connection = PgConnection::connect(&database.url).await.unwrap();
+                let done = connection.execute(sql).await.unwrap();
+                done.rows_affected()
+            }
+            None => {
+                let mut connection = self.file().await;
+                let done = connection.execute(sql).await.unwrap();
+                done.rows_affected()
+            }
+        }
+    }
+
+    /// The number that a question gives.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        match &self.database {
+            Some(database) => {
+                let mut connection = PgConnection::connect(&database.url).await.unwrap();
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await
+            }
+            None => {
+                sqlx::query_scalar(sql)
+                    .fetch_one(&mut self.file().await)
+                    .await
+            }
+        }
+        .unwrap()
+    }
+
+    async fn file(&self) -> SqliteConnection {
+        let path = self.program.path("data/state.db");
+        let url = format!("sqlite://{}", path.display());
+        SqliteConnection::connect(&url).await.unwrap()
     }
 
     /// The newest ids of records and of the quarantine, 0 where there is nothing.
@@ -374,6 +415,11 @@ impl Collector {
             id(&quarantine["submissions"][0]),
         )
     }
+}
+
+fn first_of(list: &Value) -> Value {
+    let all = list.as_array().and_then(|all| all.first());
+    all.cloned().unwrap_or_default()
 }
 
 /// Sends these bytes on a fresh connection and reads until the end.

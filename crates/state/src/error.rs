@@ -13,6 +13,10 @@ use sqlx::error::ErrorKind;
 const SQLITE_UNAVAILABLE: [i64; 7] = [3, 5, 6, 8, 10, 13, 14];
 /// The primary result code is the low byte of an extended one.
 const SQLITE_PRIMARY_MASK: i64 = 0xff;
+/// The primary result code of a disk that is full.
+const SQLITE_FULL: i64 = 13;
+/// The same of PostgreSQL.
+const POSTGRES_FULL: &str = "53100";
 /// PostgreSQL's code of a statement that was cancelled, here by `statement_timeout`.
 const POSTGRES_CANCELLED: &str = "57014";
 /// PostgreSQL's classes and codes that pass: connection, resources, operator intervention,
@@ -158,6 +162,22 @@ impl StateError {
         }
     }
 
+    /// Whether the database has no room on its disk.
+    pub fn is_disk_full(&self) -> bool {
+        let (Self::Statement { source } | Self::Commit { source } | Self::Migrate { source, .. }) =
+            self
+        else {
+            return false;
+        };
+        source.as_database_error().is_some_and(|error| {
+            let code = error.code().unwrap_or_default();
+            match sqlite_code(error) {
+                Some(primary) => primary == SQLITE_FULL,
+                None => code == POSTGRES_FULL,
+            }
+        })
+    }
+
     /// The error once more, for those who waited for the same attempt to connect.
     pub(crate) fn repeat(&self) -> Option<Self> {
         match self {
@@ -207,11 +227,7 @@ fn class_of_answer(error: &dyn sqlx::error::DatabaseError) -> Class {
         return Class::Internal;
     }
     let code = error.code().unwrap_or_default();
-    if error
-        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
-        .is_some()
-    {
-        let primary = code.parse().unwrap_or(0_i64) & SQLITE_PRIMARY_MASK;
+    if let Some(primary) = sqlite_code(error) {
         return if SQLITE_UNAVAILABLE.contains(&primary) {
             Class::Unavailable
         } else {
@@ -228,4 +244,11 @@ fn class_of_answer(error: &dyn sqlx::error::DatabaseError) -> Class {
     } else {
         Class::Internal
     }
+}
+
+/// The primary result code of an error of SQLite.
+fn sqlite_code(error: &dyn sqlx::error::DatabaseError) -> Option<i64> {
+    error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    let code = error.code().unwrap_or_default();
+    Some(code.parse().unwrap_or(0_i64) & SQLITE_PRIMARY_MASK)
 }

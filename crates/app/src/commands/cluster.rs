@@ -7,10 +7,15 @@ use std::time::Duration;
 use base::config::format_duration;
 use serde_json::{Value, json};
 
+use super::asking::Outcome;
+use super::asking::query::{Query, moment, now, rfc3339};
 use super::hub::Way;
 use super::{NO, Question, people, plain, pushprox};
 use crate::cli::{AddTokenArguments, AuditArguments};
 use crate::environment::Environment;
+
+/// Events of the audit log that are asked for at once.
+const AUDIT_PAGE: usize = 500;
 
 /// `landline tokens add`
 pub(crate) fn add_token(arguments: &AddTokenArguments, environment: &Environment) -> ExitCode {
@@ -106,45 +111,54 @@ pub(crate) fn list_apps(question: &Question, environment: &Environment) -> ExitC
 
 /// `landline audit`
 pub(crate) fn audit(arguments: &AuditArguments, environment: &Environment) -> ExitCode {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (key, value) in [
-        ("kind", &arguments.kind),
-        ("actor", &arguments.actor),
-        ("target", &arguments.target),
-        ("outcome", &arguments.outcome),
-    ] {
-        if let Some(value) = value {
-            query.append_pair(key, value);
-        }
-    }
-    let query = query.finish();
+    let query = match audit_query(arguments) {
+        Ok(query) => query,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let mut left = arguments.limit.unwrap_or(usize::MAX);
     let mut cursor: Option<i64> = None;
-    loop {
-        let after = cursor
-            .map(|cursor| format!("&cursor={cursor}"))
-            .unwrap_or_default();
-        let path = format!("/v1/audit?{query}{after}");
+    while left > 0 {
+        let query = query.clone().with_some("cursor", cursor.as_ref());
+        let query = query.with("limit", &left.min(AUDIT_PAGE));
+        let path = query.at("/v1/audit");
         let page = match call(&arguments.question, environment, "GET", &path, "") {
             Ok(page) => page,
             Err(error) => return fail(&error),
         };
-        let events = page
-            .get("events")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let events = page.get("events").and_then(Value::as_array);
+        let events = events.map(Vec::as_slice).unwrap_or_default();
         if events.is_empty() {
-            return ExitCode::SUCCESS;
+            break;
         }
-        for event in &events {
+        for event in events {
             if arguments.question.json {
                 println!("{event}");
             } else {
                 println!("{}", audit_line(event));
             }
         }
+        left = left.saturating_sub(events.len());
         cursor = page.get("next").and_then(Value::as_i64);
     }
+    ExitCode::SUCCESS
+}
+
+/// What is asked of the audit log, without the page.
+fn audit_query(arguments: &AuditArguments) -> Outcome<Query> {
+    let mut query = Query::default()
+        .with_some("kind", arguments.kind.as_ref())
+        .with_some("actor", arguments.actor.as_ref())
+        .with_some("target", arguments.target.as_ref())
+        .with_some("outcome", arguments.outcome.as_ref());
+    for (name, text) in [("since", &arguments.since), ("until", &arguments.until)] {
+        if let Some(text) = text {
+            query = query.with(name, &rfc3339(moment(name, text, now())?)?);
+        }
+    }
+    if arguments.newest_first {
+        query = query.with("newest_first", "true");
+    }
+    Ok(query)
 }
 
 fn audit_line(event: &Value) -> String {

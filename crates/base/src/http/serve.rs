@@ -271,12 +271,14 @@ async fn shake_hands(
     Err(error)
 }
 
-/// The error of a handshake, when it is about who the client is.
+/// The error of a handshake, when it is about who the client is, or speaks an older TLS than it has to.
 pub fn refused_client(error: &io::Error) -> Option<&rustls::Error> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let is_about_client = matches!(
         error,
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+        rustls::Error::InvalidCertificate(_)
+            | rustls::Error::NoCertificatesPresented
+            | rustls::Error::PeerIncompatible(_)
     );
     is_about_client.then_some(error)
 }

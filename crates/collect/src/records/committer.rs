@@ -40,6 +40,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 pub(crate) enum NotKept {
     #[error("the state can't be reached; send it again later")]
     Unavailable,
+    #[error("the disk of the state is full: somebody has to make room there; send it again later")]
+    DiskFull,
     #[error("too many records wait for the disk; send it again later")]
     Full,
     #[error("the disk takes too long; send it again later")]
@@ -51,7 +53,7 @@ pub(crate) enum NotKept {
 impl NotKept {
     pub(crate) fn class(self) -> Class {
         match self {
-            Self::Unavailable | Self::Full | Self::Late => Class::Unavailable,
+            Self::Unavailable | Self::DiskFull | Self::Full | Self::Late => Class::Unavailable,
             Self::Refused => Class::Internal,
         }
     }
@@ -264,7 +266,7 @@ impl Queue {
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = chain(&error), records = entries.len(), "not kept");
                 for (answer, _) in answers {
-                    drop(answer.send(Err(NotKept::Unavailable)));
+                    drop(answer.send(Err(passing(&error))));
                 }
             }
             Err(error) => {
@@ -292,7 +294,7 @@ impl Queue {
                 let kept = entry.into_iter().zip(stored).next();
                 kept.ok_or(NotKept::Refused)
             }
-            Err(error) if is_passing(&error) => Err(NotKept::Unavailable),
+            Err(error) if is_passing(&error) => Err(passing(&error)),
             Err(error) => {
                 tracing::error!(error = chain(&error), "a record can't be kept");
                 Err(NotKept::Refused)
@@ -306,6 +308,15 @@ impl Queue {
         self.metrics
             .committed
             .inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
+    }
+}
+
+/// What is told of an error that passes.
+fn passing(error: &StateError) -> NotKept {
+    if error.is_disk_full() {
+        NotKept::DiskFull
+    } else {
+        NotKept::Unavailable
     }
 }
 

@@ -73,6 +73,7 @@ mod records_odd;
 mod records_postgres;
 mod records_refused;
 mod records_replayed;
+mod records_retention;
 mod records_rights;
 mod records_rules;
 mod records_several;

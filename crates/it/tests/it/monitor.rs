@@ -78,6 +78,8 @@ async fn a_replacement_takes_the_store_over() {
         wait::until("the old process has handed over", REPLACED, async || {
             let reply = program.main("GET", "/api/v1/query?query=1").await;
             assert!(matches!(reply.status, 200 | 503), "{}", reply.text());
+            let log = program.stderr();
+            assert!(!log.contains("not replaced"), "{log}");
             (!proc::is_alive(old)).then_some(())
         })
         .await;

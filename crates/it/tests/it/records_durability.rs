@@ -239,6 +239,8 @@ async fn a_full_disk_is_told_and_survived() {
         assert_eq!(found["event_id"], json!(one.event));
     }
     assert_eq!(program.generations(), [program.pid()], "it has not ended");
+    let is_told = |reply: &client::Reply| reply.text().contains("the disk of the state is full");
+    assert!(refused.iter().any(is_told), "{}", refused[0].text());
     for reply in refused {
         assert_eq!(reply.status, 503, "{}\n{log}", reply.text());
         assert!(!reply.header("retry-after").is_empty());

@@ -222,3 +222,38 @@ async fn a_denial_holds_and_a_name_is_not_free() {
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("not free"), "{}", refused.text());
 }
+
+/// The audit log is told from either end, and between two times.
+#[tokio::test]
+async fn the_audit_log_is_asked_by_time() {
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    for _ in 0..3 {
+        cluster::token(&hub, json!({"roles": ["node"]})).await;
+    }
+    let told = |words: &[&str]| -> Vec<i64> {
+        let all = cluster::run(&hub, &[&["audit", "--json"], words].concat());
+        let events = all
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.map(|event| event["seq"].as_i64().unwrap()).collect()
+    };
+    let all = told(&["--kind", "token."]);
+    assert!(all.len() >= 3 && all.is_sorted(), "{all:?}");
+    let mut newest = told(&["--kind", "token.", "--newest-first", "--limit", "2"]);
+    newest.reverse();
+    assert_eq!(newest, all[all.len() - 2..]);
+    assert_eq!(told(&["--kind", "token.", "--since", "1h"]), all);
+    assert_eq!(told(&["--kind", "token.", "--until", "1h"]), [0_i64; 0]);
+    let output = hub.command(&["audit", "--since", "yesterday"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("7d ago"),
+        "{said}"
+    );
+    let reply = cluster::admin(&hub, "GET", "/v1/audit?until=noon", "").await;
+    assert!(
+        reply.status == 400 && reply.text().contains("noon"),
+        "{}",
+        reply.text()
+    );
+}

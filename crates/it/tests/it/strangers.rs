@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use it::certificates::{Authority, Pair, careless_client};
+use it::certificates::{Authority, Pair, careless_client, careless_client_of};
 use it::cluster;
 use it::program::Program;
 use it::wait;
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,7 +27,11 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// Knocks with this protocol and certificate, says `words`, and gives what came back before the end.
 async fn knock(hub: &Program, alpn: &[u8], pair: Option<&Pair>, words: &[u8]) -> Vec<u8> {
-    let connector = TlsConnector::from(Arc::new(careless_client(alpn, pair)));
+    knock_as(hub, careless_client(alpn, pair), words).await
+}
+
+async fn knock_as(hub: &Program, client: ClientConfig, words: &[u8]) -> Vec<u8> {
+    let connector = TlsConnector::from(Arc::new(client));
     let stream = TcpStream::connect(hub.main).await.unwrap();
     let mut heard = Vec::new();
     let exchange = async {
@@ -119,6 +124,27 @@ async fn a_node_is_not_taken_for_a_proxy() {
     );
     let view = cluster::node_view(&hub, "web-1").await.unwrap();
     assert_eq!(view["state"], "online", "{view}");
+}
+
+/// Whoever may come in does so with TLS 1.3 only.
+#[tokio::test]
+async fn an_older_tls_is_refused() {
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let node = cluster::join(&hub, "web-1", json!({})).await;
+    let pair = own_pair(&node);
+    for (at, alpn) in [CONTROL, INTERACTIVE, PEER].into_iter().enumerate() {
+        let old = careless_client_of(&[&rustls::version::TLS12], alpn, Some(&pair));
+        assert!(knock_as(&hub, old, &first_words(alpn)).await.is_empty());
+        wait::until(&format!("refusal of {alpn:?}"), SOON, async || {
+            let events = cluster::audit(&hub, "line.handshake").await.into_iter();
+            let told = events.filter(|event| event["details"]["reason"] == "protocol");
+            (told.count() == at + 1).then_some(())
+        })
+        .await;
+    }
+    // With the newer one the same words have an answer.
+    let new = careless_client_of(&[&rustls::version::TLS13], CONTROL, Some(&pair));
+    assert!(!knock_as(&hub, new, &first_words(CONTROL)).await.is_empty());
 }
 
 /// A token for a proxy makes no node, and the other way round.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
 use base::supervise::{BoxError, ExitKind, Scope};
 use identity::peer::{MachineRole, Peer as CertificatePeer, PeerError};
-use identity::trust::{ClientCertificates, Trust};
+use identity::trust::Trust;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{DRAIN_LIMIT, Hub, RETURN_DIAL, RETURN_SPREAD, RETURN_SPREAD_MAX, RETURNS_PER_SECOND};
@@ -29,7 +29,7 @@ impl Hub {
     /// # Errors
     /// The crypto provider refuses its own defaults.
     pub fn protocols(self: &Arc<Self>) -> Result<Vec<Protocol>, BoxError> {
-        let tls = lanes_tls(&self.tls(ClientCertificates::RequiredThenExplained)?);
+        let tls = lanes_tls(&self.line_tls()?);
         let protocol = |lane: Lane| {
             let hub = Arc::clone(self);
             let take_over = move |stream: TlsStream, remote: Remote, _: Scope| -> Serving {
@@ -107,7 +107,7 @@ impl Hub {
             Arc::clone(&self).listen(notes, scope.clone()),
         );
         let settings = AcceptorSettings {
-            tls: Arc::new(self.tls(ClientCertificates::RequiredThenExplained)?),
+            tls: Arc::new(self.line_tls()?),
             identify: identify(self.identity.trust(), MachineRole::Node),
             heard,
             welcome: Welcome {

@@ -154,7 +154,7 @@ impl Hub {
     /// # Errors
     /// The crypto provider refuses its own defaults.
     pub fn web_tls(&self) -> Result<Arc<ServerConfig>, BoxError> {
-        let mut tls = self.tls(ClientCertificates::Optional)?;
+        let mut tls = self.tls(ClientCertificates::Optional, rustls::ALL_VERSIONS)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(tls))
     }
@@ -200,10 +200,21 @@ impl Hub {
         members::routes(self).merge(upgrade::routes(self))
     }
 
-    fn tls(&self, certificates: ClientCertificates) -> Result<ServerConfig, BoxError> {
+    /// The handshake of lines and of other proxies: both ends are ours, so nothing older than TLS 1.3 has
+    /// a reason.
+    fn line_tls(&self) -> Result<ServerConfig, BoxError> {
+        let certificates = ClientCertificates::RequiredThenExplained;
+        self.tls(certificates, &[&rustls::version::TLS13])
+    }
+
+    fn tls(
+        &self,
+        certificates: ClientCertificates,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Result<ServerConfig, BoxError> {
         let verifier = self.identity.trust().client_verifier(certificates);
         let tls = ServerConfig::builder_with_provider(base::tls::provider())
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(versions)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(self.own.clone()));
         Ok(tls)

@@ -13,7 +13,7 @@ use base::http::{Peer as Remote, Protocol, Serving, TlsStream};
 use base::supervise::{BoxError, Scope};
 use identity::own_certificate::OwnCertificate;
 use identity::peer::MachineRole;
-use identity::trust::{ClientCertificates, Trust};
+use identity::trust::Trust;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
@@ -167,7 +167,7 @@ impl Peers {
             .trust
             .server_verifier(&[MachineRole::Proxy], Some(uuid.to_owned()));
         let mut tls = ClientConfig::builder_with_provider(base::tls::provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| error.to_string())?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
@@ -203,7 +203,7 @@ impl Peers {
 impl Hub {
     /// What other proxies speak, for the main listener.
     pub(super) fn peer_protocol(self: &Arc<Self>) -> Result<Protocol, BoxError> {
-        let tls = lanes_tls(&self.tls(ClientCertificates::RequiredThenExplained)?);
+        let tls = lanes_tls(&self.line_tls()?);
         let mut tls = rustls::ServerConfig::clone(&tls);
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let hub = Arc::clone(self);

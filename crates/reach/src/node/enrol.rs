@@ -117,7 +117,7 @@ impl HubClient {
         scope: &Scope,
     ) -> Result<Self, BoxError> {
         let mut tls = ClientConfig::builder_with_provider(base::tls::provider())
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();

@@ -209,7 +209,7 @@ impl Node {
         heard: Heard,
     ) -> Result<Agent, BoxError> {
         let tls = ClientConfig::builder_with_provider(base::tls::provider())
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(trust.server_verifier(&[MachineRole::Proxy], None))
             .with_client_cert_resolver(Arc::new(self.own.clone()));
