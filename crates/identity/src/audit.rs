@@ -289,7 +289,7 @@ impl Audit<'_> {
     }
 
     /// Records that a peer was refused in a TLS handshake: its certificate is of another authority,
-    /// has ended, names somebody else or is locked.
+    /// has ended, names somebody else or is locked, or what it speaks is not what it has to.
     pub async fn record_refused_handshake(
         self,
         address: Option<IpAddr>,

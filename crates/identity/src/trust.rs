@@ -257,8 +257,15 @@ pub fn pinned_verifier(pins: Vec<String>) -> Arc<dyn ServerCertVerifier> {
 
 /// What was wrong with a peer, for a log or an operator: rustls prints only the names of our errors.
 pub fn explain(error: &rustls::Error) -> String {
-    use rustls::{CertificateError, Error};
+    use rustls::{CertificateError, Error, PeerIncompatible};
     match error {
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => "it speaks nothing newer than TLS 1.2".to_owned(),
+        Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
+            "it speaks no TLS 1.3; something on the way may end TLS".to_owned()
+        }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate is of an authority that this cluster does not trust".to_owned()
         }

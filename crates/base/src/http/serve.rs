@@ -101,7 +101,8 @@ pub struct Protocol {
     pub tls: Arc<ServerConfig>,
     /// Serves such a connection until it ends. It has to end soon when the scope stops.
     pub take_over: Arc<TakeOver>,
-    /// Told when such a client's certificate was refused, or it showed none.
+    /// Told when such a client's certificate was refused, it showed none, or it speaks no TLS that this
+    /// protocol takes.
     pub refused: Arc<Refused>,
 }
 
@@ -271,7 +272,7 @@ async fn shake_hands(
     Err(error)
 }
 
-/// The error of a handshake, when it is about who the client is, or speaks an older TLS than it has to.
+/// The error of a handshake, when it is about who the client is, or about what it can't speak.
 pub fn refused_client(error: &io::Error) -> Option<&rustls::Error> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let is_about_client = matches!(

@@ -212,14 +212,14 @@ async fn a_replacement_that_is_not_ready_takes_nothing() {
     wait::until("it says what is missing", REPLACED, async || {
         let serving = program.serving_pid().await;
         assert_eq!(serving, Some(program.pid()), "it has no targets to serve");
-        let is_told = program.stderr().contains("still missing: gateway.targets");
-        is_told.then_some(())
+        // It names the source on its way out.
+        let said = program.stderr();
+        let names_it = |line: &str| line.contains("not ready") && line.contains("not read yet");
+        let is_told = said.contains("still missing: gateway.targets");
+        (is_told && said.lines().any(names_it)).then_some(())
     })
     .await;
     assert_eq!(owner(), old);
-    let said = program.stderr();
-    let names_it = |line: &str| line.contains("not ready") && line.contains("not read yet");
-    assert!(said.lines().any(names_it), "{said}");
     program.write("landline.yaml", &good);
     assert_recovers(&program).await;
     assert_ne!(owner(), old);

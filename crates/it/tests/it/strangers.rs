@@ -137,7 +137,10 @@ async fn an_older_tls_is_refused() {
         assert!(knock_as(&hub, old, &first_words(alpn)).await.is_empty());
         wait::until(&format!("refusal of {alpn:?}"), SOON, async || {
             let events = cluster::audit(&hub, "line.handshake").await.into_iter();
-            let told = events.filter(|event| event["details"]["reason"] == "protocol");
+            let told = events.filter(|event| {
+                let details = &event["details"];
+                details["reason"] == "protocol" && details["text"].to_string().contains("TLS 1.2")
+            });
             (told.count() == at + 1).then_some(())
         })
         .await;

@@ -1,5 +1,5 @@
 //! Who was refused in a handshake is recorded: a certificate of another authority, one that has ended,
-//! or none where one is needed.
+//! or none where one is needed, and a TLS that is too old.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
