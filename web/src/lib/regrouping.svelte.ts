@@ -10,13 +10,23 @@ import type { SkippedFrames } from './types';
 
 const LOOK_MS = 1_500;
 
+/**
+ * Whether somebody here waits for the end of it. It outlives the page it was begun on: a group that
+ * became a part of another is left for that one, where the records may have come before the page.
+ */
+let isAwaited = false;
+
+/** After a change that has records grouped anew, when another page will say how it ended. */
+export function awaitRegrouping(): void {
+  isAwaited = true;
+}
+
 export class Regrouping {
-  readonly answer = new Loaded(() => skippedFrames());
+  readonly answer = new Loaded(() => skippedFrames(), false);
   /** Why it is not known how far it is. */
   error = $state.raw<ApiError | undefined>();
   /** What came out of it, until somebody has read that. */
   done = $state('');
-  #isAwaited = false;
   /** Counts looks and changes: what was asked before a change says nothing about it. */
   #asked = 0;
 
@@ -29,8 +39,8 @@ export class Regrouping {
         untrack(() => this.#end(data, onend));
         return;
       }
-      if (!this.#isAwaited) announcer.say('Grouping records anew');
-      this.#isAwaited = true;
+      if (!isAwaited) announcer.say('Grouping records anew');
+      isAwaited = true;
       const timer = setTimeout(() => void this.look(), LOOK_MS);
       return () => clearTimeout(timer);
     });
@@ -38,7 +48,7 @@ export class Regrouping {
 
   /** After a change that has records grouped anew; with its answer, if that says how far it is. */
   begin(data?: SkippedFrames): void {
-    this.#isAwaited = true;
+    isAwaited = true;
     this.done = '';
     this.#asked += 1;
     if (data) this.answer.data = data;
@@ -60,8 +70,8 @@ export class Regrouping {
   }
 
   #end(data: SkippedFrames, onend: () => void): void {
-    if (!this.#isAwaited) return;
-    this.#isAwaited = false;
+    if (!isAwaited) return;
+    isAwaited = false;
     this.done = doneWords(data.regroup);
     announcer.say(this.done);
     // Somebody else may have changed the frames.
