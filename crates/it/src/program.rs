@@ -295,6 +295,10 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Why a test has failed often stands here only.
+            eprintln!("the program's last words:\n{}", last_words(&self.stderr()));
+        }
         // A successor may be on its way between the listing and the signal.
         let end = Instant::now() + wait::SOON;
         loop {
@@ -311,6 +315,13 @@ impl Drop for Program {
             eprintln!("cannot wait for {}: {error}", self.child.id());
         }
     }
+}
+
+/// As much of the end of a log as somebody reads.
+fn last_words(log: &str) -> &str {
+    const BYTES_MAX: usize = 16 << 10;
+    log.get(log.ceil_char_boundary(log.len().saturating_sub(BYTES_MAX))..)
+        .unwrap_or_default()
 }
 
 /// Runs `landline <arguments>` in a directory until it ends.

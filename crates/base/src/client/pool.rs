@@ -8,11 +8,12 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 use http::Uri;
 use http::uri::Authority;
+use tokio::sync::watch;
 
 use super::connection::Connection;
 use super::{IDLE_PER_HOST_MAX, IDLE_TIMEOUT, SWEEP_INTERVAL};
 use crate::clock;
-use crate::supervise::Supervisor;
+use crate::supervise::{Phase, Supervisor};
 
 /// Where a connection leads, and whether TLS is on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,9 +70,14 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for the next request, unless there are enough.
+    /// Keeps a connection for the next request, unless there are enough, or the process ends: one to
+    /// ourselves would be waited for.
     pub(super) fn keep(self: &Arc<Self>, origin: Origin, connection: Box<Connection>) {
         let mut idle = self.idle();
+        // Looked at under the lock under which `close` empties the pool: either sees the other.
+        if self.supervisor.is_exiting() {
+            return;
+        }
         let connections = idle.connections.entry(origin).or_default();
         if connections.len() >= IDLE_PER_HOST_MAX {
             return;
@@ -79,10 +85,16 @@ impl Pool {
         connections.push((clock::now(), connection));
         if !std::mem::replace(&mut idle.is_swept, true) {
             drop(idle);
-            let sweeping = sweep(Arc::downgrade(self));
+            let sweeping = sweep(Arc::downgrade(self), self.supervisor.phase());
             self.supervisor
                 .spawn_background("client connections", sweeping);
         }
+    }
+
+    /// Closes everything.
+    fn close(&self) {
+        let closed = std::mem::take(&mut self.idle().connections);
+        drop(closed);
     }
 
     /// Closes what is too old or was closed by the peer; says whether anything is left.
@@ -102,9 +114,17 @@ impl Pool {
 }
 
 /// Nobody drives an idle connection, so somebody has to look now and then whether it is still one.
-async fn sweep(pool: Weak<Pool>) {
+async fn sweep(pool: Weak<Pool>, mut phase: watch::Receiver<Option<Phase>>) {
     loop {
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+            _ = phase.wait_for(Option::is_some) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.close();
+                }
+                return;
+            }
+        }
         if !pool.upgrade().is_some_and(|pool| pool.clean(clock::now())) {
             return;
         }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::supervise::{Exit, Phase};
 
 /// What a peer does with the requests of one connection, in their order; then it waits.
 type Script = &'static [Step];
@@ -29,6 +30,7 @@ const ENDLESS: Step = Step::Answer("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\
 /// A peer, one script for each connection that it accepts.
 struct PeerEnd {
     address: SocketAddr,
+    supervisor: Supervisor,
     requests: Arc<AtomicUsize>,
     client: Client,
 }
@@ -50,7 +52,8 @@ impl PeerEnd {
         Self {
             address,
             requests,
-            client: Client::new(ClientTls::default(), supervisor),
+            client: Client::new(ClientTls::default(), supervisor.clone()),
+            supervisor,
         }
     }
 
@@ -147,6 +150,31 @@ async fn idle_connections_end_in_time() {
     peer.get().await.expect("on the same");
     assert!(!pool.clean(now + IDLE_TIMEOUT * 2), "nothing is left");
     peer.get().await.expect("on another");
+}
+
+/// One that the process has to itself would keep its listener from ending.
+#[tokio::test]
+async fn an_exit_closes_idle_connections_and_keeps_no_more() {
+    let peer = PeerEnd::start(&[&[GOOD], &[GOOD]]).await;
+    peer.get().await.expect("first");
+    let pool = Arc::clone(&peer.client.pool);
+    assert!(pool.clean(clock::now()), "kept");
+    let client = peer.client.clone();
+    let uri = format!("http://{}/page", peer.address);
+    peer.supervisor
+        .on_exit(Phase::Drain, "listener", |_| async move {
+            while pool.clean(clock::now()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let request = Request::get(uri).body(Full::new(Bytes::new()));
+            let answer = client.send(request.expect("request"), soon()).await;
+            let body = answer.expect("on another").into_body();
+            read_body(body, 100, soon()).await.expect("body");
+            assert!(!pool.clean(clock::now()), "kept after all");
+        });
+    let report = peer.supervisor.shutdown(Exit::Fast).await;
+    assert!(report.late.is_empty(), "{report:?}");
+    assert_eq!(peer.requests(), 2);
 }
 
 #[tokio::test]
