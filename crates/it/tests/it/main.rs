@@ -72,6 +72,7 @@ mod records_machines;
 mod records_odd;
 mod records_postgres;
 mod records_refused;
+mod records_regrouped;
 mod records_replayed;
 mod records_retention;
 mod records_rights;
