@@ -78,6 +78,7 @@ mod records_retention;
 mod records_rights;
 mod records_rules;
 mod records_several;
+mod records_shown;
 mod records_tail;
 mod records_vectors;
 mod relay;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const NO: i32 = 1;
 const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
 
-fn crash(functions: &[&str]) -> Record {
+pub(crate) fn crash(functions: &[&str]) -> Record {
     let frames = functions.iter().enumerate();
     let frames = frames.map(|(n, function)| format!("#{n} {function}() - [/usr/bin/app]\n"));
     let frames: String = frames.collect();
