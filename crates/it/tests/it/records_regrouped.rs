@@ -2,11 +2,12 @@
 //! from now on, and out of quarantine. What is counted of a group goes with its records.
 
 use it::client::{self, Reply};
-use it::telemetrics::{Collector, Form, Record, Store, TID};
+use it::telemetrics::{Collector, Form, Record, Store, TID, TID_HEADER};
 use it::{cluster, wait};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+const OTHER_TID: &str = "11111111-2222-3333-4444-555555555555";
 const FRAMES: &str = "/v1/records/skipped-frames";
 const CLASS: &str = "org.clearlinux/crash/clr";
 
@@ -105,7 +106,7 @@ async fn merged_and_split(store: Store) {
         (&first, &json!(0), &json!([])),
         "{empty}"
     );
-    assert_eq!(listed(&collector).await, [first.clone()]);
+    assert_eq!(json!(listed(&collector).await), json!([first]));
 
     let (three, came_to) = keep(&collector, &crash_in(&["two", "main"], "400", "m3")).await;
     assert_eq!(came_to, first, "what comes comes to the whole");
@@ -191,6 +192,47 @@ async fn parts_go_along_with_a_merged_group_on_sqlite() {
 #[tokio::test]
 async fn parts_go_along_with_a_merged_group_on_postgresql() {
     merged_twice(Store::Postgres).await;
+}
+
+/// The same crash of two projects is in two groups, and nobody makes them one.
+async fn apart(store: Store) {
+    let projects = json!([{"name": "ours", "tid": TID}, {"name": "theirs", "tid": OTHER_TID}]);
+    let Some(collector) = Collector::start(store, json!({"projects": projects})).await else {
+        return;
+    };
+    let stack = ["inner", "main"];
+    let (_, ours) = keep(&collector, &crash(&stack)).await;
+    let theirs = crash(&stack).set(TID_HEADER, OTHER_TID);
+    let (record, theirs) = keep(&collector, &theirs).await;
+    assert_ne!(ours, theirs);
+    let path = format!("/v1/records/groups/{theirs}/merge");
+    let reply = change(&collector, &path, &json!({"into": ours})).await;
+    let message = json!("groups of two projects can't be one");
+    assert_eq!(
+        (reply.status, &reply.json()["error"]["message"]),
+        (409, &message)
+    );
+    assert_eq!(group(&collector, &theirs).await["merged_into"], Value::Null);
+    // Nor does a regroup of all.
+    let frame = json!({"function": "main()", "module": "/usr/bin/app"});
+    changed(&collector, FRAMES, json!({"add": [frame]})).await;
+    assert_eq!(moved(&collector).await, 2);
+    let found = group(&collector, &group_of(&collector, record).await).await;
+    assert_eq!(
+        (&found["project"], &found["total"]),
+        (&json!("theirs"), &json!(1))
+    );
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn groups_of_two_projects_stay_apart_on_sqlite() {
+    apart(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn groups_of_two_projects_stay_apart_on_postgresql() {
+    apart(Store::Postgres).await;
 }
 
 /// What a record says of its frames: guilty, used, and why.
