@@ -272,14 +272,19 @@ pub fn configuration(more: &Value, mut records: Value) -> String {
 impl Collector {
     /// Starts one; none, and a skipped test, without the database.
     pub async fn start(store: Store, records: Value) -> Option<Self> {
+        Self::start_with(store, json!({}), records).await
+    }
+
+    /// The same with more of the configuration, such as other roles.
+    pub async fn start_with(store: Store, mut more: Value, records: Value) -> Option<Self> {
         let database = match store {
             Store::Sqlite => None,
             Store::Postgres => Some(Database::create(&need("POSTGRES_URL")?).await),
         };
-        let state = database
-            .as_ref()
-            .map_or(json!({}), |database| json!({"state": database.url}));
-        let program = Program::start(&configuration(&state, records)).await;
+        if let Some(database) = &database {
+            more["state"] = json!(database.url);
+        }
+        let program = Program::start(&configuration(&more, records)).await;
         Some(Self { program, database })
     }
 

@@ -132,7 +132,129 @@ async fn rows_are_filtered() {
     }
 }
 
-/// Only names as the original's are exports.
+/// Payloads that fit an expression, and those that don't fit another: over all of their lines, with case.
+async fn by_payload(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
+    let mut all = Vec::new();
+    for payload in [
+        "alpha one",
+        "beta two\nsecond line",
+        "Alpha café (x)",
+        "gamma 42",
+        "x\0y",
+    ] {
+        let record = Record::new().payload(payload);
+        all.insert(0, collector.keep(Form::Headers, &record).await);
+    }
+    let [nul, gamma, cafe, beta, alpha] = all[..] else {
+        unreachable!()
+    };
+    for (query, expected) in [
+        ("payload=alpha", vec![alpha]),
+        // (?i)alpha, ^[aA]lpha, caf. \(x\), \d{2}, one|42
+        ("payload=%28%3Fi%29alpha", vec![cafe, alpha]),
+        ("payload=%5E%5BaA%5Dlpha", vec![cafe, alpha]),
+        ("payload=caf.%20%5C%28x%5C%29", vec![cafe]),
+        ("payload=%5Cd%7B2%7D", vec![gamma]),
+        ("payload=one%7C42", vec![gamma, alpha]),
+        // Its end is that of the payload: two$, and (?m)two$
+        ("payload=two%24", vec![]),
+        ("payload=%28%3Fm%29two%24", vec![beta]),
+        ("payload=two%0Asecond", vec![beta]),
+        ("payload=x%00y", vec![nul]),
+        ("payload=nowhere", vec![]),
+        ("not_payload=alpha", vec![nul, gamma, cafe, beta]),
+        // ^(alpha|beta)
+        ("not_payload=%5E%28alpha%7Cbeta%29", vec![nul, gamma, cafe]),
+        ("not_payload=nowhere", all.clone()),
+        // An empty expression fits everything.
+        ("not_payload=%28%29", vec![]),
+        ("payload=a&not_payload=one%7Ctwo", vec![gamma, cafe]),
+        ("payload=alpha&not_payload=alpha", vec![]),
+        ("payload=&not_payload=", all.clone()),
+        ("payload=alpha&severity=3", vec![]),
+        ("payload=alpha&severity=2", vec![alpha]),
+        ("text=gamma&payload=42", vec![gamma]),
+        ("text=gamma&payload=alpha", vec![]),
+        ("payload=alpha&format_type=inline", vec![alpha]),
+    ] {
+        assert_eq!(exported(&collector, query).await, expected, "{query}");
+    }
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn rows_are_chosen_by_their_payload_on_sqlite() {
+    by_payload(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn rows_are_chosen_by_their_payload_on_postgresql() {
+    by_payload(Store::Postgres).await;
+}
+
+/// What fits comes also when it stands behind more of what does not than is read at a time.
+async fn far_behind(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
+    let needle = Record::new().payload("a needle");
+    let needle = collector.keep(Form::Headers, &needle).await;
+    fill(&collector, 1_050).await;
+    for query in ["payload=needle", "not_payload=%5Ehello"] {
+        assert_eq!(exported(&collector, query).await, [needle], "{query}");
+        let inline = format!("{query}&format_type=inline");
+        assert_eq!(exported(&collector, &inline).await, [needle], "{inline}");
+    }
+    let hay = exported(&collector, "payload=%5Ehello").await;
+    assert_eq!((hay.len(), hay.contains(&needle)), (1_050, false));
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn rows_far_behind_are_found_on_sqlite() {
+    far_behind(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn rows_far_behind_are_found_on_postgresql() {
+    far_behind(Store::Postgres).await;
+}
+
+/// What is no expression, or too large as one, is refused with its name and the reason.
+#[tokio::test]
+async fn wrong_expressions_are_refused() {
+    let collector = Collector::start_small(json!({})).await;
+    collector.keep(Form::Headers, &Record::new()).await;
+    for (expression, why) in [
+        ("%28", "unclosed group"),
+        ("%29", "unopened group"),
+        ("%5B", "unclosed character class"),
+        ("%2A", "repetition operator missing expression"),
+        ("%5C", "incomplete escape sequence"),
+        ("a%7B2%2C1%7D", "invalid repetition count range"),
+        // PostgreSQL knows these two: (?=a) and (a)\1
+        ("%28%3F%3Da%29", "look-around"),
+        ("%28a%29%5C1", "backreferences are not supported"),
+        // \w{1000}
+        ("%5Cw%7B1000%7D", "size limit"),
+    ] {
+        for name in ["payload", "not_payload"] {
+            let query = format!("{name}={expression}");
+            let reply = export(&collector, &query).await;
+            let text = reply.text();
+            assert_eq!(reply.status, 400, "{query}: {text}");
+            assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
+            let begin = format!("{name} is no regular expression: ");
+            assert!(text.starts_with(&begin), "{query}: {text}");
+            assert!(text.contains(why), "{query}: {text}");
+        }
+    }
+    assert_eq!(exported(&collector, "payload=hello").await.len(), 1);
+}
+
 /// What reads exports ahead does not hold up an exit.
 #[tokio::test]
 async fn nothing_is_late_at_the_exit() {
@@ -150,6 +272,7 @@ async fn nothing_is_late_at_the_exit() {
     }
 }
 
+/// Only names as the original's are exports.
 #[tokio::test]
 async fn other_names_are_nothing() {
     let collector = Collector::start_small(json!({})).await;

@@ -2,8 +2,7 @@
 
 use futures_util::future::join_all;
 use it::client::{self, Reply};
-use it::program::Program;
-use it::telemetrics::{Collector, Form, Record, Store, exchange};
+use it::telemetrics::{Collector, Form, Record, Store};
 use serde_json::{Value, json};
 
 /// A crash with these functions, the innermost first.
@@ -57,6 +56,7 @@ async fn counted_at_once(store: Store) {
             assert_eq!(group["total"], round * MACHINES, "{group}");
         }
     }
+    collector.remove().await;
 }
 
 /// The same stack is the same group; another one is another; what has none has no group.
@@ -149,9 +149,10 @@ async fn crashes_that_come_at_once_are_counted_on_postgresql() {
 }
 
 /// Whom the original blames is the name of the group.
-#[tokio::test]
-async fn the_guilty_frame_names_the_group() {
-    let collector = Collector::start_small(json!({})).await;
+async fn named_by_the_guilty_frame(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
     let unknown = "Process: x\n\n#0 ??? - [a]\n#1 ??? - [b]\n";
     let kernel = "BUG: unable to handle\n#0 ? unsure - [kernel]\n#1 do_exit - [kernel]\n";
     for (class, payload, function, module) in [
@@ -169,19 +170,31 @@ async fn the_guilty_frame_names_the_group() {
         );
     }
     assert_eq!(groups(&collector, "").await.len(), 3, "classes are apart");
+    collector.remove().await;
 }
 
-/// The state of a program that lets people in, with one of each role.
+#[tokio::test]
+async fn the_guilty_frame_names_the_group_on_sqlite() {
+    named_by_the_guilty_frame(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_guilty_frame_names_the_group_on_postgresql() {
+    named_by_the_guilty_frame(Store::Postgres).await;
+}
+
+/// A collector that lets people in, with one of each role.
 struct People {
-    program: Program,
+    collector: Collector,
     operator: String,
     viewer: String,
 }
 
 impl People {
-    async fn start() -> Self {
+    async fn start(store: Store) -> Option<Self> {
         let more = json!({"roles": ["auth", "proxy", "collector"]});
-        let program = Program::start(&it::telemetrics::configuration(&more, json!({}))).await;
+        let collector = Collector::start_with(store, more, json!({})).await?;
+        let program = &collector.program;
         let token = |role: &str| {
             let added = program.command(&["users", "add", role, "--role", role]);
             assert!(added.status.success(), "{added:?}");
@@ -190,15 +203,18 @@ impl People {
             issued["token"].as_str().unwrap().to_owned()
         };
         let (operator, viewer) = (token("operator"), token("viewer"));
-        Self {
-            program,
+        Some(Self {
+            collector,
             operator,
             viewer,
-        }
+        })
     }
 
     async fn change(&self, token: &str, id: &Value, change: &Value) -> Reply {
-        let url = format!("http://{}/v1/records/groups/{id}", self.program.main);
+        let url = format!(
+            "http://{}/v1/records/groups/{id}",
+            self.collector.program.main
+        );
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
         let headers = if token.is_empty() { &[] } else { &headers[..] };
@@ -216,24 +232,20 @@ impl People {
 
     async fn post(&self, build: &str) -> Value {
         let record = crash(&["inner", "main"]).set("build", build);
-        let reply = exchange(self.program.main, &record.request(Form::Headers)).await;
-        assert_eq!(reply.status, 201);
-        let path = format!("/v1/records/{}", reply.json()["id"]);
-        self.program.main("GET", &path).await.json()["group"].take()
+        group_of(&self.collector, &record).await
     }
 
     async fn group(&self, id: &Value) -> Value {
-        self.program
-            .main("GET", &format!("/v1/records/groups/{id}"))
-            .await
-            .json()
+        let path = format!("/v1/records/groups/{id}");
+        self.collector.json(&path).await
     }
 }
 
 /// Who may, comments, hides and resolves; the others read.
-#[tokio::test]
-async fn groups_are_changed_by_who_may() {
-    let people = People::start().await;
+async fn changed_by_who_may(store: Store) {
+    let Some(people) = People::start(store).await else {
+        return;
+    };
     let id = people.post("100").await;
     let resolved = json!({"state": "resolved"});
     assert_eq!(people.change("", &id, &resolved).await.status, 401);
@@ -256,7 +268,7 @@ async fn groups_are_changed_by_who_may() {
     );
     let list = async |query: &str| {
         let path = format!("/v1/records/groups?{query}");
-        let list = people.program.main("GET", &path).await.json();
+        let list = people.collector.json(&path).await;
         list["groups"].as_array().unwrap().len()
     };
     assert_eq!((list("").await, list("hidden=true").await), (0, 1));
@@ -282,12 +294,24 @@ async fn groups_are_changed_by_who_may() {
         .change(&people.operator, &json!(999), &resolved)
         .await;
     assert_eq!(reply.status, 404);
+    people.collector.remove().await;
+}
+
+#[tokio::test]
+async fn groups_are_changed_by_who_may_on_sqlite() {
+    changed_by_who_may(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn groups_are_changed_by_who_may_on_postgresql() {
+    changed_by_who_may(Store::Postgres).await;
 }
 
 /// What was resolved regresses when a newer build has it, and not by those that had it before.
-#[tokio::test]
-async fn a_newer_build_regresses() {
-    let people = People::start().await;
+async fn regressed(store: Store) {
+    let Some(people) = People::start(store).await else {
+        return;
+    };
     let id = people.post("900").await;
     assert_eq!(
         people.set(&id, json!({"state": "resolved"})).await["state"],
@@ -310,12 +334,24 @@ async fn a_newer_build_regresses() {
     );
     people.post("1001").await;
     assert_eq!(people.group(&id).await["state"], "open");
+    people.collector.remove().await;
+}
+
+#[tokio::test]
+async fn a_newer_build_regresses_on_sqlite() {
+    regressed(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_newer_build_regresses_on_postgresql() {
+    regressed(Store::Postgres).await;
 }
 
 /// It is resolved in the newest build that had it, whichever was heard of last.
-#[tokio::test]
-async fn an_old_machine_does_not_bring_a_regression() {
-    let people = People::start().await;
+async fn not_regressed(store: Store) {
+    let Some(people) = People::start(store).await else {
+        return;
+    };
     let id = people.post("900").await;
     // A machine that was never updated is the last to report.
     people.post("800").await;
@@ -326,4 +362,15 @@ async fn an_old_machine_does_not_bring_a_regression() {
         "resolved",
         "900 had it before"
     );
+    people.collector.remove().await;
+}
+
+#[tokio::test]
+async fn an_old_machine_does_not_bring_a_regression_on_sqlite() {
+    not_regressed(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn an_old_machine_does_not_bring_a_regression_on_postgresql() {
+    not_regressed(Store::Postgres).await;
 }

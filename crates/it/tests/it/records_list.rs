@@ -1,9 +1,11 @@
 //! `/v1/records` and what is counted of records: filters, pages, counts, choices and the population.
 
-use it::telemetrics::{Collector, EXTERNAL_HEADER, Form, Record, Store, TID, TID_HEADER};
+use futures_util::future::join_all;
+use it::telemetrics::{self, Collector, EXTERNAL_HEADER, Form, Record, Store, TID, TID_HEADER};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
+use crate::records_commands::shown;
 use crate::records_export::whole as exported;
 
 const OTHER_TID: &str = "11111111-2222-3333-4444-555555555555";
@@ -201,6 +203,114 @@ async fn pages_follow_one_another() {
         }
         assert_eq!(seen, all, "limit {limit}");
     }
+}
+
+/// Records of a page when nobody says how many; the pages show as many of one event.
+const PAGE: usize = 50;
+
+/// Sends so many records of one event, and between them some of others; their ids, the newest first.
+async fn send_event(collector: &Collector, event: &str, count: usize) -> Vec<i64> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let now = (count - ids.len()).min(7);
+        let records: Vec<Record> = (0..now)
+            .map(|_| Record::new().set("event_id", event))
+            .collect();
+        let keep = |record| collector.keep(Form::Headers, record);
+        let other = Record::new();
+        let (new, _) =
+            futures_util::future::join(join_all(records.iter().map(keep)), keep(&other)).await;
+        ids.extend(new);
+    }
+    ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+    ids
+}
+
+/// The timeline of an event goes on from page to page, with each of its records once and no other.
+async fn timeline(store: Store) {
+    let Some(collector) = start(store).await else {
+        return;
+    };
+    let event = telemetrics::event_id();
+    let all = send_event(&collector, &event, 2 * PAGE + 20).await;
+    let asked = format!("event_id={event}");
+    let page = async |query: &str| collector.json(&format!("/v1/records?{query}")).await;
+    let (mut seen, mut query) = (Vec::new(), asked.clone());
+    for count in [PAGE, PAGE, 20] {
+        let found = page(&query).await;
+        assert_eq!(ids(&found).len(), count, "{query}");
+        seen.extend(ids(&found));
+        let next = (seen.len() < all.len()).then(|| *seen.last().unwrap());
+        assert_eq!(found["next"], json!(next), "{query}");
+        query = format!("{asked}&before={}", next.unwrap_or_default());
+    }
+    assert_eq!(seen, all);
+    for id in [all[0], all[PAGE], *all.last().unwrap()] {
+        let record = collector.json(&format!("/v1/records/{id}")).await;
+        assert_eq!(record["event_id"], event);
+    }
+    // Those after one that the first page does not have.
+    let found = page(&format!("{asked}&after={}", all[PAGE + 10])).await;
+    assert_eq!(ids(&found), all[..PAGE]);
+    let found = page(&format!("{asked}&after={}&limit=100", all[PAGE + 10])).await;
+    assert_eq!(ids(&found), all[..PAGE + 10]);
+    let found = page(&format!("{asked}&limit=1000")).await;
+    assert_eq!((ids(&found), &found["next"]), (all.clone(), &Value::Null));
+    let lines = exported(&collector, &asked).await;
+    let lines: Vec<&Value> = lines.iter().map(|record| &record["id"]).collect();
+    assert_eq!(lines, all);
+    for (words, count) in [
+        (&["--json"][..], PAGE),
+        (&["--json", "--limit", "60"], 60),
+        (&["--json", "--all"], all.len()),
+    ] {
+        let words = [&["ls", "--event-id", &event], words].concat();
+        let text = shown(&collector, &words);
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines: Vec<Value> = lines.map(|record: Value| record["id"].clone()).collect();
+        assert_eq!(lines, all[..count], "{words:?}");
+    }
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn an_event_has_more_records_than_a_page_on_sqlite() {
+    timeline(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn an_event_has_more_records_than_a_page_on_postgresql() {
+    timeline(Store::Postgres).await;
+}
+
+/// A page that is just full is the last one, and one more record makes another.
+async fn full_page(store: Store) {
+    let Some(collector) = start(store).await else {
+        return;
+    };
+    let event = telemetrics::event_id();
+    let mut all = send_event(&collector, &event, PAGE).await;
+    let path = format!("/v1/records?event_id={event}");
+    let found = collector.json(&path).await;
+    assert_eq!((ids(&found), &found["next"]), (all.clone(), &Value::Null));
+    all.insert(0, send_event(&collector, &event, 1).await[0]);
+    let found = collector.json(&path).await;
+    assert_eq!(ids(&found), all[..PAGE]);
+    assert_eq!(found["next"], all[PAGE - 1]);
+    let rest = format!("{path}&before={}", all[PAGE - 1]);
+    let rest = collector.json(&rest).await;
+    assert_eq!((ids(&rest), &rest["next"]), (vec![all[PAGE]], &Value::Null));
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn a_full_page_of_an_event_is_the_last_on_sqlite() {
+    full_page(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_full_page_of_an_event_is_the_last_on_postgresql() {
+    full_page(Store::Postgres).await;
 }
 
 /// What is counted of records, and what filters may choose from.

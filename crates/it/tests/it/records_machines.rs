@@ -125,11 +125,23 @@ async fn a_submission_is_shown_whole_on_postgresql() {
 }
 
 /// Who waits for the end of a regroup need not read the whole list of frames.
-#[tokio::test]
-async fn the_progress_of_a_regroup_is_told_alone() {
-    let collector = Collector::start_small(json!({})).await;
+async fn progress(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
     let frames = collector.json("/v1/records/skipped-frames").await;
     let alone = collector.json("/v1/records/regroup").await;
     assert_eq!(alone, frames["regroup"]);
     assert_eq!(alone["is_running"], false);
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn the_progress_of_a_regroup_is_told_alone_on_sqlite() {
+    progress(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_progress_of_a_regroup_is_told_alone_on_postgresql() {
+    progress(Store::Postgres).await;
 }

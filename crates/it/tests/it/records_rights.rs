@@ -6,7 +6,7 @@ use it::client::{self, Reply};
 use it::cluster;
 use it::need::skip;
 use it::program::Program;
-use it::telemetrics::{self, Form, Record, TID, TID_HEADER, exchange};
+use it::telemetrics::{self, Collector, Form, Record, Store, TID, TID_HEADER, exchange};
 use serde_json::{Value, json};
 
 const OTHER_TID: &str = "11111111-2222-3333-4444-555555555555";
@@ -105,17 +105,13 @@ async fn strangers_post_and_see_nothing() {
 }
 
 /// A hub whose collector has two projects, with a record, a crash and something invalid of each.
-async fn hub() -> Program {
+async fn hub(store: Store) -> Option<Collector> {
     let projects = json!([
         {"name": "ours", "tid": TID},
         {"name": "theirs", "tid": OTHER_TID},
     ]);
     let more = json!({"roles": ["auth", "proxy", "collector"]});
-    let program = Program::start(&telemetrics::configuration(
-        &more,
-        json!({"projects": projects}),
-    ))
-    .await;
+    let hub = Collector::start_with(store, more, json!({"projects": projects})).await?;
     for tid in [TID, OTHER_TID] {
         let crash = "Process: x\n\n#0 inner() - [x]\n#1 main() - [x]\n";
         for record in [
@@ -128,11 +124,11 @@ async fn hub() -> Program {
                 .payload(crash),
             Record::new().set("severity", "9"),
         ] {
-            let request = record.set(TID_HEADER, tid).request(Form::Headers);
-            assert_eq!(exchange(program.main, &request).await.status, 201);
+            let record = record.set(TID_HEADER, tid);
+            assert_eq!(hub.post(Form::Headers, &record).await.status, 201);
         }
     }
-    program
+    Some(hub)
 }
 
 /// A user with this role alone, by their token.
@@ -159,18 +155,14 @@ async fn role(hub: &Program, name: &str, verbs: &Value, labels: &Value) {
 }
 
 /// Who may see one project sees nothing of another one, on any path.
-#[tokio::test]
-async fn a_role_is_about_one_project() {
-    let hub = hub().await;
-    role(
-        &hub,
-        "reader",
-        &json!(["read"]),
-        &json!({"project": "ours"}),
-    )
-    .await;
-    let token = user(&hub, "rosa", "reader");
-    let get = async |path: &str| ask(&hub, &token, ("GET", path), "").await;
+async fn sees_one_project(store: Store) {
+    let Some(collector) = hub(store).await else {
+        return;
+    };
+    let hub = &collector.program;
+    role(hub, "reader", &json!(["read"]), &json!({"project": "ours"})).await;
+    let token = user(hub, "rosa", "reader");
+    let get = async |path: &str| ask(hub, &token, ("GET", path), "").await;
     for path in [
         "/api/records",
         "/v1/records",
@@ -218,27 +210,40 @@ async fn a_role_is_about_one_project() {
     let resolved = "{\"state\":\"resolved\"}";
     for group in [1, 2] {
         let path = format!("/v1/records/groups/{group}");
-        let reply = ask(&hub, &token, ("POST", &path), resolved).await;
+        let reply = ask(hub, &token, ("POST", &path), resolved).await;
         assert_eq!(reply.status, 403, "{path}: {}", reply.text());
     }
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn a_role_is_about_one_project_on_sqlite() {
+    sees_one_project(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_role_is_about_one_project_on_postgresql() {
+    sees_one_project(Store::Postgres).await;
 }
 
 /// Who may change one project changes nothing of another one.
-#[tokio::test]
-async fn a_role_changes_one_project() {
-    let hub = hub().await;
+async fn changes_one_project(store: Store) {
+    let Some(collector) = hub(store).await else {
+        return;
+    };
+    let hub = &collector.program;
     role(
-        &hub,
+        hub,
         "keeper",
         &json!(["read", "update"]),
         &json!({"project": "theirs"}),
     )
     .await;
-    let token = user(&hub, "karl", "keeper");
+    let token = user(hub, "karl", "keeper");
     let resolved = "{\"state\":\"resolved\"}";
     for (group, status) in [(1, 404), (2, 200)] {
         let path = format!("/v1/records/groups/{group}");
-        let reply = ask(&hub, &token, ("POST", &path), resolved).await;
+        let reply = ask(hub, &token, ("POST", &path), resolved).await;
         assert_eq!(reply.status, status, "{path}: {}", reply.text());
     }
     // Ids are those of all projects: an import needs the right for each, and is seen in its own.
@@ -247,29 +252,98 @@ async fn a_role_changes_one_project() {
         json!({"source": "test", "project": "ours", "first": 1_000, "last": 2_000, "records": 5});
     for path in ["", "/1/batches", "/1/notes", "/1/finish", "/1/abandon"] {
         let path = format!("{imports}{path}");
-        let reply = ask(&hub, &token, ("POST", &path), &begin.to_string()).await;
+        let reply = ask(hub, &token, ("POST", &path), &begin.to_string()).await;
         assert_eq!(reply.status, 403, "{path}: {}", reply.text());
     }
-    let begun = cluster::admin(&hub, "POST", imports, &begin.to_string()).await;
+    let begun = cluster::admin(hub, "POST", imports, &begin.to_string()).await;
     assert_eq!((begun.status, &begun.json()["id"]), (200, &json!(1)));
-    let listed = ask(&hub, &token, ("GET", imports), "").await;
+    let listed = ask(hub, &token, ("GET", imports), "").await;
     assert_eq!(listed.json()["imports"], json!([]));
-    let shown = ask(&hub, &token, ("GET", "/v1/records/imports/1"), "").await;
+    let shown = ask(hub, &token, ("GET", "/v1/records/imports/1"), "").await;
     assert_eq!(shown.status, 404, "{}", shown.text());
     let audit = hub.command(&["audit", "--json"]);
     let audit = String::from_utf8(audit.stdout).unwrap();
     assert!(audit.contains("record_import.begun"), "{audit}");
-    let other = cluster::admin(&hub, "GET", "/v1/records/groups/1", "").await;
+    let other = cluster::admin(hub, "GET", "/v1/records/groups/1", "").await;
     assert_eq!(other.json()["state"], "new");
     // No right to records at all.
     role(
-        &hub,
+        hub,
         "nobody",
         &json!(["read"]),
         &json!({"project": "a third"}),
     )
     .await;
-    let token = user(&hub, "nina", "nobody");
-    let reply = ask(&hub, &token, ("GET", "/v1/records"), "").await;
+    let token = user(hub, "nina", "nobody");
+    let reply = ask(hub, &token, ("GET", "/v1/records"), "").await;
     assert_eq!(reply.json()["records"], json!([]), "{}", reply.text());
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn a_role_changes_one_project_on_sqlite() {
+    changes_one_project(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_role_changes_one_project_on_postgresql() {
+    changes_one_project(Store::Postgres).await;
+}
+
+/// Merging, splitting, releasing and removing are changes of one project, too; frames are for all of them.
+async fn touches_one_project(store: Store) {
+    let Some(collector) = hub(store).await else {
+        return;
+    };
+    let hub = &collector.program;
+    let labels = json!({"project": "theirs"});
+    role(hub, "keeper", &json!(["read", "update"]), &labels).await;
+    role(hub, "reader", &json!(["read"]), &labels).await;
+    let (karl, rosa) = (user(hub, "karl", "keeper"), user(hub, "rosa", "reader"));
+    let frames = "/v1/records/skipped-frames";
+    let frame = "{\"add\":[{\"function\":\"inner()\",\"module\":\"x\"}]}";
+    // Groups are numbered by themselves; 3 and 6 are in quarantine, and can be no records.
+    for (method, path, body, status) in [
+        ("POST", "/v1/records/groups/1/merge", "{\"into\":2}", 404),
+        ("POST", "/v1/records/groups/2/merge", "{\"into\":1}", 404),
+        ("POST", "/v1/records/groups/1/split", "", 404),
+        ("POST", "/v1/records/groups/2/split", "", 409),
+        ("POST", "/v1/records/quarantine/3/release", "", 404),
+        ("DELETE", "/v1/records/quarantine/3", "", 404),
+        ("POST", "/v1/records/quarantine/6/release", "", 409),
+        ("POST", frames, frame, 403),
+        ("DELETE", "/v1/records/quarantine/6", "", 200),
+    ] {
+        let reply = ask(hub, &rosa, (method, path), body).await;
+        assert_eq!(reply.status, 403, "{method} {path}: {}", reply.text());
+        let reply = ask(hub, &karl, (method, path), body).await;
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
+    }
+    let admin = async |path: &str| cluster::admin(hub, "GET", path, "").await.json();
+    assert_eq!(admin("/v1/records/quarantine/3").await["id"], 3);
+    for group in [1, 2] {
+        let found = admin(&format!("/v1/records/groups/{group}")).await;
+        assert_eq!(
+            (&found["id"], &found["merged_into"]),
+            (&json!(group), &Value::Null)
+        );
+    }
+    assert_eq!(admin(frames).await["frames"], json!([]));
+    let removed = cluster::audit(hub, "record_quarantine.removed").await;
+    assert_eq!(removed.len(), 1, "{removed:?}");
+    assert_eq!(
+        (&removed[0]["actor"], &removed[0]["target"]),
+        (&json!("user:karl"), &json!("submission:6"))
+    );
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn a_role_touches_one_project_on_sqlite() {
+    touches_one_project(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_role_touches_one_project_on_postgresql() {
+    touches_one_project(Store::Postgres).await;
 }
