@@ -118,7 +118,7 @@ pub(crate) fn node_routes(hub: &Arc<Hub>, seen: &Arc<Seen>, askers: &Arc<Askers>
         .get(
             "/v1/proxies",
             askers.right("cluster:read"),
-            move || async move { axum::Json(json!({"proxies": hub.proxies()})) },
+            move || async move { axum::Json(json!({"proxies": hub.list_proxies().await})) },
         )
 }
 

@@ -22,6 +22,13 @@ pub(crate) struct AppView {
     pub(crate) kind: &'static str,
     /// The state of the node.
     pub(crate) state: &'static str,
+    /// Lines of the node to this proxy.
+    pub(crate) lines: usize,
+    /// The last round trip on them, in microseconds.
+    pub(crate) round_trip_us: Option<u64>,
+    /// Why it could not be reached the last time that somebody wanted it; else what went wrong with the
+    /// node's lines.
+    pub(crate) last_error: Option<String>,
     /// Its name alone stands for this one.
     #[serde(skip)]
     pub(crate) is_first: bool,
@@ -61,12 +68,16 @@ impl Seen {
                 let first = self.nodes.find_app(app, None);
                 first.is_some_and(|first| first.node == node.name)
             };
+            let app_error = |app: &str| self.nodes.app_error(&node.name, app);
             apps.extend(offered.into_iter().map(|app| AppView {
                 is_first: is_first(&app.name),
-                name: app.name,
                 node: node.name.clone(),
                 kind: if app.is_http { "http" } else { "tcp" },
                 state: node.state,
+                lines: node.lines,
+                round_trip_us: node.round_trip_us,
+                last_error: app_error(&app.name).or_else(|| node.last_error.clone()),
+                name: app.name,
             }));
         }
         Ok(apps)

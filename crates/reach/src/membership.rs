@@ -45,6 +45,17 @@ pub(crate) enum ToHub {
     Knows(i64),
     /// It wants a new certificate.
     Renew(Renew),
+    /// It was told something that it does not believe.
+    Disbelieved(Disbelieved),
+}
+
+/// What a node does not believe.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Disbelieved {
+    /// The proxy that it came from.
+    pub(crate) proxy: String,
+    /// Why not.
+    pub(crate) reason: String,
 }
 
 /// What a hub tells a node.

@@ -94,18 +94,29 @@ pub(crate) fn list_nodes(question: &Question, environment: &Environment) -> Exit
 pub(crate) fn list_proxies(question: &Question, environment: &Environment) -> ExitCode {
     let columns = [
         "name",
+        "state",
+        "lines",
+        "round_trip_us",
         "addresses",
         "group",
         "generation",
         "started_at",
-        "uuid",
+        "last_error",
     ];
     list(question, environment, "/v1/proxies", "proxies", &columns)
 }
 
 /// `landline apps ls`
 pub(crate) fn list_apps(question: &Question, environment: &Environment) -> ExitCode {
-    let columns = ["name", "node", "kind", "state"];
+    let columns = [
+        "name",
+        "node",
+        "kind",
+        "state",
+        "lines",
+        "round_trip_us",
+        "last_error",
+    ];
     list(question, environment, "/v1/apps", "apps", &columns)
 }
 

@@ -428,6 +428,21 @@ async fn who_may_not_is_refused_and_recorded() {
             assert!(!text.contains(token.as_str()), "a token is in a log");
         }
     }
+    every_use_is_recorded(site).await;
+}
+
+/// The four uses after the first are counted, and that is on record when the hub has stopped.
+async fn every_use_is_recorded(mut site: Site) {
+    site.hub.signal(Signal::TERM);
+    assert_eq!(site.hub.wait_exit(REPLACED).await, 0);
+    site.hub.restart();
+    site.hub.ready().await;
+    let events = cluster::audit(&site.hub, "app.used").await;
+    let of_anna = events.iter().filter(|event| event["actor"] == "user:anna");
+    let more: Vec<_> = of_anna
+        .map(|event| event["details"]["more_uses"].as_u64())
+        .collect();
+    assert_eq!(more, [None, Some(4)], "{events:?}");
 }
 
 /// TCP through `landline forward`: on the hub's machine and over TLS with the pin; the application
@@ -542,6 +557,14 @@ async fn what_is_wrong_is_told() {
     check("/apps/db/", 400, "landline forward").await;
     check("/apps/none/", 404, "landline apps ls").await;
     check("/apps/api/", 200, "").await;
+    let listed = site.hub.command(&["apps", "ls", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    for app in listed["apps"].as_array().unwrap() {
+        assert_eq!(app["lines"], 1, "{app}");
+        let error = app["last_error"].as_str().unwrap_or_default();
+        let is_told = error.contains("does it run there?");
+        assert_eq!(is_told, app["name"] == "down", "{app}");
+    }
     // It stops without a word while a connection to it is kept.
     site.node.signal(Signal::STOP);
     let begun = Instant::now();

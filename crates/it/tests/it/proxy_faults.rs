@@ -224,6 +224,8 @@ async fn a_slow_target_is_waited_for() {
 async fn stripped_alpn_is_gone_around() {
     let cluster = Relayed::start().await;
     let before = cluster.held().await;
+    let downgraded = cluster::audit(&cluster.hub, "line.downgraded").await;
+    assert!(downgraded.is_empty(), "{downgraded:?}");
     let lines = |via: &str| {
         let log = cluster.node.stderr();
         log.lines()
@@ -251,6 +253,9 @@ async fn stripped_alpn_is_gone_around() {
         ));
         assert!(begun.elapsed() <= RECOVERY_LIMIT);
     }
+    let downgraded = cluster::audit(&cluster.hub, "line.downgraded").await;
+    assert_eq!(downgraded[0]["outcome"], "refused");
+    assert_eq!(downgraded[0]["target"], "node:web-1");
     assert_released(&cluster, "strip-alpn", before).await;
 }
 

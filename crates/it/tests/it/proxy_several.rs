@@ -86,6 +86,13 @@ async fn listed(hub: &Program, names: &[&str], limit: Duration) {
     .await;
 }
 
+/// A proxy as this hub lists it.
+async fn proxy_view(hub: &Program, name: &str) -> Option<Value> {
+    let reply = cluster::admin(hub, "GET", "/v1/proxies", "").await.json();
+    let mut proxies = reply["proxies"].as_array()?.iter();
+    proxies.find(|proxy| proxy["name"] == name).cloned()
+}
+
 /// Waits until a node has a line to this very hub.
 async fn has_line(hub: &Program, node: &str) {
     wait::until(&format!("a line of {node}"), FOUND, async || {
@@ -117,6 +124,15 @@ async fn a_node_reaches_every_proxy_and_outlives_one() {
     for hub in [&pair.first, &pair.second] {
         has_line(hub, "web-1").await;
         serves(hub, "app").await;
+    }
+    for (name, is_own) in [("first", true), ("second", false)] {
+        let view = proxy_view(&pair.first, name).await.unwrap();
+        assert_eq!(view["is_own"], is_own, "{view}");
+        assert_eq!(view["state"], "online", "{view}");
+        assert_eq!(view["lines"], 1, "{view}");
+        let round_trip = view["round_trip_us"].as_u64();
+        assert_eq!(round_trip.is_some_and(|trip| trip > 0), !is_own, "{view}");
+        assert_eq!(view["last_error"], json!(null), "{view}");
     }
     pair.first.signal(Signal::KILL);
     let killed = Instant::now();
@@ -161,6 +177,16 @@ async fn a_proxy_reaches_over_another_what_it_does_not_hold() {
     assert_eq!(
         (&view["lines"], &view["state"], &view["elsewhere"]),
         (&json!(0), &json!("online"), &json!(["first"]))
+    );
+    let view = proxy_view(&pair.first, "second").await.unwrap();
+    assert_eq!(view["state"], "unreachable", "{view}");
+    let error = view["last_error"].as_str().unwrap();
+    assert!(error.contains("127.0.0.1:1: "), "{error}");
+    let listed = pair.first.command(&["proxies", "ls"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(
+        listed.contains("unreachable") && listed.contains(error),
+        "{listed}"
     );
     node.signal(Signal::KILL);
     node.wait_exit(TOLD).await;

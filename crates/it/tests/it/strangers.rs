@@ -54,9 +54,13 @@ fn first_words(alpn: &[u8]) -> Vec<u8> {
     } else {
         json!({"version": 3, "line": format!("{:032x}", 7)})
     };
-    let words = words.to_string();
-    let length = u32::try_from(words.len()).unwrap();
-    [&length.to_be_bytes(), words.as_bytes()].concat()
+    frame(&words)
+}
+
+fn frame(message: &Value) -> Vec<u8> {
+    let message = message.to_string();
+    let length = u32::try_from(message.len()).unwrap();
+    [&length.to_be_bytes(), message.as_bytes()].concat()
 }
 
 /// Waits for a refusal of this kind whose reason contains `word`.
@@ -148,6 +152,36 @@ async fn an_older_tls_is_refused() {
     // With the newer one the same words have an answer.
     let new = careless_client_of(&[&rustls::version::TLS13], CONTROL, Some(&pair));
     assert!(!knock_as(&hub, new, &first_words(CONTROL)).await.is_empty());
+}
+
+/// A node that is told of proxies by somebody who may not, or again what was true once, says so to its
+/// hub. Spoken by hand: no proxy of ours would pass such a thing on.
+#[tokio::test]
+async fn what_a_node_does_not_believe_is_recorded() {
+    let hub = Program::start(&cluster::hub(json!({}))).await;
+    let node = cluster::join(&hub, "web-1", json!({})).await;
+    let pair = own_pair(&node);
+    let mut lanes = Vec::new();
+    for alpn in [CONTROL, INTERACTIVE] {
+        let connector = TlsConnector::from(Arc::new(careless_client(alpn, Some(&pair))));
+        let stream = TcpStream::connect(hub.main).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut lane = connector.connect(name, stream).await.unwrap();
+        lane.write_all(&first_words(alpn)).await.unwrap();
+        lane.flush().await.unwrap();
+        lanes.push(lane);
+    }
+    for reason in ["the signature does not fit", "it ran out 90 s ago"] {
+        let said = json!({"disbelieved": {"proxy": "hub-2", "reason": reason}});
+        let note = json!({"type": "member", "text": said.to_string()});
+        lanes[0].write_all(&frame(&note)).await.unwrap();
+        lanes[0].flush().await.unwrap();
+        let event = recorded(&hub, "line.announcement", reason).await;
+        assert_eq!(event["target"], "proxy:hub-2");
+        assert_eq!(event["details"]["node"], "web-1");
+        let actor = event["actor"].as_str().unwrap();
+        assert!(actor.starts_with("node:"), "{event}");
+    }
 }
 
 /// A token for a proxy makes no node, and the other way round.

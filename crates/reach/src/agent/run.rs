@@ -16,6 +16,7 @@ use super::pool::{Action, DialId, Event, Pool, PoolSettings};
 use crate::line::{
     AgentEvent, AgentLine, AgentLineHandle, AgentLineState, Connector, Drain, Handler, Message,
 };
+use crate::membership::{self, Disbelieved, ToHub};
 
 /// The longest dial, over all its steps.
 pub const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -239,8 +240,7 @@ impl Agent {
                     match Announcement::read(&signed, &settings.verify, &settings.cluster, now) {
                         Ok(announcement) => Event::Announced(Arc::new(announcement)),
                         Err(error) => {
-                            let proxy = &line.proxy().name;
-                            tracing::warn!(%proxy, error = crate::line::chain(&error), "announcement refused");
+                            self.report(&line, crate::line::chain(&error));
                             continue;
                         }
                     }
@@ -272,6 +272,26 @@ impl Agent {
                 while !matches!(line.next().await, AgentEvent::Ended { .. }) {}
                 return;
             }
+        }
+    }
+
+    /// Has an announcement that is not believed recorded, by another proxy if there is one: the one that
+    /// it came from may have made it up.
+    fn report(&self, from: &AgentLine, reason: String) {
+        let from = from.proxy();
+        tracing::warn!(proxy = %from.name, error = reason, "announcement refused");
+        let proxy = from.name.clone();
+        let Some(text) = membership::text(&ToHub::Disbelieved(Disbelieved { proxy, reason }))
+        else {
+            return;
+        };
+        let (own, others): (Vec<_>, Vec<_>) = self
+            .lines()
+            .into_iter()
+            .partition(|line| line.state().proxy.id == from.id);
+        let mut lines = others.iter().chain(&own);
+        if !lines.any(|line| !line.is_closed() && line.tell(text.clone())) {
+            tracing::debug!("no hub was told of the announcement that was refused");
         }
     }
 

@@ -180,6 +180,7 @@ impl Hub {
                         line.tell(text);
                     }
                 }
+                Ok(ToHub::Disbelieved(refused)) => self.note_disbelieved(&line, &refused).await,
                 Err(error) => tracing::debug!(%error, "a note of a node is not understood"),
             }
         }
@@ -207,15 +208,7 @@ impl Hub {
 
     /// A new certificate for the node at the other end of a line, which has proved who it is.
     async fn renew_over_line(&self, line: &Line, renew: &Renew) -> ToNode {
-        let peer = line.peer();
-        let peer = NodePeer {
-            cluster: peer.cluster.clone(),
-            role: MachineRole::Node,
-            uuid: peer.id.clone(),
-            name: peer.name.clone(),
-            // The line keeps who it is of, not its certificate; renewing does not ask for its end.
-            expires_at: 0,
-        };
+        let peer = node_peer(line);
         let renewal = Renewal {
             request: renew.request.as_bytes(),
             labels: Some(&renew.labels),
@@ -236,6 +229,19 @@ impl Hub {
             }
             Err(error) => ToNode::Refused(error.to_string()),
         }
+    }
+}
+
+/// The node at the other end of a line, which keeps who it is of, not its certificate: its end is not
+/// known.
+pub(super) fn node_peer(line: &Line) -> NodePeer {
+    let peer = line.peer();
+    NodePeer {
+        cluster: peer.cluster.clone(),
+        role: MachineRole::Node,
+        uuid: peer.id.clone(),
+        name: peer.name.clone(),
+        expires_at: 0,
     }
 }
 

@@ -5,6 +5,7 @@ mod apps;
 mod certificate;
 mod door;
 mod fence;
+mod listing;
 mod locks;
 mod members;
 mod nodes;
@@ -30,6 +31,7 @@ use rustls::ServerConfig;
 use state::State;
 
 pub use apps::{AppName, Apps, AppsSettings, IsLocalAdmin, ListenerMetrics};
+pub use listing::ListedProxy;
 pub use nodes::{FoundApp, METRICS_HOST, NodeView, Nodes, ReachError};
 pub use registry::ProxyView;
 pub use way::Ways;
@@ -124,11 +126,6 @@ impl Hub {
         hub.registry.forget_old().await?;
         hub.learn_nodes().await?;
         Ok(Arc::new(hub))
-    }
-
-    /// The proxies of the cluster that run, this one among them.
-    pub fn proxies(&self) -> Vec<ProxyView> {
-        self.presence.proxies()
     }
 
     /// Forgets what a node offered that was removed from the cluster, and where it was.

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
 use super::peers::Peers;
+use super::registry::ProxyView;
 use super::way::{Explained, Reached};
-use crate::line::{Early, Lane, Line, LineStream, OpenError, OpenRequest};
+use crate::line::{Early, Lane, Line, LineStream, OpenError, OpenRequest, TargetKind};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
@@ -50,6 +51,8 @@ struct Table {
     owners: BTreeMap<String, String>,
     /// The same for applications that are asked for without a node.
     app_owners: BTreeMap<String, String>,
+    /// Why applications could not be reached, by node and name, until they are.
+    app_errors: BTreeMap<String, BTreeMap<String, String>>,
     /// The other proxies that have lines to a node.
     holders: BTreeMap<String, Vec<Holder>>,
     /// The offers in the state as they were read last, so that equal ones are not parsed again.
@@ -260,8 +263,24 @@ impl Nodes {
         self.reach_early(node, request, None).await
     }
 
-    /// The same; what the client says before there is an answer goes along.
+    /// The same; what the client says before there is an answer goes along. Why an application could not
+    /// be reached is remembered until somebody reaches it.
     pub(super) async fn reach_early(
+        &self,
+        node: &str,
+        request: &OpenRequest,
+        early: Option<&mut Early<'_>>,
+    ) -> Result<Reached, ReachError> {
+        let reached = self.reach_any(node, request, early).await;
+        if request.target.kind == TargetKind::App {
+            let error = reached.as_ref().err();
+            self.table()
+                .note_app_error((node, &request.target.name), error);
+        }
+        reached
+    }
+
+    async fn reach_any(
         &self,
         node: &str,
         request: &OpenRequest,
@@ -294,6 +313,23 @@ impl Nodes {
         let table = self.table();
         let has_own = table.line(node).is_ok();
         has_own || table.holders.get(node).is_some_and(|all| !all.is_empty())
+    }
+
+    /// Lines that nodes have to this proxy.
+    pub(super) fn lines(&self) -> u64 {
+        let present = self.table().present.len();
+        u64::try_from(present).unwrap_or(u64::MAX)
+    }
+
+    /// What went wrong last on the way to another proxy.
+    pub(super) fn peer_error(&self, uuid: &str) -> Option<String> {
+        self.peers.get()?.last_error(uuid)
+    }
+
+    /// How long a question to another proxy and its answer take.
+    pub(super) async fn probe_peer(&self, proxy: &ProxyView) -> Result<Duration, String> {
+        let peers = self.peers.get().ok_or("this proxy dials no others")?;
+        peers.probe(&proxy.uuid, &proxy.addresses).await
     }
 
     pub(super) fn set_peers(&self, peers: Peers) {
@@ -484,6 +520,11 @@ impl Nodes {
         }
     }
 
+    /// Why nobody has reached an application since somebody tried last.
+    pub fn app_error(&self, node: &str, app: &str) -> Option<String> {
+        self.table().app_errors.get(node)?.get(app).cloned()
+    }
+
     /// Takes in a line; without `offers` the node offers what it did before.
     pub(super) fn add(&self, line: Line, offers: Option<Offers>) {
         let mut table = self.table();
@@ -514,6 +555,9 @@ impl Nodes {
         table
             .app_owners
             .retain(|app, owner| *owner != name || is_offered(app));
+        if let Some(errors) = table.app_errors.get_mut(&name) {
+            errors.retain(|app, _| is_offered(app));
+        }
         for app in &offers.apps {
             let owner = table.app_owners.entry(app.name.clone());
             owner.or_insert_with(|| name.clone());
@@ -561,6 +605,21 @@ impl Nodes {
 }
 
 impl Table {
+    /// Only of what the node offers, so that there are no more than offers.
+    fn note_app_error(&mut self, (node, app): (&str, &str), error: Option<&ReachError>) {
+        if let Some(error) = error {
+            if self.app_of(node, app).is_some() {
+                let errors = self.app_errors.entry(node.to_owned()).or_default();
+                errors.insert(app.to_owned(), error.text.clone());
+            }
+        } else if let Some(errors) = self.app_errors.get_mut(node) {
+            errors.remove(app);
+            if errors.is_empty() {
+                self.app_errors.remove(node);
+            }
+        }
+    }
+
     /// Drops the nodes that the state has forgotten; what was not written yet stays. Says whether
     /// there were any.
     fn forget_unknown(&mut self, known: &Known) -> bool {
@@ -571,6 +630,7 @@ impl Table {
         let (present, absent) = (&self.present, &self.absent);
         let is_here = |node: &String| present.contains_key(node) || absent.contains_key(node);
         self.owners.retain(|_, node| is_here(node));
+        self.app_errors.retain(|node, _| is_here(node));
         self.app_owners.retain(|_, node| is_here(node));
         self.absent.len() != before
     }

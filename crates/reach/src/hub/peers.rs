@@ -30,8 +30,8 @@ use super::nodes::{Holder, ReachError};
 use super::way::Reached;
 use crate::agent::PROXIES_MAX;
 use crate::line::{
-    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, Lane, OpenRequest, Refusal, RefusalCode, chain, copy,
-    lanes_tls, prepare, read_frame, split, write_frame,
+    Egress, FRAME_BYTES_MAX, HELLO_LIMIT, Lane, OpenRequest, Refusal, RefusalCode, Target,
+    TargetKind, chain, copy, lanes_tls, prepare, read_frame, split, write_frame,
 };
 
 /// The protocol between proxies.
@@ -40,6 +40,8 @@ const ALPN: &[u8] = b"landline-peer/1";
 const FORWARD_LIMIT: Duration = Duration::from_secs(5);
 /// Other proxies that are asked.
 const HOLDERS_MAX: usize = 2;
+/// The longest wait for an address of a proxy when it is looked whether it is there.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the other proxy says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub(super) struct Peers {
     trust: Trust,
     /// By the identifier of the proxy.
     tls: Mutex<BTreeMap<String, Arc<ClientConfig>>>,
+    /// What went wrong last on the way to a proxy, by its identifier.
+    errors: Mutex<BTreeMap<String, String>>,
 }
 
 impl Peers {
@@ -64,6 +68,7 @@ impl Peers {
             own,
             trust,
             tls: Mutex::default(),
+            errors: Mutex::default(),
         }
     }
 
@@ -99,6 +104,9 @@ impl Peers {
                     Refusal::new(RefusalCode::Timeout, text)
                 }
             };
+            if class_of(why.code) != Class::BadPeer {
+                self.note_error(&holder.uuid, &why.text);
+            }
             why_not = ReachError {
                 class: class_of(why.code),
                 text: format!(
@@ -123,6 +131,61 @@ impl Peers {
         };
         let stream = Fenced::new(stream, Box::pin(locked));
         Reached::Peer(Box::new(stream), holder.name.clone())
+    }
+
+    /// What went wrong last on the way to a proxy.
+    pub(super) fn last_error(&self, uuid: &str) -> Option<String> {
+        let errors = self.errors.lock();
+        let errors = errors.unwrap_or_else(PoisonError::into_inner);
+        errors.get(uuid).cloned()
+    }
+
+    fn note_error(&self, uuid: &str, reason: &str) {
+        let errors = self.errors.lock();
+        let mut errors = errors.unwrap_or_else(PoisonError::into_inner);
+        if errors.len() >= PROXIES_MAX {
+            errors.clear();
+        }
+        errors.insert(uuid.to_owned(), reason.to_owned());
+    }
+
+    /// How long a question to another proxy and its answer travel, on a connection that is made for it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(super) async fn probe(&self, uuid: &str, addresses: &[String]) -> Result<Duration, String> {
+        let mut reason = "it has told no address".to_owned();
+        // Who asks for nothing on any node is told so: proxies of older versions answer this, too.
+        let target = Target {
+            kind: TargetKind::Control,
+            name: String::new(),
+            node: None,
+        };
+        let question = OpenRequest {
+            target,
+            client: None,
+            user: None,
+        };
+        for address in addresses {
+            let asked = async {
+                let mut stream = self.dial(uuid, address).await?;
+                let begun = clock::now();
+                write_frame(&mut stream, &question)
+                    .await
+                    .map_err(|error| chain(&error))?;
+                let answer: Result<Answer, _> = read_frame(&mut stream, FRAME_BYTES_MAX).await;
+                answer.map_err(|error| chain(&error))?;
+                Ok::<_, String>(clock::now().saturating_duration_since(begun))
+            };
+            let no_answer = || format!("no answer within {} s", PROBE_LIMIT.as_secs());
+            match timeout(PROBE_LIMIT, asked).await {
+                Ok(Ok(round_trip)) => return Ok(round_trip),
+                Ok(Err(why)) => reason = format!("{address}: {why}"),
+                Err(_) => reason = format!("{address}: {}", no_answer()),
+            }
+        }
+        self.note_error(uuid, &reason);
+        Err(reason)
     }
 
     async fn ask(

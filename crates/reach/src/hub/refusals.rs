@@ -9,7 +9,9 @@ use identity::IdentityError;
 use identity::audit::{Caller, Event};
 
 use super::Hub;
-use crate::line::{AcceptError, RefusalCode};
+use super::certificate::node_peer;
+use crate::line::{AcceptError, Line, RefusalCode};
+use crate::membership::Disbelieved;
 
 impl Hub {
     /// Records those whom the handshake of a protocol refuses.
@@ -44,6 +46,30 @@ impl Hub {
         }
     }
 
+    /// The same of a proxy that a node does not believe: its announcement was forged, or is an old one.
+    pub(super) async fn note_disbelieved(&self, line: &Line, refused: &Disbelieved) {
+        let node = &line.peer().name;
+        let (proxy, reason) = (short(&refused.proxy), short(&refused.reason));
+        tracing::warn!(node, proxy, reason, "a node refused an announcement");
+        let caller = Caller::machine(&node_peer(line), Some(line.state().remote.ip()));
+        let event = Event::success("line.announcement", &caller, format!("proxy:{proxy}"))
+            .with("node", node)
+            .with("reason", reason);
+        tell_failure(self.identity.audit().record_refusal(event)).await;
+    }
+
+    /// Records that a node's handshakes come without the names of our protocols: something on the way
+    /// takes them out, or ends TLS. Nothing but HTTP is spoken there, and the line is inside that.
+    pub(super) async fn note_downgraded(&self, line: &Line) {
+        let node = &line.peer().name;
+        let caller = Caller::machine(&node_peer(line), Some(line.state().remote.ip()));
+        let event = Event::success("line.downgraded", &caller, format!("node:{node}")).with(
+            "reason",
+            "TLS's protocol names (ALPN) do not get through; its line is a WebSocket with TLS inside",
+        );
+        tell_failure(self.identity.audit().record_refusal(event)).await;
+    }
+
     /// The same of one who is known, but may not do this.
     pub(super) async fn note_refused(&self, address: SocketAddr, what: &'static str, reason: &str) {
         tracing::warn!(peer = %address, reason, "{what} was refused");
@@ -51,6 +77,13 @@ impl Hub {
         let event = Event::success("line.refused", &caller, what).with("reason", reason);
         tell_failure(self.identity.audit().record_refusal(event)).await;
     }
+}
+
+/// What a node says, short enough for the audit log.
+fn short(text: &str) -> &str {
+    const BYTES_MAX: usize = 300;
+    text.get(..text.floor_char_boundary(BYTES_MAX))
+        .unwrap_or_default()
 }
 
 async fn tell_failure(recording: impl Future<Output = Result<(), IdentityError>>) {

@@ -193,6 +193,20 @@ impl Registry {
         Ok(write.commit().await?)
     }
 
+    /// To how many nodes each process has lines.
+    pub(super) async fn lines(&self) -> Result<BTreeMap<String, u64>, BoxError> {
+        let mut read = self.state.read().await?;
+        let rows = sqlx::query("SELECT instance, COUNT(*) FROM node_lines GROUP BY instance")
+            .fetch_all(&mut read)
+            .await?;
+        let mut lines = BTreeMap::new();
+        for row in &rows {
+            let count: i64 = row.try_get(1)?;
+            lines.insert(row.try_get(0)?, u64::try_from(count)?);
+        }
+        Ok(lines)
+    }
+
     /// What is known of the nodes. The proxy `uuid` itself is no way to them, whichever process of it
     /// is said to have a line.
     pub(super) async fn nodes(&self, uuid: &str) -> Result<Known, BoxError> {

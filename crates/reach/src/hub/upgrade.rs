@@ -75,7 +75,10 @@ impl Hub {
         let accepted = accepted.await;
         drop(permit);
         match accepted {
-            Ok(Ok(Ok(Some(line)))) => self.hold(line).await,
+            Ok(Ok(Ok(Some(line)))) => {
+                self.note_downgraded(&line).await;
+                self.hold(line).await;
+            }
             Ok(Ok(Ok(None))) => {}
             Ok(Ok(Err(error))) => self.note_refused_lane(peer.address, &error).await,
             Ok(Err(error)) => {

@@ -8,6 +8,7 @@ use base::supervise::{Criticality, Scope, Service, Supervisor};
 use super::*;
 use crate::line::tests::{Authority, PATIENCE, Proxy, request, scope, settings, targets, until};
 use crate::line::{Connector, ConnectorSettings, Drain, Lane, Timing};
+use crate::membership::ToHub;
 
 fn verify() -> Verify {
     Arc::new(|_, signature| signature == "good")
@@ -63,6 +64,17 @@ fn start(authority: &Authority, seed: &Proxy, scope: &Scope) -> (Agent, Supervis
     (agent, supervisor)
 }
 
+/// Waits until the agent has told this proxy that it does not believe what `p1` passed on.
+async fn disbelieved(told: &mut Proxy, why: &str) {
+    let note = tokio::time::timeout(PATIENCE, told.notes.recv()).await;
+    let note = note.unwrap().unwrap();
+    let ToHub::Disbelieved(said) = serde_json::from_str(&note).unwrap() else {
+        panic!("{note}");
+    };
+    assert_eq!(said.proxy, "p1");
+    assert!(said.reason.contains(why), "{}", said.reason);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_finds_all_proxies_and_follows_their_fate() {
     let authority = Authority::new();
@@ -74,9 +86,16 @@ async fn an_agent_finds_all_proxies_and_follows_their_fate() {
     let mut forged = list(&[("p1", &one), ("p9", &two)]);
     forged.signature = "forged".to_owned();
     assert!(first.announce(forged));
+    disbelieved(&mut one, "signature").await;
     assert!(first.announce(list(&[("p1", &one), ("p2", &two)])));
     let second = two.line().await;
     until("both lines", || agent.status().lines.len() == 2).await;
+    assert_eq!(agent.status().known, 2);
+    // Whoever passes on what is not believed is not the one who is told, if there is another.
+    let old = announcement(1, vec![announced("p9")]);
+    let old = old.sign(|_| Ok::<_, serde_json::Error>("good".to_owned()));
+    assert!(first.announce(old.unwrap()));
+    disbelieved(&mut two, "ran out").await;
     assert_eq!(agent.status().known, 2);
 
     // A line that breaks is back.

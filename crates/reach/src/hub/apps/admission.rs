@@ -1,12 +1,9 @@
 //! Who uses an application, whether they may, and the record of it in the audit log. An address is no
 //! proof here, not even loopback.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use axum::response::Response;
-use base::clock;
 use base::error::Class;
 use base::http::error_response;
 use base::secret::Secret;
@@ -20,19 +17,13 @@ use identity::principal::Principal;
 use identity::roles::{Kind, Verb};
 
 use super::open::OpenUse;
+use super::uses::USED;
 use super::visit::Visit;
 use super::{AppName, Apps};
 use crate::hub::{FoundApp, ReachError, unix_milliseconds};
 
-/// Uses by one user of one application from one address are recorded once in this time.
-const USES_INTERVAL: Duration = Duration::from_mins(5);
-/// Uses that are remembered for that.
-const USES_MAX: usize = 10_000;
 /// How long an assertion is valid: longer than clocks differ.
 const ASSERTION_SECONDS: i64 = 300;
-/// The kind of the audit events.
-pub(super) const USED: &str = "app.used";
-
 /// Somebody who may use an application.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
@@ -44,34 +35,6 @@ pub(super) struct Admission {
     pub(super) open: OpenUse,
     /// The header that carried the token, if one did: it is not the application's.
     pub(super) token_header: Option<HeaderName>,
-}
-
-/// Who, what, from where, how it ended.
-type Use = (String, String, IpAddr, &'static str);
-
-/// The uses that were recorded lately.
-#[derive(Debug, Default)]
-pub(super) struct Uses {
-    recorded: BTreeMap<Use, Instant>,
-}
-
-impl Uses {
-    /// Whether this use is to be recorded.
-    pub(super) fn admit(&mut self, this: Use, now: Instant) -> bool {
-        let is_fresh = |at: &Instant| now.saturating_duration_since(*at) < USES_INTERVAL;
-        if self.recorded.get(&this).is_some_and(is_fresh) {
-            return false;
-        }
-        if self.recorded.len() >= USES_MAX {
-            self.recorded.retain(|_, at| is_fresh(at));
-        }
-        if self.recorded.len() >= USES_MAX {
-            // Better an event too many than one too few.
-            self.recorded.clear();
-        }
-        self.recorded.insert(this, now);
-        true
-    }
 }
 
 impl Apps {
@@ -150,22 +113,19 @@ impl Apps {
             admission.address,
             outcome.as_str(),
         );
-        if !self.uses().admit(this, clock::now()) {
-            return;
-        }
-        let caller = Caller::user(admission.user.clone(), Some(admission.address));
-        let mut event = Event::success(USED, &caller, target)
-            .with("user", &admission.user)
-            .with("app", &admission.app.offered.name)
-            .with("node", &admission.app.node);
-        event.outcome = outcome;
-        if let Some(reason) = failure {
-            event = event.with("reason", reason);
-        }
-        if let Err(error) = self.identity.audit().record(&[event]).await {
-            let error = crate::line::chain(&error);
-            tracing::error!(error, "the use of an application could not be recorded");
-        }
+        let event = || {
+            let caller = Caller::user(admission.user.clone(), Some(admission.address));
+            let mut event = Event::success(USED, &caller, target)
+                .with("user", &admission.user)
+                .with("app", &admission.app.offered.name)
+                .with("node", &admission.app.node);
+            event.outcome = outcome;
+            match failure {
+                Some(reason) => event.with("reason", reason),
+                None => event,
+            }
+        };
+        self.uses.note(&self.identity, this, event).await;
     }
 
     pub(super) async fn refuse(
@@ -261,30 +221,6 @@ pub(super) fn unauthenticated(text: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_use_is_recorded_once_in_five_minutes() {
-        let mut uses = Uses::default();
-        let start = clock::now();
-        let this = |user: &str, outcome| -> Use {
-            let address = IpAddr::from([192, 0, 2, 1]);
-            (
-                user.to_owned(),
-                "app:api@web-1".to_owned(),
-                address,
-                outcome,
-            )
-        };
-        assert!(uses.admit(this("anna", "success"), start));
-        assert!(!uses.admit(this("anna", "success"), start + Duration::from_secs(299)));
-        assert!(uses.admit(this("anna", "failed"), start));
-        assert!(uses.admit(this("ben", "success"), start));
-        assert!(uses.admit(this("anna", "success"), start + USES_INTERVAL));
-        for number in 0..3 * USES_MAX {
-            uses.admit(this(&number.to_string(), "success"), start);
-        }
-        assert!(uses.recorded.len() <= USES_MAX);
-    }
 
     #[test]
     fn the_token_is_found_where_it_belongs() {

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::clock;
 use base::dial::Fresh;
 use base::supervise::{BoxError, Criticality, Scope, Service};
 use identity::audit::{Caller, Event, Outcome};
@@ -17,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::admission::USED;
+use super::uses::USED;
 use super::{Apps, upstream};
 use crate::config::AppListenerConfig;
 use crate::hub::ReachError;
@@ -214,21 +213,19 @@ impl AppListener {
         };
         let who = format!("listener {}", self.name);
         let this = (who, self.target(), ip, outcome.as_str());
-        if !self.apps.uses().admit(this, clock::now()) {
-            return;
-        }
-        let caller = Caller::anonymous(Some(ip));
-        let mut event = Event::success(USED, &caller, self.target())
-            .with("listener", &self.name)
-            .with("app", &self.config.app);
-        event.outcome = outcome;
-        if let Some(failure) = failure {
-            event = event.with("reason", &failure.text);
-        }
-        if let Err(error) = self.apps.identity.audit().record(&[event]).await {
-            let error = crate::line::chain(&error);
-            tracing::error!(error, "the use of an application could not be recorded");
-        }
+        let event = || {
+            let caller = Caller::anonymous(Some(ip));
+            let mut event = Event::success(USED, &caller, self.target())
+                .with("listener", &self.name)
+                .with("app", &self.config.app);
+            event.outcome = outcome;
+            match failure {
+                Some(failure) => event.with("reason", &failure.text),
+                None => event,
+            }
+        };
+        let apps = &self.apps;
+        apps.uses.note(&apps.identity, this, event).await;
     }
 
     fn refuse(self: &Arc<Self>, ip: IpAddr, scope: &Scope) {

@@ -10,10 +10,11 @@ mod open;
 mod proxy;
 mod tunnel;
 mod upstream;
+mod uses;
 mod visit;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
@@ -26,9 +27,9 @@ use tokio::sync::Semaphore;
 pub use self::listener::ListenerMetrics;
 pub use self::name::AppName;
 
-use self::admission::Uses;
 use self::open::Open;
 use self::upstream::Pool;
+use self::uses::Uses;
 use super::{Hub, Nodes};
 
 /// Connections that changed their protocol, at once.
@@ -63,7 +64,7 @@ pub struct Apps {
     identity: Identity,
     nodes: Arc<Nodes>,
     pool: Pool,
-    uses: Mutex<Uses>,
+    uses: Uses,
     open: Open,
     tunnels: Arc<Semaphore>,
     /// Set while the service runs.
@@ -86,20 +87,22 @@ impl Apps {
             identity: hub.identity().clone(),
             nodes: hub.nodes(),
             pool: upstream::pool(hub.nodes(), supervisor.clone()),
-            uses: Mutex::default(),
+            uses: Uses::default(),
             open: Open::default(),
             tunnels: Arc::new(Semaphore::new(TUNNELS_MAX)),
             scope: OnceLock::new(),
         })
     }
 
-    /// The service in which connections live that changed their protocol, and the one that ends what
-    /// is open of those who get locked, also while the process drains.
-    pub fn services(self: &Arc<Self>) -> [Service; 2] {
+    /// The service in which connections live that changed their protocol, the one that ends what is
+    /// open of those who get locked, and the one that records how often applications were used; these
+    /// also while the process drains.
+    pub fn services(self: &Arc<Self>) -> [Service; 3] {
         let apps = Arc::clone(self);
         // Without the applications themselves: with the last of those who serve them their kept
         // connections end, for which the drain of lines waits.
         let (open, trust) = (self.open.clone(), self.identity.trust());
+        let (uses, identity) = (self.uses.clone(), self.identity.clone());
         [
             Service::new("apps", Criticality::Critical, move |scope| async move {
                 apps.scope.get_or_init(|| scope.clone());
@@ -111,6 +114,10 @@ impl Apps {
                 Criticality::Critical,
                 move |scope| async move { end_locked(&open, &trust, &scope).await },
             )
+            .stops_at(Phase::Flush),
+            Service::new("apps.uses", Criticality::Plain, move |scope| {
+                uses.keep(identity, scope)
+            })
             .stops_at(Phase::Flush),
         ]
     }
@@ -149,10 +156,6 @@ impl Apps {
             Ok(keys) => axum::Json(keys).into_response(),
             Err(error) => admission::refused(&error),
         }
-    }
-
-    fn uses(&self) -> MutexGuard<'_, Uses> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

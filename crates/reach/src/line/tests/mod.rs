@@ -152,6 +152,8 @@ pub(crate) struct Proxy {
     pub(crate) lines: mpsc::Receiver<Line>,
     pub(crate) give: mpsc::Sender<Line>,
     pub(crate) errors: mpsc::Receiver<AcceptError>,
+    /// What agents have said about their membership.
+    pub(crate) notes: mpsc::Receiver<String>,
 }
 
 impl Proxy {
@@ -173,10 +175,11 @@ impl Proxy {
         } else {
             Vec::new()
         };
+        let (told, notes) = mpsc::channel(100);
         let settings = AcceptorSettings {
             tls: authority.server(name),
             identify: identify("node"),
-            heard: Arc::new(|_, _| {}),
+            heard: Arc::new(move |_, text| drop(told.try_send(text))),
             welcome: Welcome {
                 group: "all".to_owned(),
                 generation: 1,
@@ -209,6 +212,7 @@ impl Proxy {
             lines,
             give: kept,
             errors,
+            notes,
         }
     }
 
