@@ -23,6 +23,7 @@ pub mod fuzz;
 pub mod gate;
 pub mod load;
 pub mod mysql;
+pub mod namespace;
 pub mod need;
 pub mod original;
 pub mod person;

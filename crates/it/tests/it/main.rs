@@ -48,6 +48,7 @@ mod monitor_promqltest;
 mod monitor_remote;
 mod monitor_vmagent;
 mod node;
+mod node_example;
 mod process;
 mod process_replacement;
 mod proxy;
