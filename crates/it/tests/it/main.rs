@@ -49,6 +49,7 @@ mod monitor_remote;
 mod monitor_vmagent;
 mod node;
 mod node_example;
+mod node_metrics;
 mod process;
 mod process_replacement;
 mod proxy;
