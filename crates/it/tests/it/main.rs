@@ -50,6 +50,7 @@ mod monitor_vmagent;
 mod node;
 mod node_example;
 mod node_metrics;
+mod node_states;
 mod process;
 mod process_replacement;
 mod proxy;
