@@ -58,6 +58,7 @@ mod proxy_apps;
 mod proxy_faults;
 mod proxy_listeners;
 mod proxy_peering;
+mod proxy_replaced;
 mod proxy_several;
 mod proxy_several_apps;
 mod records_api;
