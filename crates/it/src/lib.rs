@@ -37,4 +37,5 @@ pub mod s3s;
 pub mod samples;
 pub mod stubs;
 pub mod telemetrics;
+pub mod tinyproxy;
 pub mod wait;

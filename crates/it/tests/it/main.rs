@@ -48,6 +48,7 @@ mod monitor_promqltest;
 mod monitor_remote;
 mod monitor_vmagent;
 mod node;
+mod node_egress;
 mod node_example;
 mod node_metrics;
 mod node_states;
