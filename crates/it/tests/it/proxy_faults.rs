@@ -258,7 +258,7 @@ async fn an_idle_cut_of_a_minute_does_no_harm() {
 }
 
 async fn outlive_a_minute(has_connection: bool) {
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
     let echo = App::echo().await;
     let apps = json!([{"name": "db", "tcp": echo.address.to_string()}]);
     let cluster = Relayed::start_with_apps(apps).await;
