@@ -9,7 +9,7 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The longest any request of the tests may take.
@@ -100,6 +100,14 @@ impl Connection {
     pub async fn open(authority: &str) -> Result<Self, Failure> {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
+        Self::over(stream, authority).await
+    }
+
+    /// The same over a connection that is there already.
+    pub async fn over<S>(stream: S, authority: &str) -> Result<Self, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, driver) = handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move {
             // An error of the connection is also the error of the request that was on it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::certificates::Pair;
 use crate::client::{self, Reply};
 use crate::program::{Launch, Program};
 use crate::wait;
@@ -122,6 +123,16 @@ pub fn refused(hub: &Program, arguments: &[&str]) -> String {
     let output = hub.command(arguments);
     assert!(!output.status.success(), "{arguments:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The key and certificate of a node that has joined.
+pub fn own_pair(node: &Program) -> Pair {
+    let read = |name: &str| std::fs::read_to_string(node.path(name)).unwrap();
+    let member: Value = serde_json::from_str(&read("data/node/member.json")).unwrap();
+    Pair {
+        cert: member["certificate"].as_str().unwrap().to_owned(),
+        key: read("data/node/key.pem"),
+    }
 }
 
 /// Everything that a program has written into its log.

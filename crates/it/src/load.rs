@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -21,6 +21,8 @@ pub struct Tally {
     pub bad: BTreeMap<String, usize>,
     /// How often a kept connection was closed in order and had to be opened anew.
     pub reopened: usize,
+    /// The longest that an answer took, right or wrong.
+    pub slowest: Duration,
 }
 
 /// What to ask and what to expect.
@@ -96,6 +98,7 @@ async fn work(load: Load, is_kept: bool, stop: Arc<AtomicBool>, tally: Arc<Mutex
     let url = format!("http://{}{}", load.address, load.path);
     while !stop.load(Ordering::SeqCst) {
         ticks.tick().await;
+        let begun = Instant::now();
         let result = if is_kept {
             ask_kept(&load, &mut kept, &tally).await
         } else {
@@ -106,6 +109,7 @@ async fn work(load: Load, is_kept: bool, stop: Arc<AtomicBool>, tally: Arc<Mutex
             kept = None;
         }
         let mut tally = tally.lock().unwrap();
+        tally.slowest = tally.slowest.max(begun.elapsed());
         match verdict {
             None => tally.good += 1,
             Some(reason) => *tally.bad.entry(reason).or_default() += 1,

@@ -6,7 +6,7 @@ use std::io::Write;
 /// The value of `LANDLINE_TEST_<tool>`; when it is missing the running test is reported as skipped.
 ///
 /// Known words: `MYSQL_ADMIN_URL`, `MARIADBD`, `POSTGRES_URL`, `PROMETHEUS`,
-/// `PROMTOOL`, `NGINX`, `CURL`, `PYTHON`, `SCHEMATHESIS`, `CHROMIUM`, `NODE`, `WEB`, `RCLONE`,
+/// `PROMTOOL`, `NGINX`, `TINYPROXY`, `CURL`, `PYTHON`, `SCHEMATHESIS`, `CHROMIUM`, `NODE`, `WEB`, `RCLONE`,
 /// `KRKN` (a Python with krkn's library, boto3 and aws-cli), `PARQUET` (a Python with pyarrow
 /// and `DuckDB`), `VMAGENT`, `FIU_RUN` (libfiu), `S3S_FS` (a real S3 server); and `TELEMETRICS`, which only a person
 /// sets: the folder with the telemetrics clients, built from source.

@@ -2,6 +2,7 @@
 //! only, and the hub tells it no other.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,14 @@ use crate::wait;
 
 /// The target that the node `web-1` offers.
 pub const TARGET: &str = "web-1-app";
+
+/// The longest until what a fault needed is given back.
+const RELEASE_LIMIT: Duration = Duration::from_secs(20);
+/// Descriptors and tasks that may come and go: kept connections, bulk connections, a dial.
+const SPARE_DESCRIPTORS: usize = 6;
+const SPARE_TASKS: f64 = 12.0;
+/// What the allocator may keep.
+const SPARE_KIB: u64 = 12 << 10;
 
 /// Hub, relay, node, and the page behind the node.
 #[derive(Debug)]
@@ -43,16 +52,25 @@ pub struct Held {
 impl Relayed {
     /// Starts all of it and waits until the hub serves the node's page.
     pub async fn start() -> Self {
-        Self::start_with(json!({})).await
+        Self::start_all(json!({}), json!([])).await
     }
 
     /// The same with further keys in the hub's configuration.
     pub async fn start_with(more: Value) -> Self {
+        Self::start_all(more, json!([])).await
+    }
+
+    /// The same with applications that the node offers.
+    pub async fn start_with_apps(apps: Value) -> Self {
+        Self::start_all(json!({}), apps).await
+    }
+
+    async fn start_all(more: Value, apps: Value) -> Self {
         let pages = Pages::start(&[("/metrics", "web_up 1\n")]).await;
         let relay = Relay::start(&[]);
         let hub = start_hub_with(relay.address, more).await;
         relay.set_upstreams(vec![hub.main.to_string()]);
-        let node = start_node(&hub, &relay, &pages).await;
+        let node = start_node_with(&hub, &relay, &pages, apps).await;
         let relayed = Self {
             hub,
             relay,
@@ -71,9 +89,19 @@ impl Relayed {
         self.hub.scrape(TARGET).await
     }
 
-    /// What the hub and the node hold, in this order.
-    pub async fn held(&self) -> [Held; 2] {
-        [held(&self.hub).await, held(&self.node).await]
+    /// The hub and the node, in this order.
+    pub fn programs(&self) -> [&Program; 2] {
+        [&self.hub, &self.node]
+    }
+
+    /// What they hold.
+    pub async fn held(&self) -> Vec<Held> {
+        held(&self.programs()).await
+    }
+
+    /// Both hold about what they held before.
+    pub async fn assert_released(&self, what: &str, before: &[Held]) {
+        assert_released(what, &self.programs(), before).await;
     }
 
     /// What both have said.
@@ -82,12 +110,37 @@ impl Relayed {
     }
 }
 
-async fn held(program: &Program) -> Held {
-    Held {
-        descriptors: proc::descriptors(program.pid()),
-        tasks: program.metric("landline_tasks", &[]).await,
-        rss_kib: program.rss_kib().unwrap_or_default(),
+/// What programs hold now, each in the process that serves for it: another one after a replacement.
+pub async fn held(programs: &[&Program]) -> Vec<Held> {
+    let mut all = Vec::new();
+    for program in programs {
+        let pid = program.serving_pid().await.unwrap_or(program.pid());
+        all.push(Held {
+            descriptors: proc::descriptors(pid),
+            tasks: program.metric("landline_tasks", &[]).await,
+            rss_kib: proc::rss_kib(pid).unwrap_or_default(),
+        });
     }
+    all
+}
+
+/// Waits until programs hold about what they held before, each in one process.
+pub async fn assert_released(what: &str, programs: &[&Program], before: &[Held]) {
+    let mut after = Vec::new();
+    let is_released = wait::within(RELEASE_LIMIT, async || {
+        after = held(programs).await;
+        let mut pairs = before.iter().zip(&after);
+        let is_back = pairs.all(|(before, after)| {
+            after.descriptors <= before.descriptors + SPARE_DESCRIPTORS
+                && after.tasks <= before.tasks + SPARE_TASKS
+                && after.rss_kib <= before.rss_kib + SPARE_KIB
+        });
+        let mut generations = programs.iter().map(|program| program.generations().len());
+        (is_back && generations.all(|count| count == 1)).then_some(())
+    });
+    let is_released = is_released.await.is_some();
+    note(&format!("{what}: held before {before:?}, after {after:?}"));
+    assert!(is_released, "{what}: before {before:?}, after {after:?}");
 }
 
 /// A hub that nodes reach at `public`.
@@ -103,9 +156,13 @@ async fn start_hub_with(public: SocketAddr, mut more: Value) -> Program {
 
 /// A node `web-1` that joins the hub through the relay.
 pub async fn start_node(hub: &Program, relay: &Relay, pages: &Pages) -> Program {
+    start_node_with(hub, relay, pages, json!([])).await
+}
+
+async fn start_node_with(hub: &Program, relay: &Relay, pages: &Pages, apps: Value) -> Program {
     let token = cluster::token(hub, json!({})).await;
     let page = json!({"name": TARGET, "url": pages.server.url("/metrics")});
-    let section = json!({"name": "web-1", "metrics": [page]});
+    let section = json!({"name": "web-1", "metrics": [page], "apps": apps});
     let launch = cluster::launch_node(&relay.address.to_string(), &token, &section);
     launch.start().await
 }

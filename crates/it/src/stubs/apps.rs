@@ -35,6 +35,11 @@ impl App {
     /// echoes frames of WebSocket, `/away` redirects, `/hang` never answers, and every other path
     /// tells how it was asked.
     pub async fn http() -> Self {
+        Self::http_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The same on this listener.
+    pub fn http_on(listener: TcpListener) -> Self {
         let release = Arc::new(Notify::new());
         let released = Arc::clone(&release);
         let router = Router::new()
@@ -48,7 +53,6 @@ impl App {
             )
             .route("/hang", any(std::future::pending::<Response>))
             .fallback(told);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -62,7 +66,11 @@ impl App {
 
     /// An application that sends back what it gets.
     pub async fn echo() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::echo_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The same on this listener.
+    pub fn echo_on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {

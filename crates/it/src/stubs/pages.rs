@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
+
 use super::server::{Server, answer, handler, hang, text_page};
 
 /// What a path does.
@@ -32,12 +34,17 @@ pub struct Pages {
 impl Pages {
     /// Starts with these pages; every other path is 404.
     pub async fn start(pages: &[(&str, &str)]) -> Self {
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), pages)
+    }
+
+    /// The same on this listener.
+    pub fn start_on(listener: TcpListener, pages: &[(&str, &str)]) -> Self {
         let text =
             |(path, text): &(&str, &str)| ((*path).to_owned(), Page::Text((*text).to_owned()));
         let pages: HashMap<_, _> = pages.iter().map(text).collect();
         let pages = Arc::new(Mutex::new(pages));
         let shared = Arc::clone(&pages);
-        let server = Server::plain(handler(move |seen| {
+        let handler = handler(move |seen| {
             let page = shared.lock().unwrap().get(&seen.path).cloned();
             async move {
                 match page {
@@ -52,9 +59,9 @@ impl Pages {
                     None => answer(404, "no such page"),
                 }
             }
-        }));
+        });
         Self {
-            server: server.await,
+            server: Server::plain_on(listener, handler),
             pages,
         }
     }

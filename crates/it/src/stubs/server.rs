@@ -136,8 +136,17 @@ impl Server {
         Self::start(handler, Some(TlsAcceptor::from(config))).await
     }
 
+    /// Serves plain HTTP on this listener.
+    pub fn plain_on(listener: TcpListener, handler: Handler) -> Self {
+        Self::start_on(listener, handler, None)
+    }
+
     async fn start(handler: Handler, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(listener, handler, tls)
+    }
+
+    fn start_on(listener: TcpListener, handler: Handler, tls: Option<TlsAcceptor>) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));

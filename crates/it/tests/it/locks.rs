@@ -126,7 +126,7 @@ fn user(hub: &Program, name: &str) -> (String, String) {
 }
 
 /// A token of a user, and its identifier.
-fn token(hub: &Program, name: &str) -> (String, String) {
+pub(crate) fn token(hub: &Program, name: &str) -> (String, String) {
     let words = ["tokens", "add", "--role", "api", "--user", name, "--json"];
     let issued: Value = serde_json::from_str(&run(hub, &words)).unwrap();
     let text = |key: &str| issued[key].as_str().unwrap().to_owned();
@@ -135,7 +135,15 @@ fn token(hub: &Program, name: &str) -> (String, String) {
 
 /// Sends a head with a token; gives the connection after the head of the answer, and its status.
 pub(crate) async fn open(hub: &Program, head: &str, token: &str) -> (TcpStream, String) {
-    let mut stream = TcpStream::connect(hub.main).await.unwrap();
+    open_over(TcpStream::connect(hub.main).await.unwrap(), head, token).await
+}
+
+/// The same over a connection that is there already.
+pub(crate) async fn open_over(
+    mut stream: TcpStream,
+    head: &str,
+    token: &str,
+) -> (TcpStream, String) {
     let head = format!("{head} HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {token}\r\n");
     let upgrade = "Connection: upgrade\r\nUpgrade: landline-tcp\r\nContent-Length: 0\r\n\r\n";
     stream

@@ -1,10 +1,10 @@
 //! A machine that can only dial out: it joins with a token, and what it offers is reached through its
 //! line. Vector 14 of the gateway among it, with a real Prometheus.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use it::cluster::{self, JOINED};
+use it::namespace::{self, Namespace};
 use it::need::{need, skip};
 use it::program::{Launch, Program};
 use it::prometheus::Prometheus;
@@ -27,53 +27,6 @@ fn metrics(name: &str, url: &str) -> Value {
     json!({"metrics": [{"name": name, "url": url, "labels": {"tier": "front"}}]})
 }
 
-/// A network namespace that can dial out to this machine and has nothing that others could dial.
-struct Namespace {
-    name: String,
-    hub_side: String,
-}
-
-impl Namespace {
-    /// Makes it, with a pair of interfaces between it and here.
-    fn new() -> Self {
-        let number = std::process::id() % 60_000;
-        let name = format!("landline-{number}");
-        let (here, there) = (format!("ll{number}a"), format!("ll{number}b"));
-        let (high, low) = (number / 250 % 250, number % 250);
-        let (hub_side, node_side) = (format!("10.{high}.{low}.1"), format!("10.{high}.{low}.2"));
-        ip(&["netns", "add", &name]);
-        ip(&["link", "add", &here, "type", "veth", "peer", "name", &there]);
-        ip(&["link", "set", &there, "netns", &name]);
-        ip(&["addr", "add", &format!("{hub_side}/30"), "dev", &here]);
-        ip(&["link", "set", &here, "up"]);
-        for words in [
-            vec!["link", "set", "lo", "up"],
-            vec!["addr", "add", &format!("{node_side}/30"), "dev", &there],
-            vec!["link", "set", &there, "up"],
-        ] {
-            let inside = [&["netns", "exec", &name, "ip"], words.as_slice()].concat();
-            ip(&inside);
-        }
-        Self { name, hub_side }
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // The pair of interfaces goes with it.
-        ip(&["netns", "del", &self.name]);
-    }
-}
-
-fn ip(words: &[&str]) {
-    let output = Command::new("ip").args(words).output().unwrap();
-    assert!(
-        output.status.success(),
-        "ip {words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 /// Vector 14: Prometheus scrapes a page that is on the loopback of a namespace which only dials out.
 #[tokio::test]
 async fn prometheus_scrapes_what_nobody_can_dial() {
@@ -83,19 +36,18 @@ async fn prometheus_scrapes_what_nobody_can_dial() {
     if !cluster::may_make_namespaces() {
         return skip("network namespaces need root and iproute2");
     }
-    let namespace = Namespace::new();
+    let namespace = Namespace::make();
+    let [hub_side, _] = namespace::link(None, &namespace);
     let hub = Program::start(&cluster::hub(json!({"listen": "0.0.0.0:0"}))).await;
     let token = cluster::token(&hub, json!({})).await;
     let section = json!({"name": "web-1", "labels": {"env": "prod"},
         "metrics": [{"name": "web-1-app", "url": "http://127.0.0.1:9100/metrics"}]});
-    let proxy = format!("{}:{}", namespace.hub_side, hub.main.port());
+    let proxy = format!("{hub_side}:{}", hub.main.port());
     let mut whole: Value =
         serde_json::from_str(&cluster::node(&proxy, &token.pin, &section)).unwrap();
     whole["listen"] = json!("127.0.0.1:9100");
     let mut launch = Launch::new(&whole.to_string()).file("join.token", &token.text);
-    launch.wrapper = ["ip", "netns", "exec", &namespace.name]
-        .map(str::to_owned)
-        .to_vec();
+    launch.wrapper = namespace.wrapper();
     let node = launch.start().await;
     cluster::online(&hub, "web-1").await;
     assert!(

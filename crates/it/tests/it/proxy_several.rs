@@ -72,7 +72,7 @@ fn metrics(name: &str, url: &str) -> Value {
 }
 
 /// Waits until the hub lists exactly these proxies.
-async fn listed(hub: &Program, names: &[&str], limit: Duration) {
+pub(crate) async fn listed(hub: &Program, names: &[&str], limit: Duration) {
     wait::until(&format!("the proxies are {names:?}"), limit, async || {
         let reply = cluster::admin(hub, "GET", "/v1/proxies", "").await.json();
         let proxies = reply["proxies"].as_array()?;
@@ -94,7 +94,7 @@ async fn proxy_view(hub: &Program, name: &str) -> Option<Value> {
 }
 
 /// Waits until a node has a line to this very hub.
-async fn has_line(hub: &Program, node: &str) {
+pub(crate) async fn has_line(hub: &Program, node: &str) {
     wait::until(&format!("a line of {node}"), FOUND, async || {
         let node = cluster::node_view(hub, node).await?;
         (node["lines"].as_u64()? > 0).then_some(())
@@ -103,7 +103,7 @@ async fn has_line(hub: &Program, node: &str) {
 }
 
 /// Waits until the page comes from this hub.
-async fn serves(hub: &Program, name: &str) {
+pub(crate) async fn serves(hub: &Program, name: &str) {
     wait::until(&format!("the page {name}"), FOUND, async || {
         let reply = hub.scrape(name).await;
         (reply.status == 200 && reply.text().contains("stub_family_0")).then_some(())

@@ -33,7 +33,7 @@ const READING: [&str; 18] = [
 ];
 
 /// An address of this machine that is not the one that it calls itself by; nothing is sent.
-fn outer_address() -> Option<std::net::IpAddr> {
+pub(crate) fn outer_address() -> Option<std::net::IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
     let address = socket.local_addr().ok()?.ip();

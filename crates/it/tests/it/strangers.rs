@@ -72,16 +72,6 @@ async fn recorded(hub: &Program, kind: &str, word: &str) -> Value {
     .await
 }
 
-/// The key and certificate of a node that has joined.
-fn own_pair(node: &Program) -> Pair {
-    let read = |name: &str| std::fs::read_to_string(node.path(name)).unwrap();
-    let member: Value = serde_json::from_str(&read("data/node/member.json")).unwrap();
-    Pair {
-        cert: member["certificate"].as_str().unwrap().to_owned(),
-        key: read("data/node/key.pem"),
-    }
-}
-
 /// No certificate, and one of an authority that is not the cluster's.
 #[tokio::test]
 async fn a_line_needs_a_certificate_of_the_cluster() {
@@ -111,7 +101,7 @@ async fn a_line_needs_a_certificate_of_the_cluster() {
 async fn a_node_is_not_taken_for_a_proxy() {
     let hub = Program::start(&cluster::hub(json!({}))).await;
     let node = cluster::join(&hub, "web-1", json!({})).await;
-    let pair = own_pair(&node);
+    let pair = cluster::own_pair(&node);
     let words = first_words(PEER);
     assert!(knock(&hub, PEER, Some(&pair), &words).await.is_empty());
     // The same words on a lane of a node have an answer.
@@ -135,7 +125,7 @@ async fn a_node_is_not_taken_for_a_proxy() {
 async fn an_older_tls_is_refused() {
     let hub = Program::start(&cluster::hub(json!({}))).await;
     let node = cluster::join(&hub, "web-1", json!({})).await;
-    let pair = own_pair(&node);
+    let pair = cluster::own_pair(&node);
     for (at, alpn) in [CONTROL, INTERACTIVE, PEER].into_iter().enumerate() {
         let old = careless_client_of(&[&rustls::version::TLS12], alpn, Some(&pair));
         assert!(knock_as(&hub, old, &first_words(alpn)).await.is_empty());

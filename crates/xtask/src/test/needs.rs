@@ -31,7 +31,7 @@ pub(crate) struct Need {
 }
 
 /// All needs.
-const NEEDS: [Need; 20] = [
+const NEEDS: [Need; 21] = [
     Need {
         program: "mariadbd",
         variable: "LANDLINE_TEST_MARIADBD",
@@ -103,6 +103,13 @@ const NEEDS: [Need; 20] = [
         variable: "LANDLINE_TEST_SSHD",
         package: "openssh-server",
         purpose: "the tunnel `ssh -R` that the benchmark compares with",
+    },
+    Need {
+        program: "tinyproxy",
+        variable: "LANDLINE_TEST_TINYPROXY",
+        // Without the service that the package `tinyproxy` brings.
+        package: "tinyproxy-bin",
+        purpose: "the HTTP proxy that a node has to go out through",
     },
     Need {
         program: "wrk",
