@@ -665,6 +665,7 @@ pub(crate) fn first_minute(config: &mut Config) {
         limits: observe::gateway::config::Limits::default(),
         via: None,
         unconfigured: None,
+        is_of_node: false,
     }];
 }
 

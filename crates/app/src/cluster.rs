@@ -295,6 +295,7 @@ fn target((node, offered): (String, OfferedMetrics)) -> Option<TargetConfig> {
     Some(TargetConfig {
         labels,
         via: Some(node),
+        is_of_node: true,
         ..plain_target(offered.name, PartConfig::whole(page))
     })
 }
@@ -313,6 +314,7 @@ fn plain_target(name: String, page: PartConfig) -> TargetConfig {
         login_tls: ClientTls::default(),
         limits: Limits::default(),
         unconfigured: None,
+        is_of_node: false,
     }
 }
 

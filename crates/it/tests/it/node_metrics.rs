@@ -105,7 +105,7 @@ async fn a_node_logs_in_itself() {
     });
     let refused = refused.await;
     // Never 401 or 403: Prometheus would take them for its own.
-    let is_told = [502, 503].contains(&refused.status) && refused.text().contains("printer");
+    let is_told = [502, 503].contains(&refused.status) && refused.text().contains("login");
     assert!(is_told, "{} {}", refused.status, refused.text());
     assert!(!refused.text().contains("not this"), "{}", refused.text());
     node.write("printer.password", form::USER.1);

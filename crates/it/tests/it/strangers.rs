@@ -150,7 +150,7 @@ async fn an_older_tls_is_refused() {
 async fn what_a_node_does_not_believe_is_recorded() {
     let hub = Program::start(&cluster::hub(json!({}))).await;
     let node = cluster::join(&hub, "web-1", json!({})).await;
-    let pair = own_pair(&node);
+    let pair = cluster::own_pair(&node);
     let mut lanes = Vec::new();
     for alpn in [CONTROL, INTERACTIVE] {
         let connector = TlsConnector::from(Arc::new(careless_client(alpn, Some(&pair))));

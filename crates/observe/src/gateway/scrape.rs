@@ -22,6 +22,8 @@ use super::whatsapp::{self, HEALTH_HELP, HEALTH_METRIC, Health};
 
 /// The largest health page.
 const HEALTH_BYTES_MAX: u64 = 1 << 20;
+/// The longest word of a node about why it has no page.
+const REASON_BYTES_MAX: u64 = 2 << 10;
 /// What is kept of the deadline for joining and sending the page.
 const FINISH_SHARE: f64 = 0.05;
 /// Nonces that one scrape takes up because the target calls the last one stale: with nonces for
@@ -351,7 +353,8 @@ impl Fetching<'_> {
             return self.over(&head);
         }
         if head.status != StatusCode::OK {
-            return Fetched::Failed(Failure::of_status(&what, head.status, &head.headers));
+            let failure = Failure::of_status(&what, head.status, &head.headers);
+            return Fetched::Failed(self.explained(failure, body).await);
         }
         let body = match read_body(body, self.target.config().limits.body, self.deadline).await {
             Ok(body) => body,
@@ -370,6 +373,17 @@ impl Fetching<'_> {
                 Fetched::Failed(Failure::new(FailureKind::Degraded, reason))
             }
         }
+    }
+
+    /// With what a node of ours says about it: its words come from us, those of others might be anything.
+    async fn explained(&self, mut failure: Failure, body: base::client::Body) -> Failure {
+        if self.target.config().is_of_node
+            && let Ok(text) = read_body(body, REASON_BYTES_MAX, self.deadline).await
+            && let Ok(text) = str::from_utf8(&text)
+        {
+            failure.reason = format!("{}: {}", failure.reason, text.trim());
+        }
+        failure
     }
 
     /// The page in a body, not read again when only its values are new.

@@ -172,11 +172,11 @@ impl HttpProxy {
             .map_err(|error| fail(format!("no proper answer: {error}")))?;
         match head.status() {
             Some(200..=299) => Ok(stream),
-            Some(407) => Err(fail(
-                "it asks for a login or refuses the one it was given (407): check the user and \
+            // A wrong login is 407 to Squid and 401 to tinyproxy.
+            Some(status @ (401 | 407)) => Err(fail(format!(
+                "it asks for a login or refuses the one it was given ({status}): check the user and \
                  the password in HTTPS_PROXY"
-                    .to_owned(),
-            )),
+            ))),
             Some(status) => Err(fail(format!(
                 "it answered {status}: check that it may connect there, or exempt the host with \
                  NO_PROXY"

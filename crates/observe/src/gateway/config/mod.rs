@@ -79,6 +79,9 @@ pub struct TargetConfig {
     /// A row of a source lacks what a login needs; the text says what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unconfigured: Option<String>,
+    /// A node of ours serves it: what it says when it can't is for whoever scrapes.
+    #[serde(skip)]
+    pub is_of_node: bool,
 }
 
 impl TargetConfig {
@@ -263,6 +266,7 @@ fn read_target(field: &Field<'_>) -> Option<TargetConfig> {
         limits: limits.unwrap_or_default(),
         via,
         unconfigured: None,
+        is_of_node: false,
     })
 }
 

@@ -112,5 +112,6 @@ fn target(row: &MySqlRow, config: &MysqlConfig) -> Result<TargetConfig, String> 
         limits: config.limits,
         via: None,
         unconfigured,
+        is_of_node: false,
     })
 }
