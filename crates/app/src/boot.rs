@@ -424,6 +424,7 @@ impl Parts<'_> {
         if has(Role::Proxy) {
             let opened = (state, identity.clone());
             let hub = cluster::open_hub(self.config, opened, main, &self.supervisor).await?;
+            hub.register(&self.metrics);
             let apps = cluster::open_apps(&public, &hub, &access, &self.supervisor);
             let nodes = Arc::new(Seen {
                 identity: identity.clone(),

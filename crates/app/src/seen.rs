@@ -26,8 +26,7 @@ pub(crate) struct AppView {
     pub(crate) lines: usize,
     /// The last round trip on them, in microseconds.
     pub(crate) round_trip_us: Option<u64>,
-    /// Why it could not be reached the last time that somebody wanted it; else what went wrong with the
-    /// node's lines.
+    /// Why it could not be reached the last time that somebody wanted it; else why the node is away.
     pub(crate) last_error: Option<String>,
     /// Its name alone stands for this one.
     #[serde(skip)]
@@ -68,6 +67,8 @@ impl Seen {
                 let first = self.nodes.find_app(app, None);
                 first.is_some_and(|first| first.node == node.name)
             };
+            // What went wrong last on a line that is there may have been about another application.
+            let away = node.last_error.clone().filter(|_| node.state != "online");
             let app_error = |app: &str| self.nodes.app_error(&node.name, app);
             apps.extend(offered.into_iter().map(|app| AppView {
                 is_first: is_first(&app.name),
@@ -76,7 +77,7 @@ impl Seen {
                 state: node.state,
                 lines: node.lines,
                 round_trip_us: node.round_trip_us,
-                last_error: app_error(&app.name).or_else(|| node.last_error.clone()),
+                last_error: app_error(&app.name).or_else(|| away.clone()),
                 name: app.name,
             }));
         }

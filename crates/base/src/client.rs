@@ -97,6 +97,13 @@ pub trait Dial: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why there is none, for a person.
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a>;
+
+    /// Whether a connection that was dialled at `since` may serve another request. When the ways have
+    /// changed since, whoever carries it may wait for its end.
+    fn keeps(&self, since: Instant) -> bool {
+        let _ = since;
+        true
+    }
 }
 
 /// The nodes that there are lines to.
@@ -142,8 +149,8 @@ impl Client {
     /// As [`Client::new`], with connections that `dial` opens, when there is one.
     pub fn through(dial: Option<Arc<dyn Dial>>, tls: ClientTls, supervisor: Supervisor) -> Self {
         Self {
+            pool: Pool::new(supervisor, dial.clone()),
             connector: Arc::new(Connector::new(tls, dial)),
-            pool: Pool::new(supervisor),
             is_to_proxy: false,
         }
     }
@@ -187,7 +194,10 @@ impl Client {
             let is_kept = kept.is_some();
             let connection = match kept {
                 Some(connection) => connection,
-                None => Connection::open(self.connector.connect(&uri).await?).await?,
+                None => {
+                    let dialled = clock::now();
+                    Connection::open(self.connector.connect(&uri).await?, dialled).await?
+                }
             };
             let broken = match self.exchange_on(connection, &origin, request).await {
                 Ok(response) => return Ok(response),

@@ -4,6 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -26,11 +27,16 @@ pub(super) struct Connection {
     /// Nothing once it has ended.
     line: Option<Line>,
     wakes: Wakes,
+    /// When it was dialled.
+    dialled: Instant,
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 on `stream`.
-    pub(super) async fn open(stream: BoxDuplex) -> Result<Box<Self>, ClientError> {
+    /// Speaks HTTP/1.1 on `stream`, which was dialled at that time.
+    pub(super) async fn open(
+        stream: BoxDuplex,
+        dialled: Instant,
+    ) -> Result<Box<Self>, ClientError> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX);
         let opened = builder.handshake(TokioIo::new(stream)).await;
@@ -39,7 +45,13 @@ impl Connection {
             sender,
             line: Some(line),
             wakes: Wakes::new(),
+            dialled,
         }))
+    }
+
+    /// When it was dialled.
+    pub(super) fn dialled(&self) -> Instant {
+        self.dialled
     }
 
     /// Sends `request` and gives the head of the answer. The body comes through

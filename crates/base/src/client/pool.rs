@@ -11,7 +11,7 @@ use http::uri::Authority;
 use tokio::sync::watch;
 
 use super::connection::Connection;
-use super::{IDLE_PER_HOST_MAX, IDLE_TIMEOUT, SWEEP_INTERVAL};
+use super::{Dial, IDLE_PER_HOST_MAX, IDLE_TIMEOUT, SWEEP_INTERVAL};
 use crate::clock;
 use crate::supervise::{Phase, Supervisor};
 
@@ -35,6 +35,7 @@ impl Origin {
 /// Idle connections by origin, the longest idle first.
 pub(super) struct Pool {
     supervisor: Supervisor,
+    dial: Option<Arc<dyn Dial>>,
     idle: Mutex<Idle>,
 }
 
@@ -45,9 +46,10 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(supervisor: Supervisor) -> Arc<Self> {
+    pub(super) fn new(supervisor: Supervisor, dial: Option<Arc<dyn Dial>>) -> Arc<Self> {
         Arc::new(Self {
             supervisor,
+            dial,
             idle: Mutex::default(),
         })
     }
@@ -64,7 +66,7 @@ impl Pool {
     ) -> Option<Box<Connection>> {
         loop {
             let (_, mut connection) = self.idle().connections.get_mut(origin)?.pop()?;
-            if connection.is_free(context) {
+            if self.is_lasting(&connection) && connection.is_free(context) {
                 return Some(connection);
             }
         }
@@ -75,7 +77,7 @@ impl Pool {
     pub(super) fn keep(self: &Arc<Self>, origin: Origin, connection: Box<Connection>) {
         let mut idle = self.idle();
         // Looked at under the lock under which `close` empties the pool: either sees the other.
-        if self.supervisor.is_exiting() {
+        if self.supervisor.is_exiting() || !self.is_lasting(&connection) {
             return;
         }
         let connections = idle.connections.entry(origin).or_default();
@@ -91,6 +93,12 @@ impl Pool {
         }
     }
 
+    /// Whether its way is still as it was.
+    fn is_lasting(&self, connection: &Connection) -> bool {
+        let dial = self.dial.as_ref();
+        dial.is_none_or(|dial| dial.keeps(connection.dialled()))
+    }
+
     /// Closes everything.
     fn close(&self) {
         let closed = std::mem::take(&mut self.idle().connections);
@@ -104,6 +112,7 @@ impl Pool {
         idle.connections.retain(|_, connections| {
             connections.retain_mut(|(since, connection)| {
                 now.saturating_duration_since(*since) < IDLE_TIMEOUT
+                    && self.is_lasting(connection)
                     && connection.is_free(&mut context)
             });
             !connections.is_empty()

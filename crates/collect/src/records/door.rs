@@ -11,6 +11,7 @@ use base::http::{Policy, Routes, read_body};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use tokio::sync::SemaphorePermit;
@@ -29,6 +30,9 @@ const OUTCOME: HeaderName = HeaderName::from_static("landline-outcome");
 /// When to send again what could not be kept, in seconds. The usual client waits 300 s whatever is
 /// said here.
 const RETRY_SECONDS: u16 = 5;
+
+/// The largest head of a request with a record. The listener takes longer ones for other paths.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How a request carries a record.
 #[derive(Clone, Copy)]
@@ -55,6 +59,13 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
 
 async fn take(shared: &Shared, form: Form, request: Request) -> Response {
     let (head, body) = request.into_parts();
+    if head_bytes(&head) > HEAD_BYTES_MAX {
+        shared.metrics.count_refused("head");
+        let limit = HEAD_BYTES_MAX >> 10;
+        let text = format!("the head of the request is larger than {limit} KiB");
+        let body = json!({"message": text}).to_string();
+        return json_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, body);
+    }
     let limit = usize::try_from(shared.config.body_limit).unwrap_or(usize::MAX);
     // Who says that it is too much is told before it is sent.
     let announced = head.headers.get(CONTENT_LENGTH);
@@ -106,6 +117,16 @@ async fn take(shared: &Shared, form: Form, request: Request) -> Response {
         Ok(outcome) => answer(outcome),
         Err(refused) => refusal(&refused),
     }
+}
+
+/// The bytes of a head as it came, but for blanks that nobody sends.
+fn head_bytes(head: &Parts) -> usize {
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    // `GET / HTTP/1.1\r\n`, `name: value\r\n` and the empty line.
+    let line = head.method.as_str().len() + 1 + path.len() + 11;
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + 2 + value.len() + 2);
+    line + headers.sum::<usize>() + 2
 }
 
 /// The last header that is this field in any spelling.

@@ -35,6 +35,12 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "machines of groups are counted",
         sql: GROUP_POPULATION,
     },
+    Migration {
+        owner: "collect",
+        version: 6,
+        name: "in which build groups are back, and which groups lost records to others",
+        sql: GROUPS_MORE,
+    },
 ];
 
 /// Payloads have a table of their own, so that filters read short rows. Records have few indexes, since
@@ -263,4 +269,10 @@ CREATE TABLE record_group_population (
 );
 INSERT INTO record_group_population (group_id, last_day, machines)
 SELECT group_id, last_day, COUNT(*) FROM record_group_machines GROUP BY group_id, last_day;
+";
+
+/// `moves` counts records that were moved to other groups since what is known of this one was made anew.
+const GROUPS_MORE: &str = "
+ALTER TABLE record_groups ADD COLUMN regressed_in TEXT NOT NULL DEFAULT '';
+ALTER TABLE record_groups ADD COLUMN moves BIGINT NOT NULL DEFAULT 0;
 ";

@@ -3,6 +3,8 @@
 //! in the background, a few records in a transaction, oldest first. Where it is, is in the state, so a
 //! restart goes on and everybody sees how far it is.
 
+mod left;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,15 +99,21 @@ async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
         let mut read = shared.state.read().await?;
         let mut progress = progress(&mut read).await?;
         if !progress.is_running {
-            let Some(end) = later_end(&mut read).await? else {
-                return Ok(());
-            };
-            if end == progress.end {
+            let end = later_end(&mut read).await?;
+            if end.is_none_or(|end| end == progress.end) {
                 // Nothing came; soon the others know, too.
                 drop(read);
-                tokio::time::sleep(LATER).await;
+                left::look_over(shared).await?;
+                if end.is_none() {
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LATER) => {}
+                    () = scope.stopping() => {}
+                }
                 continue;
             }
+            let end = end.unwrap_or(progress.end);
             progress.end = end;
         }
         let mut conditions = Conditions::default();
@@ -232,6 +240,7 @@ async fn move_one(
             .execute(&mut *write)
             .await?;
         let sql = "UPDATE record_groups SET records = records + $2, \
+             moves = CASE WHEN $2 < 0 THEN moves + 1 ELSE moves END, \
              first_build = CASE WHEN $2 > 0 AND first_seen > $3 THEN $4 ELSE first_build END, \
              last_build = CASE WHEN $2 > 0 AND last_seen < $3 THEN $4 ELSE last_build END, \
              last_record = CASE WHEN $2 > 0 AND last_seen < $3 THEN $5 ELSE last_record END, \

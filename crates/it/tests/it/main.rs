@@ -74,6 +74,7 @@ mod records_import;
 mod records_limits;
 mod records_list;
 mod records_machines;
+mod records_members;
 mod records_odd;
 mod records_postgres;
 mod records_refused;

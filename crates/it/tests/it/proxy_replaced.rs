@@ -20,8 +20,11 @@ use crate::proxy_several::{Pair, has_line, listed, serves};
 
 /// The longest until an answer, good or bad.
 const ANSWER_LIMIT: Duration = Duration::from_secs(6);
-/// The longest until all is well after a change, and until a process has let go.
+/// The longest until all is well after a change.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
+/// The longest until a process has let go: it waits 30 s for what others keep open on its lines, such as
+/// the connection of another proxy that had no line for a moment.
+const LET_GO_LIMIT: Duration = Duration::from_secs(45);
 /// How long nothing fails when all is well.
 const STEADY: Duration = Duration::from_secs(2);
 /// The page of the node.
@@ -105,7 +108,7 @@ async fn next_processes_take_over_one_by_one() {
     for hub in hubs {
         let old = hub.serving_pid().await.unwrap();
         send_signal(old, Signal::HUP);
-        wait::until("the old process has let go", RECOVERY_LIMIT, async || {
+        wait::until("the old process has let go", LET_GO_LIMIT, async || {
             (!proc::is_alive(old)).then_some(())
         })
         .await;

@@ -126,10 +126,14 @@ async fn a_node_reaches_every_proxy_and_outlives_one() {
         serves(hub, "app").await;
     }
     for (name, is_own) in [("first", true), ("second", false)] {
-        let view = proxy_view(&pair.first, name).await.unwrap();
+        // Of the other one the state tells, a moment later.
+        let view = wait::until("its line is known", FOUND, async || {
+            let view = proxy_view(&pair.first, name).await?;
+            (view["lines"] == 1).then_some(view)
+        });
+        let view = view.await;
         assert_eq!(view["is_own"], is_own, "{view}");
         assert_eq!(view["state"], "online", "{view}");
-        assert_eq!(view["lines"], 1, "{view}");
         let round_trip = view["round_trip_us"].as_u64();
         assert_eq!(round_trip.is_some_and(|trip| trip > 0), !is_own, "{view}");
         assert_eq!(view["last_error"], json!(null), "{view}");
@@ -178,6 +182,18 @@ async fn a_proxy_reaches_over_another_what_it_does_not_hold() {
         (&view["lines"], &view["state"], &view["elsewhere"]),
         (&json!(0), &json!("online"), &json!(["first"]))
     );
+    for (hub, gauges, way) in [
+        (&pair.first, ["lines 1", "elsewhere 0"], "line"),
+        (&pair.second, ["lines 0", "elsewhere 1"], "proxy"),
+    ] {
+        let metrics = hub.metrics().await;
+        for gauge in gauges.iter().chain(&["offline 0"]) {
+            let line = format!("\nlandline_nodes_{gauge}");
+            assert!(metrics.contains(&line), "{gauge}: {metrics}");
+        }
+        let opened = "landline_nodes_opening_seconds_count";
+        assert!(hub.metric(opened, &[("way", way)]).await >= 1.0, "{way}");
+    }
     let view = proxy_view(&pair.first, "second").await.unwrap();
     assert_eq!(view["state"], "unreachable", "{view}");
     let error = view["last_error"].as_str().unwrap();

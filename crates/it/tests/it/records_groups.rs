@@ -328,9 +328,14 @@ async fn regressed(store: Store) {
         (&json!("regressed"), &json!("900"), &json!("1000"))
     );
     assert_eq!(group["total"], 5);
+    assert_eq!(group["regressed_in"], "1000");
+    // That it is there in a later one as well is no news.
+    people.post("1002").await;
+    assert_eq!(people.group(&id).await["regressed_in"], "1000");
+    let opened = people.set(&id, json!({"state": "open"})).await;
     assert_eq!(
-        people.set(&id, json!({"state": "open"})).await["state"],
-        "open"
+        (&opened["state"], &opened["regressed_in"]),
+        (&json!("open"), &Value::Null)
     );
     people.post("1001").await;
     assert_eq!(people.group(&id).await["state"], "open");

@@ -107,6 +107,11 @@ async fn merged_and_split(store: Store) {
         "{empty}"
     );
     assert_eq!(json!(listed(&collector).await), json!([first]));
+    wait::until("nothing is left of the part", wait::SOON, async || {
+        let empty = group(&collector, &second).await;
+        (counts(&empty) == [0, 0, 0] && empty["builds"] == json!({})).then_some(())
+    })
+    .await;
 
     let (three, came_to) = keep(&collector, &crash_in(&["two", "main"], "400", "m3")).await;
     assert_eq!(came_to, first, "what comes comes to the whole");
@@ -129,6 +134,20 @@ async fn merged_and_split(store: Store) {
         (&json!(2), &json!(2), &json!([])),
         "{rest}"
     );
+    // What left took its machines along, and its builds: the last ones are those of what stayed.
+    let rest = wait::until("the rest is as before", wait::SOON, async || {
+        let rest = group(&collector, &first).await;
+        (counts(&rest) == [2, 2, 1]).then_some(rest)
+    });
+    let rest = rest.await;
+    assert_eq!(rest["builds"], json!({"100": 1, "200": 1}));
+    assert_eq!(
+        (&rest["first_build"], &rest["last_build"]),
+        (&json!("100"), &json!("200")),
+        "{rest}"
+    );
+    let function = &rest["why_grouped"]["frames"][0]["function"];
+    assert_eq!(function, "one()", "by its latest record");
     assert_eq!(listed(&collector).await, [first, second]);
     collector.remove().await;
 }

@@ -8,6 +8,7 @@ mod fence;
 mod listing;
 mod locks;
 mod members;
+mod metrics;
 mod nodes;
 mod peers;
 mod presence;
@@ -126,6 +127,11 @@ impl Hub {
         hub.registry.forget_old().await?;
         hub.learn_nodes().await?;
         Ok(Arc::new(hub))
+    }
+
+    /// Registers what is measured of the lines.
+    pub fn register(&self, metrics: &base::telemetry::Metrics) {
+        metrics::register(metrics, &self.nodes);
     }
 
     /// Forgets what a node offered that was removed from the cluster, and where it was.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
+use super::metrics::Openings;
 use super::peers::Peers;
 use super::registry::ProxyView;
 use super::way::{Explained, Reached};
@@ -39,6 +40,7 @@ pub struct Nodes {
     version: watch::Sender<u64>,
     /// The way to other proxies.
     peers: OnceLock<Peers>,
+    openings: Openings,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +57,8 @@ struct Table {
     app_errors: BTreeMap<String, BTreeMap<String, String>>,
     /// The other proxies that have lines to a node.
     holders: BTreeMap<String, Vec<Holder>>,
+    /// When the ways to a node changed last: a line came, or other proxies got one or lost it.
+    changed: BTreeMap<String, Instant>,
     /// The offers in the state as they were read last, so that equal ones are not parsed again.
     texts: BTreeMap<String, (String, String)>,
     /// Nodes about which something is to be written into the state.
@@ -185,6 +189,7 @@ impl Default for Nodes {
             table: Mutex::default(),
             version: watch::Sender::new(0),
             peers: OnceLock::new(),
+            openings: Openings::default(),
         }
     }
 }
@@ -271,7 +276,11 @@ impl Nodes {
         request: &OpenRequest,
         early: Option<&mut Early<'_>>,
     ) -> Result<Reached, ReachError> {
+        let begun = clock::now();
         let reached = self.reach_any(node, request, early).await;
+        let way = reached.as_ref().ok().map(Reached::way);
+        let took = clock::now().saturating_duration_since(begun);
+        self.openings.note(way, took);
         if request.target.kind == TargetKind::App {
             let error = reached.as_ref().err();
             self.table()
@@ -306,6 +315,11 @@ impl Nodes {
         }
         let said = early.map(|early| early.taken()).unwrap_or_default();
         peers.forward(&holders, node, request, &said).await
+    }
+
+    /// The times until connections were there.
+    pub(super) fn openings(&self) -> Openings {
+        self.openings.clone()
     }
 
     /// Whether the node has a line to this proxy or another one.
@@ -343,7 +357,7 @@ impl Nodes {
         let mut is_changed = table.owners != known.owners;
         is_changed |= table.forget_unknown(&known);
         table.owners.extend(known.owners);
-        table.holders = known.holders;
+        table.set_holders(known.holders);
         for (node, told) in &known.offers {
             if table.texts.get(node) == Some(told) {
                 continue;
@@ -525,6 +539,16 @@ impl Nodes {
         self.table().app_errors.get(node)?.get(app).cloned()
     }
 
+    /// Whether a connection to a node that was dialled at that time may be kept for more. Not when the
+    /// ways to it have changed: a process that is replaced, or another proxy, may wait for its end.
+    pub(super) fn keeps(&self, node: &str, since: Instant) -> bool {
+        let table = self.table();
+        table
+            .changed
+            .get(node)
+            .is_none_or(|changed| *changed < since)
+    }
+
     /// Takes in a line; without `offers` the node offers what it did before.
     pub(super) fn add(&self, line: Line, offers: Option<Offers>) {
         let mut table = self.table();
@@ -537,6 +561,7 @@ impl Nodes {
             .or(absent.map(|absent| absent.offers))
             .unwrap_or_default();
         table.unwritten.insert(name.clone());
+        table.changed.insert(name.clone(), clock::now());
         for metrics in &offers.metrics {
             let owner = table
                 .owners
@@ -605,6 +630,21 @@ impl Nodes {
 }
 
 impl Table {
+    fn set_holders(&mut self, holders: BTreeMap<String, Vec<Holder>>) {
+        let before = std::mem::replace(&mut self.holders, holders);
+        let now = clock::now();
+        for (node, held) in &self.holders {
+            if before.get(node) != Some(held) {
+                self.changed.insert(node.clone(), now);
+            }
+        }
+        for node in before.keys() {
+            if !self.holders.contains_key(node) {
+                self.changed.insert(node.clone(), now);
+            }
+        }
+    }
+
     /// Only of what the node offers, so that there are no more than offers.
     fn note_app_error(&mut self, (node, app): (&str, &str), error: Option<&ReachError>) {
         if let Some(error) = error {
@@ -631,6 +671,7 @@ impl Table {
         let is_here = |node: &String| present.contains_key(node) || absent.contains_key(node);
         self.owners.retain(|_, node| is_here(node));
         self.app_errors.retain(|node, _| is_here(node));
+        self.changed.retain(|node, _| is_here(node));
         self.app_owners.retain(|_, node| is_here(node));
         self.absent.len() != before
     }

@@ -4,11 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use base::client::{Dial, Dialing};
 use base::duplex::BoxDuplex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
+use super::metrics::Way;
 use super::nodes::{METRICS_HOST, Nodes};
 use crate::line::{Line, LineStream, OpenRequest, StreamReset, Target, TargetKind, copy};
 
@@ -54,6 +56,10 @@ impl Dial for WayTo {
         };
         Box::pin(async move { self.nodes.dial(&self.node, &request).await })
     }
+
+    fn keeps(&self, since: Instant) -> bool {
+        self.nodes.keeps(&self.node, since)
+    }
 }
 
 /// A connection to something on a node.
@@ -71,6 +77,14 @@ pub(super) enum Reached {
 pub(super) struct LineBroke(pub(super) String);
 
 impl Reached {
+    /// Over what it goes.
+    pub(super) fn way(&self) -> Way {
+        match self {
+            Self::Line(_) => Way::Line,
+            Self::Peer(..) => Way::Proxy,
+        }
+    }
+
     /// Copies both ways between it and a client until both directions have ended.
     pub(super) async fn join<T>(self, mut client: T) -> io::Result<()>
     where

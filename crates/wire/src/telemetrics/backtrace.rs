@@ -128,13 +128,28 @@ pub fn guilty<'a>(
 /// The number of the signal that ended the process, as the digits of the line `Signal: n` before the
 /// backtrace; at most three of them. Kernels send none.
 pub fn signal(payload: &str) -> Option<&str> {
-    let head = payload
-        .lines()
-        .take_while(|line| matches!(read_line(line), Line::Other));
-    let mut signals = head.filter_map(|line| line.strip_prefix("Signal: "));
-    let signal = signals.next()?.trim();
+    let signal = named(payload, "Signal: ")?;
     let is_number = (1..=3).contains(&signal.len()) && is_digits(signal);
     is_number.then_some(signal)
+}
+
+/// The program that crashed, as the line `Process: path` before the backtrace says.
+pub fn program(payload: &str) -> Option<&str> {
+    named(payload, "Process: ").filter(|program| !program.is_empty())
+}
+
+/// The number of the process, as the line `PID: n` before the backtrace says.
+pub fn pid(payload: &str) -> Option<u32> {
+    named(payload, "PID: ")?.parse().ok()
+}
+
+/// What a line before the backtrace says that begins with this.
+fn named<'a>(payload: &'a str, name: &str) -> Option<&'a str> {
+    let mut head = payload
+        .lines()
+        .take_while(|line| matches!(read_line(line), Line::Other));
+    let said = head.find_map(|line| line.strip_prefix(name))?;
+    Some(said.trim())
 }
 
 enum Line<'a> {

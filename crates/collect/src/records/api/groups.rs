@@ -1,5 +1,6 @@
 //! Crash groups.
 
+mod members;
 mod merging;
 
 use std::collections::HashMap;
@@ -23,8 +24,8 @@ use crate::records::time::{self, DAY_MILLISECONDS};
 use crate::records::{Shared, build};
 
 const COLUMNS: &str = "SELECT id, project, classification, function_name, module, first_seen, \
-     last_seen, first_build, last_build, last_record, records, state, merged_into, is_hidden, comment \
-     FROM record_groups";
+     last_seen, first_build, last_build, last_record, records, state, merged_into, is_hidden, comment, \
+     regressed_in FROM record_groups";
 const DAYS_DEFAULT: i64 = 7;
 const DAYS_MAX: i64 = 366;
 const LIMIT_DEFAULT: usize = 50;
@@ -54,6 +55,7 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
         .get("/v1/records/groups/{id}", (policies.read)(), show)
         .post("/v1/records/groups/{id}", (policies.update)(), change)
         .merge(merging::routes(shared, policies))
+        .merge(members::routes(shared, policies))
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,7 +177,8 @@ async fn builds_of(read: &mut Read, ids: &[i64], first_day: i64) -> Result<Build
         conditions.one_of("group_id", chunk);
         conditions.number("day", ">=", first_day);
         let head = "SELECT group_id, build, CAST(SUM(records) AS BIGINT) FROM record_group_days";
-        let tail = "GROUP BY group_id, build";
+        // Records that were moved to another group may leave a zero.
+        let tail = "GROUP BY group_id, build HAVING SUM(records) > 0";
         for row in conditions.fetch(read, head, tail).await? {
             let counts = builds.entry(row.try_get(0)?).or_default();
             counts.insert(row.try_get(1)?, row.try_get(2)?);
@@ -209,6 +212,7 @@ fn group(shared: &Shared, row: &AnyRow, known: &Known) -> Result<Map<String, Val
         "machines": known.machines.get(&id).copied().unwrap_or(0),
         "builds": builds,
         "state": text("state")?,
+        "regressed_in": Some(text("regressed_in")?).filter(|build| !build.is_empty()),
         "merged_into": (merged_into > 0).then_some(merged_into),
         "is_hidden": is_hidden != 0,
         "comment": text("comment")?,
@@ -253,7 +257,7 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     let known = Known::of_one(&mut read, id, first_day).await?;
     let mut shown = group(shared, &row, &known)?;
     let sql = "SELECT day, CAST(SUM(records) AS BIGINT) FROM record_group_days \
-         WHERE group_id = $1 AND day >= $2 GROUP BY day ORDER BY day";
+         WHERE group_id = $1 AND day >= $2 GROUP BY day HAVING SUM(records) > 0 ORDER BY day";
     let rows = sqlx::query(sql)
         .bind(id)
         .bind(first_day)
@@ -311,6 +315,7 @@ async fn change(shared: &Shared, reader: &Reader, id: i64, body: Body) -> Answer
          comment = CASE WHEN $2 = 1 THEN $3 ELSE comment END, \
          is_hidden = CASE WHEN $4 >= 0 THEN $4 ELSE is_hidden END, \
          resolved_in = CASE WHEN $5 = 'resolved' THEN $6 ELSE resolved_in END, \
+         regressed_in = CASE WHEN $5 <> '' THEN '' ELSE regressed_in END, \
          state = CASE WHEN $5 <> '' THEN $5 ELSE state END WHERE id = $1";
     let mut write = shared.state.write().await?;
     sqlx::query(sql)

@@ -127,7 +127,7 @@ impl Fleet {
             let machines = population::keys(days, &Noted::default());
             let questions = [
                 groups::question(prints, length),
-                population::question(machines, length),
+                population::question(machines, 2 * length),
             ];
             let Some(question) = all_of(questions) else {
                 continue;
@@ -234,7 +234,7 @@ fn question_of<'a>(
         with_digests(&kept, records().map(|new| new.digest).collect()),
         with_digests(&quarantined, submissions.collect()),
         groups::question(groups::keys(records()), length),
-        population::question(machines, length),
+        population::question(machines, 2 * length),
     ])
 }
 

@@ -152,7 +152,7 @@ fn first_and_last<'a>(records: &[&'a Numbered<'a>]) -> Option<[&'a Numbered<'a>;
 
 /// More records of groups that are known.
 fn changed<'a>(groups: &[(&Known, &[&'a Numbered<'a>])]) -> Rows<'a> {
-    const COLUMNS: [&str; 8] = [
+    const COLUMNS: [&str; 9] = [
         "id",
         "first_seen",
         "first_build",
@@ -161,6 +161,7 @@ fn changed<'a>(groups: &[(&Known, &[&'a Numbered<'a>])]) -> Rows<'a> {
         "last_record",
         "comes_back",
         "records",
+        "regressed_in",
     ];
     // What another collector took before may come later.
     const SET: &str = "records = record_groups.records + given.column8, \
@@ -169,15 +170,19 @@ fn changed<'a>(groups: &[(&Known, &[&'a Numbered<'a>])]) -> Rows<'a> {
          last_record = CASE WHEN last_seen <= given.column4 THEN given.column6 ELSE last_record END, \
          first_seen = CASE WHEN first_seen > given.column2 THEN given.column2 ELSE first_seen END, \
          last_seen = CASE WHEN last_seen <= given.column4 THEN given.column4 ELSE last_seen END, \
+         regressed_in = CASE WHEN given.column7 = 1 AND state = 'resolved' THEN given.column9 \
+         ELSE regressed_in END, \
          state = CASE WHEN given.column7 = 1 AND state = 'resolved' THEN 'regressed' ELSE state END";
     let mut table = Rows::changing("record_groups", &COLUMNS, SET);
     for (known, records) in groups {
         let Some([first, last]) = first_and_last(records) else {
             continue;
         };
-        let is_newer =
-            |record: &&Numbered<'_>| build::is_newer(&record.new.record.build, &known.resolved_in);
-        let comes_back = known.state == "resolved" && records.iter().any(is_newer);
+        // The first build of the batch in which it is back.
+        let builds = records.iter().map(|record| &record.new.record.build);
+        let newer = builds.filter(|build| build::is_newer(build, &known.resolved_in));
+        let back = newer.min_by(|one, two| build::compare(one, two));
+        let back = back.filter(|_| known.state == "resolved");
         table
             .number(known.id)
             .number(first.received_at)
@@ -185,8 +190,9 @@ fn changed<'a>(groups: &[(&Known, &[&'a Numbered<'a>])]) -> Rows<'a> {
             .number(last.received_at)
             .text(&last.new.record.build)
             .number(last.id)
-            .number(comes_back.into())
-            .number(i64::try_from(records.len()).unwrap_or(i64::MAX));
+            .number(back.is_some().into())
+            .number(i64::try_from(records.len()).unwrap_or(i64::MAX))
+            .text(back.map_or("", String::as_str));
     }
     table
 }
@@ -258,6 +264,27 @@ fn machine_rows<'a>(machines: &[(i64, &'a str, i64)]) -> [Rows<'a>; 2] {
         }
     }
     tables
+}
+
+/// Sets the machines of a group, each with its last day, in place of all that were seen on `first_day` or
+/// later.
+pub(crate) async fn set_machines(
+    write: &mut Write,
+    group: i64,
+    (machines, first_day): (&BTreeMap<String, i64>, i64),
+) -> Result<(), StateError> {
+    for sql in [
+        "DELETE FROM record_group_machines WHERE group_id = $1 AND last_day >= $2",
+        "DELETE FROM record_group_population WHERE group_id = $1 AND last_day >= $2",
+    ] {
+        let query = sqlx::query(sql).bind(group).bind(first_day);
+        query.execute(&mut *write).await?;
+    }
+    let rows: Vec<_> = machines
+        .iter()
+        .map(|(machine, day)| (group, machine.as_str(), *day))
+        .collect();
+    rows::write_together(write, &machine_rows(&rows), &[]).await
 }
 
 /// Notes one crash of a machine, as intake does.

@@ -18,6 +18,8 @@ const HEARTBEAT: &str = "/heartbeat/ping";
 pub(crate) const ALIVE: &str = "heartbeat";
 /// Machines on which something crashed that is grouped.
 pub(crate) const CRASHED: &str = "crash";
+/// Machines that did either: those of which crash-free machines are a share.
+pub(crate) const SEEN: &str = "seen";
 /// Machines that are remembered.
 const NOTED_MAX: usize = 200_000;
 
@@ -63,14 +65,14 @@ impl Machine<'_> {
 }
 
 /// The machines of heartbeats and crashes that have not been [`Noted`] on their day, by what the table
-/// knows them.
+/// knows them: up to two of a record.
 pub(crate) fn keys<'a>(
     records: impl IntoIterator<Item = (&'a NewRecord, i64)>,
     noted: &Noted,
 ) -> Vec<i64> {
-    let keys = records.into_iter().filter_map(|(new, day)| {
-        let key = machine_of(new)?.key();
-        (!noted.contains(day, key)).then_some(key)
+    let keys = records.into_iter().flat_map(|(new, day)| {
+        let keys = machines_of(new).map(|machine| machine.key());
+        keys.filter(move |key| !noted.contains(day, *key))
     });
     keys.collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -106,13 +108,12 @@ pub(crate) fn note<'a>(
     // Of each machine its last day.
     let mut machines: BTreeMap<i64, (Machine<'_>, i64)> = BTreeMap::new();
     for numbered in records {
-        let Some(machine) = machine_of(numbered.new) else {
-            continue;
-        };
-        let (key, day) = (machine.key(), numbered.day());
-        if !noted.contains(day, key) {
-            let (_, last) = machines.entry(key).or_insert((machine, day));
-            *last = day.max(*last);
+        for machine in machines_of(numbered.new) {
+            let (key, day) = (machine.key(), numbered.day());
+            if !noted.contains(day, key) {
+                let (_, last) = machines.entry(key).or_insert((machine, day));
+                *last = day.max(*last);
+            }
         }
     }
     let mut last_days = Rows::into("record_machines", &MACHINES).on_conflict(LATEST);
@@ -145,14 +146,14 @@ pub(crate) fn note<'a>(
     ([last_days, population], machines.into_keys().collect())
 }
 
-/// The machine of a heartbeat or of a crash.
-fn machine_of(new: &NewRecord) -> Option<Machine<'_>> {
+/// The machine of a heartbeat or of a crash, and the same as one that was seen.
+fn machines_of(new: &NewRecord) -> impl Iterator<Item = Machine<'_>> {
     let kind = match &new.crash {
-        Some(_) => CRASHED,
-        None if new.record.classification.ends_with(HEARTBEAT) => ALIVE,
-        None => return None,
+        Some(_) => Some(CRASHED),
+        None => Some(ALIVE).filter(|_| new.record.classification.ends_with(HEARTBEAT)),
     };
-    Some(Machine {
+    let kinds = kind.into_iter().flat_map(|kind| [kind, SEEN]);
+    kinds.map(|kind| Machine {
         project: new.project,
         kind,
         build: &new.record.build,

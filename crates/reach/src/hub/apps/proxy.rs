@@ -139,7 +139,8 @@ impl Apps {
         let begun = clock::now();
         let again = (0..RETRIES_MAX).map_while(|_| repeatable(&request));
         let mut again: Vec<_> = again.collect();
-        let mut answer = std::pin::pin!(self.pool.request(request));
+        let ask = |request| upstream::request((&self.pool, &self.nodes), &app.node, request);
+        let mut answer = std::pin::pin!(ask(request));
         let mut patience = upstream::CHECK_FIRST;
         loop {
             let checked = tokio::time::timeout(patience, answer.as_mut());
@@ -154,7 +155,7 @@ impl Apps {
                     && (may_wait || self.nodes.is_online(&app.node))
                     && let Some(request) = again.pop()
                 {
-                    answer.set(self.pool.request(request));
+                    answer.set(ask(request));
                     continue;
                 }
                 return Err(upstream::explain(&error, app, &self.nodes));

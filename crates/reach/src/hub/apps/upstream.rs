@@ -4,14 +4,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use base::client::{HEAD_BYTES_MAX, IDLE_PER_HOST_MAX, IDLE_TIMEOUT};
+use base::clock;
 use base::error::Class;
 use base::supervise::Supervisor;
-use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as PoolError};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -120,10 +122,32 @@ pub(super) struct Connector {
     nodes: Arc<Nodes>,
 }
 
+/// When a connection was made.
+#[derive(Debug, Clone, Copy)]
+struct Made(Instant);
+
 impl Connection for Reached {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(Made(clock::now()))
     }
+}
+
+/// The answer to a request. Its connection serves no other when the ways to the node have changed since it
+/// was made: whoever carries it may wait for its end.
+pub(super) async fn request(
+    (pool, nodes): (&Pool, &Nodes),
+    node: &str,
+    mut request: Request<Body>,
+) -> Result<Response<Incoming>, PoolError> {
+    let connection = capture_connection(&mut request);
+    let answer = pool.request(request).await?;
+    let made = answer.extensions().get::<Made>();
+    if made.is_some_and(|made| !nodes.keeps(node, made.0))
+        && let Some(connection) = connection.connection_metadata().as_ref()
+    {
+        connection.poison();
+    }
+    Ok(answer)
 }
 
 impl tower::Service<Uri> for Connector {

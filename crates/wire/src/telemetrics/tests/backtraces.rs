@@ -1,6 +1,6 @@
 //! Payloads in the form of the crash probe and of the kernel oops parser, and who is blamed.
 
-use super::super::backtrace::{Crash, FRAMES_MAX, frames, guilty, signal};
+use super::super::backtrace::{Crash, FRAMES_MAX, frames, guilty, pid, program, signal};
 
 /// What crashprobe sends of a program with two threads.
 pub(super) const TWO_THREADS: &str = "\
@@ -206,5 +206,19 @@ fn classes_of_crashes_are_known() {
         ("", Crash::No),
     ] {
         assert_eq!(Crash::of(classification), expected, "{classification}");
+    }
+}
+
+#[test]
+fn what_the_head_says_is_read_before_the_backtrace_only() {
+    assert_eq!(program(TWO_THREADS), Some("/usr/bin/app"));
+    assert_eq!(pid(TWO_THREADS), Some(4711));
+    assert_eq!((program(OOPS), pid(OOPS)), (None, None));
+    for (payload, expected) in [
+        ("Process: \nPID: 12a\n", (None, None)),
+        ("PID: 4294967296\nProcess:  a b \n", (Some("a b"), None)),
+        ("x\n#0 f - [a]\nProcess: y\nPID: 1\n", (None, None)),
+    ] {
+        assert_eq!((program(payload), pid(payload)), expected, "{payload}");
     }
 }
