@@ -12,7 +12,7 @@ use super::*;
 /// and the administrator of this machine; `local, records:read` for these and for programs of this
 /// machine; `anybody` for everyone who is known; `artefacts` for these, users of the configuration,
 /// signatures of S3, and programs of this machine.
-const ROUTES: [RouteRow; 189] = [
+const ROUTES: [RouteRow; 192] = [
     ["gateway.listener", "GET", "/clients", "granted"],
     ["gateway.listener", "GET", "/health", "granted"],
     ["gateway.listener", "GET", "/health/", "granted"],
@@ -357,6 +357,12 @@ const ROUTES: [RouteRow; 189] = [
     [
         "main.listener",
         "GET",
+        "/v1/records/crash-free",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
         "/v1/records/export",
         "local, records:read",
     ],
@@ -370,6 +376,18 @@ const ROUTES: [RouteRow; 189] = [
         "main.listener",
         "GET",
         "/v1/records/groups/{id}",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/groups/{id}/backtraces",
+        "local, records:read",
+    ],
+    [
+        "main.listener",
+        "GET",
+        "/v1/records/groups/{id}/machines",
         "local, records:read",
     ],
     [
