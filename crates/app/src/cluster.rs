@@ -89,6 +89,7 @@ pub(crate) async fn open_hub(
         web_names,
         doors: &crate::boot::DOORS,
         connections: own.strategy.connections(),
+        generation: own.generation,
         addresses,
     };
     let hub = Hub::open(identity, state, settings).await?;

@@ -23,6 +23,8 @@ const PINS_MAX: usize = 4;
 /// Lines of a node with peering, when the configuration does not say, and at most.
 const PEERING_CONNECTIONS: u64 = 2;
 const PEERING_MAX: u64 = 100;
+/// The highest generation of a proxy: JSON carries it exactly.
+const GENERATION_MAX: u64 = 1 << 53;
 /// Listeners of one proxy.
 const LISTENERS_MAX: usize = 100;
 /// Connections of one listener, when it does not say, and at most.
@@ -51,6 +53,9 @@ pub struct ProxyConfig {
     pub addresses: Vec<String>,
     /// To how many proxies nodes keep lines.
     pub strategy: Strategy,
+    /// Nodes dial the proxies of the highest generation only, and keep the lines that they have to others.
+    #[serde(skip_serializing_if = "is_first")]
+    pub generation: u64,
     /// Ports of this machine that lead to applications.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<AppListenerConfig>,
@@ -159,8 +164,12 @@ impl JoinConfig {
     }
 }
 
+fn is_first(generation: &u64) -> bool {
+    *generation == 0
+}
+
 impl ProxyConfig {
-    /// Reads `{name, addresses}`.
+    /// Reads `{name, addresses, strategy, generation, listeners}`.
     pub fn read(field: &Field<'_>) -> Option<Self> {
         let mut section = field.section()?;
         let name = section.optional("name").and_then(|field| read_name(&field));
@@ -174,6 +183,9 @@ impl ProxyConfig {
         let strategy = section
             .optional("strategy")
             .and_then(|field| read_strategy(&field));
+        let generation = section
+            .optional("generation")
+            .and_then(|field| field.integer(0..=GENERATION_MAX));
         let listeners = section
             .optional("listeners")
             .and_then(|field| read_listeners(&field));
@@ -182,6 +194,7 @@ impl ProxyConfig {
             name,
             addresses: addresses.unwrap_or_default(),
             strategy: strategy.unwrap_or_default(),
+            generation: generation.unwrap_or_default(),
             listeners: listeners.unwrap_or_default(),
         })
     }
@@ -452,6 +465,9 @@ mod tests {
         check_proxy("strategy: {peering: {connections: 3}}", &peering(3));
         check_proxy("strategy: {peering: {connections: 0}}", "1");
         check_proxy("strategy: star", "star");
+        let second = shown("\"mesh\",\"generation\":2");
+        check_proxy("generation: 2", &second);
+        check_proxy("generation: -1", "0");
         check_proxy("strategy: {star: {}}", "star");
         check_proxy("listeners: [{listen: \"127.0.0.1:1\"}]", "app");
         check_proxy(

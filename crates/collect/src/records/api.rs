@@ -180,9 +180,12 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     let shown = Shown {
         whole: Whole::of(&stored, &shared.projects),
         excerpt: excerpt(stored.record.payload.as_bytes()),
-        why_grouped: stored
-            .group
-            .and_then(|_| why_grouped(shared, &stored.record)),
+        why_grouped: stored.group.and_then(|_| {
+            why_grouped(
+                shared,
+                (&stored.record.classification, &stored.record.payload),
+            )
+        }),
     };
     Ok(Json(json!(shown)))
 }
@@ -203,11 +206,11 @@ async fn find(shared: &Shared, reader: &Reader, id: i64) -> Result<StoredRecord,
 }
 
 /// How a record came to its group by the rules as they are now.
-fn why_grouped(shared: &Shared, record: &wire::telemetrics::Record) -> Option<Value> {
+fn why_grouped(shared: &Shared, (classification, payload): (&str, &str)) -> Option<Value> {
     let skipped = shared.skipped.get();
     let is_skipped = |function: &str, module: &str| skipped.contains(function, module);
-    let why = fingerprint::explain(&record.classification, &record.payload, is_skipped)?;
-    let guilty = backtrace::guilty(&backtrace::frames(&record.payload), is_skipped);
+    let why = fingerprint::explain(classification, payload, is_skipped)?;
+    let guilty = backtrace::guilty(&backtrace::frames(payload), is_skipped);
     let guilty = guilty.map(|guilty| guilty.index);
     let frames: Vec<Value> = why
         .frames

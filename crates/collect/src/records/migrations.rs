@@ -38,7 +38,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         owner: "collect",
         version: 6,
-        name: "in which build groups are back, and which groups lost records to others",
+        name: "in which build groups are back, and machines that were seen",
         sql: GROUPS_MORE,
     },
 ];
@@ -271,8 +271,20 @@ INSERT INTO record_group_population (group_id, last_day, machines)
 SELECT group_id, last_day, COUNT(*) FROM record_group_machines GROUP BY group_id, last_day;
 ";
 
-/// `moves` counts records that were moved to other groups since what is known of this one was made anew.
+/// Machines with a heartbeat or a crash have a table of their own: an older version takes every kind in
+/// `record_population` that it does not know for crashes. It does not count the records of machines either.
 const GROUPS_MORE: &str = "
 ALTER TABLE record_groups ADD COLUMN regressed_in TEXT NOT NULL DEFAULT '';
-ALTER TABLE record_groups ADD COLUMN moves BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE record_group_machines ADD COLUMN records BIGINT NOT NULL DEFAULT 0;
+INSERT INTO record_group_machines (group_id, machine_id, last_day, records)
+SELECT group_id, machine_id, 0, COUNT(*) FROM records WHERE group_id > 0 GROUP BY group_id, machine_id
+ON CONFLICT (group_id, machine_id) DO UPDATE SET records = excluded.records;
+CREATE TABLE record_seen (
+    project BIGINT NOT NULL,
+    last_day BIGINT NOT NULL,
+    build TEXT NOT NULL,
+    external BIGINT NOT NULL,
+    machines BIGINT NOT NULL,
+    PRIMARY KEY (project, last_day, build, external)
+);
 ";

@@ -3,8 +3,6 @@
 //! in the background, a few records in a transaction, oldest first. Where it is, is in the state, so a
 //! restart goes on and everybody sees how far it is.
 
-mod left;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +17,7 @@ use super::Shared;
 use super::entry::Crash;
 use super::filter::Conditions;
 use super::insert;
-use super::insert::groups::note_machine;
+use super::insert::groups::{forget_machine, note_machine};
 use super::intake;
 use super::stored::{self, Order, StoredRecord, WHOLE};
 use super::time::{self, DAY_MILLISECONDS};
@@ -99,21 +97,18 @@ async fn work_off(shared: &Shared, scope: &Scope) -> Result<(), StateError> {
         let mut read = shared.state.read().await?;
         let mut progress = progress(&mut read).await?;
         if !progress.is_running {
-            let end = later_end(&mut read).await?;
-            if end.is_none_or(|end| end == progress.end) {
+            let Some(end) = later_end(&mut read).await? else {
+                return Ok(());
+            };
+            if end == progress.end {
                 // Nothing came; soon the others know, too.
                 drop(read);
-                left::look_over(shared).await?;
-                if end.is_none() {
-                    return Ok(());
-                }
                 tokio::select! {
                     () = tokio::time::sleep(LATER) => {}
                     () = scope.stopping() => {}
                 }
                 continue;
             }
-            let end = end.unwrap_or(progress.end);
             progress.end = end;
         }
         let mut conditions = Conditions::default();
@@ -240,7 +235,6 @@ async fn move_one(
             .execute(&mut *write)
             .await?;
         let sql = "UPDATE record_groups SET records = records + $2, \
-             moves = CASE WHEN $2 < 0 THEN moves + 1 ELSE moves END, \
              first_build = CASE WHEN $2 > 0 AND first_seen > $3 THEN $4 ELSE first_build END, \
              last_build = CASE WHEN $2 > 0 AND last_seen < $3 THEN $4 ELSE last_build END, \
              last_record = CASE WHEN $2 > 0 AND last_seen < $3 THEN $5 ELSE last_record END, \
@@ -258,5 +252,89 @@ async fn move_one(
     }
     let machine = stored.record.machine_id.as_str();
     note_machine(write, group, (machine, day)).await?;
+    left_behind(write, stored, (before, day)).await?;
     Ok(true)
+}
+
+/// Makes right what is known of a group that a record was moved out of. What retention has removed still
+/// counts there.
+async fn left_behind(
+    write: &mut Write,
+    stored: &StoredRecord,
+    (group, day): (i64, i64),
+) -> Result<(), StateError> {
+    let sql = "DELETE FROM record_group_days WHERE group_id = $1 AND day = $2 AND records <= 0";
+    let query = sqlx::query(sql).bind(group).bind(day);
+    query.execute(&mut *write).await?;
+    forget_machine(write, group, &stored.record.machine_id).await?;
+    let sql = "SELECT first_seen, last_seen, last_record FROM record_groups WHERE id = $1";
+    let Some(row) = sqlx::query(sql)
+        .bind(group)
+        .fetch_optional(&mut *write)
+        .await?
+    else {
+        return Ok(());
+    };
+    let (first_seen, last_seen): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let at = stored.received_at;
+    if at <= first_seen {
+        set_end(write, group, &FIRST).await?;
+    }
+    if at >= last_seen || stored.id == row.try_get::<i64, _>(2)? {
+        set_end(write, group, &LAST).await?;
+    }
+    Ok(())
+}
+
+/// How the first and the last record of a group are found and noted.
+struct End {
+    /// The day.
+    day: &'static str,
+    /// The record of that day; not of the day itself when retention has removed it.
+    record: &'static str,
+    note: &'static str,
+}
+
+const FIRST: End = End {
+    day: "SELECT MIN(day) FROM record_group_days WHERE group_id = $1 AND records > 0",
+    record: "SELECT id, received_at, build FROM (SELECT id, received_at, build FROM records \
+         WHERE group_id = $1 AND group_id > 0 ORDER BY id LIMIT 1000) AS ends \
+         WHERE received_at >= $2 AND received_at < $3 ORDER BY received_at, id LIMIT 1",
+    note: "UPDATE record_groups SET first_seen = $2, \
+         first_build = CASE WHEN $4 > 0 THEN $3 ELSE first_build END WHERE id = $1",
+};
+const LAST: End = End {
+    day: "SELECT MAX(day) FROM record_group_days WHERE group_id = $1 AND records > 0",
+    record: "SELECT id, received_at, build FROM (SELECT id, received_at, build FROM records \
+         WHERE group_id = $1 AND group_id > 0 ORDER BY id DESC LIMIT 1000) AS ends \
+         WHERE received_at >= $2 AND received_at < $3 ORDER BY received_at DESC, id DESC LIMIT 1",
+    note: "UPDATE record_groups SET last_seen = $2, \
+         last_build = CASE WHEN $4 > 0 THEN $3 ELSE last_build END, \
+         last_record = CASE WHEN $4 > 0 THEN $4 ELSE last_record END WHERE id = $1",
+};
+
+/// Nothing changes when nothing is left.
+async fn set_end(write: &mut Write, group: i64, end: &End) -> Result<(), StateError> {
+    let row = sqlx::query(end.day)
+        .bind(group)
+        .fetch_one(&mut *write)
+        .await?;
+    let Some(day) = row.try_get::<Option<i64>, _>(0)? else {
+        return Ok(());
+    };
+    let (from, to) = (day * DAY_MILLISECONDS, (day + 1) * DAY_MILLISECONDS);
+    let found = sqlx::query(end.record).bind(group).bind(from).bind(to);
+    let (id, seen, build): (i64, i64, String) = match found.fetch_optional(&mut *write).await? {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+        // Retention has removed it, or it is not among those with the first or last ids.
+        None => (0, from, String::new()),
+    };
+    sqlx::query(end.note)
+        .bind(group)
+        .bind(seen)
+        .bind(build)
+        .bind(id)
+        .execute(&mut *write)
+        .await?;
+    Ok(())
 }

@@ -169,7 +169,7 @@ async fn a_node_reaches_every_proxy_and_outlives_one() {
 #[tokio::test]
 async fn a_proxy_reaches_over_another_what_it_does_not_hold() {
     // Nobody listens where the second one says that it is.
-    let second = json!({"name": "second", "addresses": ["127.0.0.1:1"]});
+    let second = json!({"name": "second", "addresses": ["127.0.0.1:1"], "generation": 1});
     let Some(pair) = Pair::start_with(&second).await else {
         return;
     };
@@ -196,6 +196,7 @@ async fn a_proxy_reaches_over_another_what_it_does_not_hold() {
     }
     let view = proxy_view(&pair.first, "second").await.unwrap();
     assert_eq!(view["state"], "unreachable", "{view}");
+    assert_eq!(view["generation"], 1, "{view}");
     let error = view["last_error"].as_str().unwrap();
     assert!(error.contains("127.0.0.1:1: "), "{error}");
     let listed = pair.first.command(&["proxies", "ls"]);

@@ -69,6 +69,8 @@ pub struct HubSettings {
     pub addresses: Vec<String>,
     /// To how many proxies nodes should keep lines; 0 for all.
     pub connections: u32,
+    /// Nodes dial the proxies of the highest generation only.
+    pub generation: u64,
     /// The services through whose connections somebody may still ask for nodes while this process
     /// drains.
     pub doors: &'static [&'static str],
@@ -231,7 +233,7 @@ fn describe(identity: &Identity, settings: &HubSettings, uuid: String) -> ProxyV
         name: settings.name.clone(),
         addresses: settings.addresses.clone(),
         group: identity.cluster().to_owned(),
-        generation: 0,
+        generation: settings.generation,
         connections: settings.connections,
         started_at: unix_milliseconds(),
         beat_at: 0,

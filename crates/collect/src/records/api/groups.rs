@@ -212,7 +212,7 @@ fn group(shared: &Shared, row: &AnyRow, known: &Known) -> Result<Map<String, Val
         "machines": known.machines.get(&id).copied().unwrap_or(0),
         "builds": builds,
         "state": text("state")?,
-        "regressed_in": Some(text("regressed_in")?).filter(|build| !build.is_empty()),
+        "regressed_in": (text("state")? == "regressed").then_some(text("regressed_in")?),
         "merged_into": (merged_into > 0).then_some(merged_into),
         "is_hidden": is_hidden != 0,
         "comment": text("comment")?,
@@ -278,7 +278,12 @@ async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Value> {
     shown.insert("merged".to_owned(), json!(merged));
     // Retention may have removed it.
     let last = find(shared, reader, row.try_get("last_record")?).await.ok();
-    let why = last.and_then(|stored| why_grouped(shared, &stored.record));
+    let why = last.and_then(|stored| {
+        why_grouped(
+            shared,
+            (&stored.record.classification, &stored.record.payload),
+        )
+    });
     shown.insert("why_grouped".to_owned(), json!(why));
     Ok(Json(Value::Object(shown)))
 }

@@ -14,7 +14,7 @@ use super::counts::OfProject;
 use super::{Answer, Asked, Policies, asked, seen};
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
-use crate::records::insert::population::{ALIVE, SEEN};
+use crate::records::insert::population::ALIVE;
 use crate::records::reader::Reader;
 use crate::records::time::{self, DAY_MILLISECONDS};
 use crate::records::{Shared, build};
@@ -55,7 +55,16 @@ async fn crash_free(shared: &Shared, reader: &Reader, query: Asked<Window>) -> A
     }
     let today = time::now().div_euclid(DAY_MILLISECONDS);
     let rows = rows_of(shared, reader, window.project.as_deref()).await?;
-    let builds = machines_since(&rows, today - days + 1)?;
+    let mut builds = machines_since(&rows, today - days + 1)?;
+    let mut conditions = Conditions::default();
+    conditions.one_of("project", &seen(shared, reader, window.project.as_deref())?);
+    conditions.number("last_day", ">=", today - days + 1);
+    let head = "SELECT build, CAST(SUM(machines) AS BIGINT) FROM record_seen";
+    let mut read = shared.state.read().await?;
+    for row in conditions.fetch(&mut read, head, "GROUP BY build").await? {
+        builds.entry(row.try_get(0)?).or_default().noted = row.try_get(1)?;
+    }
+    drop(read);
     let shown = |(build, machines): (String, Machines)| {
         let seen = machines.seen();
         #[expect(clippy::cast_precision_loss, reason = "there are fewer machines")]
@@ -153,7 +162,6 @@ fn machines_since(rows: &[AnyRow], first_day: i64) -> Result<BTreeMap<String, Ma
         let count = match (kind, external) {
             (ALIVE, 0) => &mut machines.internal,
             (ALIVE, _) => &mut machines.external,
-            (SEEN, _) => &mut machines.noted,
             _ => &mut machines.crashed,
         };
         *count += row.try_get::<i64, _>(4)?;

@@ -12,8 +12,8 @@ use super::rows::{self, Rows, filled};
 use crate::records::build;
 use crate::records::entry::{Crash, NewRecord};
 
-/// A group, a machine, and the day of a crash of it.
-const MACHINES: [&str; 3] = ["group_id", "machine_id", "last_day"];
+/// A group, a machine, the day of a crash of it, and how many there are.
+const MACHINES: [&str; 4] = ["group_id", "machine_id", "last_day", "records"];
 /// A machine leaves the day on which it was seen last, if there is one, and comes to another. A question
 /// for each machine and no join: PostgreSQL may plan to read all machines for one, while there are few, and
 /// keep to that.
@@ -29,7 +29,8 @@ const MOVED: (&str, &str) = (
      GROUP BY 1, 2 ON CONFLICT (group_id, last_day) \
      DO UPDATE SET machines = record_group_population.machines + excluded.machines",
 );
-const LATEST: &str = "ON CONFLICT (group_id, machine_id) DO UPDATE SET last_day = \
+const LATEST: &str = "ON CONFLICT (group_id, machine_id) DO UPDATE SET \
+     records = record_group_machines.records + excluded.records, last_day = \
      CASE WHEN excluded.last_day > record_group_machines.last_day \
      THEN excluded.last_day ELSE record_group_machines.last_day END";
 
@@ -179,10 +180,12 @@ fn changed<'a>(groups: &[(&Known, &[&'a Numbered<'a>])]) -> Rows<'a> {
             continue;
         };
         // The first build of the batch in which it is back.
-        let builds = records.iter().map(|record| &record.new.record.build);
-        let newer = builds.filter(|build| build::is_newer(build, &known.resolved_in));
-        let back = newer.min_by(|one, two| build::compare(one, two));
-        let back = back.filter(|_| known.state == "resolved");
+        let resolved = Some(known).filter(|known| known.state == "resolved");
+        let back = resolved.and_then(|known| {
+            let builds = records.iter().map(|record| &record.new.record.build);
+            let newer = builds.filter(|build| build::is_newer(build, &known.resolved_in));
+            newer.min_by(|one, two| build::compare(one, two))
+        });
         table
             .number(known.id)
             .number(first.received_at)
@@ -242,49 +245,29 @@ fn days<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> Rows<'a> {
 
 /// How many machines had a crash of a group last on which day, and then on which day each had.
 fn machines<'a>(grouped: &[(i64, &'a Numbered<'a>)]) -> [Rows<'a>; 2] {
-    let mut machines: BTreeMap<(i64, &str), i64> = BTreeMap::new();
+    let mut machines: BTreeMap<(i64, &str), (i64, i64)> = BTreeMap::new();
     for (group, record) in grouped {
         let key = (*group, record.new.record.machine_id.as_str());
-        let last = machines.entry(key).or_insert(record.day());
+        let (last, count) = machines.entry(key).or_insert((record.day(), 0));
         *last = record.day().max(*last);
+        *count += 1;
     }
-    let machines = machines.into_iter();
-    let machines = machines.map(|((group, machine), day)| (group, machine, day));
-    machine_rows(&machines.collect::<Vec<_>>())
+    machine_rows(&machines)
 }
 
-fn machine_rows<'a>(machines: &[(i64, &'a str, i64)]) -> [Rows<'a>; 2] {
+/// Of each group and machine the last day and the number of records.
+fn machine_rows<'a>(machines: &BTreeMap<(i64, &'a str), (i64, i64)>) -> [Rows<'a>; 2] {
     let mut tables = [
         Rows::between(&MACHINES, MOVED),
         Rows::into("record_group_machines", &MACHINES).on_conflict(LATEST),
     ];
     for table in &mut tables {
-        for (group, machine, day) in machines {
-            table.number(*group).text(machine).number(*day);
+        for ((group, machine), (day, count)) in machines {
+            table.number(*group).text(machine);
+            table.number(*day).number(*count);
         }
     }
     tables
-}
-
-/// Sets the machines of a group, each with its last day, in place of all that were seen on `first_day` or
-/// later.
-pub(crate) async fn set_machines(
-    write: &mut Write,
-    group: i64,
-    (machines, first_day): (&BTreeMap<String, i64>, i64),
-) -> Result<(), StateError> {
-    for sql in [
-        "DELETE FROM record_group_machines WHERE group_id = $1 AND last_day >= $2",
-        "DELETE FROM record_group_population WHERE group_id = $1 AND last_day >= $2",
-    ] {
-        let query = sqlx::query(sql).bind(group).bind(first_day);
-        query.execute(&mut *write).await?;
-    }
-    let rows: Vec<_> = machines
-        .iter()
-        .map(|(machine, day)| (group, machine.as_str(), *day))
-        .collect();
-    rows::write_together(write, &machine_rows(&rows), &[]).await
 }
 
 /// Notes one crash of a machine, as intake does.
@@ -293,5 +276,30 @@ pub(crate) async fn note_machine(
     group: i64,
     (machine, day): (&str, i64),
 ) -> Result<(), StateError> {
-    rows::write_together(write, &machine_rows(&[(group, machine, day)]), &[]).await
+    let one = BTreeMap::from([((group, machine), (day, 1))]);
+    rows::write_together(write, &machine_rows(&one), &[]).await
+}
+
+/// Takes back one crash of a machine: with the last one the machine is none of the group's.
+pub(crate) async fn forget_machine(
+    write: &mut Write,
+    group: i64,
+    machine: &str,
+) -> Result<(), StateError> {
+    let sql = "UPDATE record_group_machines SET records = records - 1 \
+         WHERE group_id = $1 AND machine_id = $2";
+    let query = sqlx::query(sql).bind(group).bind(machine);
+    query.execute(&mut *write).await?;
+    let sql = "DELETE FROM record_group_machines \
+         WHERE group_id = $1 AND machine_id = $2 AND records <= 0 RETURNING last_day";
+    let query = sqlx::query(sql).bind(group).bind(machine);
+    let Some(row) = query.fetch_optional(&mut *write).await? else {
+        return Ok(());
+    };
+    let last_day: i64 = row.try_get(0)?;
+    let sql = "UPDATE record_group_population SET machines = machines - 1 \
+         WHERE group_id = $1 AND last_day = $2";
+    let query = sqlx::query(sql).bind(group).bind(last_day);
+    query.execute(&mut *write).await?;
+    Ok(())
 }

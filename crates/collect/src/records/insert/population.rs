@@ -19,9 +19,9 @@ pub(crate) const ALIVE: &str = "heartbeat";
 /// Machines on which something crashed that is grouped.
 pub(crate) const CRASHED: &str = "crash";
 /// Machines that did either: those of which crash-free machines are a share.
-pub(crate) const SEEN: &str = "seen";
-/// Machines that are remembered.
-const NOTED_MAX: usize = 200_000;
+const SEEN: &str = "seen";
+/// Machines that are remembered, each up to twice.
+const NOTED_MAX: usize = 400_000;
 
 /// A machine as one build of a project has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,11 +97,14 @@ pub(crate) fn note<'a>(
     records: &'a [Numbered<'a>],
     seen: &HashMap<i64, i64>,
     noted: &Noted,
-) -> ([Rows<'a>; 2], Vec<i64>) {
+) -> ([Rows<'a>; 3], Vec<i64>) {
     const MACHINES: [&str; 2] = ["id", "last_day"];
     const POPULATION: [&str; 6] = [
         "project", "kind", "last_day", "build", "external", "machines",
     ];
+    const SEEN_COLUMNS: [&str; 5] = ["project", "last_day", "build", "external", "machines"];
+    const ADD_SEEN: &str = "ON CONFLICT (project, last_day, build, external) \
+         DO UPDATE SET machines = record_seen.machines + excluded.machines";
     const LATEST: &str = "ON CONFLICT (id) DO UPDATE SET last_day = excluded.last_day";
     const ADD: &str = "ON CONFLICT (project, kind, last_day, build, external) \
          DO UPDATE SET machines = record_population.machines + excluded.machines";
@@ -134,16 +137,18 @@ pub(crate) fn note<'a>(
         last_days.number(*key).number(*today);
     }
     let mut population = Rows::into("record_population", &POPULATION).on_conflict(ADD);
+    let mut all_seen = Rows::into("record_seen", &SEEN_COLUMNS).on_conflict(ADD_SEEN);
     for ((project, kind, day, build, external), change) in changes {
-        population
-            .number(project)
-            .text(kind)
-            .number(day)
-            .text(build)
-            .number(external)
-            .number(change);
+        let table = if kind == SEEN {
+            all_seen.number(project)
+        } else {
+            population.number(project).text(kind)
+        };
+        table.number(day).text(build);
+        table.number(external).number(change);
     }
-    ([last_days, population], machines.into_keys().collect())
+    let tables = [last_days, population, all_seen];
+    (tables, machines.into_keys().collect())
 }
 
 /// The machine of a heartbeat or of a crash, and the same as one that was seen.

@@ -17,7 +17,7 @@ use crate::records::packed::Column;
 use crate::records::query::plain;
 use crate::records::reader::Reader;
 use crate::records::search::Field;
-use crate::records::stored::{self, Order, StoredRecord, WHOLE};
+use crate::records::stored::{self, Order};
 use crate::records::{Shared, time};
 
 /// Records that are counted: each is a row to be read.
@@ -29,10 +29,20 @@ const ROWS_MAX: usize = 1_000;
 const BACKTRACES_MAX: usize = 50;
 /// What is read of the records that are counted.
 const COUNTED: &[Column] = &[
+    Column::Number("id"),
+    Column::Number("received_at"),
+    Column::Text("machine_id"),
+    Column::Text("build"),
+];
+
+/// What is read of records for their backtraces: these stand in the first 64 KiB of payloads.
+const TRACED: &[Column] = &[
     Column::Number("records.id"),
     Column::Number("received_at"),
     Column::Text("machine_id"),
     Column::Text("build"),
+    Column::Text("classification"),
+    Column::Bytes("COALESCE(substr(body, 1, 65536), body)"),
 ];
 
 pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
@@ -82,8 +92,10 @@ async fn count(shared: &Shared, reader: &Reader, id: i64, query: Limit) -> Answe
     row_of(shared, &mut read, (reader, id)).await?;
     let mut conditions = Conditions::default();
     conditions.group(id);
-    let window = (Order::NewestFirst, COUNTED_MAX + 1);
-    let (ids, rows) = stored::select(&mut read, COUNTED, &conditions, window).await?;
+    let tail = format!("ORDER BY id DESC LIMIT {}", COUNTED_MAX + 1);
+    let rows = conditions
+        .fetch_packed(&mut read, COUNTED, ("FROM records", &tail))
+        .await?;
     drop(read);
     let mut counts: HashMap<(String, String), Counted> = HashMap::new();
     for row in rows.rows().take(COUNTED_MAX) {
@@ -107,8 +119,8 @@ async fn count(shared: &Shared, reader: &Reader, id: i64, query: Limit) -> Answe
     machines.truncate(limit);
     Ok(Json(json!({
         "machines": machines,
-        "counted": ids.len().min(COUNTED_MAX),
-        "is_complete": ids.len() <= COUNTED_MAX,
+        "counted": rows.len().min(COUNTED_MAX),
+        "is_complete": rows.len() <= COUNTED_MAX,
     })))
 }
 
@@ -125,20 +137,19 @@ async fn show(shared: &Shared, reader: &Reader, id: i64, query: Wanted) -> Answe
     let mut read = shared.state.read().await?;
     row_of(shared, &mut read, (reader, id)).await?;
     let window = (Order::NewestFirst, limit);
-    let (_, rows) = stored::select(&mut read, WHOLE, &conditions, window).await?;
+    let (_, rows) = stored::select(&mut read, TRACED, &conditions, window).await?;
     drop(read);
     let mut backtraces = Vec::new();
     for row in rows.rows() {
-        let stored = StoredRecord::of(row)?;
-        let record = &stored.record;
-        let why = why_grouped(shared, record).unwrap_or_default();
+        let payload = String::from_utf8_lossy(row.bytes(5)?);
+        let why = why_grouped(shared, (row.text(4)?, &payload)).unwrap_or_default();
         backtraces.push(json!({
-            "id": stored.id,
-            "received_at": time::rfc3339(stored.received_at),
-            "machine_id": record.machine_id,
-            "build": record.build,
-            "program": backtrace::program(&record.payload),
-            "pid": backtrace::pid(&record.payload),
+            "id": row.number(0)?,
+            "received_at": time::rfc3339(row.number(1)?),
+            "machine_id": row.text(2)?,
+            "build": row.text(3)?,
+            "program": backtrace::program(&payload),
+            "pid": backtrace::pid(&payload),
             "signal": why.get("signal"),
             "frames": why.get("frames"),
         }));
