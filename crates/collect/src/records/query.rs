@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::choices::VALUES_MAX;
 use super::error::ApiError;
+use super::expressions::Expressions;
 use super::filter::{Conditions, INDEXED_VALUES_MAX};
 use super::search::{Field, Words};
 use super::time;
@@ -25,6 +26,8 @@ pub(crate) struct Filters {
     since: Option<String>,
     until: Option<String>,
     text: Option<String>,
+    payload: Option<String>,
+    not_payload: Option<String>,
     before: Option<i64>,
     after: Option<i64>,
     pub(crate) limit: Option<usize>,
@@ -125,6 +128,20 @@ impl Filters {
     /// The words that payloads have to have.
     pub(crate) fn words(&self) -> Result<Option<Words>, ApiError> {
         self.text.as_deref().map(words).transpose()
+    }
+
+    /// What payloads have to fit, and not to fit.
+    pub(crate) fn expressions(&self) -> Result<Expressions, ApiError> {
+        Expressions::of(self.payload.as_deref(), self.not_payload.as_deref())
+    }
+
+    /// Refuses expressions where payloads are not looked at; `what` says what it is about.
+    pub(crate) fn refuse_expressions(&self, what: &str) -> Result<(), ApiError> {
+        if self.expressions()?.are_none() {
+            return Ok(());
+        }
+        let text = format!("{what} by expressions; leave `payload` and `not_payload` out");
+        Err(ApiError::Invalid(text))
     }
 
     /// After which record.

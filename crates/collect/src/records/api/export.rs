@@ -48,6 +48,7 @@ async fn export(
             return Err(ApiError::Invalid(text));
         }
     };
+    filters.refuse_expressions("whole records are not chosen")?;
     let mut conditions = filters.conditions(shared).await?;
     let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());

@@ -50,6 +50,7 @@ impl Newest {
             let text = "machines are not counted by words of payloads; leave `text` out";
             return Err(ApiError::Invalid(text.to_owned()));
         }
+        filters.refuse_expressions("machines are not counted")?;
         let limit = match filters.limit {
             Some(_) => filters.limit()?,
             None => LIMIT_MAX,

@@ -67,6 +67,7 @@ async fn tail(
         let text = "new records are not searched for words; leave `text` out";
         return Err(ApiError::Invalid(text.to_owned()));
     }
+    filters.refuse_expressions("new records are not searched")?;
     let mut conditions = filters.conditions_ahead(shared).await?;
     let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());
