@@ -1,6 +1,7 @@
 //! `/v1/records…`: records for programs and for our own pages. `docs/api/openapi.yaml` describes it.
 
 mod counts;
+mod cursor;
 mod export;
 mod groups;
 mod imports;
@@ -121,6 +122,7 @@ impl Page {
 
 async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer<Page> {
     let filters = asked(query)?;
+    filters.refuse_cursor()?;
     let limit = filters.limit()?;
     let mut conditions = filters.conditions(shared).await?;
     let projects = seen(shared, reader, filters.project.as_deref())?;

@@ -30,6 +30,7 @@ pub(crate) struct Filters {
     not_payload: Option<String>,
     before: Option<i64>,
     after: Option<i64>,
+    cursor: Option<String>,
     pub(crate) limit: Option<usize>,
 }
 
@@ -142,6 +143,20 @@ impl Filters {
         }
         let text = format!("{what} by expressions; leave `payload` and `not_payload` out");
         Err(ApiError::Invalid(text))
+    }
+
+    /// Where a page of a list begins that is not one of records.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    /// Refuses a cursor where the id of a record says where a page begins, or where there are no pages.
+    pub(crate) fn refuse_cursor(&self) -> Result<(), ApiError> {
+        let text = "there is no `cursor` here; `before` is `next` of the page before";
+        match self.cursor {
+            None => Ok(()),
+            Some(_) => Err(ApiError::Invalid(text.to_owned())),
+        }
     }
 
     /// After which record.

@@ -75,6 +75,7 @@ mod records_limits;
 mod records_list;
 mod records_machines;
 mod records_odd;
+mod records_paged;
 mod records_payloads;
 mod records_postgres;
 mod records_refused;

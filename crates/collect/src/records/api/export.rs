@@ -40,6 +40,7 @@ async fn export(
     query: Asked<Filters>,
 ) -> Result<Response, ApiError> {
     let filters = asked(query)?;
+    filters.refuse_cursor()?;
     let limit = match filters.limit {
         None => RECORDS_MAX,
         Some(limit @ 1..=RECORDS_MAX) => limit,

@@ -63,6 +63,7 @@ async fn tail(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let filters = asked(query)?;
+    filters.refuse_cursor()?;
     if filters.words()?.is_some() {
         let text = "new records are not searched for words; leave `text` out";
         return Err(ApiError::Invalid(text.to_owned()));
