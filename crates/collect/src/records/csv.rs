@@ -148,8 +148,7 @@ async fn conditions(
     }
     for name in ["since", "until"] {
         if let Some(value) = get(name) {
-            let wrong = || invalid(&format!("{name} is a time such as 2026-11-21T16:50:00Z"));
-            let received = time::parse(value).ok_or_else(wrong)?;
+            let received = super::query::moment(name, value)?;
             match name {
                 "since" => conditions.received_since(received),
                 _ => conditions.received_before(received),

@@ -102,15 +102,11 @@ impl Filters {
             let is_external = source == Source::External;
             conditions.field_number(Field::External, is_external.into());
         }
-        let time = |name: &str, value: &str| {
-            let text = format!("{name} is a time such as 2026-11-21T16:50:00Z");
-            time::parse(value).ok_or(ApiError::Invalid(text))
-        };
         if let Some(since) = &self.since {
-            conditions.received_since(time("since", since)?);
+            conditions.received_since(moment("since", since)?);
         }
         if let Some(until) = &self.until {
-            conditions.received_before(time("until", until)?);
+            conditions.received_before(moment("until", until)?);
         }
         for (name, id) in [("before", self.before), ("after", self.after)] {
             if id.is_some_and(|id| id < 0) {
@@ -224,6 +220,12 @@ async fn classifications(shared: &Shared, prefix: &str) -> Result<Option<Vec<Str
     below.sort_unstable();
     below.dedup();
     Ok(Some(below))
+}
+
+/// A time of a question, in Unix milliseconds.
+pub(crate) fn moment(name: &str, text: &str) -> Result<i64, ApiError> {
+    let wrong = || ApiError::Invalid(format!("{name} is a time such as 2026-11-21T16:50:00Z"));
+    time::parse(text).ok_or_else(wrong)
 }
 
 /// PostgreSQL takes no NUL in a text; no record has one there.

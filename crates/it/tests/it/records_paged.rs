@@ -1,8 +1,11 @@
-//! Lists that are not sorted by ids alone, page by page: each of their things comes once.
+//! Lists that are not sorted by ids alone, page by page: each of their things comes once. And the
+//! quarantine by time.
 
 use futures_util::future::join_all;
 use it::telemetrics::{Collector, Form, Record, Store};
 use serde_json::{Value, json};
+
+use crate::records_commands::shown;
 
 /// Machines of one answer.
 const MACHINES_MAX: usize = 200;
@@ -237,4 +240,106 @@ async fn imports_come_once_page_by_page_on_sqlite() {
 #[tokio::test]
 async fn imports_come_once_page_by_page_on_postgresql() {
     imports(Store::Postgres).await;
+}
+
+/// Puts five submissions into quarantine: at 2100-01-01T00:10:00Z and every minute after it, which
+/// is not old. Their ids, the newest first.
+async fn submissions(collector: &Collector) -> Vec<i64> {
+    for _ in 0..5 {
+        let wrong = Record::new().set("severity", "9");
+        let reply = collector.post(Form::Headers, &wrong).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+    let page = collector.json("/v1/records/quarantine").await;
+    let list = page["submissions"].as_array().unwrap().iter();
+    let ids = list.map(|submission| submission["id"].as_i64().unwrap());
+    let ids: Vec<i64> = ids.collect();
+    for (minute, id) in (0..).zip(ids.iter().rev()) {
+        let time = 4_102_445_400_000_i64 + 60_000 * minute;
+        let sql = format!("UPDATE record_quarantine SET received_at = {time} WHERE id = {id}");
+        assert_eq!(collector.execute(&sql).await, 1);
+    }
+    ids
+}
+
+/// What was received in a time: its beginning is in it, its end is not.
+async fn quarantine(store: Store) {
+    let Some(collector) = Collector::start(store, json!({})).await else {
+        return;
+    };
+    let all = submissions(&collector).await;
+    let path = "/v1/records/quarantine";
+    let listed = async |query: &str| {
+        let page = collector.json(&format!("{path}?{query}")).await;
+        let list = page["submissions"].as_array().unwrap().iter();
+        let ids = list.map(|submission| submission["id"].as_i64().unwrap());
+        (ids.collect::<Vec<_>>(), page["next"].as_i64())
+    };
+    let [five, four, three, two, one] = all[..] else {
+        panic!("{all:?}");
+    };
+    let at = |minute: u32| format!("2100-01-01T00:{minute}:00Z");
+    for (query, expected) in [
+        (format!("since={}", at(10)), all.clone()),
+        (format!("since={}", at(12)), vec![five, four, three]),
+        (
+            "since=2100-01-01T00:12:00.001Z".to_owned(),
+            vec![five, four],
+        ),
+        (
+            "since=2100-01-01T02:13:00%2B02:00".to_owned(),
+            vec![five, four],
+        ),
+        (format!("until={}", at(12)), vec![two, one]),
+        (format!("until={}", at(10)), vec![]),
+        (
+            format!("since={}&until={}", at(11), at(13)),
+            vec![three, two],
+        ),
+        (format!("from={}&to={}", at(11), at(13)), vec![three, two]),
+        (format!("since={}&until={}", at(13), at(11)), vec![]),
+        (format!("until={}&before={two}", at(12)), vec![one]),
+        (format!("since={}&project=nobody", at(10)), vec![]),
+    ] {
+        assert_eq!(listed(&query).await, (expected, None), "{query}");
+    }
+    let window = format!("since={}&until={}&limit=2", at(10), at(13));
+    assert_eq!(listed(&window).await, (vec![three, two], Some(two)));
+    let rest = format!("{window}&before={two}");
+    assert_eq!(listed(&rest).await, (vec![one], None));
+    for query in [
+        "since=yesterday",
+        "until=",
+        "from=x",
+        "to=x",
+        "since=2100-01-01",
+    ] {
+        let reply = collector.get(&format!("{path}?{query}")).await;
+        assert_eq!(reply.status, 400, "{query}");
+    }
+    let (since, until) = (at(11), at(13));
+    let words = [
+        "quarantine",
+        "ls",
+        "--since",
+        &since,
+        "--until",
+        &until,
+        "--json",
+    ];
+    let text = shown(&collector, &words);
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.map(|line: Value| line["id"].clone()).collect();
+    assert_eq!(lines, [three, two]);
+    collector.remove().await;
+}
+
+#[tokio::test]
+async fn quarantine_is_listed_by_time_on_sqlite() {
+    quarantine(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn quarantine_is_listed_by_time_on_postgresql() {
+    quarantine(Store::Postgres).await;
 }
