@@ -91,6 +91,12 @@ pub(crate) struct ListArguments {
     filters: Filters,
     #[command(flatten)]
     search: Search,
+    /// Only whose payloads fit this regular expression
+    #[arg(long, value_name = "REGEX")]
+    payload: Option<String>,
+    /// Only whose payloads don't fit this one
+    #[arg(long, value_name = "REGEX")]
+    not_payload: Option<String>,
     #[command(flatten)]
     amount: Amount,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! `/v1/records…`: records for programs and for our own pages. `docs/api/openapi.yaml` describes it.
 
 mod counts;
+mod cursor;
 mod export;
 mod groups;
 mod imports;
@@ -25,6 +26,7 @@ use self::whole::Whole;
 use super::Shared;
 use super::config::NAME_CHARACTERS_MAX;
 use super::error::ApiError;
+use super::expressions::look::{self, BOUNDS, Wanted};
 use super::filter::Conditions;
 use super::query::Filters;
 use super::reader::Reader;
@@ -103,19 +105,41 @@ fn number(path: &Named) -> Result<i64, ApiError> {
 struct Page {
     records: Vec<Summary>,
     next: Option<i64>,
+    /// Whether a bound ended it before it was full; said where payloads are looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_partial: Option<bool>,
+}
+
+impl Page {
+    fn new((records, next): (Vec<Summary>, Option<i64>)) -> Self {
+        Self {
+            records,
+            next,
+            is_partial: None,
+        }
+    }
 }
 
 async fn list(shared: &Shared, reader: &Reader, query: Asked<Filters>) -> Answer<Page> {
     let filters = asked(query)?;
+    filters.refuse_cursor()?;
     let limit = filters.limit()?;
     let mut conditions = filters.conditions(shared).await?;
     let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());
-    if let Some(words) = filters.words()? {
+    let (words, expressions) = (filters.words()?, filters.expressions()?);
+    if !expressions.are_none() {
+        let wanted = Wanted {
+            conditions,
+            words,
+            expressions,
+        };
+        return looked_at(shared, wanted, limit).await;
+    }
+    if let Some(words) = words {
         return searched(shared, &words, conditions, limit).await;
     }
-    let (records, next) = page(shared, &conditions, limit).await?;
-    Ok(Json(Page { records, next }))
+    Ok(Json(Page::new(page(shared, &conditions, limit).await?)))
 }
 
 /// The newest records that fit, and after which id the next page begins, if there is one.
@@ -142,15 +166,33 @@ async fn searched(
     conditions: Conditions,
     limit: usize,
 ) -> Answer<Page> {
-    let mut found = search::search(shared, words, &conditions, limit + 1).await?;
+    let mut found = search::search(&shared.state, words, &conditions, limit + 1).await?;
     let has_next = found.ids.len() > limit;
     found.ids.truncate(limit);
-    let mut of_ids = Conditions::default();
-    of_ids.one_of("id", &found.ids);
-    let (_, records) = summaries(shared, &of_ids, limit).await?;
+    let records = summaries_of(shared, &found.ids).await?;
     let last = found.ids.last().filter(|_| has_next);
     let next = last.copied().or(found.ended_at);
-    Ok(Json(Page { records, next }))
+    Ok(Json(Page::new((records, next))))
+}
+
+/// A page of the records whose payloads fit expressions.
+async fn looked_at(shared: &Shared, wanted: Wanted, limit: usize) -> Answer<Page> {
+    let place = (&shared.state, &shared.looking);
+    let looked = look::look(place, wanted, (limit, BOUNDS)).await?;
+    let records = summaries_of(shared, &looked.ids).await?;
+    let is_partial = Some(looked.is_partial);
+    Ok(Json(Page {
+        is_partial,
+        ..Page::new((records, looked.next))
+    }))
+}
+
+/// What lists show of these, newest first.
+async fn summaries_of(shared: &Shared, ids: &[i64]) -> Result<Vec<Summary>, ApiError> {
+    let mut of_ids = Conditions::default();
+    of_ids.one_of("id", ids);
+    let (_, records) = summaries(shared, &of_ids, ids.len()).await?;
+    Ok(records)
 }
 
 /// The newest records that fit, and the ids that were found.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::committer::NotKept;
 
@@ -35,9 +35,29 @@ impl Aside {
         if bytes <= SMALL {
             return Ok(work());
         }
+        self.turn().await?.run(work).await
+    }
+
+    /// Waits for a turn, in which any amount of work may be done, one piece after the other.
+    pub(crate) async fn turn(&self) -> Result<Turn, NotKept> {
         let turn = tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.0).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(NotKept::Full)?;
+        Ok(Turn(Arc::new(turn)))
+    }
+}
+
+/// A turn; it ends when it is dropped and what it runs is done.
+#[derive(Debug)]
+pub(crate) struct Turn(Arc<OwnedSemaphorePermit>);
+
+impl Turn {
+    /// Does the work, and gives what it gives.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotKept> {
         // The turn moves along: when the request is dropped, the work under way still counts.
+        let turn = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);

@@ -10,11 +10,11 @@ use base::error::Class;
 use base::http::{Policy, Routes, text_response};
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use regex::bytes::{Regex, RegexBuilder};
 use state::StateError;
 
 use super::Shared;
 use super::error::ApiError;
+use super::expressions::Expressions;
 use super::filter::Conditions;
 use super::packed::{Column, Row};
 use super::reader::Reader;
@@ -25,8 +25,6 @@ use super::time;
 
 /// Rows of what is shown in the browser.
 const INLINE_ROWS_MAX: usize = 10_000;
-/// The largest regular expression, as it is held in memory.
-const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Rows of a file: more than this no spreadsheet opens, and an answer has to end.
 const FILE_ROWS_MAX: usize = 10_000_000;
 const COLUMNS: &str = "\"id\",\"external\",\"server_timestamp\",\"severity\",\"classification\",\"build\",\"machine_id\",\"payload\"\n";
@@ -150,8 +148,7 @@ async fn conditions(
     }
     for name in ["since", "until"] {
         if let Some(value) = get(name) {
-            let wrong = || invalid(&format!("{name} is a time such as 2026-11-21T16:50:00Z"));
-            let received = time::parse(value).ok_or_else(wrong)?;
+            let received = super::query::moment(name, value)?;
             match name {
                 "since" => conditions.received_since(received),
                 _ => conditions.received_before(received),
@@ -180,39 +177,14 @@ fn words(query: &HashMap<String, String>) -> Result<Option<Words>, ApiError> {
 }
 
 /// The rows whose payloads fit.
-struct Csv {
-    fits: Option<Regex>,
-    fits_not: Option<Regex>,
-}
+struct Csv(Expressions);
 
 impl Csv {
     /// `payload` and `not_payload` are regular expressions, as the original's.
     fn of(query: &HashMap<String, String>) -> Result<Self, ApiError> {
-        let get = |name: &str| {
-            let text = query.get(name).map(String::as_str);
-            text.filter(|text| !text.is_empty())
-        };
-        let regex = |name: &str| {
-            let Some(text) = get(name) else {
-                return Ok(None);
-            };
-            let built = RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build();
-            let wrong =
-                |error| ApiError::Invalid(format!("{name} is no regular expression: {error}"));
-            built.map(Some).map_err(wrong)
-        };
-        Ok(Self {
-            fits: regex("payload")?,
-            fits_not: regex("not_payload")?,
-        })
-    }
-
-    fn is_wanted(&self, body: &[u8]) -> bool {
-        self.fits.as_ref().is_none_or(|regex| regex.is_match(body))
-            && !self
-                .fits_not
-                .as_ref()
-                .is_some_and(|regex| regex.is_match(body))
+        let get = |name: &str| query.get(name).map(String::as_str);
+        let expressions = Expressions::of(get("payload"), get("not_payload"))?;
+        Ok(Self(expressions))
     }
 }
 
@@ -236,7 +208,7 @@ impl Render for Csv {
     fn record(&self, _: usize, row: Row<'_>, out: &mut String) -> Result<bool, StateError> {
         use std::fmt::Write as _;
         let body = row.bytes(7)?;
-        if !self.is_wanted(body) {
+        if !self.0.fit(body) {
             return Ok(false);
         }
         let (id, received, severity) = (row.number(0)?, row.number(2)?, row.number(3)?);

@@ -24,6 +24,9 @@ pub(crate) enum ApiError {
     /// It may be tried again.
     #[error("the record can't be kept now; try again")]
     Unavailable,
+    /// Others are looking at payloads.
+    #[error("too many searches are under way; try again")]
+    Busy,
     /// The state.
     #[error("the records can't be read now")]
     State(#[from] StateError),
@@ -42,7 +45,7 @@ impl ApiError {
             Self::NotFound(_) => Class::NotFound,
             Self::Forbidden => Class::Forbidden,
             Self::Conflict(_) => Class::Conflict,
-            Self::Unavailable => Class::Unavailable,
+            Self::Unavailable | Self::Busy => Class::Unavailable,
             Self::State(error) => error.class(),
         }
     }

@@ -12,6 +12,7 @@ mod csv;
 mod door;
 mod entry;
 mod error;
+mod expressions;
 mod filter;
 mod import;
 pub mod imported;
@@ -69,6 +70,8 @@ struct Shared {
     choices: Choices,
     bodies: Bodies,
     aside: Aside,
+    /// Turns of those who look at payloads, so that they do not keep intake waiting.
+    looking: Aside,
     committer: Committer,
     ahead: stream::Ahead,
     metrics: RecordMetrics,
@@ -104,6 +107,7 @@ impl Records {
             choices: Choices::default(),
             bodies: Bodies::default(),
             aside: Aside::default(),
+            looking: Aside::default(),
             committer,
             ahead: stream::Ahead::default(),
             metrics,

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::choices::VALUES_MAX;
 use super::error::ApiError;
+use super::expressions::Expressions;
 use super::filter::{Conditions, INDEXED_VALUES_MAX};
 use super::search::{Field, Words};
 use super::time;
@@ -25,8 +26,11 @@ pub(crate) struct Filters {
     since: Option<String>,
     until: Option<String>,
     text: Option<String>,
+    payload: Option<String>,
+    not_payload: Option<String>,
     before: Option<i64>,
     after: Option<i64>,
+    cursor: Option<String>,
     pub(crate) limit: Option<usize>,
 }
 
@@ -98,15 +102,11 @@ impl Filters {
             let is_external = source == Source::External;
             conditions.field_number(Field::External, is_external.into());
         }
-        let time = |name: &str, value: &str| {
-            let text = format!("{name} is a time such as 2026-11-21T16:50:00Z");
-            time::parse(value).ok_or(ApiError::Invalid(text))
-        };
         if let Some(since) = &self.since {
-            conditions.received_since(time("since", since)?);
+            conditions.received_since(moment("since", since)?);
         }
         if let Some(until) = &self.until {
-            conditions.received_before(time("until", until)?);
+            conditions.received_before(moment("until", until)?);
         }
         for (name, id) in [("before", self.before), ("after", self.after)] {
             if id.is_some_and(|id| id < 0) {
@@ -125,6 +125,34 @@ impl Filters {
     /// The words that payloads have to have.
     pub(crate) fn words(&self) -> Result<Option<Words>, ApiError> {
         self.text.as_deref().map(words).transpose()
+    }
+
+    /// What payloads have to fit, and not to fit.
+    pub(crate) fn expressions(&self) -> Result<Expressions, ApiError> {
+        Expressions::of(self.payload.as_deref(), self.not_payload.as_deref())
+    }
+
+    /// Refuses expressions where payloads are not looked at; `what` says what it is about.
+    pub(crate) fn refuse_expressions(&self, what: &str) -> Result<(), ApiError> {
+        if self.expressions()?.are_none() {
+            return Ok(());
+        }
+        let text = format!("{what} by expressions; leave `payload` and `not_payload` out");
+        Err(ApiError::Invalid(text))
+    }
+
+    /// Where a page of a list begins that is not one of records.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    /// Refuses a cursor where the id of a record says where a page begins, or where there are no pages.
+    pub(crate) fn refuse_cursor(&self) -> Result<(), ApiError> {
+        let text = "there is no `cursor` here; `before` is `next` of the page before";
+        match self.cursor {
+            None => Ok(()),
+            Some(_) => Err(ApiError::Invalid(text.to_owned())),
+        }
     }
 
     /// After which record.
@@ -192,6 +220,12 @@ async fn classifications(shared: &Shared, prefix: &str) -> Result<Option<Vec<Str
     below.sort_unstable();
     below.dedup();
     Ok(Some(below))
+}
+
+/// A time of a question, in Unix milliseconds.
+pub(crate) fn moment(name: &str, text: &str) -> Result<i64, ApiError> {
+    let wrong = || ApiError::Invalid(format!("{name} is a time such as 2026-11-21T16:50:00Z"));
+    time::parse(text).ok_or_else(wrong)
 }
 
 /// PostgreSQL takes no NUL in a text; no record has one there.

@@ -17,13 +17,12 @@ mod words;
 use std::ops::Range;
 
 use sqlx::Row as _;
-use state::{Read, StateError};
+use state::{Read, State, StateError};
 
 pub(crate) use self::candidates::Hints;
 use self::candidates::{Candidates, Place};
 pub(crate) use self::fields::{Bits, Field};
 pub(crate) use self::words::Words;
-use super::Shared;
 use super::filter::Conditions;
 use super::packed::{Column, Packed, Row};
 use super::stored::{self, Order};
@@ -51,7 +50,7 @@ const HIT: [Column; 2] = [
 ];
 
 /// What a search for words reads.
-const PAYLOAD: [Column; 2] = [Column::Number("records.id"), Column::Bytes("body")];
+pub(crate) const PAYLOAD: [Column; 2] = [Column::Number("records.id"), Column::Bytes("body")];
 
 /// What a search found.
 #[derive(Debug)]
@@ -144,12 +143,12 @@ async fn in_runs(
 
 /// At most `limit` records with these words that fit, newest first.
 pub(crate) async fn search(
-    shared: &Shared,
+    state: &State,
     words: &Words,
     conditions: &Conditions,
     limit: usize,
 ) -> Result<Found, StateError> {
-    let mut read = shared.state.read().await?;
+    let mut read = state.read().await?;
     let mut hints = conditions.hints().clone();
     hints.clauses.extend(words.bits().map(|bits| vec![bits]));
     let candidates = Candidates::new(&mut read, hints, Order::NewestFirst).await?;

@@ -275,7 +275,7 @@ impl<R: Render> Sending<R> {
         }
         let mut ended_at = None;
         if let Some(words) = &self.wanted.words {
-            let found = search::search(&self.shared, words, &conditions, rows).await?;
+            let found = search::search(&self.shared.state, words, &conditions, rows).await?;
             conditions = Conditions::default();
             conditions.one_of("id", &found.ids);
             ended_at = found.ended_at.or(found.ids.last().copied());

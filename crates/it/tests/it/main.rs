@@ -76,6 +76,8 @@ mod records_list;
 mod records_machines;
 mod records_members;
 mod records_odd;
+mod records_paged;
+mod records_payloads;
 mod records_postgres;
 mod records_refused;
 mod records_regrouped;

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::records_api::fill;
+use crate::records_payloads::all_pages;
 
 const COLUMNS: &str = "\"id\",\"external\",\"server_timestamp\",\"severity\",\"classification\",\"build\",\"machine_id\",\"payload\"";
 
@@ -181,6 +182,11 @@ async fn by_payload(store: Store) {
         ("payload=alpha&format_type=inline", vec![alpha]),
     ] {
         assert_eq!(exported(&collector, query).await, expected, "{query}");
+        // The list has the same expressions, but no form of a file.
+        if !query.contains("format_type") && !query.contains("payload=&") {
+            let (listed, _) = all_pages(&collector, query).await;
+            assert_eq!(listed, expected, "{query}");
+        }
     }
     collector.remove().await;
 }
@@ -250,6 +256,10 @@ async fn wrong_expressions_are_refused() {
             let begin = format!("{name} is no regular expression: ");
             assert!(text.starts_with(&begin), "{query}: {text}");
             assert!(text.contains(why), "{query}: {text}");
+            let listed = collector.get(&format!("/v1/records?{query}")).await;
+            assert_eq!(listed.status, 400, "{query}: {}", listed.text());
+            let message = listed.json()["error"]["message"].clone();
+            assert_eq!(message.as_str(), Some(text.trim_end()), "{query}");
         }
     }
     assert_eq!(exported(&collector, "payload=hello").await.len(), 1);

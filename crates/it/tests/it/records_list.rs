@@ -20,7 +20,7 @@ async fn start(store: Store) -> Option<Collector> {
     Collector::start(store, json!({"projects": projects})).await
 }
 
-fn ids(page: &Value) -> Vec<i64> {
+pub(crate) fn ids(page: &Value) -> Vec<i64> {
     let records = page["records"].as_array().unwrap().iter();
     records
         .map(|record| record["id"].as_i64().unwrap())

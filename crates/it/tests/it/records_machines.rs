@@ -35,7 +35,7 @@ async fn checked(store: Store) {
     let oldest = collector.json(&format!("/v1/records?{pattern}")).await;
     let oldest = &oldest["records"][4]["received_at"];
     let expected = json!({
-        "looked_at": 5, "has_more": false, "since": oldest, "count": 3,
+        "looked_at": 5, "has_more": false, "before": null, "since": oldest, "count": 3, "next": null,
         "machines": [
             {"machine_id": "a", "records": 3, "builds": {"34960": 2, "34970": 1}},
             {"machine_id": "b", "records": 1, "builds": {"34970": 1}},
@@ -47,7 +47,7 @@ async fn checked(store: Store) {
         .json(&format!("/v1/records/machine-checks?{pattern}"))
         .await;
     let expected = json!({
-        "looked_at": 5, "has_more": false, "since": oldest,
+        "looked_at": 5, "has_more": false, "before": null, "since": oldest,
         "codes": {"00010091": 3, "0001009f": 1}, "without_code": 1,
     });
     assert_eq!(checks, expected);

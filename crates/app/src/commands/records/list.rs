@@ -24,6 +24,9 @@ pub(super) const RECORD: [Column; 7] = [
 pub(super) async fn list(hub: &Hub, arguments: &ListArguments, output: &mut Output) -> Outcome {
     let now = query::now();
     let query = arguments.search.add_to(arguments.filters.query(), now)?;
+    let query = query
+        .with_some("payload", arguments.payload.as_ref())
+        .with_some("not_payload", arguments.not_payload.as_ref());
     let pages = Pages {
         hub,
         path: "/v1/records",

@@ -8,7 +8,7 @@ use super::hub::Hub;
 use super::list::{self, Shown};
 use super::output::Output;
 use super::pages::{Cursor, PAGE_WITH_PAYLOADS, Pages};
-use super::query::{self, Query};
+use super::query::{self, Query, Times};
 use super::table::{Column, flexible, whole};
 use super::{Amount, CommandError, Outcome, Question, show, text};
 
@@ -49,6 +49,8 @@ pub(crate) struct ListQuarantineArguments {
     /// Only of this project
     #[arg(long)]
     project: Option<String>,
+    #[command(flatten)]
+    times: Times,
     #[command(flatten)]
     amount: Amount,
     #[command(flatten)]
@@ -140,11 +142,12 @@ fn say(answer: &Value, done: &str, question: &Question, output: &mut Output) -> 
 
 async fn ls(hub: &Hub, arguments: &ListQuarantineArguments, output: &mut Output) -> Outcome {
     let now = query::now();
+    let query = Query::default().with_some("project", arguments.project.as_ref());
     let pages = Pages {
         hub,
         path: PATH,
         key: "submissions",
-        query: Query::default().with_some("project", arguments.project.as_ref()),
+        query: arguments.times.add_to(query, now)?,
         cursor: Cursor::new(&arguments.amount, PAGE_WITH_PAYLOADS),
     };
     let shown = Shown {

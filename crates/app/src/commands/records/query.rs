@@ -45,6 +45,13 @@ pub(crate) struct Search {
     /// Only whose payloads have all of these words
     #[arg(long, value_name = "WORDS")]
     text: Option<String>,
+    #[command(flatten)]
+    times: Times,
+}
+
+/// When it was received.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Times {
     /// Received since: 90s, 12h, 7d, or 2026-11-21, or 2026-11-21T16:50:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -86,7 +93,14 @@ impl Filters {
 impl Search {
     /// With its words and times in it.
     pub(super) fn add_to(&self, query: Query, now: OffsetDateTime) -> Outcome<Query> {
-        let mut query = query.with_some("text", self.text.as_ref());
+        let query = query.with_some("text", self.text.as_ref());
+        self.times.add_to(query, now)
+    }
+}
+
+impl Times {
+    /// With them in it.
+    pub(super) fn add_to(&self, mut query: Query, now: OffsetDateTime) -> Outcome<Query> {
         for (name, value) in [("since", &self.since), ("until", &self.until)] {
             if let Some(text) = value {
                 query = query.with(name, &rfc3339(moment(name, text, now)?)?);

@@ -40,6 +40,7 @@ async fn export(
     query: Asked<Filters>,
 ) -> Result<Response, ApiError> {
     let filters = asked(query)?;
+    filters.refuse_cursor()?;
     let limit = match filters.limit {
         None => RECORDS_MAX,
         Some(limit @ 1..=RECORDS_MAX) => limit,
@@ -48,6 +49,7 @@ async fn export(
             return Err(ApiError::Invalid(text));
         }
     };
+    filters.refuse_expressions("whole records are not chosen")?;
     let mut conditions = filters.conditions(shared).await?;
     let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());

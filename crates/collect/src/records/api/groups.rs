@@ -3,6 +3,7 @@
 mod members;
 mod merging;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use state::{Read, StateError};
 
+use super::cursor::Place;
 use super::{Answer, Asked, Named, Policies, asked, find, number, seen, summaries, why_grouped};
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
@@ -66,6 +68,7 @@ struct Window {
     build: Option<String>,
     #[serde(default)]
     hidden: bool,
+    cursor: Option<String>,
     limit: Option<usize>,
 }
 
@@ -105,6 +108,7 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::Invalid(format!("limit is 1 to {LIMIT_MAX}")));
     }
+    let cursor = window.cursor.as_deref().map(Place::of).transpose()?;
     let first_day = time::now().div_euclid(DAY_MILLISECONDS) - days + 1;
     let mut conditions = Conditions::default();
     let projects = seen(shared, reader, window.project.as_deref())?;
@@ -125,30 +129,47 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Window>) -> Answer<
     if let Some(build) = build {
         builds.retain(|_, builds| builds.contains_key(&build));
     }
-    let mut counted: Vec<(i64, &AnyRow)> = rows
+    let count = |id: i64| {
+        let builds = builds.get(&id);
+        builds.map_or(0, |builds| builds.values().sum())
+    };
+    let counted = ids
         .iter()
-        .zip(&ids)
-        .map(|(row, id)| {
-            (
-                builds.get(id).map_or(0, |builds| builds.values().sum()),
-                row,
-            )
-        })
-        .collect();
-    counted.retain(|(count, _)| *count > 0);
-    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    counted.truncate(limit);
-    let shown: Vec<i64> = counted
-        .iter()
-        .map(|(_, row)| row.try_get("id"))
-        .collect::<Result<_, _>>()?;
+        .zip(&rows)
+        .map(|(id, row)| (count(*id), *id, row));
+    let (counted, next) = page_of(counted, cursor, limit);
+    let shown: Vec<i64> = counted.iter().map(|(_, id, _)| *id).collect();
     let machines = machines_of(&mut read, &shown, first_day).await?;
     let known = Known { builds, machines };
     let groups: Vec<Map<String, Value>> = counted
         .iter()
-        .map(|(_, row)| group(shared, row, &known))
+        .map(|(_, _, row)| group(shared, row, &known))
         .collect::<Result<_, _>>()?;
-    Ok(Json(json!({"groups": groups})))
+    let next = next.map(|next| next.to_string());
+    Ok(Json(json!({"groups": groups, "next": next})))
+}
+
+/// Those with most records behind the cursor, of as many the newest first, and where the next page begins
+/// if there is one. What has none does not count.
+fn page_of<T>(
+    counted: impl Iterator<Item = (i64, i64, T)>,
+    cursor: Option<Place>,
+    limit: usize,
+) -> (Vec<(i64, i64, T)>, Option<Place>) {
+    let is_shown =
+        |count: i64, id: i64| count > 0 && cursor.is_none_or(|place| place.is_before((count, id)));
+    let mut page: Vec<(i64, i64, T)> = counted
+        .filter(|(count, id, _)| is_shown(*count, *id))
+        .collect();
+    page.sort_unstable_by_key(|(count, id, _)| Reverse((*count, *id)));
+    let has_next = page.len() > limit;
+    page.truncate(limit);
+    let last = page.last().filter(|_| has_next);
+    let next = last.map(|(count, id, _)| Place {
+        number: *count,
+        id: *id,
+    });
+    (page, next)
 }
 
 type Builds = HashMap<i64, HashMap<String, i64>>;

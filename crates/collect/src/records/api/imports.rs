@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Named, Policies, number};
+use super::cursor::Place;
+use super::{Answer, Asked, Named, Policies, asked, number};
 use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::import::{self, Import};
@@ -25,6 +26,8 @@ const BATCHES: &str = "/v1/records/imports/{id}/batches";
 const NOTES: &str = "/v1/records/imports/{id}/notes";
 const FINISH: &str = "/v1/records/imports/{id}/finish";
 const ABANDON: &str = "/v1/records/imports/{id}/abandon";
+/// Imports of a page.
+const LIMIT_MAX: usize = 1_000;
 /// Bytes of what begins an import.
 const BEGIN_BYTES_MAX: usize = 4 << 10;
 /// Bytes of notes that are sent at once.
@@ -36,7 +39,9 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
     let with = || Arc::clone(shared);
     let (listed, shown, begun) = (with(), with(), with());
     let (kept, noted, finished, abandoned) = (with(), with(), with(), with());
-    let list = move |reader: Extension<Reader>| async move { list(&listed, &reader).await };
+    let list = move |reader: Extension<Reader>, query: Asked<Page>| async move {
+        list(&listed, &reader, query).await
+    };
     let show = move |reader: Extension<Reader>, id: Named| async move {
         show(&shown, &reader, number(&id)?).await
     };
@@ -80,13 +85,37 @@ fn may_see(shared: &Shared, reader: &Reader, import: &Import) -> bool {
     seen.contains(&import.project)
 }
 
-async fn list(shared: &Shared, reader: &Reader) -> Answer<Value> {
+/// Which imports are listed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Value> {
+    let page = asked(query)?;
+    let limit = page.limit.unwrap_or(LIMIT_MAX);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(ApiError::Invalid(format!("limit is 1 to {LIMIT_MAX}")));
+    }
+    let cursor = page.cursor.as_deref().map(Place::of).transpose()?;
+    let behind = cursor.map(|place| (place.number, place.id));
+    let projects = reader.projects(&shared.projects, None);
     let mut read = shared.state.read().await?;
-    let imports = import::list(&mut read).await?;
-    let seen = imports.iter();
-    let seen = seen.filter(|import| may_see(shared, reader, import));
-    let seen: Vec<_> = seen.map(|import| import.shown(&shared.projects)).collect();
-    Ok(Json(json!({"imports": seen})))
+    // One more says whether there is a next page.
+    let mut imports = import::list(&mut read, &projects, (behind, limit + 1)).await?;
+    let has_next = imports.len() > limit;
+    imports.truncate(limit);
+    let last = imports.last().filter(|_| has_next);
+    let next = last.map(|import| Place {
+        number: import.changed_at,
+        id: import.id,
+    });
+    let shown = imports.iter().map(|import| import.shown(&shared.projects));
+    let shown: Vec<_> = shown.collect();
+    let next = next.map(|next| next.to_string());
+    Ok(Json(json!({"imports": shown, "next": next})))
 }
 
 async fn show(shared: &Shared, reader: &Reader, id: i64) -> Answer<Map<String, Value>> {

@@ -15,6 +15,7 @@ use crate::records::Shared;
 use crate::records::error::ApiError;
 use crate::records::filter::Conditions;
 use crate::records::intake;
+use crate::records::query::moment;
 use crate::records::reader::Reader;
 use crate::records::time;
 
@@ -55,6 +56,11 @@ pub(super) fn routes(shared: &Arc<Shared>, policies: &Policies<'_>) -> Routes {
 #[serde(deny_unknown_fields)]
 struct Page {
     project: Option<String>,
+    /// When it was received: not before, and before. `from` and `to` mean the same.
+    #[serde(alias = "from")]
+    since: Option<String>,
+    #[serde(alias = "to")]
+    until: Option<String>,
     before: Option<i64>,
     limit: Option<usize>,
 }
@@ -68,6 +74,12 @@ async fn list(shared: &Shared, reader: &Reader, query: Asked<Page>) -> Answer<Va
     let mut conditions = Conditions::default();
     let projects = seen(shared, reader, page.project.as_deref())?;
     conditions.one_of("project", &projects);
+    if let Some(since) = &page.since {
+        conditions.received_since(moment("since", since)?);
+    }
+    if let Some(until) = &page.until {
+        conditions.received_before(moment("until", until)?);
+    }
     if let Some(before) = page.before {
         if before < 0 {
             let text = "before is the id of a submission";

@@ -63,10 +63,12 @@ async fn tail(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let filters = asked(query)?;
+    filters.refuse_cursor()?;
     if filters.words()?.is_some() {
         let text = "new records are not searched for words; leave `text` out";
         return Err(ApiError::Invalid(text.to_owned()));
     }
+    filters.refuse_expressions("new records are not searched")?;
     let mut conditions = filters.conditions_ahead(shared).await?;
     let projects = seen(shared, reader, filters.project.as_deref())?;
     conditions.projects(&projects, shared.projects.count());

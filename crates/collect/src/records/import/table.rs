@@ -7,6 +7,7 @@ use state::{Read, StateError, Write};
 
 use super::forget_older;
 use crate::records::error::ApiError;
+use crate::records::filter::Conditions;
 use crate::records::imported::Begin;
 use crate::records::project::{Project, Projects};
 use crate::records::search::index::STATE;
@@ -14,8 +15,6 @@ use crate::records::{Shared, insert, time};
 
 const COLUMNS: &str = "SELECT id, source, project, state, new_ids, last_id, records, reached, kept, \
      quarantined, begun_at, changed_at FROM record_imports";
-/// Imports that are listed.
-const LIST_MAX: i64 = 1_000;
 /// Notes that are told one by one.
 const NOTES_TOLD_MAX: i64 = 1_000;
 const RUNNING: &str = "running";
@@ -39,7 +38,7 @@ pub(crate) struct Import {
     kept: i64,
     quarantined: i64,
     begun_at: i64,
-    changed_at: i64,
+    pub(crate) changed_at: i64,
 }
 
 impl Import {
@@ -111,11 +110,23 @@ pub(super) async fn find_in(write: &mut Write, id: i64) -> Result<Import, ApiErr
     Ok(Import::of(&row)?)
 }
 
-/// All imports, the one that went on last first.
-pub(crate) async fn list(read: &mut Read) -> Result<Vec<Import>, ApiError> {
-    let sql = format!("{COLUMNS} ORDER BY changed_at DESC, id DESC LIMIT {LIST_MAX}");
-    let query = sqlx::query(sqlx::AssertSqlSafe(sql));
-    let rows = query.fetch_all(read).await?;
+/// Imports of these projects, the one that went on last first: at most so many, behind the one that
+/// changed at this time and has this id.
+pub(crate) async fn list(
+    read: &mut Read,
+    projects: &[i64],
+    (behind, limit): (Option<(i64, i64)>, usize),
+) -> Result<Vec<Import>, ApiError> {
+    let mut conditions = Conditions::default();
+    conditions.one_of("project", projects);
+    if let Some((changed_at, id)) = behind {
+        let (changed_at, id) = (conditions.value(changed_at), conditions.value(id));
+        conditions.plain(&format!(
+            "(changed_at < {changed_at} OR (changed_at = {changed_at} AND id < {id}))"
+        ));
+    }
+    let tail = format!("ORDER BY changed_at DESC, id DESC LIMIT {limit}");
+    let rows = conditions.fetch(read, COLUMNS, &tail).await?;
     Ok(rows.iter().map(Import::of).collect::<Result<_, _>>()?)
 }
 
