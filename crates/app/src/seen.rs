@@ -22,8 +22,8 @@ pub(crate) struct AppView {
     pub(crate) kind: &'static str,
     /// The state of the node.
     pub(crate) state: &'static str,
-    /// Lines of the node to this proxy.
-    pub(crate) lines: usize,
+    /// Lines of the node to this proxy. For those who may see the node, as what follows.
+    pub(crate) lines: Option<usize>,
     /// The last round trip on them, in microseconds.
     pub(crate) round_trip_us: Option<u64>,
     /// Why it could not be reached the last time that somebody wanted it; else why the node is away.
@@ -69,15 +69,19 @@ impl Seen {
             };
             // What went wrong last on a line that is there may have been about another application.
             let away = node.last_error.clone().filter(|_| node.state != "online");
-            let app_error = |app: &str| self.nodes.app_error(&node.name, app);
+            let may_see_node = asker.may(Kind::Nodes, Verb::Read, &own);
+            let last_error = |app: &str| {
+                let error = self.nodes.app_error(&node.name, app);
+                error.or_else(|| away.clone()).filter(|_| may_see_node)
+            };
             apps.extend(offered.into_iter().map(|app| AppView {
                 is_first: is_first(&app.name),
                 node: node.name.clone(),
                 kind: if app.is_http { "http" } else { "tcp" },
                 state: node.state,
-                lines: node.lines,
-                round_trip_us: node.round_trip_us,
-                last_error: app_error(&app.name).or_else(|| away.clone()),
+                lines: may_see_node.then_some(node.lines),
+                round_trip_us: node.round_trip_us.filter(|_| may_see_node),
+                last_error: last_error(&app.name),
                 name: app.name,
             }));
         }

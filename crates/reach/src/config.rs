@@ -164,6 +164,7 @@ impl JoinConfig {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_first(generation: &u64) -> bool {
     *generation == 0
 }

@@ -15,10 +15,14 @@ const LOOK_MS = 1_500;
  * became a part of another is left for that one, where the records may have come before the page.
  */
 let isAwaited = false;
+/** Later than this nobody waits any more for what another page began. */
+const AWAITED_MS = 60_000;
+let awaitedUntil = 0;
 
 /** After a change that has records grouped anew, when another page will say how it ended. */
 export function awaitRegrouping(): void {
   isAwaited = true;
+  awaitedUntil = Date.now() + AWAITED_MS;
 }
 
 export class Regrouping {
@@ -32,6 +36,7 @@ export class Regrouping {
 
   /** To be called while a component is set up; `onend` is for what has changed by then. */
   constructor(onend: () => void) {
+    if (Date.now() > awaitedUntil) isAwaited = false;
     $effect(() => {
       const data = this.answer.data;
       if (!data) return;

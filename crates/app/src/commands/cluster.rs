@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::asking::Outcome;
 use super::asking::query::{Query, moment, now, rfc3339};
+use super::asking::text;
 use super::hub::Way;
 use super::{NO, Question, people, plain, pushprox};
 use crate::cli::{AddTokenArguments, AuditArguments};
@@ -173,7 +174,7 @@ fn audit_query(arguments: &AuditArguments) -> Outcome<Query> {
 }
 
 fn audit_line(event: &Value) -> String {
-    let word = |key: &str| event.get(key).map(plain).unwrap_or_default();
+    let word = |key: &str| text::field(event, key);
     let at = event.get("at").and_then(Value::as_i64).unwrap_or(0);
     format!(
         "{}  {:<9} {:<20} {:<24} {}  {}",
@@ -182,7 +183,7 @@ fn audit_line(event: &Value) -> String {
         word("kind"),
         word("actor"),
         word("target"),
-        event.get("details").map(plain).unwrap_or_default()
+        word("details")
     )
 }
 
@@ -278,6 +279,8 @@ fn print_table(columns: &[&str], rows: &[Value]) {
         Some(value) => plain(value),
         None => String::new(),
     };
+    // Nodes say some of it, and a node may be in the wrong hands.
+    let cell = |row: &Value, column: &str| text::harmless(&cell(row, column));
     let head: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
     let body = rows
         .iter()

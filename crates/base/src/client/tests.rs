@@ -161,6 +161,7 @@ async fn an_exit_closes_idle_connections_and_keeps_no_more() {
     assert!(pool.clean(clock::now()), "kept");
     let client = peer.client.clone();
     let uri = format!("http://{}/page", peer.address);
+    let (tell, told) = tokio::sync::oneshot::channel();
     peer.supervisor
         .on_exit(Phase::Drain, "listener", |_| async move {
             while pool.clean(clock::now()) {
@@ -170,10 +171,11 @@ async fn an_exit_closes_idle_connections_and_keeps_no_more() {
             let answer = client.send(request.expect("request"), soon()).await;
             let body = answer.expect("on another").into_body();
             read_body(body, 100, soon()).await.expect("body");
-            assert!(!pool.clean(clock::now()), "kept after all");
+            tell.send(pool.clean(clock::now())).expect("waited for");
         });
     let report = peer.supervisor.shutdown(Exit::Fast).await;
     assert!(report.late.is_empty(), "{report:?}");
+    assert_eq!(told.await, Ok(false), "kept after all");
     assert_eq!(peer.requests(), 2);
 }
 

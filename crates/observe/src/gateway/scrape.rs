@@ -24,6 +24,8 @@ use super::whatsapp::{self, HEALTH_HELP, HEALTH_METRIC, Health};
 const HEALTH_BYTES_MAX: u64 = 1 << 20;
 /// The longest word of a node about why it has no page.
 const REASON_BYTES_MAX: u64 = 2 << 10;
+/// How long it may take.
+const REASON_LIMIT: Duration = Duration::from_millis(500);
 /// What is kept of the deadline for joining and sending the page.
 const FINISH_SHARE: f64 = 0.05;
 /// Nonces that one scrape takes up because the target calls the last one stale: with nonces for
@@ -375,13 +377,17 @@ impl Fetching<'_> {
         }
     }
 
-    /// With what a node of ours says about it: its words come from us, those of others might be anything.
+    /// With the first line of what a node of ours says about it. Those who scrape get it, and what other
+    /// servers say might be anything.
     async fn explained(&self, mut failure: Failure, body: base::client::Body) -> Failure {
+        let deadline = self.deadline.min(clock::now() + REASON_LIMIT);
         if self.target.config().is_of_node
-            && let Ok(text) = read_body(body, REASON_BYTES_MAX, self.deadline).await
+            && let Ok(text) = read_body(body, REASON_BYTES_MAX, deadline).await
             && let Ok(text) = str::from_utf8(&text)
         {
-            failure.reason = format!("{}: {}", failure.reason, text.trim());
+            let line = text.trim().lines().next().unwrap_or_default();
+            let line: String = line.chars().filter(|c| !c.is_control()).collect();
+            failure.reason = format!("{}: {line}", failure.reason);
         }
         failure
     }

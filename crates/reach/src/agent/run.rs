@@ -39,6 +39,8 @@ pub struct AgentSettings {
     pub verify: Verify,
     /// Takes the notes of proxies.
     pub heard: Heard,
+    /// Between two reports to a hub of announcements that are not believed.
+    pub report_pause: Duration,
     /// How long open streams may go on when the agent stops.
     pub drain_limit: Duration,
 }
@@ -72,6 +74,8 @@ struct Shown {
     dialling: usize,
     known: usize,
     last_error: Option<String>,
+    /// When a hub was told last of an announcement that is not believed.
+    reported: Option<Instant>,
 }
 
 /// How an agent is doing.
@@ -280,6 +284,12 @@ impl Agent {
     fn report(&self, from: &AgentLine, reason: String) {
         let from = from.proxy();
         tracing::warn!(proxy = %from.name, error = reason, "announcement refused");
+        let now = clock::now();
+        let is_recent =
+            |at: Instant| now.saturating_duration_since(at) < self.inner.settings.report_pause;
+        if self.shown().reported.replace(now).is_some_and(is_recent) {
+            return;
+        }
         let proxy = from.name.clone();
         let Some(text) = membership::text(&ToHub::Disbelieved(Disbelieved { proxy, reason }))
         else {

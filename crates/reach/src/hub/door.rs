@@ -60,6 +60,7 @@ impl Hub {
         match acceptor.admit(stream, remote.address).await {
             Ok(Some(line)) => {
                 let hub = Arc::clone(&self);
+                self.reports.note_direct(&line.peer().id);
                 acceptor
                     .scope()
                     .spawn("line to a node", async move { hub.hold(line).await });

@@ -69,7 +69,7 @@ impl Hub {
         };
         if is_own {
             // The state hears of them a moment later.
-            listed.lines = self.nodes.lines();
+            listed.lines = u64::try_from(self.nodes.counts().nodes).unwrap_or(u64::MAX);
         }
         if is_own || is_leaving {
             return listed;

@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::nodes::Nodes;
+use super::nodes::{Counts, Nodes};
 
 /// Bounds of the times, in seconds: a line in one building up to the deadline of an opening.
 const BOUNDS: [f64; 12] = [
@@ -100,13 +100,13 @@ struct Gauges(Arc<Nodes>);
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let (mut lines, mut streams, mut elsewhere, mut offline) = (0, 0, 0, 0);
-        for node in self.0.list() {
-            lines += node.lines;
-            streams += node.streams;
-            elsewhere += usize::from(node.lines == 0 && !node.elsewhere.is_empty());
-            offline += usize::from(node.state == "offline");
-        }
+        let Counts {
+            lines,
+            streams,
+            elsewhere,
+            offline,
+            ..
+        } = self.0.counts();
         let gauges = [
             ("lines", "Lines of nodes to this proxy", lines),
             ("streams", "Streams that are open on them", streams),
@@ -117,7 +117,7 @@ impl Collector for Gauges {
             ),
             (
                 "offline",
-                "Nodes that were here and have a line to no proxy",
+                "Nodes that are known and have a line to no proxy",
                 offline,
             ),
         ];

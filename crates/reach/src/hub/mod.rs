@@ -87,6 +87,7 @@ pub struct Hub {
     presence: Presence,
     nodes: Arc<Nodes>,
     attempts: Attempts,
+    reports: refusals::Reports,
     known: certificate::Known,
     /// Set while the lines' service runs.
     acceptor: OnceLock<Acceptor>,
@@ -123,6 +124,7 @@ impl Hub {
             presence: Presence::default(),
             nodes,
             attempts: Attempts::default(),
+            reports: refusals::Reports::default(),
             known: certificate::Known::default(),
             acceptor: OnceLock::new(),
         };

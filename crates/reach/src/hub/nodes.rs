@@ -15,7 +15,7 @@ use super::metrics::Openings;
 use super::peers::Peers;
 use super::registry::ProxyView;
 use super::way::{Explained, Reached};
-use crate::line::{Early, Lane, Line, LineStream, OpenError, OpenRequest, TargetKind};
+use crate::line::{Early, Lane, Line, LineState, LineStream, OpenError, OpenRequest, TargetKind};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
@@ -68,6 +68,8 @@ struct Table {
 /// Another proxy that has a line to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Holder {
+    /// The process: its successor has another.
+    pub(super) instance: String,
     pub(super) uuid: String,
     pub(super) name: String,
     pub(super) addresses: Vec<String>,
@@ -83,6 +85,21 @@ pub(super) struct Change {
     pub(super) is_present: bool,
     /// What it offers, if it has told.
     pub(super) offers: Option<Offers>,
+}
+
+/// How many there are.
+#[derive(Debug)]
+pub(super) struct Counts {
+    /// Nodes with a line here.
+    pub(super) nodes: usize,
+    /// Their lines.
+    pub(super) lines: usize,
+    /// Streams that are open on them.
+    pub(super) streams: usize,
+    /// Nodes with lines to other proxies only.
+    pub(super) elsewhere: usize,
+    /// Nodes that are known and have no line at all.
+    pub(super) offline: usize,
 }
 
 /// What the state says about the nodes.
@@ -329,10 +346,19 @@ impl Nodes {
         has_own || table.holders.get(node).is_some_and(|all| !all.is_empty())
     }
 
-    /// Lines that nodes have to this proxy.
-    pub(super) fn lines(&self) -> u64 {
-        let present = self.table().present.len();
-        u64::try_from(present).unwrap_or(u64::MAX)
+    /// How many nodes and lines there are.
+    pub(super) fn counts(&self) -> Counts {
+        let table = self.table();
+        let is_held = |node: &String| table.holders.get(node).is_some_and(|all| !all.is_empty());
+        let lines = table.present.values().flatten();
+        let away = table.absent.keys().filter(|node| !is_held(node)).count();
+        Counts {
+            nodes: table.present.len(),
+            lines: lines.clone().count(),
+            streams: lines.map(|held| streams_of(&held.line.state())).sum(),
+            elsewhere: table.absent.len() - away,
+            offline: away,
+        }
     }
 
     /// What went wrong last on the way to another proxy.
@@ -532,6 +558,11 @@ impl Nodes {
                 names.find_map(|name| table.app_of(name, app))
             }
         }
+    }
+
+    /// An application has answered, also on a connection that was kept.
+    pub(super) fn note_app_answer(&self, node: &str, app: &str) {
+        self.table().note_app_error((node, app), None);
     }
 
     /// Why nobody has reached an application since somebody tried last.
@@ -734,10 +765,7 @@ fn view(name: &str, held: &[Held]) -> NodeView {
         state: if is_draining { "draining" } else { "online" },
         lines: held.len(),
         round_trip_us: round_trip.and_then(|trip| u64::try_from(trip.as_micros()).ok()),
-        streams: states
-            .iter()
-            .map(|state| state.interactive_streams + state.bulk_busy)
-            .sum(),
+        streams: states.iter().map(streams_of).sum(),
         bulk_idle: states.iter().map(|state| state.bulk_idle).sum(),
         remote: last.map(|state| state.remote.to_string()),
         elsewhere: Vec::new(),
@@ -747,4 +775,8 @@ fn view(name: &str, held: &[Held]) -> NodeView {
             .map(|held| held.offers.clone())
             .unwrap_or_default(),
     }
+}
+
+fn streams_of(state: &LineState) -> usize {
+    state.interactive_streams + state.bulk_busy
 }

@@ -40,7 +40,7 @@ const ALPN: &[u8] = b"landline-peer/1";
 const FORWARD_LIMIT: Duration = Duration::from_secs(5);
 /// Other proxies that are asked.
 const HOLDERS_MAX: usize = 2;
-/// The longest wait for an address of a proxy when it is looked whether it is there.
+/// The longest wait for a proxy when it is looked whether it is there, over all its addresses.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the other proxy says.
@@ -58,7 +58,7 @@ pub(super) struct Peers {
     trust: Trust,
     /// By the identifier of the proxy.
     tls: Mutex<BTreeMap<String, Arc<ClientConfig>>>,
-    /// What went wrong last on the way to a proxy, by its identifier.
+    /// What is wrong with the way to a proxy, by its identifier, until it answers again.
     errors: Mutex<BTreeMap<String, String>>,
 }
 
@@ -101,12 +101,10 @@ impl Peers {
                 Ok(Err(why)) => why,
                 Err(_) => {
                     let text = format!("no answer within {:.1} s", limit.as_secs_f64());
+                    self.note_way(&holder.uuid, Err(&text));
                     Refusal::new(RefusalCode::Timeout, text)
                 }
             };
-            if class_of(why.code) != Class::BadPeer {
-                self.note_error(&holder.uuid, &why.text);
-            }
             why_not = ReachError {
                 class: class_of(why.code),
                 text: format!(
@@ -140,13 +138,21 @@ impl Peers {
         errors.get(uuid).cloned()
     }
 
-    fn note_error(&self, uuid: &str, reason: &str) {
+    /// Whether a proxy was reached, whatever it said then.
+    fn note_way(&self, uuid: &str, reached: Result<(), &str>) {
         let errors = self.errors.lock();
         let mut errors = errors.unwrap_or_else(PoisonError::into_inner);
-        if errors.len() >= PROXIES_MAX {
-            errors.clear();
+        match reached {
+            Ok(()) => {
+                errors.remove(uuid);
+            }
+            Err(reason) => {
+                if errors.len() >= PROXIES_MAX {
+                    errors.clear();
+                }
+                errors.insert(uuid.to_owned(), reason.to_owned());
+            }
         }
-        errors.insert(uuid.to_owned(), reason.to_owned());
     }
 
     /// How long a question to another proxy and its answer travel, on a connection that is made for it.
@@ -166,26 +172,35 @@ impl Peers {
             client: None,
             user: None,
         };
-        for address in addresses {
-            let asked = async {
-                let mut stream = self.dial(uuid, address).await?;
-                let begun = clock::now();
-                write_frame(&mut stream, &question)
-                    .await
-                    .map_err(|error| chain(&error))?;
-                let answer: Result<Answer, _> = read_frame(&mut stream, FRAME_BYTES_MAX).await;
-                answer.map_err(|error| chain(&error))?;
-                Ok::<_, String>(clock::now().saturating_duration_since(begun))
-            };
-            let no_answer = || format!("no answer within {} s", PROBE_LIMIT.as_secs());
-            match timeout(PROBE_LIMIT, asked).await {
-                Ok(Ok(round_trip)) => return Ok(round_trip),
-                Ok(Err(why)) => reason = format!("{address}: {why}"),
-                Err(_) => reason = format!("{address}: {}", no_answer()),
+        let asked = async {
+            for address in addresses {
+                match self.question(uuid, address, &question).await {
+                    Ok(round_trip) => return Ok(round_trip),
+                    Err(why) => reason = format!("{address}: {why}"),
+                }
             }
-        }
-        self.note_error(uuid, &reason);
-        Err(reason)
+            Err(reason)
+        };
+        let no_answer = format!("no answer within {} s", PROBE_LIMIT.as_secs());
+        let asked = timeout(PROBE_LIMIT, asked).await;
+        let asked = asked.unwrap_or(Err(no_answer));
+        self.note_way(uuid, asked.as_ref().map(drop).map_err(String::as_str));
+        asked
+    }
+
+    async fn question(
+        &self,
+        uuid: &str,
+        address: &str,
+        question: &OpenRequest,
+    ) -> Result<Duration, String> {
+        let mut stream = self.dial(uuid, address).await?;
+        let begun = clock::now();
+        let asked = write_frame(&mut stream, question).await;
+        asked.map_err(|error| chain(&error))?;
+        let answer: Result<Answer, _> = read_frame(&mut stream, FRAME_BYTES_MAX).await;
+        answer.map_err(|error| chain(&error))?;
+        Ok(clock::now().saturating_duration_since(begun))
     }
 
     async fn ask(
@@ -209,6 +224,7 @@ impl Peers {
                     let answer: Answer = read_frame(&mut stream, FRAME_BYTES_MAX)
                         .await
                         .map_err(broke)?;
+                    self.note_way(&holder.uuid, Ok(()));
                     if let Some(refusal) = answer.refusal {
                         return Err(refusal);
                     }
@@ -217,6 +233,7 @@ impl Peers {
                 Err(why) => reason = format!("{address}: {why}"),
             }
         }
+        self.note_way(&holder.uuid, Err(&reason));
         Err(unavailable(reason))
     }
 

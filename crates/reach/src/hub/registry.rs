@@ -219,7 +219,7 @@ impl Registry {
             .fetch_all(&mut read)
             .await?;
         let lines = sqlx::query(
-            "SELECT l.node, p.uuid, p.name, p.addresses FROM node_lines l \
+            "SELECT l.node, p.uuid, p.name, p.addresses, p.instance FROM node_lines l \
              JOIN proxies p ON p.instance = l.instance WHERE p.uuid <> $1 \
              ORDER BY p.started_at DESC",
         )
@@ -230,6 +230,7 @@ impl Registry {
         for row in &lines {
             let addresses: String = row.try_get(3)?;
             let holder = Holder {
+                instance: row.try_get(4)?,
                 uuid: row.try_get(1)?,
                 name: row.try_get(2)?,
                 addresses: serde_json::from_str(&addresses)?,

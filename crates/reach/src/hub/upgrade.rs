@@ -76,8 +76,8 @@ impl Hub {
         drop(permit);
         match accepted {
             Ok(Ok(Ok(Some(line)))) => {
-                self.note_downgraded(&line).await;
-                self.hold(line).await;
+                // The line does not wait for the record of it.
+                tokio::join!(self.note_downgraded(&line), self.hold(line.clone()));
             }
             Ok(Ok(Ok(None))) => {}
             Ok(Ok(Err(error))) => self.note_refused_lane(peer.address, &error).await,

@@ -31,6 +31,8 @@ use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 use credentials::Credentials;
 use keep::Keeper;
 
+/// Between two reports to a hub of announcements that are not believed.
+const REPORT_PAUSE: Duration = Duration::from_mins(1);
 /// How long open streams may go on when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
 /// Bulk connections that wait for use on each line that has wanted bulk. Each is a descriptor on the proxy, of which there are
@@ -232,6 +234,7 @@ impl Node {
             cluster: credentials.member.trust.cluster.clone(),
             verify: crate::announcing::verify(trust.clone()),
             heard,
+            report_pause: REPORT_PAUSE,
             drain_limit: DRAIN_LIMIT,
         };
         Ok(Agent::new(settings, connector, serve::handler(self)))

@@ -49,6 +49,7 @@ fn start(authority: &Authority, seed: &Proxy, scope: &Scope) -> (Agent, Supervis
         cluster: "home".to_owned(),
         verify: verify(),
         heard: Arc::new(|_, _| {}),
+        report_pause: Duration::ZERO,
         drain_limit: Duration::from_secs(2),
     };
     let connector = Connector::new(ConnectorSettings {

@@ -139,7 +139,8 @@ impl Apps {
         let begun = clock::now();
         let again = (0..RETRIES_MAX).map_while(|_| repeatable(&request));
         let mut again: Vec<_> = again.collect();
-        let ask = |request| upstream::request((&self.pool, &self.nodes), &app.node, request);
+        let wanted = (app.node.as_str(), app.offered.name.as_str());
+        let ask = |request| upstream::request((&self.pool, &self.nodes), wanted, request);
         let mut answer = std::pin::pin!(ask(request));
         let mut patience = upstream::CHECK_FIRST;
         loop {

@@ -122,25 +122,32 @@ pub(super) struct Connector {
     nodes: Arc<Nodes>,
 }
 
-/// When a connection was made.
+/// When a connection was dialled, at the earliest.
 #[derive(Debug, Clone, Copy)]
 struct Made(Instant);
 
+/// The longest that a dial takes. What was made this soon after a change may have gone the old way.
+const DIAL_MAX: Duration = Duration::from_secs(5);
+
 impl Connection for Reached {
     fn connected(&self) -> Connected {
-        Connected::new().extra(Made(clock::now()))
+        let now = clock::now();
+        let dialled = now.checked_sub(DIAL_MAX).unwrap_or(now);
+        Connected::new().extra(Made(dialled))
     }
 }
 
-/// The answer to a request. Its connection serves no other when the ways to the node have changed since it
-/// was made: whoever carries it may wait for its end.
+/// The answer to a request. Its connection serves no further one when the ways to the node have changed
+/// since it was made: whoever carries it may wait for its end. One that is idle meanwhile ends with the
+/// pool's own time.
 pub(super) async fn request(
     (pool, nodes): (&Pool, &Nodes),
-    node: &str,
+    (node, app): (&str, &str),
     mut request: Request<Body>,
 ) -> Result<Response<Incoming>, PoolError> {
     let connection = capture_connection(&mut request);
     let answer = pool.request(request).await?;
+    nodes.note_app_answer(node, app);
     let made = answer.extensions().get::<Made>();
     if made.is_some_and(|made| !nodes.keeps(node, made.0))
         && let Some(connection) = connection.connection_metadata().as_ref()

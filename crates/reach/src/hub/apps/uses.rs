@@ -87,8 +87,10 @@ impl Recorded {
             events.extend(over.counted());
         } else if self.uses.len() >= USES_MAX {
             // Better an event too many than one too few.
-            let (_, first) = self.uses.pop_first().unzip();
-            events.extend(first.and_then(Counted::counted));
+            let oldest = self.uses.iter().min_by_key(|(_, counted)| counted.since);
+            let oldest = oldest.map(|(this, _)| this.clone());
+            let oldest = oldest.and_then(|oldest| self.uses.remove(&oldest));
+            events.extend(oldest.and_then(Counted::counted));
         }
         let event = event();
         let since = now;
@@ -124,7 +126,8 @@ async fn record(identity: &Identity, events: &[Event]) {
     }
     if let Err(error) = identity.audit().record(events).await {
         let error = crate::line::chain(&error);
-        tracing::error!(error, "the use of an application could not be recorded");
+        let count = events.len();
+        tracing::error!(error, count, "uses of applications could not be recorded");
     }
 }
 
