@@ -91,6 +91,32 @@ export const STEPS = {
     await page.waitForSelector(`text=${comment}`);
   },
 
+  async 'a machine of a crash group leads to its backtraces'(watched) {
+    const { page, task } = watched;
+    const name = 'QQuickItemPrivate::addToDirtyList';
+    await watched.go('/telemetryui/crashes?range=30d');
+    await page.click(`table.crashes a[data-row]:has-text("${name}")`);
+    const cell = page.locator(`table.machines td[data-label="${task.builds[1]}"] a`);
+    await cell.waitFor();
+    assert.equal(await cell.count(), 1);
+    assert.equal(await cell.textContent(), '1');
+    await page.waitForSelector('.u-over');
+    await watched.look('group-machines');
+    await cell.click();
+    await page.waitForURL(`**/backtraces?machine_id=*&build=${task.builds[1]}`);
+    await page.waitForSelector('article li.guilty');
+    assert.equal(await page.locator('article').count(), 1);
+    assert.equal(await page.locator('li.guilty').count(), 1);
+    const guilty = await page.textContent('li.guilty');
+    assert.ok(guilty.includes(name) && guilty.includes('guilty'), guilty);
+    assert.equal(await page.textContent('article h2'), '/usr/bin/editor');
+    await watched.look('backtraces');
+    await page.click('[aria-label="Remove the filter Build"]');
+    await page.waitForFunction(() => document.querySelectorAll('article').length === 2);
+    await page.click('a.record >> nth=0');
+    await page.waitForSelector('pre');
+  },
+
   async 'a frame is never guilty'(watched) {
     const { page } = watched;
     const [noise, culprit] = [`noise_${nameOf(watched)}()`, `culprit_${nameOf(watched)}()`];

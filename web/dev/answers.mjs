@@ -1,5 +1,6 @@
 // What the API answers.
 
+import { backtraces, groupMachines } from './backtraces.mjs';
 import { stamp, whyGrouped } from './data.mjs';
 import { changeFrames, isSkipped, merge, progress, skippedFrames, split } from './regroup.mjs';
 
@@ -38,6 +39,8 @@ export function answer(data, url, given, method) {
   if (path === '/groups') return groups(data, query);
   const group = data.groups.find((one) => path === `/groups/${one.id}`);
   const changed = data.groups.find((one) => path.startsWith(`/groups/${one.id}/`));
+  if (changed && path.endsWith('/machines')) return groupMachines(data, changed, query);
+  if (changed && path.endsWith('/backtraces')) return backtraces(data, changed, query);
   if (changed) return path.endsWith('/merge') ? merge(data, changed, given) : split(data, changed);
   const submission = data.quarantine.find((one) => path.split('/')[2] === String(one.id));
   if (submission && method === 'GET') return submission;

@@ -156,6 +156,35 @@ const checks = {
     assert.equal(await page.inputValue('#comment'), 'see ticket 12');
   },
 
+  async 'a count of a machine and a build leads to its backtraces'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/2`);
+    const cell = page.locator('table.machines td.heat a').first();
+    const [count, href] = [Number(await cell.textContent()), await cell.getAttribute('href')];
+    await cell.click();
+    await page.waitForURL(`**${href}`);
+    await page.waitForSelector('article');
+    assert.equal(await page.locator('article').count(), count);
+    const guilty = page.locator('article li.guilty');
+    assert.equal(await guilty.count(), count);
+    assert.match(await guilty.first().textContent(), /g_type_check_instance_cast\s*guilty/);
+    assert.equal(await page.inputValue('[name=machine_id]'), new URL(href, BASE).searchParams.get('machine_id'));
+    await page.click('[aria-label="Remove the filter Machine"]');
+    await page.waitForURL((url) => !url.searchParams.has('machine_id') && url.searchParams.has('build'));
+    await page.selectOption('[name=build]', '');
+    await page.waitForURL((url) => url.search === '');
+    await page.waitForSelector('text=These are the newest 50.');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    const second = await page.locator('a.record').nth(1).getAttribute('href');
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), second);
+    await page.fill('[name=machine_id]', 'nobody');
+    await page.press('[name=machine_id]', 'Enter');
+    await page.waitForSelector('text=No backtrace of this group fits these filters');
+    await page.click('h1 a');
+    await page.waitForURL('**/guilty_details/2');
+  },
+
   async 'a frame is never guilty, and its records come to another group'(page) {
     await page.goto(`${BASE}/telemetryui/crashes/guilty_details/1`);
     const button = page.locator('[aria-label="inner is never guilty"]');

@@ -2,8 +2,8 @@
 // view can compare two questions, and a cache can find an answer, by the address alone.
 
 import type {
-  Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, MachineChecks, Machines,
-  MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
+  Backtrace, Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, GroupMachines,
+  MachineChecks, Machines, MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
   Submission,
 } from './types';
 
@@ -56,6 +56,10 @@ export const machineChecks = (query: Query) =>
 export const population = (query: Query) => question<Population>('/v1/records/population', query);
 export const groups = (query: Query) => question<{ groups: Group[] }>('/v1/records/groups', query);
 export const group = (id: number) => question<GroupDetails>(`/v1/records/groups/${id}`);
+export const groupMachines = (id: number, query: Query) =>
+  question<GroupMachines>(`/v1/records/groups/${id}/machines`, query);
+export const backtraces = (id: number, query: Query) =>
+  question<{ backtraces: Backtrace[] }>(`/v1/records/groups/${id}/backtraces`, query);
 export const choices = (query: Query) => question<Choices>('/v1/records/choices', query);
 export const quarantine = (query: Query) =>
   question<QuarantinePage>('/v1/records/quarantine', query);

@@ -155,6 +155,43 @@ export interface GroupDetails extends Group {
   why_grouped?: WhyGrouped | null;
 }
 
+/** Records of a group that one machine sent with one build. */
+export interface MachineBuild {
+  machine_id: string;
+  build: string;
+  records: number;
+  last_seen: string;
+  /** The latest of these records. */
+  latest: number;
+}
+
+export interface GroupMachines {
+  /** Those with most records first. */
+  machines: MachineBuild[];
+  /** How many of the newest records of the group were counted. */
+  counted: number;
+  /** Whether these are all that it has. */
+  is_complete: boolean;
+}
+
+export interface BacktraceFrame extends Frame {
+  is_guilty: boolean;
+  /** Whether the frame counts for the group. */
+  is_used: boolean;
+}
+
+/** What the payload of a crash says; null where it says nothing. */
+export interface Backtrace {
+  id: number;
+  received_at: string;
+  machine_id: string;
+  build: string;
+  program: string | null;
+  pid: number | null;
+  signal: string | null;
+  frames: BacktraceFrame[];
+}
+
 export interface GroupName extends Frame {
   id: number;
 }
