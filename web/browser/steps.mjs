@@ -36,6 +36,27 @@ export const STEPS = {
     await watched.look('records-empty');
   },
 
+  async 'payloads are searched with expressions'(watched) {
+    const { page } = watched;
+    await watched.go('/telemetryui/records');
+    await page.waitForSelector('table.records tbody tr');
+    if (watched.isNarrow) await page.click('details.filters summary');
+    await page.fill('[name=payload]', '#0 mem\\w+\\(\\) - \\[/usr/bin/editor\\]');
+    await page.press('[name=payload]', 'Enter');
+    await page.waitForURL('**payload=**');
+    await page.waitForFunction(() => document.querySelectorAll('table.records tbody tr').length === 1);
+    await watched.look('records-pattern');
+    await page.fill('[name=not_payload]', 'memmove');
+    await page.press('[name=not_payload]', 'Enter');
+    await page.waitForSelector('text=No record fits these filters');
+    await watched.expecting(400, async () => {
+      await page.fill('[name=payload]', 'mem(');
+      await page.press('[name=payload]', 'Enter');
+      await page.waitForSelector('#payload-problem:not([hidden])');
+    });
+    await watched.look('records-refused');
+  },
+
   async 'a record is opened'(watched) {
     const { page } = watched;
     await watched.go('/telemetryui/records?text=memmove');

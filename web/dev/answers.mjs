@@ -31,6 +31,7 @@ export function answer(data, url, given, method) {
   if (path === '/machines') return machines(data, query);
   if (path === '/machine-checks') return machineChecks(data, query);
   if (path === '/skipped-frames') return given ? changeFrames(data, given) : skippedFrames(data);
+  if (path === '' && (query.has('payload') || query.has('not_payload'))) return search(data, query);
   if (path === '') return page(data.records.filter((one) => fits(one, query)), query, 'records', summary);
   if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
   if (path === '/counts') return counts(data, query);
@@ -58,6 +59,29 @@ function page(all, query, name, shape) {
   const rest = all.filter((one) => one.id < before);
   const shown = rest.slice(0, limit);
   return { [name]: shown.map(shape), next: rest.length > limit ? shown.at(-1).id : null };
+}
+
+/** Records that there is time to look at for one answer. */
+const LOOKED_AT_MOST = 2_000;
+
+/** Those with payloads that expressions match, or do not: only a part is looked at each time. */
+function search(data, query) {
+  const expressions = [];
+  for (const [name, isWanted] of [['payload', true], ['not_payload', false]]) {
+    if (!query.has(name)) continue;
+    try {
+      expressions.push([new RegExp(query.get(name)), isWanted]);
+    } catch (error) {
+      return { refused: 400, message: `${name} is no regular expression: regex parse error:\n    ${query.get(name)}\n    ^\nerror: ${error.message.split(': ').at(-1).toLowerCase()}` };
+    }
+  }
+  const before = Number(query.get('before') ?? Infinity);
+  const rest = data.records.filter((one) => one.id < before);
+  const looked = rest.slice(0, LOOKED_AT_MOST);
+  const found = looked.filter((one) => fits(one, query) && expressions.every(([expression, isWanted]) => expression.test(one.payload) === isWanted));
+  const answer = page(found, query, 'records', summary);
+  if (answer.next !== null || rest.length === looked.length) return answer;
+  return { ...answer, next: looked.at(-1).id, is_partial: true };
 }
 
 function tally(list, key) {

@@ -52,6 +52,39 @@ const checks = {
     await page.waitForSelector('#class-problem:not([hidden])');
   },
 
+  async 'payloads are searched with expressions, part by part'(page) {
+    await page.goto(`${BASE}/telemetryui/records`);
+    await page.waitForSelector('tbody tr');
+    await page.fill('[name=payload]', 'PID: \\d+97\\b');
+    await page.press('[name=payload]', 'Enter');
+    await page.waitForURL('**payload=PID**');
+    await page.waitForSelector('text=/Looked at records down to \\d+/');
+    assert.ok(await page.locator('tbody tr').count() < 50);
+    for (const name of ['CSV', 'CSV, here']) {
+      const link = new URL(await page.getAttribute(`a:text-is("${name}")`, 'href'), BASE);
+      assert.equal(link.searchParams.get('payload'), 'PID: \\d+97\\b');
+    }
+    await page.fill('[name=not_payload]', '.');
+    await page.press('[name=not_payload]', 'Enter');
+    await page.waitForSelector('text=No record fits among those that there was time to look at');
+    assert.equal(await page.locator('text=No record fits these filters').count(), 0);
+    await page.click('text="Search on"');
+    await page.waitForURL('**before=**');
+    await page.waitForSelector('text="Search on"');
+    await page.click('text="Search on"');
+    await page.waitForSelector('text=There is nothing older that fits.');
+    await page.click('text="Newest"');
+    await page.fill('[name=payload]', '(a ');
+    await page.press('[name=payload]', 'Enter');
+    await page.waitForSelector('#payload-problem:not([hidden])');
+    assert.match(await page.textContent('#payload-problem'), /unterminated group/);
+    assert.equal(await page.getAttribute('[name=payload]', 'aria-invalid'), 'true');
+    assert.equal(new URL(page.url()).searchParams.get('payload'), '(a ');
+    await page.click('[aria-label="Remove the filter Payload matches"]');
+    await page.waitForSelector('#payload-problem', { state: 'hidden' });
+    await page.waitForURL((url) => url.searchParams.get('not_payload') === '.' && !url.searchParams.has('payload'));
+  },
+
   async 'pages lead to older records and back'(page) {
     await page.goto(`${BASE}/telemetryui/records`);
     const top = () => page.getAttribute('tbody tr:first-child a[data-row]', 'href');

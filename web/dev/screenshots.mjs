@@ -17,6 +17,9 @@ mkdirSync(folder, { recursive: true });
 const PAGES = [
   ['records', '/telemetryui/'],
   ['records-filtered', '/telemetryui/records?classification=org.clearlinux%2Fcrash%2F*&severity=3&system_name=clear-linux-os&range=30d'],
+  ['records-pattern', '/telemetryui/records?payload=Cannot%7Csecond%20time&not_payload=nobody'],
+  ['records-partial', '/telemetryui/records?payload=TID%5Cs*%5Cd%2B97&classification=org.clearlinux%2Fcrash%2F*'],
+  ['records-refused', '/telemetryui/records?payload=(a', { mayFail: true }],
   ['records-live', '/telemetryui/records?live=on', { wait: 2_500, mock: 'still=no&every=300' }],
   ['record-crash', { like: 'org.clearlinux/crash/clr' }],
   ['record-plain', { like: 'org.clearlinux/mce/corrected' }],

@@ -44,6 +44,8 @@ export interface RecordPage {
   records: RecordSummary[];
   /** `before` of the next page. */
   next: number | null;
+  /** The time was over before the page was full: `next` is where the search goes on. */
+  is_partial?: boolean;
 }
 
 /** A frame as payloads write it. */
