@@ -56,7 +56,8 @@ export function answer(data, url, given, method) {
 function page(all, query, name, shape) {
   const before = Number(query.get('before') ?? Infinity);
   const limit = Number(query.get('limit') ?? 50);
-  const rest = all.filter((one) => one.id < before);
+  const after = Number(query.get('after') ?? 0);
+  const rest = all.filter((one) => one.id < before && one.id > after);
   const shown = rest.slice(0, limit);
   return { [name]: shown.map(shape), next: rest.length > limit ? shown.at(-1).id : null };
 }

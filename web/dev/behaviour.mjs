@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { metricChecks } from './behaviour-metrics.mjs';
 import { launch } from './browser.mjs';
+import { LONG_EVENT } from './data.mjs';
 import { serve } from './mock.mjs';
 
 const PORT = 4181;
@@ -83,6 +84,34 @@ const checks = {
     await page.click('[aria-label="Remove the filter Payload matches"]');
     await page.waitForSelector('#payload-problem', { state: 'hidden' });
     await page.waitForURL((url) => url.searchParams.get('not_payload') === '.' && !url.searchParams.has('payload'));
+  },
+
+  async 'a record stands in the timeline of its event, however long that is'(page) {
+    const records = async (more) => (await (await fetch(`${BASE}/v1/records?event_id=${LONG_EVENT}&limit=1000&${more}`)).json()).records;
+    const all = await records('');
+    assert.ok(all.length > 600, `${all.length} records`);
+    const at = (id) => page.goto(`${BASE}/telemetryui/records/record_details/${id}`);
+    const current = 'li[aria-current=true]';
+    await at(all.at(-3).id);
+    await page.waitForSelector(current);
+    assert.equal(await page.textContent('.after >> nth=0'), '+0 s');
+    assert.equal(await page.locator('.after').count(), 250 + 3);
+    assert.equal(await page.locator(`li:nth-child(3)${current.slice(2)}`).count(), 1);
+    await page.click('li:has-text("came between") button');
+    await page.waitForFunction(() => document.querySelectorAll('.after').length === 503);
+    await at(all[2].id);
+    await page.waitForSelector(current);
+    assert.equal(await page.textContent(`${current} .after`), '+0 s');
+    assert.match(await page.textContent('.after >> nth=0'), /^−\d/);
+    const isSeen = await page.locator(current).evaluate((one) => one.offsetTop - one.parentElement.offsetTop < one.parentElement.scrollTop + one.parentElement.clientHeight);
+    assert.ok(isSeen, 'the list begins where the current record is');
+    for (let shown = 252; shown < all.length; shown = Math.min(shown + 250, all.length)) {
+      await page.waitForFunction((count) => document.querySelectorAll('.after').length === count, shown);
+      await page.click('li:has-text("came before") button');
+    }
+    await page.waitForFunction((count) => document.querySelectorAll('.after').length === count, all.length);
+    assert.equal(await page.textContent('.after >> nth=0'), '+0 s');
+    assert.equal(await page.locator('text=The event has more records').count(), 0);
   },
 
   async 'pages lead to older records and back'(page) {

@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch } from './browser.mjs';
+import { LONG_EVENT } from './data.mjs';
 import { serve } from './mock.mjs';
 
 const PORT = 4180;
@@ -22,6 +23,7 @@ const PAGES = [
   ['records-refused', '/telemetryui/records?payload=(a', { mayFail: true }],
   ['records-live', '/telemetryui/records?live=on', { wait: 2_500, mock: 'still=no&every=300' }],
   ['record-crash', { like: 'org.clearlinux/crash/clr' }],
+  ['record-event', { event: LONG_EVENT }],
   ['record-plain', { like: 'org.clearlinux/mce/corrected' }],
   ['crashes', '/telemetryui/crashes?range=30d&hidden=true'],
   ['crashes-build', '/telemetryui/crashes/34920?range=90d'],
@@ -158,16 +160,17 @@ async function visit(context, name, where, how) {
   await page.close();
 }
 
-async function pathOf(base, { like, run, more = '', compare }) {
-  if (like === undefined) {
+async function pathOf(base, { like, event, run, more = '', compare }) {
+  if (like === undefined && event === undefined) {
     const { runs } = await (await fetch(`${base}/v1/artefacts/runs?limit=20`)).json();
     const key = (number) => `${runs[number].group}/${runs[number].run}`;
     if (compare) return `/runs?${new URLSearchParams({ view: 'compare', left: key(compare[0]), right: key(compare[1]) })}`;
     return `/runs/${key(run).split('/').map(encodeURIComponent).join('/')}${more}`;
   }
-  const answer = await fetch(`${base}/v1/records?limit=1&classification=${encodeURIComponent(like)}`);
+  const filter = like === undefined ? { event_id: event, limit: 300 } : { classification: like, limit: 1 };
+  const answer = await fetch(`${base}/v1/records?${new URLSearchParams(filter)}`);
   const { records } = await answer.json();
-  return `/telemetryui/records/record_details/${records[0].id}`;
+  return `/telemetryui/records/record_details/${records.at(-1).id}`;
 }
 
 async function hover(page) {
