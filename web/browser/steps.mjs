@@ -180,8 +180,8 @@ export const STEPS = {
     const { page, task } = watched;
     await watched.go('/telemetryui/quarantine');
     const open = async (text) => {
-      await page.waitForSelector('summary');
-      for (const summary of await page.locator('summary').all()) {
+      await page.waitForSelector('summary[data-row]');
+      for (const summary of await page.locator('summary[data-row]').all()) {
         await summary.click();
         await page.waitForSelector('details[open] pre');
         if ((await page.textContent('details[open] pre')).includes(text)) return;

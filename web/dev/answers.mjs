@@ -18,10 +18,12 @@ export function fits(record, query) {
   const isClass = pattern.endsWith('*') ? record.classification.startsWith(pattern.slice(0, -1)) : record.classification === pattern;
   const words = (query.get('text') ?? '').toLowerCase().split(/\s+/).filter(Boolean);
   const hasWords = words.every((word) => record.payload.toLowerCase().includes(word));
-  const isIn = (!query.has('since') || record.received_at >= query.get('since')) && (!query.has('until') || record.received_at < query.get('until'));
+  const isIn = isWithin(record, query.get('since'), query.get('until'));
   return isClass && hasWords && isIn && is('source', record.external ? 'external' : 'internal') &&
     ['severity', 'build', 'system_name', 'machine_id', 'event_id', 'group', 'project'].every((name) => is(name, record[name]));
 }
+
+const isWithin = ({ received_at }, from, to) => (from === null || received_at >= from) && (to === null || received_at < to);
 
 export function answer(data, url, given, method) {
   const query = url.searchParams;
@@ -33,7 +35,7 @@ export function answer(data, url, given, method) {
   if (path === '/skipped-frames') return given ? changeFrames(data, given) : skippedFrames(data);
   if (path === '' && (query.has('payload') || query.has('not_payload'))) return search(data, query);
   if (path === '') return page(data.records.filter((one) => fits(one, query)), query, 'records', summary);
-  if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
+  if (path === '/quarantine') return page(data.quarantine.filter((one) => isWithin(one, query.get('from'), query.get('to'))), query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
   if (path === '/counts') return counts(data, query);
   if (path === '/population') return population(data);
   if (path === '/choices') return choices(data);

@@ -143,7 +143,7 @@ const checks = {
 
   async 'a submission in quarantine has an address'(page) {
     await page.goto(`${BASE}/telemetryui/quarantine`);
-    await page.click('summary >> nth=3');
+    await page.click('summary[data-row] >> nth=3');
     await page.waitForURL('**/quarantine?open=897');
     await page.reload();
     await page.waitForSelector('details[open] pre');
@@ -321,7 +321,7 @@ const checks = {
   async 'a submission leaves the quarantine as a record, or for good'(page) {
     await page.goto(`${BASE}/telemetryui/quarantine`);
     const open = async (reason) => {
-      await page.locator('summary', { has: page.locator(`code:text-is("${reason}")`) }).first().click();
+      await page.locator('summary[data-row]', { has: page.locator(`code:text-is("${reason}")`) }).first().click();
       await page.waitForURL('**open=**');
       return new URL(page.url()).searchParams.get('open');
     };
@@ -335,14 +335,38 @@ const checks = {
     assert.ok(!page.url().includes('open='));
     assert.equal(await page.evaluate(() => document.activeElement.tagName), 'SUMMARY');
     const removed = await open('arch');
-    const count = await page.locator('summary').count();
+    const count = await page.locator('summary[data-row]').count();
     await page.click('details[open] >> text="Remove"');
     await page.click('details[open] .asks >> text="Remove"');
     await page.waitForSelector(`text=Submission ${removed} is removed.`);
-    assert.equal(await page.locator('summary').count(), count - 1);
+    assert.equal(await page.locator('summary[data-row]').count(), count - 1);
     await page.goto(`${BASE}/telemetryui/quarantine`);
-    await page.waitForSelector('summary');
-    assert.equal(await page.locator('summary').count(), 50);
+    await page.waitForSelector('summary[data-row]');
+    assert.equal(await page.locator('summary[data-row]').count(), 50);
+  },
+
+  async 'the range chooses a window of the population'(page) {
+    await page.goto(`${BASE}/telemetryui/population?days=14`);
+    const current = '[aria-label="Time range"] [aria-current]';
+    await page.waitForSelector('h2:has-text("in the last 14 days")');
+    assert.equal(await page.textContent(current), '14 d');
+    await page.click('[aria-label="Time range"] >> text="All"');
+    await page.waitForURL('**/population?range=all');
+    await page.waitForSelector('h2:has-text("ever")');
+    await page.goto(`${BASE}/telemetryui/population?range=30d`);
+    await page.waitForSelector('text=in windows, so these are those ever');
+    assert.equal(await page.textContent(current), '30 d');
+  },
+
+  async 'a range of the quarantine is asked of the server'(page) {
+    await page.goto(`${BASE}/telemetryui/quarantine?open=897`);
+    await page.waitForSelector('summary[data-row]');
+    const asked = page.waitForRequest((request) => new URL(request.url()).searchParams.has('from'));
+    await page.click('[aria-label="Time range"] >> text="24 h"');
+    assert.match(new URL((await asked).url()).searchParams.get('from'), /^\d{4}-\d\d-\d\dT\d\d:\d\d:00Z$/);
+    await page.waitForFunction(() => document.querySelectorAll('summary[data-row]').length < 50);
+    await page.goto(`${BASE}/telemetryui/quarantine?since=2020-01-01T00:00:00Z&until=2020-02-01T00:00:00Z`);
+    await page.waitForSelector('text=There is nothing in quarantine received from 2020-01-01 00:00 UTC until 2020-02-01 00:00 UTC.');
   },
 
   async 'the population says on how many machines nothing crashed'(page) {

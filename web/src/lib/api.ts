@@ -1,6 +1,7 @@
 // Asks the API. What can be asked is described as an address with the type of its answer, so that a
 // view can compare two questions, and a cache can find an answer, by the address alone.
 
+import type { Span } from './range';
 import type {
   Backtrace, Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, GroupMachines,
   MachineChecks, Machines, MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
@@ -61,8 +62,9 @@ export const groupMachines = (id: number, query: Query) =>
 export const backtraces = (id: number, query: Query) =>
   question<{ backtraces: Backtrace[] }>(`/v1/records/groups/${id}/backtraces`, query);
 export const choices = (query: Query) => question<Choices>('/v1/records/choices', query);
-export const quarantine = (query: Query) =>
-  question<QuarantinePage>('/v1/records/quarantine', query);
+/** What came within the span. */
+export const quarantine = ({ since, until }: Span, query: Query) =>
+  question<QuarantinePage>('/v1/records/quarantine', { from: since, to: until, ...query });
 export const submission = (id: number) => question<Submission>(`/v1/records/quarantine/${id}`);
 export const regroup = () => question<Regroup>('/v1/records/regroup');
 export const skippedFrames = () => question<SkippedFrames>('/v1/records/skipped-frames');
