@@ -38,6 +38,7 @@ export function answer(data, url, given, method) {
   if (path === '/quarantine') return page(data.quarantine.filter((one) => isWithin(one, query.get('from'), query.get('to'))), query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
   if (path === '/counts') return counts(data, query);
   if (path === '/population') return population(data);
+  if (path === '/crash-free') return crashFree(data, Number(query.get('days') ?? 7));
   if (path === '/choices') return choices(data);
   if (path === '/groups') return groups(data, query);
   const group = data.groups.find((one) => path === `/groups/${one.id}`);
@@ -130,24 +131,41 @@ function machineChecks(data, query) {
   return { ...told, codes: tally(named, (code) => code), without_code: codes.length - named.length };
 }
 
+/** One record of each machine and build, and by the same key those on which something crashed. */
+function machinesSince(data, since) {
+  const machines = new Map();
+  const crashed = new Set();
+  for (const one of data.records.filter(({ received_at }) => received_at >= since)) {
+    const key = `${one.build} ${one.machine_id}`;
+    machines.set(key, one);
+    if (one.group) crashed.add(key);
+  }
+  return { machines, crashed };
+}
+
 function population(data) {
   return { windows: [0, 14, 7, 3, 1].map((days) => {
-    const since = days === 0 ? '' : stamp(Date.now() - days * DAY);
-    const machines = new Map();
-    const crashed = new Set();
-    for (const one of data.records.filter(({ received_at }) => received_at >= since)) {
-      machines.set(`${one.build} ${one.machine_id}`, one);
-      if (one.group) crashed.add(`${one.build} ${one.machine_id}`);
-    }
+    const { machines } = machinesSince(data, days === 0 ? '' : stamp(Date.now() - days * DAY));
     const builds = new Map();
     for (const one of machines.values()) {
-      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0, crashed: 0 };
+      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0 };
       build[one.external ? 'external' : 'internal'] += 1;
-      if (crashed.has(`${one.build} ${one.machine_id}`)) build.crashed += 1;
       builds.set(one.build, build);
     }
     return { days, builds: [...builds.values()] };
   }) };
+}
+
+function crashFree(data, days) {
+  const { machines, crashed } = machinesSince(data, stamp(Date.now() - days * DAY));
+  const builds = new Map();
+  for (const [key, { build }] of machines) {
+    const one = builds.get(build) ?? { build, machines: 0, crashed: 0 };
+    one.machines += 1;
+    if (crashed.has(key)) one.crashed += 1;
+    builds.set(build, one);
+  }
+  return { days, builds: [...builds.values()].map((one) => ({ ...one, crash_free: (one.machines - one.crashed) / one.machines })) };
 }
 
 function choices(data) {
@@ -163,9 +181,9 @@ function shape(data, group, days) {
   const shown = all.filter((one) => one.received_at >= stamp(Date.now() - days * DAY));
   const last = all[0] ?? { received_at: stamp(0), build: '' };
   const first = all.at(-1) ?? last;
-  const { id, function: fn, module, classification, state, is_hidden, comment } = group;
+  const { id, function: fn, module, classification, state, regressed_in, is_hidden, comment } = group;
   return {
-    id, project: 'clear', function: fn, module, classification, state, is_hidden, comment,
+    id, project: 'clear', function: fn, module, classification, state, regressed_in, is_hidden, comment,
     first_seen: first.received_at, last_seen: last.received_at, first_build: first.build, last_build: last.build,
     total: all.length, count: shown.length, machines: new Set(shown.map((one) => one.machine_id)).size, builds: tally(shown, (one) => one.build),
   };
@@ -186,6 +204,7 @@ function groupDetails(data, group) {
 
 function change(data, group, given) {
   Object.assign(group, given);
+  if (given.state) group.regressed_in = '';
   return shape(data, group, 7);
 }
 

@@ -352,9 +352,9 @@ const checks = {
     assert.equal(await page.textContent(current), '14 d');
     await page.click('[aria-label="Time range"] >> text="All"');
     await page.waitForURL('**/population?range=all');
-    await page.waitForSelector('h2:has-text("ever")');
+    await page.waitForSelector('h2:has-text("at any time")');
     await page.goto(`${BASE}/telemetryui/population?range=30d`);
-    await page.waitForSelector('text=in windows, so these are those ever');
+    await page.waitForSelector('text=The shortest that covers this range is shown: at any time.');
     assert.equal(await page.textContent(current), '30 d');
   },
 
@@ -372,8 +372,30 @@ const checks = {
   async 'the population says on how many machines nothing crashed'(page) {
     await page.goto(`${BASE}/telemetryui/population?days=14`);
     const row = page.locator('table.bars tbody tr').first();
+    await row.locator('td:last-child:has-text("%")').waitFor();
     assert.match(await row.locator('td').last().textContent(), /^(\d+\.\d|100) %$/);
     assert.match(await row.getAttribute('title'), /\d+ with crashes, [\d.]+ % crash-free$/);
+  },
+
+  async 'the population is shown without its crashes, too'(page, context) {
+    await context.route('**/v1/records/crash-free*', (route) => route.fulfill({ status: 503, json: { error: { code: 'unavailable', message: 'the store does not answer' } } }));
+    await page.goto(`${BASE}/telemetryui/population?range=3d`);
+    await page.waitForSelector('text=Could not load on how many machines something crashed');
+    assert.equal(await page.locator('table.bars tbody tr td:last-child').first().textContent(), '–');
+    const asked = page.waitForRequest((request) => request.url().endsWith('/crash-free?days=3'));
+    await context.unroute('**/v1/records/crash-free*');
+    await page.click('text="Try again"');
+    await asked;
+    await page.waitForSelector('table.bars tbody tr td:last-child:has-text("%")');
+  },
+
+  async 'a group that regressed says in which build'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/1`);
+    await page.waitForSelector('.head:has-text("regressed in build 34960")');
+    await page.waitForSelector('dl.facts div:has-text("Regressed"):has-text("in build 34960")');
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/9`);
+    await page.waitForSelector('.head >> text="regressed"');
+    assert.equal(await page.locator('.head:has-text("in build")').count(), 0);
   },
 
   async 'crashes of one build are asked of the server'(page) {

@@ -59,7 +59,7 @@ export function makeData({ count = 5_000, seed = 3, now = Date.now() } = {}) {
   };
   const hex = (length) => Array.from({ length }, () => Math.floor(next() * 16).toString(16)).join('');
   const machines = Array.from({ length: 300 }, (_, index) => ({ id: index % 40 === 7 ? `lab-node-${index}` : hex(32), external: next() < 0.6, platform: Math.floor(next() ** 1.7 * PLATFORMS.length) }));
-  const groups = CRASHES.map(([fn, module, classification, signal], index) => ({ id: index + 1, function: fn, module, classification, signal, weight: 1 / (index + 1), comment: index === 1 ? 'gtk 3.24.30, see ticket 4711' : index === 5 ? 'harmless, firmware' : '', is_hidden: index === 5 || index === 12, state: ['regressed', 'open', 'open', 'new', 'open', 'resolved', 'open', 'new'][index % 8] }));
+  const groups = CRASHES.map(([fn, module, classification, signal], index) => ({ id: index + 1, function: fn, module, classification, signal, weight: 1 / (index + 1), comment: index === 1 ? 'gtk 3.24.30, see ticket 4711' : index === 5 ? 'harmless, firmware' : '', is_hidden: index === 5 || index === 12, regressed_in: index === 0 ? '34960' : '', state: ['regressed', 'open', 'open', 'new', 'open', 'resolved', 'open', 'new'][index % 8] }));
 
   const make = (id, at) => {
     const [classification, severity, , text] = weighted(CLASSES, (one) => one[2]);

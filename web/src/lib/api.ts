@@ -3,8 +3,8 @@
 
 import type { Span } from './range';
 import type {
-  Backtrace, Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, GroupMachines,
-  MachineChecks, Machines, MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
+  Backtrace, Choices, CountedBy, Counts, CrashFree, FramesChange, Group, GroupChange, GroupDetails,
+  GroupMachines, MachineChecks, Machines, MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
   Submission,
 } from './types';
 
@@ -55,6 +55,7 @@ export const machines = (query: Query) => question<Machines>('/v1/records/machin
 export const machineChecks = (query: Query) =>
   question<MachineChecks>('/v1/records/machine-checks', query);
 export const population = (query: Query) => question<Population>('/v1/records/population', query);
+export const crashFree = (query: Query) => question<CrashFree>('/v1/records/crash-free', query);
 export const groups = (query: Query) => question<{ groups: Group[] }>('/v1/records/groups', query);
 export const group = (id: number) => question<GroupDetails>(`/v1/records/groups/${id}`);
 export const groupMachines = (id: number, query: Query) =>

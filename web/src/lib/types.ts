@@ -120,13 +120,24 @@ export interface BuildPopulation {
   build: string;
   internal: number;
   external: number;
-  /** Machines on which something crashed, also those that send no heartbeat. */
-  crashed: number;
 }
 
 export interface Population {
   /** `days` 0 is everything. */
   windows: { days: number; builds: BuildPopulation[] }[];
+}
+
+export interface BuildCrashFree {
+  build: string;
+  /** Machines that sent a heartbeat with the build in the window, and those of them that crashed. */
+  machines: number;
+  crashed: number;
+  crash_free: number;
+}
+
+export interface CrashFree {
+  days: number;
+  builds: BuildCrashFree[];
 }
 
 export interface Group {
@@ -145,6 +156,8 @@ export interface Group {
   machines: number;
   builds: Record<string, number>;
   state: GroupState;
+  /** The build that had it again after it was resolved; empty while that is not known. */
+  regressed_in?: string;
   is_hidden: boolean;
   comment: string;
 }
