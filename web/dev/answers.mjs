@@ -183,7 +183,7 @@ function shape(data, group, days) {
   const first = all.at(-1) ?? last;
   const { id, function: fn, module, classification, state, regressed_in, is_hidden, comment } = group;
   return {
-    id, project: 'clear', function: fn, module, classification, state, regressed_in, is_hidden, comment,
+    id, project: 'clear', function: fn, module, classification, state, regressed_in: state === 'regressed' ? regressed_in : null, is_hidden, comment,
     first_seen: first.received_at, last_seen: last.received_at, first_build: first.build, last_build: last.build,
     total: all.length, count: shown.length, machines: new Set(shown.map((one) => one.machine_id)).size, builds: tally(shown, (one) => one.build),
   };

@@ -129,7 +129,7 @@ export interface Population {
 
 export interface BuildCrashFree {
   build: string;
-  /** Machines that sent a heartbeat with the build in the window, and those of them that crashed. */
+  /** Machines with a heartbeat or a crash in the window, and those of them that crashed. */
   machines: number;
   crashed: number;
   crash_free: number;
@@ -156,8 +156,8 @@ export interface Group {
   machines: number;
   builds: Record<string, number>;
   state: GroupState;
-  /** The build that had it again after it was resolved; empty while that is not known. */
-  regressed_in?: string;
+  /** The build that had it again after it was resolved; empty when that is not known. */
+  regressed_in?: string | null;
   is_hidden: boolean;
   comment: string;
 }
@@ -175,7 +175,7 @@ export interface MachineBuild {
   machine_id: string;
   build: string;
   records: number;
-  last_seen: string;
+  last_seen: string | null;
   /** The latest of these records. */
   latest: number;
 }
@@ -198,13 +198,13 @@ export interface BacktraceFrame extends Frame {
 /** What the payload of a crash says; null where it says nothing. */
 export interface Backtrace {
   id: number;
-  received_at: string;
+  received_at: string | null;
   machine_id: string;
   build: string;
   program: string | null;
   pid: number | null;
   signal: string | null;
-  frames: BacktraceFrame[];
+  frames: BacktraceFrame[] | null;
 }
 
 export interface GroupName extends Frame {
