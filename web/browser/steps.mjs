@@ -36,6 +36,27 @@ export const STEPS = {
     await watched.look('records-empty');
   },
 
+  async 'payloads are searched with expressions'(watched) {
+    const { page } = watched;
+    await watched.go('/telemetryui/records');
+    await page.waitForSelector('table.records tbody tr');
+    if (watched.isNarrow) await page.click('details.filters summary');
+    await page.fill('[name=payload]', '#0 mem\\w+\\(\\) - \\[/usr/bin/editor\\]');
+    await page.press('[name=payload]', 'Enter');
+    await page.waitForURL('**payload=**');
+    await page.waitForFunction(() => document.querySelectorAll('table.records tbody tr').length === 1);
+    await watched.look('records-pattern');
+    await page.fill('[name=not_payload]', 'memmove');
+    await page.press('[name=not_payload]', 'Enter');
+    await page.waitForSelector('text=No record fits these filters');
+    await watched.expecting(400, async () => {
+      await page.fill('[name=payload]', 'mem(');
+      await page.press('[name=payload]', 'Enter');
+      await page.waitForSelector('#payload-problem:not([hidden])');
+    });
+    await watched.look('records-refused');
+  },
+
   async 'a record is opened'(watched) {
     const { page } = watched;
     await watched.go('/telemetryui/records?text=memmove');
@@ -91,6 +112,32 @@ export const STEPS = {
     await page.waitForSelector(`text=${comment}`);
   },
 
+  async 'a machine of a crash group leads to its backtraces'(watched) {
+    const { page, task } = watched;
+    const name = 'QQuickItemPrivate::addToDirtyList';
+    await watched.go('/telemetryui/crashes?range=30d');
+    await page.click(`table.crashes a[data-row]:has-text("${name}")`);
+    const cell = page.locator(`table.machines td[data-label="${task.builds[1]}"] a`);
+    await cell.waitFor();
+    assert.equal(await cell.count(), 1);
+    assert.equal(await cell.textContent(), '1');
+    await page.waitForSelector('.u-over');
+    await watched.look('group-machines');
+    await cell.click();
+    await page.waitForURL(`**/backtraces?machine_id=*&build=${task.builds[1]}`);
+    await page.waitForSelector('article li.guilty');
+    assert.equal(await page.locator('article').count(), 1);
+    assert.equal(await page.locator('li.guilty').count(), 1);
+    const guilty = await page.textContent('li.guilty');
+    assert.ok(guilty.includes(name) && guilty.includes('guilty'), guilty);
+    assert.equal(await page.textContent('article h2'), '/usr/bin/editor');
+    await watched.look('backtraces');
+    await page.click('[aria-label="Remove the filter Build"]');
+    await page.waitForFunction(() => document.querySelectorAll('article').length === 2);
+    await page.click('a.record >> nth=0');
+    await page.waitForSelector('pre');
+  },
+
   async 'a frame is never guilty'(watched) {
     const { page } = watched;
     const [noise, culprit] = [`noise_${nameOf(watched)}()`, `culprit_${nameOf(watched)}()`];
@@ -133,8 +180,8 @@ export const STEPS = {
     const { page, task } = watched;
     await watched.go('/telemetryui/quarantine');
     const open = async (text) => {
-      await page.waitForSelector('summary');
-      for (const summary of await page.locator('summary').all()) {
+      await page.waitForSelector('summary[data-row]');
+      for (const summary of await page.locator('summary[data-row]').all()) {
         await summary.click();
         await page.waitForSelector('details[open] pre');
         if ((await page.textContent('details[open] pre')).includes(text)) return;

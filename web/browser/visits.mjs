@@ -9,7 +9,7 @@ export const VISITS = [
   ['population', '/telemetryui/population', 'table.bars'],
   ['crashes-of-a-build', '/telemetryui/crashes/34970?range=30d', 'table.crashes'],
   ['frames', '/telemetryui/crashes/frames', 'h1:has-text("never guilty")'],
-  ['quarantine', '/telemetryui/quarantine', 'summary'],
+  ['quarantine', '/telemetryui/quarantine', 'summary[data-row]'],
   ['targets', '/targets', 'table.targets'],
   ['missing', '/telemetryui/updates', 'h1'],
   ['compare-none', '/runs?view=compare', '.empty'],

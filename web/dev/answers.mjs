@@ -1,5 +1,6 @@
 // What the API answers.
 
+import { backtraces, groupMachines } from './backtraces.mjs';
 import { stamp, whyGrouped } from './data.mjs';
 import { changeFrames, isSkipped, merge, progress, skippedFrames, split } from './regroup.mjs';
 
@@ -17,10 +18,12 @@ export function fits(record, query) {
   const isClass = pattern.endsWith('*') ? record.classification.startsWith(pattern.slice(0, -1)) : record.classification === pattern;
   const words = (query.get('text') ?? '').toLowerCase().split(/\s+/).filter(Boolean);
   const hasWords = words.every((word) => record.payload.toLowerCase().includes(word));
-  const isIn = (!query.has('since') || record.received_at >= query.get('since')) && (!query.has('until') || record.received_at < query.get('until'));
+  const isIn = isWithin(record, query.get('since'), query.get('until'));
   return isClass && hasWords && isIn && is('source', record.external ? 'external' : 'internal') &&
     ['severity', 'build', 'system_name', 'machine_id', 'event_id', 'group', 'project'].every((name) => is(name, record[name]));
 }
+
+const isWithin = ({ received_at }, from, to) => (from === null || received_at >= from) && (to === null || received_at < to);
 
 export function answer(data, url, given, method) {
   const query = url.searchParams;
@@ -30,14 +33,18 @@ export function answer(data, url, given, method) {
   if (path === '/machines') return machines(data, query);
   if (path === '/machine-checks') return machineChecks(data, query);
   if (path === '/skipped-frames') return given ? changeFrames(data, given) : skippedFrames(data);
+  if (path === '' && (query.has('payload') || query.has('not_payload'))) return search(data, query);
   if (path === '') return page(data.records.filter((one) => fits(one, query)), query, 'records', summary);
-  if (path === '/quarantine') return page(data.quarantine, query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
+  if (path === '/quarantine') return page(data.quarantine.filter((one) => isWithin(one, query.get('from'), query.get('to'))), query, 'submissions', (one) => ({ ...one, payload: one.payload.slice(0, 4_096) }));
   if (path === '/counts') return counts(data, query);
   if (path === '/population') return population(data);
+  if (path === '/crash-free') return crashFree(data, Number(query.get('days') ?? 7));
   if (path === '/choices') return choices(data);
   if (path === '/groups') return groups(data, query);
   const group = data.groups.find((one) => path === `/groups/${one.id}`);
   const changed = data.groups.find((one) => path.startsWith(`/groups/${one.id}/`));
+  if (changed && path.endsWith('/machines')) return groupMachines(data, changed, query);
+  if (changed && path.endsWith('/backtraces')) return backtraces(data, changed, query);
   if (changed) return path.endsWith('/merge') ? merge(data, changed, given) : split(data, changed);
   const submission = data.quarantine.find((one) => path.split('/')[2] === String(one.id));
   if (submission && method === 'GET') return submission;
@@ -52,9 +59,33 @@ export function answer(data, url, given, method) {
 function page(all, query, name, shape) {
   const before = Number(query.get('before') ?? Infinity);
   const limit = Number(query.get('limit') ?? 50);
-  const rest = all.filter((one) => one.id < before);
+  const after = Number(query.get('after') ?? 0);
+  const rest = all.filter((one) => one.id < before && one.id > after);
   const shown = rest.slice(0, limit);
   return { [name]: shown.map(shape), next: rest.length > limit ? shown.at(-1).id : null };
+}
+
+/** Records that there is time to look at for one answer. */
+const LOOKED_AT_MOST = 2_000;
+
+/** Those with payloads that expressions match, or do not: only a part is looked at each time. */
+function search(data, query) {
+  const expressions = [];
+  for (const [name, isWanted] of [['payload', true], ['not_payload', false]]) {
+    if (!query.has(name)) continue;
+    try {
+      expressions.push([new RegExp(query.get(name)), isWanted]);
+    } catch (error) {
+      return { refused: 400, message: `${name} is no regular expression: regex parse error:\n    ${query.get(name)}\n    ^\nerror: ${error.message.split(': ').at(-1).toLowerCase()}` };
+    }
+  }
+  const before = Number(query.get('before') ?? Infinity);
+  const rest = data.records.filter((one) => one.id < before);
+  const looked = rest.slice(0, LOOKED_AT_MOST);
+  const found = looked.filter((one) => fits(one, query) && expressions.every(([expression, isWanted]) => expression.test(one.payload) === isWanted));
+  const answer = page(found, query, 'records', summary);
+  if (answer.next !== null || rest.length === looked.length) return answer;
+  return { ...answer, next: looked.at(-1).id, is_partial: true };
 }
 
 function tally(list, key) {
@@ -100,24 +131,41 @@ function machineChecks(data, query) {
   return { ...told, codes: tally(named, (code) => code), without_code: codes.length - named.length };
 }
 
+/** One record of each machine and build, and by the same key those on which something crashed. */
+function machinesSince(data, since) {
+  const machines = new Map();
+  const crashed = new Set();
+  for (const one of data.records.filter(({ received_at }) => received_at >= since)) {
+    const key = `${one.build} ${one.machine_id}`;
+    machines.set(key, one);
+    if (one.group) crashed.add(key);
+  }
+  return { machines, crashed };
+}
+
 function population(data) {
   return { windows: [0, 14, 7, 3, 1].map((days) => {
-    const since = days === 0 ? '' : stamp(Date.now() - days * DAY);
-    const machines = new Map();
-    const crashed = new Set();
-    for (const one of data.records.filter(({ received_at }) => received_at >= since)) {
-      machines.set(`${one.build} ${one.machine_id}`, one);
-      if (one.group) crashed.add(`${one.build} ${one.machine_id}`);
-    }
+    const { machines } = machinesSince(data, days === 0 ? '' : stamp(Date.now() - days * DAY));
     const builds = new Map();
     for (const one of machines.values()) {
-      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0, crashed: 0 };
+      const build = builds.get(one.build) ?? { build: one.build, internal: 0, external: 0 };
       build[one.external ? 'external' : 'internal'] += 1;
-      if (crashed.has(`${one.build} ${one.machine_id}`)) build.crashed += 1;
       builds.set(one.build, build);
     }
     return { days, builds: [...builds.values()] };
   }) };
+}
+
+function crashFree(data, days) {
+  const { machines, crashed } = machinesSince(data, stamp(Date.now() - days * DAY));
+  const builds = new Map();
+  for (const [key, { build }] of machines) {
+    const one = builds.get(build) ?? { build, machines: 0, crashed: 0 };
+    one.machines += 1;
+    if (crashed.has(key)) one.crashed += 1;
+    builds.set(build, one);
+  }
+  return { days, builds: [...builds.values()].map((one) => ({ ...one, crash_free: (one.machines - one.crashed) / one.machines })) };
 }
 
 function choices(data) {
@@ -133,9 +181,9 @@ function shape(data, group, days) {
   const shown = all.filter((one) => one.received_at >= stamp(Date.now() - days * DAY));
   const last = all[0] ?? { received_at: stamp(0), build: '' };
   const first = all.at(-1) ?? last;
-  const { id, function: fn, module, classification, state, is_hidden, comment } = group;
+  const { id, function: fn, module, classification, state, regressed_in, is_hidden, comment } = group;
   return {
-    id, project: 'clear', function: fn, module, classification, state, is_hidden, comment,
+    id, project: 'clear', function: fn, module, classification, state, regressed_in: state === 'regressed' ? regressed_in : null, is_hidden, comment,
     first_seen: first.received_at, last_seen: last.received_at, first_build: first.build, last_build: last.build,
     total: all.length, count: shown.length, machines: new Set(shown.map((one) => one.machine_id)).size, builds: tally(shown, (one) => one.build),
   };
@@ -156,6 +204,7 @@ function groupDetails(data, group) {
 
 function change(data, group, given) {
   Object.assign(group, given);
+  if (given.state) group.regressed_in = '';
   return shape(data, group, 7);
 }
 

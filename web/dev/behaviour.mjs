@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { metricChecks } from './behaviour-metrics.mjs';
 import { launch } from './browser.mjs';
+import { LONG_EVENT } from './data.mjs';
 import { serve } from './mock.mjs';
 
 const PORT = 4181;
@@ -52,6 +53,67 @@ const checks = {
     await page.waitForSelector('#class-problem:not([hidden])');
   },
 
+  async 'payloads are searched with expressions, part by part'(page) {
+    await page.goto(`${BASE}/telemetryui/records`);
+    await page.waitForSelector('tbody tr');
+    await page.fill('[name=payload]', 'PID: \\d+97\\b');
+    await page.press('[name=payload]', 'Enter');
+    await page.waitForURL('**payload=PID**');
+    await page.waitForSelector('text=/Looked at records down to \\d+/');
+    assert.ok(await page.locator('tbody tr').count() < 50);
+    for (const name of ['CSV', 'CSV, here']) {
+      const link = new URL(await page.getAttribute(`a:text-is("${name}")`, 'href'), BASE);
+      assert.equal(link.searchParams.get('payload'), 'PID: \\d+97\\b');
+    }
+    await page.fill('[name=not_payload]', '.');
+    await page.press('[name=not_payload]', 'Enter');
+    await page.waitForSelector('text=No record fits among those that there was time to look at');
+    assert.equal(await page.locator('text=No record fits these filters').count(), 0);
+    await page.click('text="Search on"');
+    await page.waitForURL('**before=**');
+    await page.waitForSelector('text="Search on"');
+    await page.click('text="Search on"');
+    await page.waitForSelector('text=There is nothing older that fits.');
+    await page.click('text="Newest"');
+    await page.fill('[name=payload]', '(a ');
+    await page.press('[name=payload]', 'Enter');
+    await page.waitForSelector('#payload-problem:not([hidden])');
+    assert.match(await page.textContent('#payload-problem'), /unterminated group/);
+    assert.equal(await page.getAttribute('[name=payload]', 'aria-invalid'), 'true');
+    assert.equal(new URL(page.url()).searchParams.get('payload'), '(a ');
+    await page.click('[aria-label="Remove the filter Payload matches"]');
+    await page.waitForSelector('#payload-problem', { state: 'hidden' });
+    await page.waitForURL((url) => url.searchParams.get('not_payload') === '.' && !url.searchParams.has('payload'));
+  },
+
+  async 'a record stands in the timeline of its event, however long that is'(page) {
+    const records = async (more) => (await (await fetch(`${BASE}/v1/records?event_id=${LONG_EVENT}&limit=1000&${more}`)).json()).records;
+    const all = await records('');
+    assert.ok(all.length > 600, `${all.length} records`);
+    const at = (id) => page.goto(`${BASE}/telemetryui/records/record_details/${id}`);
+    const current = 'li[aria-current=true]';
+    await at(all.at(-3).id);
+    await page.waitForSelector(current);
+    assert.equal(await page.textContent('.after >> nth=0'), '+0 s');
+    assert.equal(await page.locator('.after').count(), 250 + 3);
+    assert.equal(await page.locator(`li:nth-child(3)${current.slice(2)}`).count(), 1);
+    await page.click('li:has-text("came between") button');
+    await page.waitForFunction(() => document.querySelectorAll('.after').length === 503);
+    await at(all[2].id);
+    await page.waitForSelector(current);
+    assert.equal(await page.textContent(`${current} .after`), '+0 s');
+    assert.match(await page.textContent('.after >> nth=0'), /^−\d/);
+    const isSeen = await page.locator(current).evaluate((one) => one.offsetTop - one.parentElement.offsetTop < one.parentElement.scrollTop + one.parentElement.clientHeight);
+    assert.ok(isSeen, 'the list begins where the current record is');
+    for (let shown = 252; shown < all.length; shown = Math.min(shown + 250, all.length)) {
+      await page.waitForFunction((count) => document.querySelectorAll('.after').length === count, shown);
+      await page.click('li:has-text("came before") button');
+    }
+    await page.waitForFunction((count) => document.querySelectorAll('.after').length === count, all.length);
+    assert.equal(await page.textContent('.after >> nth=0'), '+0 s');
+    assert.equal(await page.locator('text=The event has more records').count(), 0);
+  },
+
   async 'pages lead to older records and back'(page) {
     await page.goto(`${BASE}/telemetryui/records`);
     const top = () => page.getAttribute('tbody tr:first-child a[data-row]', 'href');
@@ -81,7 +143,7 @@ const checks = {
 
   async 'a submission in quarantine has an address'(page) {
     await page.goto(`${BASE}/telemetryui/quarantine`);
-    await page.click('summary >> nth=3');
+    await page.click('summary[data-row] >> nth=3');
     await page.waitForURL('**/quarantine?open=897');
     await page.reload();
     await page.waitForSelector('details[open] pre');
@@ -154,6 +216,35 @@ const checks = {
     await page.reload();
     await page.waitForSelector('button:has-text("Unhide")');
     assert.equal(await page.inputValue('#comment'), 'see ticket 12');
+  },
+
+  async 'a count of a machine and a build leads to its backtraces'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/2`);
+    const cell = page.locator('table.machines td.heat a').first();
+    const [count, href] = [Number(await cell.textContent()), await cell.getAttribute('href')];
+    await cell.click();
+    await page.waitForURL(`**${href}`);
+    await page.waitForSelector('article');
+    assert.equal(await page.locator('article').count(), count);
+    const guilty = page.locator('article li.guilty');
+    assert.equal(await guilty.count(), count);
+    assert.match(await guilty.first().textContent(), /g_type_check_instance_cast\s*guilty/);
+    assert.equal(await page.inputValue('[name=machine_id]'), new URL(href, BASE).searchParams.get('machine_id'));
+    await page.click('[aria-label="Remove the filter Machine"]');
+    await page.waitForURL((url) => !url.searchParams.has('machine_id') && url.searchParams.has('build'));
+    await page.selectOption('[name=build]', '');
+    await page.waitForURL((url) => url.search === '');
+    await page.waitForSelector('text=These are the newest 50.');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    const second = await page.locator('a.record').nth(1).getAttribute('href');
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), second);
+    await page.fill('[name=machine_id]', 'nobody');
+    await page.press('[name=machine_id]', 'Enter');
+    await page.waitForSelector('text=No backtrace of this group fits these filters');
+    await page.click('h1 a');
+    await page.waitForURL('**/guilty_details/2');
   },
 
   async 'a frame is never guilty, and its records come to another group'(page) {
@@ -230,7 +321,7 @@ const checks = {
   async 'a submission leaves the quarantine as a record, or for good'(page) {
     await page.goto(`${BASE}/telemetryui/quarantine`);
     const open = async (reason) => {
-      await page.locator('summary', { has: page.locator(`code:text-is("${reason}")`) }).first().click();
+      await page.locator('summary[data-row]', { has: page.locator(`code:text-is("${reason}")`) }).first().click();
       await page.waitForURL('**open=**');
       return new URL(page.url()).searchParams.get('open');
     };
@@ -244,21 +335,67 @@ const checks = {
     assert.ok(!page.url().includes('open='));
     assert.equal(await page.evaluate(() => document.activeElement.tagName), 'SUMMARY');
     const removed = await open('arch');
-    const count = await page.locator('summary').count();
+    const count = await page.locator('summary[data-row]').count();
     await page.click('details[open] >> text="Remove"');
     await page.click('details[open] .asks >> text="Remove"');
     await page.waitForSelector(`text=Submission ${removed} is removed.`);
-    assert.equal(await page.locator('summary').count(), count - 1);
+    assert.equal(await page.locator('summary[data-row]').count(), count - 1);
     await page.goto(`${BASE}/telemetryui/quarantine`);
-    await page.waitForSelector('summary');
-    assert.equal(await page.locator('summary').count(), 50);
+    await page.waitForSelector('summary[data-row]');
+    assert.equal(await page.locator('summary[data-row]').count(), 50);
+  },
+
+  async 'the range chooses a window of the population'(page) {
+    await page.goto(`${BASE}/telemetryui/population?days=14`);
+    const current = '[aria-label="Time range"] [aria-current]';
+    await page.waitForSelector('h2:has-text("in the last 14 days")');
+    assert.equal(await page.textContent(current), '14 d');
+    await page.click('[aria-label="Time range"] >> text="All"');
+    await page.waitForURL('**/population?range=all');
+    await page.waitForSelector('h2:has-text("at any time")');
+    await page.goto(`${BASE}/telemetryui/population?range=30d`);
+    await page.waitForSelector('text=The shortest that covers this range is shown: at any time.');
+    assert.equal(await page.textContent(current), '30 d');
+  },
+
+  async 'a range of the quarantine is asked of the server'(page) {
+    await page.goto(`${BASE}/telemetryui/quarantine?open=897`);
+    await page.waitForSelector('summary[data-row]');
+    const asked = page.waitForRequest((request) => new URL(request.url()).searchParams.has('from'));
+    await page.click('[aria-label="Time range"] >> text="24 h"');
+    assert.match(new URL((await asked).url()).searchParams.get('from'), /^\d{4}-\d\d-\d\dT\d\d:\d\d:00Z$/);
+    await page.waitForFunction(() => document.querySelectorAll('summary[data-row]').length < 50);
+    await page.goto(`${BASE}/telemetryui/quarantine?since=2020-01-01T00:00:00Z&until=2020-02-01T00:00:00Z`);
+    await page.waitForSelector('text=There is nothing in quarantine received from 2020-01-01 00:00 UTC until 2020-02-01 00:00 UTC.');
   },
 
   async 'the population says on how many machines nothing crashed'(page) {
     await page.goto(`${BASE}/telemetryui/population?days=14`);
     const row = page.locator('table.bars tbody tr').first();
+    await row.locator('td:last-child:has-text("%")').waitFor();
     assert.match(await row.locator('td').last().textContent(), /^(\d+\.\d|100) %$/);
     assert.match(await row.getAttribute('title'), /\d+ with crashes, [\d.]+ % crash-free$/);
+  },
+
+  async 'the population is shown without its crashes, too'(page, context) {
+    await context.route('**/v1/records/crash-free*', (route) => route.fulfill({ status: 503, json: { error: { code: 'unavailable', message: 'the store does not answer' } } }));
+    await page.goto(`${BASE}/telemetryui/population?range=3d`);
+    await page.waitForSelector('text=Could not load on how many machines something crashed');
+    assert.equal(await page.locator('table.bars tbody tr td:last-child').first().textContent(), '–');
+    const asked = page.waitForRequest((request) => request.url().endsWith('/crash-free?days=3'));
+    await context.unroute('**/v1/records/crash-free*');
+    await page.click('text="Try again"');
+    await asked;
+    await page.waitForSelector('table.bars tbody tr td:last-child:has-text("%")');
+  },
+
+  async 'a group that regressed says in which build'(page) {
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/1`);
+    await page.waitForSelector('.head:has-text("regressed in build 34960")');
+    await page.waitForSelector('dl.facts div:has-text("Regressed"):has-text("in build 34960")');
+    await page.goto(`${BASE}/telemetryui/crashes/guilty_details/9`);
+    await page.waitForSelector('.head >> text="regressed"');
+    assert.equal(await page.locator('.head:has-text("in build")').count(), 0);
   },
 
   async 'crashes of one build are asked of the server'(page) {

@@ -47,6 +47,9 @@ const PLATFORMS = ['Dell Inc.|XPS 13 9310|1.0', 'LENOVO|20XW|ThinkPad X1 Carbon 
 const BUILDS = Array.from({ length: 26 }, (_, index) => String(34480 + index * 20 - (index % 3) * 10)).concat(['34960', '34980']);
 const FRAMES_BELOW = [['g_signal_emit_valist', 'libgobject-2.0.so.0'], ['g_main_context_dispatch', 'libglib-2.0.so.0'], ['g_main_loop_run', 'libglib-2.0.so.0'], ['main', 'demo'], ['__libc_start_main', 'libc.so.6'], ['_start', 'demo']];
 
+/** An event with more records than a page asks for at once. */
+export const LONG_EVENT = 'c0ffee'.padStart(32, '0');
+
 export function makeData({ count = 5_000, seed = 3, now = Date.now() } = {}) {
   const next = random(seed);
   const pick = (list) => list[Math.floor(next() * list.length)];
@@ -56,7 +59,7 @@ export function makeData({ count = 5_000, seed = 3, now = Date.now() } = {}) {
   };
   const hex = (length) => Array.from({ length }, () => Math.floor(next() * 16).toString(16)).join('');
   const machines = Array.from({ length: 300 }, (_, index) => ({ id: index % 40 === 7 ? `lab-node-${index}` : hex(32), external: next() < 0.6, platform: Math.floor(next() ** 1.7 * PLATFORMS.length) }));
-  const groups = CRASHES.map(([fn, module, classification, signal], index) => ({ id: index + 1, function: fn, module, classification, signal, weight: 1 / (index + 1), comment: index === 1 ? 'gtk 3.24.30, see ticket 4711' : index === 5 ? 'harmless, firmware' : '', is_hidden: index === 5 || index === 12, state: ['regressed', 'open', 'open', 'new', 'open', 'resolved', 'open', 'new'][index % 8] }));
+  const groups = CRASHES.map(([fn, module, classification, signal], index) => ({ id: index + 1, function: fn, module, classification, signal, weight: 1 / (index + 1), comment: index === 1 ? 'gtk 3.24.30, see ticket 4711' : index === 5 ? 'harmless, firmware' : '', is_hidden: index === 5 || index === 12, regressed_in: index === 0 ? '34960' : '', state: ['regressed', 'open', 'open', 'new', 'open', 'resolved', 'open', 'new'][index % 8] }));
 
   const make = (id, at) => {
     const [classification, severity, , text] = weighted(CLASSES, (one) => one[2]);
@@ -73,13 +76,14 @@ export function makeData({ count = 5_000, seed = 3, now = Date.now() } = {}) {
       severity, classification, machine_id: next() < 0.004 ? '' : machine.id, build,
       system_name: isDebian ? 'debian' : 'clear-linux-os', external: machine.external, group: group?.id ?? null,
       home: group?.id ?? null, excerpt: payload.slice(0, 120).replace(/\s+/g, ' '), payload,
-      event_id: next() < 0.15 ? eventOf(at) : hex(32), arch: 'x86_64', kernel_version: isDebian ? '6.1.0-13-amd64' : '5.13.12-1070.native',
+      event_id: next() < (isLong(at) ? 0.7 : 0.15) ? eventOf(at) : hex(32), arch: 'x86_64', kernel_version: isDebian ? '6.1.0-13-amd64' : '5.13.12-1070.native',
       host_type: PLATFORMS[machine.platform], board_name: 'NUC10i7FNB|M38063-307', cpu_model: 'Intel(R) Core(TM) i7-10710U CPU @ 1.10GHz', bios_version: 'FNCML357.0053.2021.1209.1142',
       record_format_version: 4, payload_format_version: 1,
     };
   };
-  // Events that send several records: all of one hour have one.
-  const eventOf = (at) => Math.floor(at / 3_600_000).toString(16).padStart(32, 'e');
+  // Events that send several records: all of one hour have one, and one goes on for days.
+  const isLong = (at) => at > now - 12 * DAY && at < now - 3 * DAY;
+  const eventOf = (at) => (isLong(at) ? LONG_EVENT : Math.floor(at / 3_600_000).toString(16).padStart(32, 'e'));
 
   const records = [];
   for (let index = 0; index < count; index += 1) {

@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch } from './browser.mjs';
+import { LONG_EVENT } from './data.mjs';
 import { serve } from './mock.mjs';
 
 const PORT = 4180;
@@ -17,12 +18,23 @@ mkdirSync(folder, { recursive: true });
 const PAGES = [
   ['records', '/telemetryui/'],
   ['records-filtered', '/telemetryui/records?classification=org.clearlinux%2Fcrash%2F*&severity=3&system_name=clear-linux-os&range=30d'],
+  ['records-pattern', '/telemetryui/records?payload=Cannot%7Csecond%20time&not_payload=nobody'],
+  ['records-partial', '/telemetryui/records?payload=TID%5Cs*%5Cd%2B97&classification=org.clearlinux%2Fcrash%2F*'],
+  ['records-refused', '/telemetryui/records?payload=(a', { mayFail: true }],
   ['records-live', '/telemetryui/records?live=on', { wait: 2_500, mock: 'still=no&every=300' }],
   ['record-crash', { like: 'org.clearlinux/crash/clr' }],
+  ['record-event', { event: LONG_EVENT }],
   ['record-plain', { like: 'org.clearlinux/mce/corrected' }],
   ['crashes', '/telemetryui/crashes?range=30d&hidden=true'],
   ['crashes-build', '/telemetryui/crashes/34920?range=90d'],
   ['group', '/telemetryui/crashes/guilty_details/2'],
+  ['group-machines', '/telemetryui/crashes/guilty_details/1', { clicks: ['button:text-is("Show more") >> nth=0'], isWhole: true }],
+  ['backtraces', '/telemetryui/crashes/guilty_details/2/backtraces'],
+  ['backtraces-build', '/telemetryui/crashes/guilty_details/11/backtraces?build=34960'],
+  ['backtraces-kernel', '/telemetryui/crashes/guilty_details/5/backtraces'],
+  ['backtraces-none', '/telemetryui/crashes/guilty_details/2/backtraces?machine_id=nobody'],
+  ['backtraces-loading', '/telemetryui/crashes/guilty_details/2/backtraces', { mock: 'slow=60000', wait: 600 }],
+  ['backtraces-failing', '/telemetryui/crashes/guilty_details/2/backtraces', { mock: 'failing=503', mayFail: true }],
   ['group-asks', '/telemetryui/crashes/guilty_details/4', { fill: ['#into', '2'], clicks: ['text="Merge"', '[aria-label="main is never guilty"]'], isWhole: true }],
   ['group-merged', '/telemetryui/crashes/guilty_details/2', { post: ['groups/9/merge', { into: 2 }] }],
   ['group-empty', '/telemetryui/crashes/guilty_details/16', { post: ['groups/16/merge', { into: 7 }], wait: 4_500 }],
@@ -33,8 +45,11 @@ const PAGES = [
   ['thermal', '/telemetryui/thermal?by=week'],
   ['class', '/telemetryui/class?classification=org.clearlinux%2Fswupd-client%2Fupdate'],
   ['empty-thermal', '/telemetryui/thermal', { mock: 'empty' }],
-  ['population', '/telemetryui/population?days=14'],
+  ['population', '/telemetryui/population?range=14d'],
+  ['population-other', '/telemetryui/population?range=30d'],
+  ['empty-population', '/telemetryui/population', { mock: 'empty' }],
   ['quarantine', '/telemetryui/quarantine?open=899'],
+  ['quarantine-range', '/telemetryui/quarantine?until=2020-01-01T00:00:00Z'],
   ['missing', '/telemetryui/updates'],
   ['keys', '/telemetryui/', { press: '?' }],
   ['custom-range', '/telemetryui/stats?since=2026-11-01T00:00:00Z', { click: 'summary:has-text("Custom")' }],
@@ -148,16 +163,17 @@ async function visit(context, name, where, how) {
   await page.close();
 }
 
-async function pathOf(base, { like, run, more = '', compare }) {
-  if (like === undefined) {
+async function pathOf(base, { like, event, run, more = '', compare }) {
+  if (like === undefined && event === undefined) {
     const { runs } = await (await fetch(`${base}/v1/artefacts/runs?limit=20`)).json();
     const key = (number) => `${runs[number].group}/${runs[number].run}`;
     if (compare) return `/runs?${new URLSearchParams({ view: 'compare', left: key(compare[0]), right: key(compare[1]) })}`;
     return `/runs/${key(run).split('/').map(encodeURIComponent).join('/')}${more}`;
   }
-  const answer = await fetch(`${base}/v1/records?limit=1&classification=${encodeURIComponent(like)}`);
+  const filter = like === undefined ? { event_id: event, limit: 300 } : { classification: like, limit: 1 };
+  const answer = await fetch(`${base}/v1/records?${new URLSearchParams(filter)}`);
   const { records } = await answer.json();
-  return `/telemetryui/records/record_details/${records[0].id}`;
+  return `/telemetryui/records/record_details/${records.at(-1).id}`;
 }
 
 async function hover(page) {

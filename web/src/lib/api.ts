@@ -1,9 +1,10 @@
 // Asks the API. What can be asked is described as an address with the type of its answer, so that a
 // view can compare two questions, and a cache can find an answer, by the address alone.
 
+import type { Span } from './range';
 import type {
-  Choices, CountedBy, Counts, FramesChange, Group, GroupChange, GroupDetails, MachineChecks, Machines,
-  MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
+  Backtrace, Choices, CountedBy, Counts, CrashFree, FramesChange, Group, GroupChange, GroupDetails,
+  GroupMachines, MachineChecks, Machines, MergedGroup, Population, QuarantinePage, RecordDetails, RecordPage, Regroup, SkippedFrames,
   Submission,
 } from './types';
 
@@ -54,11 +55,17 @@ export const machines = (query: Query) => question<Machines>('/v1/records/machin
 export const machineChecks = (query: Query) =>
   question<MachineChecks>('/v1/records/machine-checks', query);
 export const population = (query: Query) => question<Population>('/v1/records/population', query);
+export const crashFree = (query: Query) => question<CrashFree>('/v1/records/crash-free', query);
 export const groups = (query: Query) => question<{ groups: Group[] }>('/v1/records/groups', query);
 export const group = (id: number) => question<GroupDetails>(`/v1/records/groups/${id}`);
+export const groupMachines = (id: number, query: Query) =>
+  question<GroupMachines>(`/v1/records/groups/${id}/machines`, query);
+export const backtraces = (id: number, query: Query) =>
+  question<{ backtraces: Backtrace[] }>(`/v1/records/groups/${id}/backtraces`, query);
 export const choices = (query: Query) => question<Choices>('/v1/records/choices', query);
-export const quarantine = (query: Query) =>
-  question<QuarantinePage>('/v1/records/quarantine', query);
+/** What came within the span. */
+export const quarantine = ({ since, until }: Span, query: Query) =>
+  question<QuarantinePage>('/v1/records/quarantine', { from: since, to: until, ...query });
 export const submission = (id: number) => question<Submission>(`/v1/records/quarantine/${id}`);
 export const regroup = () => question<Regroup>('/v1/records/regroup');
 export const skippedFrames = () => question<SkippedFrames>('/v1/records/skipped-frames');

@@ -1,7 +1,6 @@
 import { expect, it } from 'vitest';
 import { doneWords, frameKeys, frameProblem, isAmong, progressWords } from './frames';
 import { groupMeant, mergeProblem } from './merging';
-import { crashFree } from './population';
 
 const raise = { function: 'raise', module: 'libc.so.6' };
 
@@ -39,15 +38,4 @@ it('says why a group can\'t be a part of another', () => {
   expect(mergeProblem(null, 3)).toContain('number');
   expect(mergeProblem(3, 3)).toContain('itself');
   expect(mergeProblem(4, 3)).toBeNull();
-});
-
-it('says on how many machines nothing crashed', () => {
-  const check = (internal: number, external: number, crashed: number, text: string) =>
-    expect(crashFree({ build: '1', internal, external, crashed })).toBe(text);
-  check(6, 4, 0, '100 %');
-  check(6, 4, 1, '90.0 %');
-  check(10_000, 0, 1, '99.9 %');
-  check(1, 1, 2, '0 %');
-  check(1, 1, 5, '0 %');
-  check(0, 0, 3, '–');
 });

@@ -1,6 +1,7 @@
 // Addresses of the pages. What all views share – the range and the project – goes along.
 
 import { address, type Query } from './api';
+import type { BacktraceFilters } from './group-machines';
 import type { Filters } from './filters';
 import { BASE } from './routes';
 
@@ -17,6 +18,8 @@ export const recordsLink = (filters: Filters, query: Query = {}): string =>
   pageLink('records', { ...filters, ...query });
 export const recordLink = (id: number): string => pageLink(`records/record_details/${id}`);
 export const groupLink = (id: number): string => pageLink(`crashes/guilty_details/${id}`);
+export const backtracesLink = (id: number, filters: BacktraceFilters = {}): string =>
+  pageLink(`crashes/guilty_details/${id}/backtraces`, { ...filters });
 /** The view of a class of records. */
 export const classLink = (classification: string, query: Query = {}): string =>
   pageLink('class', { classification, ...query });

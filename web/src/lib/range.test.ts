@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { daysBack, drawnDays, drawnSpan, fromInput, rangeWords, readRange, spanOf, toInput } from './range';
+import { daysBack, drawnDays, drawnSpan, fromInput, offered, PRESETS, rangeWords, readRange, spanOf, toInput } from './range';
 
 const NOW = Date.parse('2026-11-21T17:05:33Z');
 const read = (query: string) => readRange(new URLSearchParams(query), '7d');
@@ -61,6 +61,12 @@ it('draws from the beginning of the range, or of the data, until now', () => {
   expect(drawnDays(all, NOW, undefined)).toEqual(['2026-11-21', '2026-11-21']);
   const days = { since: '2026-11-01T00:00:00Z', until: '2026-11-03T00:00:00Z' };
   expect(drawnDays(days, NOW, undefined)).toEqual(['2026-11-01', '2026-11-02']);
+});
+
+it('is offered where another view offered it', () => {
+  expect(offered(PRESETS, { kind: 'preset', preset: '7d' })).toEqual(PRESETS);
+  expect(offered(PRESETS, { kind: 'preset', preset: '14d' })).toEqual(['24h', '7d', '14d', '30d', '90d', 'all']);
+  expect(offered(['24h', 'all'], { kind: 'custom', since: null, until: null })).toEqual(['24h', 'all']);
 });
 
 it('goes to a field and back, as UTC', () => {

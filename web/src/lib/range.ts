@@ -6,12 +6,14 @@ import { DAY, dayOf, HOUR, MINUTE } from './times';
 /** Every preset with its length in milliseconds. */
 const LENGTHS = {
   '15m': 15 * MINUTE, '1h': HOUR, '6h': 6 * HOUR,
-  '24h': DAY, '7d': 7 * DAY, '30d': 30 * DAY, '90d': 90 * DAY, all: null,
+  '24h': DAY, '3d': 3 * DAY, '7d': 7 * DAY, '14d': 14 * DAY, '30d': 30 * DAY, '90d': 90 * DAY, all: null,
 } as const;
 export type Preset = keyof typeof LENGTHS;
 
 /** What is offered where records and runs are listed, and where samples are drawn. */
 export const PRESETS: readonly Preset[] = ['24h', '7d', '30d', '90d', 'all'];
+/** Those of the windows in which machines are counted. */
+export const WINDOW_PRESETS: readonly Preset[] = ['24h', '3d', '7d', '14d', 'all'];
 export const SHORT_PRESETS: readonly Preset[] = ['15m', '1h', '6h', '24h', '7d'];
 
 export const PRESET_NAMES: Record<Preset, string> = {
@@ -19,7 +21,9 @@ export const PRESET_NAMES: Record<Preset, string> = {
   '1h': '1 h',
   '6h': '6 h',
   '24h': '24 h',
+  '3d': '3 d',
   '7d': '7 d',
+  '14d': '14 d',
   '30d': '30 d',
   '90d': '90 d',
   all: 'All',
@@ -33,6 +37,12 @@ export type Range =
 export interface Span {
   since: string | null;
   until: string | null;
+}
+
+/** What is offered, with what is chosen: another view may have offered that. */
+export function offered(presets: readonly Preset[], range: Range): Preset[] {
+  const known = Object.keys(LENGTHS).filter(isPreset);
+  return known.filter((one) => presets.includes(one) || (range.kind === 'preset' && range.preset === one));
 }
 
 /** Reads the range; what is no time is left out rather than sent to be refused. */

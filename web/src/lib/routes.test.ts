@@ -13,7 +13,8 @@ it('knows the paths of the original', () => {
   check('/telemetryui/crashes/frames', { page: 'frames' });
   check('/telemetryui/crashes/34960', { page: 'crashes', build: '34960' });
   check('/telemetryui/crashes/22.04%20rc', { page: 'crashes', build: '22.04 rc' });
-  check('/telemetryui/crashes/guilty_details/7/backtraces', { page: 'group', id: 7 });
+  check('/telemetryui/crashes/guilty_details/7/backtraces', { page: 'backtraces', id: 7 });
+  check('/telemetryui/crashes/guilty_details/7/', { page: 'group', id: 7 });
   check('/telemetryui/stats/', { page: 'statistics' });
   check('/telemetryui/mce', { page: 'machine-checks' });
   check('/telemetryui/thermal', { page: 'thermal' });

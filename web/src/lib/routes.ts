@@ -14,6 +14,7 @@ export type Route =
   | { page: 'crashes'; build: string | null }
   | { page: 'frames' }
   | { page: 'group'; id: number }
+  | { page: 'backtraces'; id: number }
   | { page: 'builds' }
   | { page: 'statistics' }
   | { page: 'population' }
@@ -74,7 +75,7 @@ export function routeOf(path: string, query = new URLSearchParams()): Route {
   const record = numberAfter(rest, 'records/record_details/');
   if (record !== null) return { page: 'record', id: record };
   const group = numberAfter(rest.replace(/\/backtraces$/, ''), 'crashes/guilty_details/');
-  if (group !== null) return { page: 'group', id: group };
+  if (group !== null) return { page: rest.endsWith('/backtraces') ? 'backtraces' : 'group', id: group };
   const build = /^crashes\/([^/]+)$/.exec(rest)?.[1];
   return build === undefined ? { page: 'missing' } : { page: 'crashes', build: decode(build) };
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { absolute, daysBetween, relative, shortDay } from './times';
+import { absolute, daysBetween, offset, relative, shortDay } from './times';
 
 const NOW = Date.parse('2026-11-21T17:05:33Z');
 const ago = (milliseconds: number) => relative(new Date(NOW - milliseconds).toISOString(), NOW);
@@ -12,6 +12,10 @@ it('says how long ago', () => {
   expect(ago(47 * 3_600_000)).toBe('47 h ago');
   expect(ago(48 * 3_600_000)).toBe('2 d ago');
   expect(ago(90 * 86_400_000)).toBe('2026-08-23');
+});
+
+it('says how far apart', () => {
+  expect([0, 61_000, -2 * 3_600_000].map(offset)).toEqual(['+0 s', '+1 min', '−2 h']);
 });
 
 it('copes with clocks that are ahead, and with no time at all', () => {

@@ -32,6 +32,10 @@ export function span(milliseconds: number): string {
   return `${Math.floor(milliseconds / DAY)} d`;
 }
 
+/** `+4 min`, `−2 h` */
+export const offset = (milliseconds: number): string =>
+  `${milliseconds < 0 ? '−' : '+'}${span(Math.abs(milliseconds))}`;
+
 /** The UTC day of a time, `2026-11-21`. */
 export const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 

@@ -44,6 +44,8 @@ export interface RecordPage {
   records: RecordSummary[];
   /** `before` of the next page. */
   next: number | null;
+  /** The time was over before the page was full: `next` is where the search goes on. */
+  is_partial?: boolean;
 }
 
 /** A frame as payloads write it. */
@@ -118,13 +120,24 @@ export interface BuildPopulation {
   build: string;
   internal: number;
   external: number;
-  /** Machines on which something crashed, also those that send no heartbeat. */
-  crashed: number;
 }
 
 export interface Population {
   /** `days` 0 is everything. */
   windows: { days: number; builds: BuildPopulation[] }[];
+}
+
+export interface BuildCrashFree {
+  build: string;
+  /** Machines with a heartbeat or a crash in the window, and those of them that crashed. */
+  machines: number;
+  crashed: number;
+  crash_free: number;
+}
+
+export interface CrashFree {
+  days: number;
+  builds: BuildCrashFree[];
 }
 
 export interface Group {
@@ -143,6 +156,8 @@ export interface Group {
   machines: number;
   builds: Record<string, number>;
   state: GroupState;
+  /** The build that had it again after it was resolved; empty when that is not known. */
+  regressed_in?: string | null;
   is_hidden: boolean;
   comment: string;
 }
@@ -153,6 +168,43 @@ export interface GroupDetails extends Group {
   /** Groups that are a part of this one. */
   merged: GroupName[];
   why_grouped?: WhyGrouped | null;
+}
+
+/** Records of a group that one machine sent with one build. */
+export interface MachineBuild {
+  machine_id: string;
+  build: string;
+  records: number;
+  last_seen: string | null;
+  /** The latest of these records. */
+  latest: number;
+}
+
+export interface GroupMachines {
+  /** Those with most records first. */
+  machines: MachineBuild[];
+  /** How many of the newest records of the group were counted. */
+  counted: number;
+  /** Whether these are all that it has. */
+  is_complete: boolean;
+}
+
+export interface BacktraceFrame extends Frame {
+  is_guilty: boolean;
+  /** Whether the frame counts for the group. */
+  is_used: boolean;
+}
+
+/** What the payload of a crash says; null where it says nothing. */
+export interface Backtrace {
+  id: number;
+  received_at: string | null;
+  machine_id: string;
+  build: string;
+  program: string | null;
+  pid: number | null;
+  signal: string | null;
+  frames: BacktraceFrame[] | null;
 }
 
 export interface GroupName extends Frame {

@@ -32,7 +32,7 @@ export const AREAS: Area[] = [
     path: `${BASE}/`,
     pages: [
       { name: 'List', path: `${BASE}/records`, key: 'r', routes: ['records', 'record'] },
-      { name: 'Crashes', path: `${BASE}/crashes`, key: 'c', routes: ['crashes', 'group', 'frames'] },
+      { name: 'Crashes', path: `${BASE}/crashes`, key: 'c', routes: ['crashes', 'group', 'backtraces', 'frames'] },
       { name: 'Builds', path: `${BASE}/builds`, key: 'b', routes: ['builds'] },
       { name: 'Statistics', path: `${BASE}/stats`, key: 's', routes: ['statistics', 'class'] },
       { name: 'Machine checks', path: `${BASE}/mce`, key: 'm', routes: ['machine-checks'] },

@@ -70,7 +70,7 @@ function search(): void {
 
 function move(by: number): void {
   const rows = [...document.querySelectorAll<HTMLElement>('[data-row]')];
-  const row = document.activeElement?.closest('tr, details')?.querySelector<HTMLElement>('[data-row]');
+  const row = document.activeElement?.closest('tr, details, article')?.querySelector<HTMLElement>('[data-row]');
   const at = row ? rows.indexOf(row) : -1;
   const next = rows[at === -1 ? (by > 0 ? 0 : rows.length - 1) : at + by];
   next?.focus();
