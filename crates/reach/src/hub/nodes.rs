@@ -481,7 +481,9 @@ impl Nodes {
     ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
-            let line = self.usable_line(node, return_wait).await?;
+            // A line that ended while it was asked has taken its part of the time.
+            let left = deadline.saturating_duration_since(clock::now());
+            let line = self.usable_line(node, return_wait.min(left)).await?;
             let left = deadline.saturating_duration_since(clock::now());
             let opened = line.open_early(request, lane, left, early.as_deref_mut());
             let error = match opened.await {

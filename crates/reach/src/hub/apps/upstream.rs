@@ -1,6 +1,7 @@
 //! HTTP connections to applications through lines, kept for the next request.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
 use hyper_util::client::legacy::{Client, Error as PoolError};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::hub::way::{LineBroke, Reached};
 use crate::hub::{FoundApp, Nodes, ReachError};
@@ -122,18 +124,47 @@ pub(super) struct Connector {
     nodes: Arc<Nodes>,
 }
 
-/// When a connection was dialled, at the earliest.
+/// When a connection was dialled.
 #[derive(Debug, Clone, Copy)]
 struct Made(Instant);
 
-/// The longest that a dial takes. What was made this soon after a change may have gone the old way.
-const DIAL_MAX: Duration = Duration::from_secs(5);
+/// A connection for the pool.
+pub(super) struct Pooled {
+    reached: Reached,
+    made: Made,
+}
 
-impl Connection for Reached {
+impl Connection for Pooled {
     fn connected(&self) -> Connected {
-        let now = clock::now();
-        let dialled = now.checked_sub(DIAL_MAX).unwrap_or(now);
-        Connected::new().extra(Made(dialled))
+        Connected::new().extra(self.made)
+    }
+}
+
+impl AsyncRead for Pooled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reached).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Pooled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reached).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reached).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reached).poll_shutdown(context)
     }
 }
 
@@ -158,7 +189,7 @@ pub(super) async fn request(
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<Reached>;
+    type Response = TokioIo<Pooled>;
     type Error = ReachError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ReachError>> + Send>>;
 
@@ -179,8 +210,10 @@ impl tower::Service<Uri> for Connector {
                     ),
                 });
             };
-            let stream = nodes.reach(&node, &open_request(app)).await?;
-            Ok(TokioIo::new(stream))
+            // Before it is dialled: while that goes on the ways may change.
+            let made = Made(clock::now());
+            let reached = nodes.reach(&node, &open_request(app)).await?;
+            Ok(TokioIo::new(Pooled { reached, made }))
         })
     }
 }
