@@ -12,7 +12,7 @@ use crate::proc;
 const TIMES: usize = 7;
 
 /// What is asked, by name.
-const QUESTIONS: [(&str, &str); 17] = [
+const QUESTIONS: [(&str, &str); 24] = [
     ("main list", "/v1/records"),
     ("list of 1,000", "/v1/records?limit=1000"),
     (
@@ -40,11 +40,31 @@ const QUESTIONS: [(&str, &str); 17] = [
     ),
     ("group", "/v1/records?group=1"),
     ("nothing of a source", "/v1/records?source=external"),
+    ("project", "/v1/records?project=clear-linux"),
+    ("nothing of a time", "/v1/records?until=2000-01-01T00:00:00Z"),
+    ("since a time", "/v1/records?since=2000-01-01T00:00:00Z"),
     ("per day by class", "/v1/records/counts?by=classification"),
     ("per day by build", "/v1/records/counts?by=build"),
     ("per day by severity", "/v1/records/counts?by=severity"),
+    ("per day by system", "/v1/records/counts?by=system_name"),
+    ("per day by source", "/v1/records/counts?by=source"),
     ("population", "/v1/records/population"),
+    ("crash-free", "/v1/records/crash-free"),
     ("crash groups", "/v1/records/groups"),
+    ("a crash group", "/v1/records/groups/1"),
+];
+
+/// What other parts of the pages, and programs, ask.
+const OTHERS: [(&str, &str); 6] = [
+    ("machines of a group", "/v1/records/groups/1/machines"),
+    ("backtraces of a group", "/v1/records/groups/1/backtraces"),
+    (
+        "machines of a class",
+        "/v1/records/machines?classification=org.clearlinux/crash/*",
+    ),
+    ("choices", "/v1/records/choices"),
+    ("a record", "/v1/records/1000"),
+    ("the original's list of 1,000", "/api/records?limit=1000"),
 ];
 
 /// What is searched for: words in each payload, in one of fifty crashes, in one of thousands, in none.
@@ -102,6 +122,10 @@ pub(super) fn ask_all(address: SocketAddr, pid: u32) -> Value {
         slowest = slowest.max(took);
         each.insert(name.to_owned(), json!(took));
     }
+    let mut others = Map::new();
+    for (name, path) in OTHERS {
+        others.insert(name.to_owned(), json!(middle(address, path)));
+    }
     let mut searches = Map::new();
     let mut search: f64 = 0.0;
     for (name, path) in SEARCHES {
@@ -119,6 +143,7 @@ pub(super) fn ask_all(address: SocketAddr, pid: u32) -> Value {
     json!({
         "each_ms": each,
         "slowest_ms": slowest,
+        "others_ms": others,
         "searches_ms": searches,
         "search_ms": search,
         "csv": {"records": lines - 1, "mib": bytes >> 20, "ms": took.as_secs_f64() * 1e3 / (lines as f64 / 1e5)},
