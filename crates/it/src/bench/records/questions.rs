@@ -41,7 +41,10 @@ const QUESTIONS: [(&str, &str); 24] = [
     ("group", "/v1/records?group=1"),
     ("nothing of a source", "/v1/records?source=external"),
     ("project", "/v1/records?project=clear-linux"),
-    ("nothing of a time", "/v1/records?until=2000-01-01T00:00:00Z"),
+    (
+        "nothing of a time",
+        "/v1/records?until=2000-01-01T00:00:00Z",
+    ),
     ("since a time", "/v1/records?since=2000-01-01T00:00:00Z"),
     ("per day by class", "/v1/records/counts?by=classification"),
     ("per day by build", "/v1/records/counts?by=build"),
