@@ -87,11 +87,8 @@ impl Launch {
     /// Starts it without waiting.
     pub fn spawn(self) -> Program {
         let log = File::create(self.path("stderr.log")).unwrap();
-        let mut words = self.wrapper.clone();
-        words.push(self.program.to_string_lossy().into_owned());
-        words.extend(["start", "--config", "landline.yaml"].map(str::to_owned));
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).current_dir(self.directory.path());
+        let mut command = start_command(&self.wrapper, &self.program);
+        command.current_dir(self.directory.path());
         command
             .env(MARK, self.directory.path())
             .env_remove("NOTIFY_SOCKET");
@@ -104,6 +101,7 @@ impl Launch {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         Program {
             directory: self.directory,
+            wrapper: self.wrapper,
             child,
             main: unknown,
             gateway: unknown,
@@ -120,6 +118,7 @@ pub struct Program {
     pub main: SocketAddr,
     /// The address of the gateway's own listener.
     pub gateway: SocketAddr,
+    wrapper: Vec<String>,
     child: Child,
 }
 
@@ -140,9 +139,8 @@ impl Program {
             .append(true)
             .open(self.path("stderr.log"))
             .unwrap();
-        let mut command = Command::new(program_path());
+        let mut command = start_command(&self.wrapper, &program_path());
         command
-            .args(["start", "--config", "landline.yaml"])
             .current_dir(self.directory.path())
             .env(MARK, self.directory.path())
             .env_remove("NOTIFY_SOCKET")
@@ -315,6 +313,16 @@ impl Drop for Program {
             eprintln!("cannot wait for {}: {error}", self.child.id());
         }
     }
+}
+
+/// `landline start` behind a wrapper, or without one.
+fn start_command(wrapper: &[String], program: &Path) -> Command {
+    let mut words = wrapper.to_vec();
+    words.push(program.to_string_lossy().into_owned());
+    words.extend(["start", "--config", "landline.yaml"].map(str::to_owned));
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 /// As much of the end of a log as somebody reads.

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 
 /// The longest a caller waits for the word that a node is away.
 const TOLD: Duration = Duration::from_secs(6);
+/// The longest until a Prometheus that waits a second for its pages reads that a node is away: for ten
+/// seconds the hub waits longer for it.
+const MISSED: Duration = Duration::from_secs(20);
 /// The longest until a node that came back is reached again.
 const BACK: Duration = Duration::from_secs(5);
 
@@ -48,7 +51,7 @@ async fn prometheus_scrapes_what_nobody_can_dial() {
     whole["listen"] = json!("127.0.0.1:9100");
     let mut launch = Launch::new(&whole.to_string()).file("join.token", &token.text);
     launch.wrapper = namespace.wrapper();
-    let node = launch.start().await;
+    let mut node = launch.start().await;
     cluster::online(&hub, "web-1").await;
     assert!(
         std::net::TcpStream::connect("127.0.0.1:9100").is_err(),
@@ -69,6 +72,23 @@ async fn prometheus_scrapes_what_nobody_can_dial() {
     .await;
     let series = prometheus.value("count({node=\"web-1\"})").await;
     assert!(series > Some(5.0), "{series:?}");
+    // It dies, and Prometheus reads a 503; it is back, and is scraped again in time.
+    node.signal(Signal::KILL);
+    node.wait_exit(TOLD).await;
+    wait::until("Prometheus is told", MISSED, async || {
+        let targets = prometheus.targets().await;
+        let told = |target: &Value| target["lastError"].to_string().contains("503");
+        targets.iter().any(told).then_some(())
+    })
+    .await;
+    node.restart();
+    node.ready().await;
+    let begun = Instant::now();
+    wait::until("it is scraped again", BACK, async || {
+        prometheus.value("up{instance=\"web-1-app\"} == 1").await
+    })
+    .await;
+    assert!(begun.elapsed() < BACK, "{:?}", begun.elapsed());
     drop(node);
 }
 
