@@ -159,6 +159,10 @@ async fn what_a_node_does_not_believe_is_recorded() {
         let mut lane = connector.connect(name, stream).await.unwrap();
         lane.write_all(&first_words(alpn)).await.unwrap();
         lane.flush().await.unwrap();
+        // The line has to be there before its second lane comes.
+        let mut answer = [0; 4];
+        let answered = timeout(SOON, lane.read_exact(&mut answer)).await;
+        answered.expect("an answer in time").unwrap();
         lanes.push(lane);
     }
     // One in a minute is enough, and nothing in it obeys the terminal of who reads it.
