@@ -128,8 +128,18 @@ impl Program {
         Launch::new(configuration).start().await
     }
 
-    /// Starts it again in the same directory, after it has ended; `ready` waits for it.
+    /// Starts it again in the same directory, after it has ended, without its wrapper; `ready` waits for
+    /// it.
     pub fn restart(&mut self) {
+        self.restart_behind(&[]);
+    }
+
+    /// The same behind its wrapper.
+    pub fn restart_wrapped(&mut self) {
+        self.restart_behind(&self.wrapper.clone());
+    }
+
+    fn restart_behind(&mut self, wrapper: &[String]) {
         let listeners = self.path("data/listeners.json");
         assert!(
             std::fs::remove_file(listeners).is_ok(),
@@ -139,7 +149,7 @@ impl Program {
             .append(true)
             .open(self.path("stderr.log"))
             .unwrap();
-        let mut command = start_command(&self.wrapper, &program_path());
+        let mut command = start_command(wrapper, &program_path());
         command
             .current_dir(self.directory.path())
             .env(MARK, self.directory.path())

@@ -81,7 +81,7 @@ async fn prometheus_scrapes_what_nobody_can_dial() {
         targets.iter().any(told).then_some(())
     })
     .await;
-    node.restart();
+    node.restart_wrapped();
     node.ready().await;
     let begun = Instant::now();
     wait::until("it is scraped again", BACK, async || {
