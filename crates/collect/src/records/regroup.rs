@@ -3,7 +3,7 @@
 //! in the background, a few records in a transaction, oldest first. Where it is, is in the state, so a
 //! restart goes on and everybody sees how far it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +158,7 @@ async fn move_all(
     let skipped = shared.skipped.read_in(&mut write).await?;
     let mut groups = HashMap::new();
     let mut moved: i64 = 0;
+    let mut lost: BTreeMap<i64, Lost> = BTreeMap::new();
     for stored in records {
         let Some(crash) = intake::crash_of(&stored.record, &skipped) else {
             continue;
@@ -173,7 +174,14 @@ async fn move_all(
         };
         if stored.group != Some(group) && move_one(&mut write, stored, group).await? {
             moved += 1;
+            let before = stored.group.unwrap_or(0);
+            let lost = lost.entry(before).or_insert_with(|| Lost::of(stored));
+            lost.add(stored);
         }
+    }
+    // Once for a group: each looks at many of the records that it has left.
+    for (group, lost) in lost {
+        set_ends(&mut write, group, lost).await?;
     }
     let sql = "UPDATE record_regroup SET moved = moved + $1 WHERE id = 1";
     sqlx::query(sql).bind(moved).execute(&mut write).await?;
@@ -252,35 +260,51 @@ async fn move_one(
     }
     let machine = stored.record.machine_id.as_str();
     note_machine(write, group, (machine, day)).await?;
-    left_behind(write, stored, (before, day)).await?;
+    forget_machine(write, before, machine).await?;
+    let sql = "DELETE FROM record_group_days WHERE group_id = $1 AND day = $2 AND records <= 0";
+    let query = sqlx::query(sql).bind(before).bind(day);
+    query.execute(&mut *write).await?;
     Ok(true)
 }
 
-/// Makes right what is known of a group that a record was moved out of. What retention has removed still
-/// counts there.
-async fn left_behind(
-    write: &mut Write,
-    stored: &StoredRecord,
-    (group, day): (i64, i64),
-) -> Result<(), StateError> {
-    let sql = "DELETE FROM record_group_days WHERE group_id = $1 AND day = $2 AND records <= 0";
-    let query = sqlx::query(sql).bind(group).bind(day);
-    query.execute(&mut *write).await?;
-    forget_machine(write, group, &stored.record.machine_id).await?;
+/// What a group lost to others in a batch: between which times, and the greatest id.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    first: i64,
+    last: i64,
+    latest: i64,
+}
+
+impl Lost {
+    fn of(stored: &StoredRecord) -> Self {
+        Self {
+            first: stored.received_at,
+            last: stored.received_at,
+            latest: stored.id,
+        }
+    }
+
+    fn add(&mut self, stored: &StoredRecord) {
+        self.first = self.first.min(stored.received_at);
+        self.last = self.last.max(stored.received_at);
+        self.latest = self.latest.max(stored.id);
+    }
+}
+
+/// Makes right when a group that lost records was seen first and last, if it lost those. What retention has
+/// removed still counts there.
+async fn set_ends(write: &mut Write, group: i64, lost: Lost) -> Result<(), StateError> {
     let sql = "SELECT first_seen, last_seen, last_record FROM record_groups WHERE id = $1";
-    let Some(row) = sqlx::query(sql)
-        .bind(group)
-        .fetch_optional(&mut *write)
-        .await?
-    else {
+    let found = sqlx::query(sql).bind(group).fetch_optional(&mut *write);
+    let Some(row) = found.await? else {
         return Ok(());
     };
     let (first_seen, last_seen): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    let at = stored.received_at;
-    if at <= first_seen {
+    let last_record: i64 = row.try_get(2)?;
+    if lost.first <= first_seen {
         set_end(write, group, &FIRST).await?;
     }
-    if at >= last_seen || stored.id == row.try_get::<i64, _>(2)? {
+    if lost.last >= last_seen || lost.latest >= last_record {
         set_end(write, group, &LAST).await?;
     }
     Ok(())
