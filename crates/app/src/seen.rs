@@ -7,6 +7,7 @@ use identity::names::Labels;
 use identity::roles::{Kind, Verb};
 use identity::{Identity, IdentityError};
 use reach::hub::{NodeView, Nodes};
+use reach::line::Lane;
 use serde::Serialize;
 
 use crate::askers::Asker;
@@ -20,6 +21,8 @@ pub(crate) struct AppView {
     pub(crate) node: String,
     /// `http` or `tcp`.
     pub(crate) kind: &'static str,
+    /// The lane on which its connections travel: `interactive` or `bulk`.
+    pub(crate) lane: Lane,
     /// The state of the node.
     pub(crate) state: &'static str,
     /// Lines of the node to this proxy. For those who may see the node, as what follows.
@@ -78,6 +81,7 @@ impl Seen {
                 is_first: is_first(&app.name),
                 node: node.name.clone(),
                 kind: if app.is_http { "http" } else { "tcp" },
+                lane: app.lane(),
                 state: node.state,
                 lines: may_see_node.then_some(node.lines),
                 round_trip_us: node.round_trip_us.filter(|_| may_see_node),

@@ -126,6 +126,7 @@ mod tests {
             issued_ms: crate::hub::unix_milliseconds().unsigned_abs(),
             ttl_ms: 60_000,
             strategy: None,
+            spread_ms: 0,
             proxies: (0..count).map(proxy).collect(),
         }
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::agent::Strategy;
+use crate::line::Lane;
 
 /// Applications of one node.
 const APPS_MAX: usize = 1_000;
@@ -99,6 +100,8 @@ pub struct AppConfig {
     /// Begins each connection with the address of its client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// On which lane its connections travel: interactive, or bulk for what is large.
+    pub lane: Lane,
     /// How the application is recognised when it speaks HTTPS.
     #[serde(skip_serializing_if = "is_default")]
     pub tls: ClientTls,
@@ -343,6 +346,10 @@ fn read_app(field: &Field<'_>) -> Option<AppConfig> {
         }
         ClientTls::read(&field)
     });
+    let lane = section.optional("lane").and_then(|field| {
+        let lanes = [Lane::Interactive, Lane::Bulk].map(|lane| (lane.word(), lane));
+        field.choice(&lanes)
+    });
     section.finish();
     let at = match (url, tcp) {
         (Some(url), None) => AppAddress::Url(url),
@@ -359,6 +366,7 @@ fn read_app(field: &Field<'_>) -> Option<AppConfig> {
         name: name?,
         at,
         proxy_protocol,
+        lane: lane.unwrap_or(Lane::Interactive),
         tls: tls.unwrap_or_default(),
     })
 }

@@ -45,6 +45,20 @@ pub struct OfferedApp {
     /// The node speaks HTTPS with it.
     #[serde(default)]
     pub is_tls: bool,
+    /// Its connections travel on the bulk lane.
+    #[serde(default)]
+    pub is_bulk: bool,
+}
+
+impl OfferedApp {
+    /// The lane on which its connections travel.
+    pub fn lane(&self) -> Lane {
+        if self.is_bulk {
+            Lane::Bulk
+        } else {
+            Lane::Interactive
+        }
+    }
 }
 
 /// A page of metrics.

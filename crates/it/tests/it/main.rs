@@ -56,6 +56,7 @@ mod process;
 mod process_replacement;
 mod proxy;
 mod proxy_apps;
+mod proxy_bulk;
 mod proxy_faults;
 mod proxy_listeners;
 mod proxy_peering;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::pool::Strategy;
+use super::pool::{SPREAD_MAX, Strategy};
 use crate::line::SignedAnnouncement;
 
 /// Proxies in one announcement.
@@ -38,6 +38,10 @@ pub struct Announcement {
     /// To how many of them to keep lines; nothing in those of older proxies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// The time in milliseconds over which agents should spread dials that all begin for the same reason:
+    /// a proxy that is new to them, a line that they lost together.
+    #[serde(default)]
+    pub spread_ms: u64,
 }
 
 /// One proxy of an announcement.
@@ -123,6 +127,11 @@ impl Announcement {
             proxy.addresses.truncate(ADDRESSES_MAX);
         }
         Ok(announcement)
+    }
+
+    /// The time over which dials are spread.
+    pub(crate) fn spread(&self) -> Duration {
+        Duration::from_millis(self.spread_ms).min(SPREAD_MAX)
     }
 
     /// How long it holds.

@@ -24,10 +24,11 @@ pub(crate) const DIALS_PER_SECOND: u32 = 2;
 const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// A line that lived this long was a success, whatever ended it.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
-/// The first dial after a line was lost comes within this time, at random.
+/// The first dial after a line was lost comes within this time, at random, or within what the proxies ask
+/// for, if that is longer.
 const RETURN_SPREAD: Duration = Duration::from_secs(1);
 /// The longest spread a proxy may ask for.
-const SPREAD_MAX: Duration = Duration::from_mins(1);
+pub(super) const SPREAD_MAX: Duration = Duration::from_mins(1);
 /// Lines beyond the wanted number are closed after this long.
 const EXCESS_AFTER: Duration = Duration::from_mins(30);
 
@@ -149,6 +150,8 @@ pub struct Pool {
     dials: BTreeMap<DialId, (Way, Instant)>,
     lines: BTreeMap<DialId, Held>,
     redraw: Redraw,
+    /// Nobody is dialled before: a line was lost, and all that lost it with us would come together.
+    rest_until: Option<Instant>,
     budget: Budget,
     excess_since: Option<Instant>,
     is_stopping: bool,
@@ -224,6 +227,7 @@ impl Pool {
             dials: BTreeMap::new(),
             lines: BTreeMap::new(),
             redraw: Redraw::default(),
+            rest_until: None,
             budget: Budget {
                 dials: f64::from(BURST),
                 since: None,
@@ -241,7 +245,12 @@ impl Pool {
         match event {
             Event::Announced(announcement) => {
                 // Every proxy passes it on: all copies but the first say nothing.
-                if !self.tracker.hear(&announcement, now) {
+                let spread = match self.claims().next() {
+                    Some(_) => announcement.spread(),
+                    None => Duration::ZERO,
+                };
+                let news_wait = || spread.mul_f64(self.random.f64());
+                if !self.tracker.hear(&announcement, now, news_wait) {
                     return actions;
                 }
                 // What the configuration of the proxies says counts; older ones say nothing.
@@ -287,6 +296,7 @@ impl Pool {
             })
             .chain([
                 self.redraw.not_before,
+                self.rest_until,
                 self.budget.next_at(),
                 self.dials
                     .values()
@@ -404,6 +414,8 @@ impl Pool {
             return;
         };
         held.is_draining = true;
+        let rest = self.tracker.spread.max(RETURN_SPREAD).mul_f64(jitter);
+        self.rest_until = Some(now + rest);
         let Some(tracked) = self.tracker.proxies.get_mut(&held.proxy) else {
             return;
         };
@@ -430,9 +442,11 @@ impl Pool {
             return;
         }
         tracked.claim = None;
+        let rest = self.tracker.spread.max(RETURN_SPREAD).mul_f64(jitter);
+        self.rest_until = Some(now + rest);
         if now.saturating_duration_since(held.since) >= STEADY_AFTER {
             tracked.failures = 0;
-            tracked.not_before = now + RETURN_SPREAD.mul_f64(jitter);
+            tracked.not_before = now + rest;
         } else {
             tracked.fail(now, jitter);
         }
@@ -502,6 +516,9 @@ impl Pool {
     }
 
     fn dial_what_is_missing(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.rest_until.is_some_and(|until| now < until) {
+            return;
+        }
         self.budget.refill(now);
         while self.dials.len() < self.settings.dials_max && self.budget.dials >= 1.0 {
             let next = self.next_direct(now).or_else(|| self.next_seed(now));

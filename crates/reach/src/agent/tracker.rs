@@ -81,18 +81,27 @@ impl Tracked {
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     pub(crate) proxies: BTreeMap<String, Tracked>,
+    /// The time over which the proxies would have agents come.
+    pub(crate) spread: Duration,
     /// When the last announcement was issued.
     last_issued_ms: Option<u64>,
 }
 
 impl Tracker {
-    /// Takes in a full list. False if it is not newer than the last.
-    pub(crate) fn hear(&mut self, announcement: &Announcement, now: Instant) -> bool {
+    /// Takes in a full list. False if it is not newer than the last. What is new in it is dialled after
+    /// `news_wait`: all agents hear of it at the same moment.
+    pub(crate) fn hear(
+        &mut self,
+        announcement: &Announcement,
+        now: Instant,
+        mut news_wait: impl FnMut() -> Duration,
+    ) -> bool {
         let issued = Some(announcement.issued_ms);
         if issued <= self.last_issued_ms {
             return false;
         }
         self.last_issued_ms = issued;
+        self.spread = announcement.spread();
         for tracked in self.proxies.values_mut() {
             tracked.is_listed = false;
         }
@@ -100,14 +109,17 @@ impl Tracker {
             let tracked = self
                 .proxies
                 .entry(proxy.id.clone())
-                .or_insert_with(|| Tracked::new(proxy.group.clone(), proxy.generation, now));
+                .or_insert_with(|| Tracked {
+                    not_before: now + news_wait(),
+                    ..Tracked::new(proxy.group.clone(), proxy.generation, now)
+                });
             tracked.is_listed = true;
             tracked.expires = now + announcement.ttl();
             tracked.group.clone_from(&proxy.group);
             if tracked.addresses != proxy.addresses || tracked.generation < proxy.generation {
                 // Something is new: what failed before may work.
                 tracked.failures = 0;
-                tracked.not_before = tracked.not_before.min(now);
+                tracked.not_before = tracked.not_before.min(now + news_wait());
                 tracked.addresses.clone_from(&proxy.addresses);
             }
             tracked.generation = proxy.generation;

@@ -125,7 +125,7 @@ impl Hub {
         scope.stopping().await;
         acceptor.close("this proxy stops; another one takes over");
         let lines = acceptor.lines();
-        let spread = return_spread(lines.len());
+        let spread = spread(lines.len()).max(RETURN_SPREAD);
         for line in lines {
             let notice = Drain {
                 reason: "the proxy stops".to_owned(),
@@ -164,11 +164,10 @@ fn room(descriptors: u64) -> usize {
     room
 }
 
-/// The time over which so many agents should come back.
-fn return_spread(lines: usize) -> Duration {
-    let lines = u32::try_from(lines.min(LINES_MAX)).unwrap_or(u32::MAX);
-    let spread = Duration::from_secs(1) * lines / RETURNS_PER_SECOND;
-    spread.clamp(RETURN_SPREAD, RETURN_SPREAD_MAX)
+/// The time that so many agents need at least to come all together.
+pub(super) fn spread(agents: usize) -> Duration {
+    let agents = u32::try_from(agents.min(LINES_MAX)).unwrap_or(u32::MAX);
+    (Duration::from_secs(1) * agents / RETURNS_PER_SECOND).min(RETURN_SPREAD_MAX)
 }
 
 /// Waits until the agents, which were told to, are back at the successor: until then their nodes have
@@ -232,12 +231,8 @@ mod tests {
 
     #[test]
     fn many_agents_come_back_more_slowly() {
-        for (lines, seconds) in [(0, 2), (2_000, 2), (5_000, 5), (20_000, 8), (1_000_000, 8)] {
-            assert_eq!(
-                return_spread(lines),
-                Duration::from_secs(seconds),
-                "{lines}"
-            );
+        for (agents, seconds) in [(0, 0), (2_000, 2), (5_000, 5), (20_000, 8), (1_000_000, 8)] {
+            assert_eq!(spread(agents), Duration::from_secs(seconds), "{agents}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which nodes have a line here, what they offer, and connections to them.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +9,6 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::duplex::BoxDuplex;
 use base::error::Class;
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
@@ -15,8 +16,10 @@ use super::metrics::Openings;
 use super::peers::Peers;
 use super::registry::ProxyView;
 use super::way::{Explained, Reached};
-use crate::line::{Early, Lane, Line, LineState, LineStream, OpenError, OpenRequest, TargetKind};
+use crate::line::{Early, Lane, Line, LineStream, OpenError, OpenRequest, Target, TargetKind};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
+pub use view::NodeView;
+use view::streams_of;
 
 /// The host in the URL of a page that a node offers: the node serves it itself.
 pub const METRICS_HOST: &str = "metrics.node";
@@ -141,31 +144,6 @@ fn is_sent(early: &Option<&mut Early<'_>>) -> bool {
     early.as_ref().is_some_and(|early| early.is_sent())
 }
 
-/// A node as it is listed.
-#[derive(Debug, Serialize)]
-pub struct NodeView {
-    /// Its name.
-    pub name: String,
-    /// `online`, `draining` or `offline`.
-    pub state: &'static str,
-    /// Lines to this proxy.
-    pub lines: usize,
-    /// The last round trip, in microseconds.
-    pub round_trip_us: Option<u64>,
-    /// Streams that are open now.
-    pub streams: usize,
-    /// Bulk connections that wait to be used.
-    pub bulk_idle: usize,
-    /// Where it comes from.
-    pub remote: Option<String>,
-    /// Other proxies that have lines to it.
-    pub elsewhere: Vec<String>,
-    /// What went wrong last.
-    pub last_error: Option<String>,
-    /// What it offers.
-    pub offers: Offers,
-}
-
 /// An application that a node offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundApp {
@@ -234,36 +212,6 @@ impl Nodes {
         all.collect()
     }
 
-    /// All nodes that are or were here.
-    pub fn list(&self) -> Vec<NodeView> {
-        let table = self.table();
-        let elsewhere = |name: &String| {
-            let holders = table.holders.get(name).into_iter().flatten();
-            holders.map(|holder| holder.name.clone()).collect()
-        };
-        let present = table.present.iter().map(|(name, held)| NodeView {
-            elsewhere: elsewhere(name),
-            ..view(name, held)
-        });
-        let absent = table.absent.iter().map(|(name, absent)| {
-            let elsewhere: Vec<String> = elsewhere(name);
-            let is_online = !elsewhere.is_empty();
-            NodeView {
-                name: name.clone(),
-                state: if is_online { "online" } else { "offline" },
-                lines: 0,
-                round_trip_us: None,
-                streams: 0,
-                bulk_idle: 0,
-                remote: None,
-                elsewhere,
-                last_error: (!is_online).then(|| absent.reason.clone()),
-                offers: absent.offers.clone(),
-            }
-        });
-        present.chain(absent).collect()
-    }
-
     /// Opens a connection through a line of ours, or of another proxy when we have none.
     ///
     /// # Errors
@@ -314,14 +262,13 @@ impl Nodes {
     ) -> Result<Reached, ReachError> {
         let holders = self.table().holders.get(node).cloned().unwrap_or_default();
         let peers = self.peers.get().filter(|_| !holders.is_empty());
-        let how = (Lane::Interactive, RETURN_WAIT);
         let Some(peers) = peers else {
-            let (line, stream) = self.open_on(node, request, how, early).await?;
+            let (line, stream) = self.open_on(node, request, RETURN_WAIT, early).await?;
             return Ok(Reached::Line(Explained::new(stream, line)));
         };
         // Others have lines to it: nobody waits for one of ours to come back.
         if self.table().line(node).is_ok() {
-            let opened = self.open_on(node, request, how, early.as_deref_mut());
+            let opened = self.open_on(node, request, RETURN_WAIT, early.as_deref_mut());
             match opened.await {
                 Ok((line, stream)) => return Ok(Reached::Line(Explained::new(stream, line))),
                 Err(error) if is_sent(&early) || self.table().line(node).is_ok() => {
@@ -465,8 +412,8 @@ impl Nodes {
         node: &str,
         request: &OpenRequest,
     ) -> Result<LineStream, ReachError> {
-        let how = (Lane::Interactive, RETURN_WAIT_OF_PEER);
-        let opened = self.open_on(node, request, how, None).await;
+        let wait = RETURN_WAIT_OF_PEER;
+        let opened = self.open_on(node, request, wait, None).await;
         opened.map(|(_, stream)| stream)
     }
 
@@ -476,7 +423,7 @@ impl Nodes {
         &self,
         node: &str,
         request: &OpenRequest,
-        (lane, return_wait): (Lane, Duration),
+        return_wait: Duration,
         mut early: Option<&mut Early<'_>>,
     ) -> Result<(Line, LineStream), ReachError> {
         let deadline = clock::now() + OPEN_LIMIT;
@@ -485,6 +432,7 @@ impl Nodes {
             let left = deadline.saturating_duration_since(clock::now());
             let line = self.usable_line(node, return_wait.min(left)).await?;
             let left = deadline.saturating_duration_since(clock::now());
+            let lane = self.table().lane(node, &request.target);
             let opened = line.open_early(request, lane, left, early.as_deref_mut());
             let error = match opened.await {
                 Ok(stream) => return Ok((line, stream)),
@@ -608,6 +556,9 @@ impl Nodes {
                     "a page that another node offers already; it is not taken"
                 );
             }
+        }
+        if offers.apps.iter().any(|app| app.is_bulk) {
+            line.want_bulk();
         }
         let is_offered = |app: &str| offers.apps.iter().any(|offered| offered.name == app);
         table
@@ -739,6 +690,13 @@ impl Table {
         Err(no_line(text, Some(absent.since)))
     }
 
+    /// On which lane connections to something on a node travel.
+    fn lane(&self, node: &str, target: &Target) -> Lane {
+        let is_app = target.kind == TargetKind::App;
+        let app = is_app.then(|| self.app_of(node, &target.name)).flatten();
+        app.map_or(Lane::Interactive, |app| app.offered.lane())
+    }
+
     fn app_of(&self, node: &str, app: &str) -> Option<FoundApp> {
         let held = self.present.get(node).and_then(|held| held.last());
         let (id, offers) = match held {
@@ -755,30 +713,4 @@ impl Table {
             node_id: id.clone(),
         })
     }
-}
-
-fn view(name: &str, held: &[Held]) -> NodeView {
-    let states: Vec<_> = held.iter().map(|held| held.line.state()).collect();
-    let last = states.last();
-    let is_draining = states.iter().all(|state| state.is_draining);
-    let round_trip = last.and_then(|state| state.round_trip);
-    NodeView {
-        name: name.to_owned(),
-        state: if is_draining { "draining" } else { "online" },
-        lines: held.len(),
-        round_trip_us: round_trip.and_then(|trip| u64::try_from(trip.as_micros()).ok()),
-        streams: states.iter().map(streams_of).sum(),
-        bulk_idle: states.iter().map(|state| state.bulk_idle).sum(),
-        remote: last.map(|state| state.remote.to_string()),
-        elsewhere: Vec::new(),
-        last_error: last.and_then(|state| state.last_error.clone()),
-        offers: held
-            .last()
-            .map(|held| held.offers.clone())
-            .unwrap_or_default(),
-    }
-}
-
-fn streams_of(state: &LineState) -> usize {
-    state.interactive_streams + state.bulk_busy
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use base::clock;
 use base::supervise::{BoxError, Scope};
 
+use super::door;
 use super::locks::lock_on_proxy;
 use super::nodes::Change;
 use super::registry::ProxyView;
@@ -220,12 +221,15 @@ impl Hub {
             return Ok(());
         }
         let (issued_ms, proxies) = self.registry.issue().await?;
+        let nodes = self.nodes.counts();
+        let spread = door::spread(nodes.nodes + nodes.elsewhere + nodes.offline);
         let announcement = Announcement {
             cluster: self.identity.cluster().to_owned(),
             issued_ms,
             ttl_ms: u64::try_from(ANNOUNCE_TTL.as_millis())?,
             proxies: announced(&self.unlocked(&proxies)),
             strategy: Some(strategy(&proxies)),
+            spread_ms: u64::try_from(spread.as_millis())?,
         };
         let signed = announcing::sign(&self.own, &announcement)?;
         // Stored first: whoever comes in between is told by the door.

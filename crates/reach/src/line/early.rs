@@ -7,11 +7,12 @@ use std::io;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::copy::Chunk;
 use super::message::Refusal;
 use super::mux::Stream;
+use super::stream::LineStream;
 
 /// The most that travels with a question. The other end holds it while it dials.
 pub const EARLY_BYTES_MAX: usize = 16 << 10;
@@ -56,8 +57,8 @@ impl<'a> Early<'a> {
         self.is_sent = false;
     }
 
-    /// What was read. It has been sent on a [`LineStream`](super::LineStream) that was opened with it
-    /// over a framed lane; over anything else whoever has it has to send it first.
+    /// What was read. It has been sent on a [`LineStream`](super::LineStream) that was opened with it;
+    /// over anything else whoever has it has to send it first.
     pub fn taken(&self) -> Bytes {
         self.taken.clone()
     }
@@ -107,6 +108,16 @@ impl<'a> Early<'a> {
         stream.answered().await
     }
 
+    /// Sends what was taken on a connection of its own, whose target is there already.
+    pub(crate) async fn pass_on(&mut self, stream: &mut LineStream) -> io::Result<()> {
+        if self.taken.is_empty() {
+            return Ok(());
+        }
+        self.is_sent = true;
+        stream.write_all(&self.taken).await?;
+        stream.flush().await
+    }
+
     /// Queues what was taken.
     async fn send(&mut self, stream: &mut Stream) {
         self.is_sent = true;
@@ -124,8 +135,6 @@ impl<'a> Early<'a> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
-
     use super::*;
 
     #[tokio::test]

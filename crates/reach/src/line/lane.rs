@@ -30,6 +30,15 @@ impl Lane {
         }
     }
 
+    /// What it is called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+        }
+    }
+
     /// The lane of a negotiated protocol.
     pub fn of_alpn(protocol: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|lane| lane.alpn() == protocol)
@@ -47,10 +56,6 @@ impl Lane {
 
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Control => "control",
-            Self::Interactive => "interactive",
-            Self::Bulk => "bulk",
-        })
+        f.write_str(self.word())
     }
 }

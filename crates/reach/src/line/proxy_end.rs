@@ -188,7 +188,14 @@ impl Line {
                 .open(request, self.shared.end.token())
                 .await
             {
-                Some(outcome) => outcome.map_err(|refusal| OpenError::Refused {
+                Some(Ok(mut stream)) => {
+                    if let Some(early) = early {
+                        let passed_on = early.pass_on(&mut stream).await;
+                        passed_on.map_err(|error| self.gone(chain(&error)))?;
+                    }
+                    Ok(stream)
+                }
+                Some(Err(refusal)) => Err(OpenError::Refused {
                     peer: self.name(),
                     refusal,
                 }),

@@ -51,3 +51,31 @@ pub(crate) fn set_buffers<D>(lane: Lane, session: &mut ConnectionCommon<D>) {
         Lane::Interactive => session.set_buffer_limit(Some(INTERACTIVE_TLS_BUFFER)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the system says of a socket afterwards.
+    #[tokio::test]
+    async fn a_lane_has_its_options() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for (lane, unsent) in [
+            (Lane::Control, 16 << 10),
+            (Lane::Interactive, 16 << 10),
+            (Lane::Bulk, 256 << 10),
+        ] {
+            let address = listener.local_addr().unwrap();
+            let stream = TcpStream::connect(address).await.unwrap();
+            prepare(&stream, lane);
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            let seconds = Duration::from_secs;
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(15));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(5));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(seconds(30)));
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), unsent, "{lane}");
+        }
+    }
+}

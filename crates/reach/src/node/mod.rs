@@ -26,7 +26,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::agent::{Agent, AgentSettings, DIALS_MAX, Heard, PoolSettings, Strategy};
 use crate::config::{AppAddress, AppConfig, JoinConfig, NodeConfig};
-use crate::line::{Connector, ConnectorSettings, Egress, Identify, Peer, Timing};
+use crate::line::{Connector, ConnectorSettings, Egress, Identify, Lane, Peer, Timing};
 use crate::offers::{OfferedApp, OfferedMetrics, Offers};
 use credentials::Credentials;
 use keep::Keeper;
@@ -35,9 +35,9 @@ use keep::Keeper;
 const REPORT_PAUSE: Duration = Duration::from_mins(1);
 /// How long open streams may go on when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_hours(30);
-/// Bulk connections that wait for use on each line that has wanted bulk. Each is a descriptor on the proxy, of which there are
-/// few, and the next is dialled when one is taken.
-const BULK_IDLE: usize = 1;
+/// Bulk connections that wait for use on each line that has wanted bulk. Who comes at once beyond these
+/// takes the interactive lane, and each is a descriptor on the proxy, of which there are few.
+const BULK_IDLE: usize = 4;
 const TRY_AGAIN: Restart = Restart::OnFailure {
     first: Duration::from_secs(1),
     ceiling: Duration::from_secs(30),
@@ -290,6 +290,7 @@ fn offered(app: &AppConfig) -> OfferedApp {
         is_http: url.is_some(),
         host: host.unwrap_or_default(),
         is_tls: url.is_some_and(|url| url.scheme() == "https"),
+        is_bulk: app.lane == Lane::Bulk,
     }
 }
 

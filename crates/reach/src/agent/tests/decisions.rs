@@ -14,12 +14,16 @@ struct Table {
 
 impl Table {
     fn new(strategy: Strategy) -> Self {
+        Self::with_seed(strategy, 1)
+    }
+
+    fn with_seed(strategy: Strategy, random_seed: u64) -> Self {
         let settings = PoolSettings {
             agent: "a1".to_owned(),
             strategy,
             seeds: vec!["lb:1".to_owned()],
             dials_max: 3,
-            random_seed: 1,
+            random_seed,
         };
         Self {
             pool: Pool::new(settings),
@@ -296,8 +300,9 @@ fn peering_keeps_as_many_lines_as_wanted_and_closes_what_is_too_many() {
     table.settle(dials);
     assert_eq!(table.claims().len(), 2);
     let line = table.pool.claims().next().unwrap().0;
-    let dials = table.step(Event::Ended { line });
-    assert_eq!(dials.len(), 1, "another one at once");
+    assert!(table.step(Event::Ended { line }).is_empty());
+    let dials = table.after(1);
+    assert_eq!(dials.len(), 1, "another one");
     table.settle(dials);
     assert_eq!(table.claims().len(), 2);
     table.pool.set_connections(1);
@@ -333,6 +338,50 @@ fn what_is_not_announced_any_more_is_forgotten() {
         table.announced(3, &["p7"]).is_empty(),
         "an agent that stops dials nobody"
     );
+}
+
+/// All agents hear of a new proxy at the same moment, and lose one at the same moment: they dial over the
+/// time that the proxies ask for. Who has no line at all does not wait for what it hears.
+#[test]
+fn what_all_agents_learn_at_once_is_not_dialled_at_once() {
+    const SPREAD_MS: u64 = 8_000;
+    let list = |issued_ms, ids: &[&str]| {
+        let proxies = ids.iter().map(|id| super::announced(id)).collect();
+        let announcement = Announcement {
+            spread_ms: SPREAD_MS,
+            ..announcement(issued_ms, proxies)
+        };
+        Event::Announced(Arc::new(announcement))
+    };
+    let waits = |strategy: Strategy, happens: &dyn Fn(&mut Table) -> Vec<Action>| {
+        let waits = (0..100).map(|random_seed| {
+            let mut table = Table::with_seed(strategy, random_seed);
+            let dials = table.step(list(1, &["p1", "p2", "p3"]));
+            assert!(!dials.is_empty(), "without a line");
+            table.settle(dials);
+            assert!(happens(&mut table).is_empty(), "at once");
+            let begun = table.now;
+            loop {
+                table.now = table.pool.wake_at(table.now).unwrap();
+                let dials = table.step(Event::Tick);
+                if !dials.is_empty() {
+                    assert_eq!(dials.len(), 1);
+                    break table.now.saturating_duration_since(begun).as_secs_f64();
+                }
+            }
+        });
+        let waits: Vec<f64> = waits.collect();
+        let mean = waits.iter().sum::<f64>() / 100.0;
+        assert!((2.5..5.5).contains(&mean), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait < 8.0), "{waits:?}");
+    };
+    waits(Strategy::Mesh, &|table| {
+        table.step(list(2, &["p1", "p2", "p3", "p4"]))
+    });
+    waits(Strategy::Peering { connections: 2 }, &|table| {
+        let line = table.pool.claims().next().unwrap().0;
+        table.step(Event::Ended { line })
+    });
 }
 
 #[test]

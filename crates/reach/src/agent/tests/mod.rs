@@ -24,6 +24,7 @@ fn announcement(issued_ms: u64, proxies: Vec<AnnouncedProxy>) -> Announcement {
         issued_ms,
         ttl_ms: 180_000,
         strategy: None,
+        spread_ms: 0,
         proxies,
     }
 }

@@ -47,6 +47,7 @@ fn everything(shape: Shape, seed: u64) {
     let mut world = World::new(shape, seed);
     let all: Vec<ProxyNo> = world.proxies().collect();
     settle(&mut world, shape);
+    world.check_even_spread();
 
     for &proxy in all.iter().take(2) {
         world.kill(proxy);
@@ -90,9 +91,11 @@ fn everything(shape: Shape, seed: u64) {
         world.restart_agent(AgentNo(agent), shape.strategy);
     }
     settle(&mut world, shape);
+    world.check_even_spread();
+    let most = world.check_no_storm();
     say(&format!(
-        "{} dials by {} agents",
-        world.dials_total, shape.agents
+        "{} dials by {} agents, up to {most} in a second at one proxy",
+        world.dials_total, shape.agents,
     ));
 }
 

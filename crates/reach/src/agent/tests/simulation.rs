@@ -40,6 +40,8 @@ struct Proxy {
     generation: u64,
     /// Lines by agent and dial, with the process that holds them.
     lines: BTreeMap<(AgentNo, DialId), u32>,
+    /// The second in which a dial came last, how many came in it, and the most of any second.
+    dials: (u64, usize, usize),
 }
 
 struct Agent {
@@ -160,6 +162,7 @@ impl World {
             has_address,
             generation,
             lines,
+            dials: (0, 0, 0),
         });
         self.publish_soon();
         ProxyNo(self.proxies.len() - 1)
@@ -336,6 +339,31 @@ impl World {
         }
     }
 
+    /// No proxy was dialled more often within a second than the time over which agents come asks for, or
+    /// once by each. Gives how often at most.
+    pub(super) fn check_no_storm(&self) -> usize {
+        let most = self.proxies.iter().map(|proxy| proxy.dials.2);
+        let most = most.max().unwrap_or(0);
+        let agents = self.agents.len();
+        let seconds = usize::try_from(self.spread_ms()).unwrap().div_ceil(1_000);
+        assert!(
+            most * seconds <= agents + agents / 2,
+            "{most} dials in a second by {agents} agents that were to come over {seconds} s"
+        );
+        most
+    }
+
+    /// No wanted proxy has many more lines than another.
+    pub(super) fn check_even_spread(&self) {
+        let lines = self.wanted().map(|proxy| self.proxies[proxy.0].lines.len());
+        let lines: Vec<usize> = lines.collect();
+        let mean = lines.iter().sum::<usize>() / lines.len();
+        // Each agent's choice is as good as random: five times the deviation that comes of that.
+        let margin = 5 * mean.isqrt();
+        let is_even = |lines: &usize| lines.abs_diff(mean) <= margin;
+        assert!(lines.iter().all(is_even), "lines of the proxies: {lines:?}");
+    }
+
     fn wanted(&self) -> impl Iterator<Item = ProxyNo> {
         let listed = |proxy: &&Proxy| proxy.listed && proxy.accepts;
         let highest = self
@@ -439,6 +467,16 @@ impl World {
         );
     }
 
+    fn count_arrival(&mut self, proxy: ProxyNo) {
+        let second = self.now_ms / 1000;
+        let (last, count, most) = &mut self.proxies[proxy.0].dials;
+        if *last != second {
+            (*last, *count) = (second, 0);
+        }
+        *count += 1;
+        *most = (*most).max(*count);
+    }
+
     fn arrive(&mut self, agent: AgentNo, life: u32, dial: DialId, address: &str) {
         if self.agents[agent.0].life != life {
             return;
@@ -465,6 +503,7 @@ impl World {
         if !self.proxies[proxy.0].accepts {
             return self.tell(delay, agent, Event::Failed { dial });
         }
+        self.count_arrival(proxy);
         let it = &mut self.proxies[proxy.0];
         it.lines.insert((agent, dial), it.process);
         let welcome = Welcome {
@@ -509,7 +548,15 @@ impl World {
             announced.addresses.retain(|_| proxy.has_address);
             announced
         });
-        announcement(self.now_ms + 1, proxies.collect())
+        Announcement {
+            spread_ms: self.spread_ms(),
+            ..announcement(self.now_ms + 1, proxies.collect())
+        }
+    }
+
+    /// As hubs ask for it: a second for a thousand agents, up to a bound.
+    pub(super) fn spread_ms(&self) -> u64 {
+        (self.agents.len() as u64).min(8_000)
     }
 
     fn publish_soon(&mut self) {
