@@ -86,6 +86,7 @@ async fn proxy(directory: &Path, target: SocketAddr) {
         welcome: Welcome::default(),
         timing: Timing::default(),
         lines_max: LINES_MAX,
+        bulk_max: LINES_MAX * BULK_IDLE,
     };
     let acceptor = Acceptor::new(settings, scope.clone());
     let door = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -115,6 +115,31 @@ pub(crate) fn fingerprint(key: &str) -> String {
     wire::auth::hex(hash.as_ref().get(..16).unwrap_or_default())
 }
 
+/// A record for tests, which change of it what matters to them.
+#[cfg(test)]
+pub(crate) fn plain_record() -> Record {
+    Record {
+        record_format_version: 4,
+        severity: 1,
+        classification: "a/b/c".to_owned(),
+        machine_id: "m".to_owned(),
+        created: 1_700_000_000,
+        arch: "x86_64".to_owned(),
+        is_unusual_arch: false,
+        host_type: String::new(),
+        kernel_version: String::new(),
+        board_name: String::new(),
+        cpu_model: String::new(),
+        bios_version: String::new(),
+        event_id: "1".to_owned(),
+        build: "1".to_owned(),
+        system_name: "linux".to_owned(),
+        payload_format_version: 1,
+        external: false,
+        payload: String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,6 +64,23 @@ impl App {
         }
     }
 
+    /// An application that breaks each connection once something has come.
+    pub async fn resetting() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                drop(stream.read_u8().await);
+                stream.set_zero_linger().unwrap();
+            }
+        });
+        Self {
+            address,
+            release: Arc::default(),
+            task,
+        }
+    }
+
     /// An application that sends back what it gets.
     pub async fn echo() -> Self {
         Self::echo_on(TcpListener::bind("127.0.0.1:0").await.unwrap())

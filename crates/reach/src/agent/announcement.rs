@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::pool::{SPREAD_MAX, Strategy};
+use super::pool::Strategy;
 use crate::line::SignedAnnouncement;
 
 /// Proxies in one announcement.
@@ -17,6 +17,8 @@ pub(crate) const ADDRESSES_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 256;
 /// The longest time to live that is believed.
 const TTL_MAX: Duration = Duration::from_hours(1);
+/// The longest spread that is believed: agents have to be back within 30 s.
+const SPREAD_MAX: Duration = Duration::from_secs(10);
 /// How wrong the clocks of a node may be.
 const SKEW: Duration = Duration::from_mins(10);
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::announcement::Announcement;
 use super::backoff;
-use super::tracker::{AVOID_FOR, REDRAW_AFTER, Tracked, Tracker, rank};
+use super::tracker::{AVOID_FOR, News, REDRAW_AFTER, Tracked, Tracker, rank};
 use crate::line::Welcome;
 
 /// Dials at once: more would only compete, and one that hangs must not stop the others.
@@ -24,11 +24,11 @@ pub(crate) const DIALS_PER_SECOND: u32 = 2;
 const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// A line that lived this long was a success, whatever ended it.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
-/// The first dial after a line was lost comes within this time, at random, or within what the proxies ask
-/// for, if that is longer.
+/// The first dial after a line was lost comes within this time, at random; that of who has another line
+/// within what the proxies ask for, if that is longer.
 const RETURN_SPREAD: Duration = Duration::from_secs(1);
 /// The longest spread a proxy may ask for.
-pub(super) const SPREAD_MAX: Duration = Duration::from_mins(1);
+const SPREAD_MAX: Duration = Duration::from_mins(1);
 /// Lines beyond the wanted number are closed after this long.
 const EXCESS_AFTER: Duration = Duration::from_mins(30);
 
@@ -150,7 +150,7 @@ pub struct Pool {
     dials: BTreeMap<DialId, (Way, Instant)>,
     lines: BTreeMap<DialId, Held>,
     redraw: Redraw,
-    /// Nobody is dialled before: a line was lost, and all that lost it with us would come together.
+    /// Nobody is dialled before: all whom the same befell would come together.
     rest_until: Option<Instant>,
     budget: Budget,
     excess_since: Option<Instant>,
@@ -244,14 +244,13 @@ impl Pool {
         let mut actions = Vec::new();
         match event {
             Event::Announced(announcement) => {
-                // Every proxy passes it on: all copies but the first say nothing.
-                let spread = match self.claims().next() {
-                    Some(_) => announcement.spread(),
-                    None => Duration::ZERO,
-                };
-                let news_wait = || spread.mul_f64(self.random.f64());
-                if !self.tracker.hear(&announcement, now, news_wait) {
-                    return actions;
+                match self.tracker.hear(&announcement, now) {
+                    // Every proxy passes it on: all copies but the first say nothing.
+                    News::Old => return actions,
+                    News::Same => {}
+                    // Who has no line at all does not wait for what it hears.
+                    News::Changed if self.claims().next().is_none() => {}
+                    News::Changed => self.rest(self.tracker.spread(), now),
                 }
                 // What the configuration of the proxies says counts; older ones say nothing.
                 if let Some(strategy) = announcement.strategy {
@@ -409,21 +408,25 @@ impl Pool {
     /// The claim is given up at once, so that its replacement is dialled while the line still
     /// serves what is open.
     fn draining(&mut self, line: DialId, has_successor: bool, spread: Duration, now: Instant) {
-        let jitter = self.random.f64();
+        let back = now + spread.min(SPREAD_MAX).mul_f64(self.random.f64());
         let Some(held) = self.lines.get_mut(&line).filter(|held| !held.is_draining) else {
             return;
         };
         held.is_draining = true;
-        let rest = self.tracker.spread.max(RETURN_SPREAD).mul_f64(jitter);
-        self.rest_until = Some(now + rest);
+        // The proxy knows how long it waits for its agents: no rest may be longer.
+        self.rest_until = Some(
+            self.rest_until
+                .filter(|until| *until > now)
+                .map_or(back, |until| until.min(back)),
+        );
         let Some(tracked) = self.tracker.proxies.get_mut(&held.proxy) else {
             return;
         };
         tracked.claim = None;
         tracked.failures = 0;
         if has_successor {
-            tracked.not_before = now + spread.min(SPREAD_MAX).mul_f64(jitter);
-            self.redraw.wait_until(tracked.not_before);
+            tracked.not_before = back;
+            self.redraw.wait_until(back);
         } else {
             tracked.avoided = Some((tracked.generation, now + AVOID_FOR));
         }
@@ -442,15 +445,25 @@ impl Pool {
             return;
         }
         tracked.claim = None;
-        let rest = self.tracker.spread.max(RETURN_SPREAD).mul_f64(jitter);
-        self.rest_until = Some(now + rest);
         if now.saturating_duration_since(held.since) >= STEADY_AFTER {
             tracked.failures = 0;
-            tracked.not_before = now + rest;
+            tracked.not_before = now + RETURN_SPREAD.mul_f64(jitter);
         } else {
             tracked.fail(now, jitter);
         }
         self.redraw.wait_until(tracked.not_before);
+        // Nobody reaches an agent without a line.
+        let is_alone = self.claims().next().is_none();
+        let spread = self.tracker.spread().max(RETURN_SPREAD);
+        self.rest(if is_alone { RETURN_SPREAD } else { spread }, now);
+    }
+
+    /// Dials nobody for a while, at random within `spread`, because others do the same now. A rest that has
+    /// begun is not made longer.
+    fn rest(&mut self, spread: Duration, now: Instant) {
+        if self.rest_until.is_none_or(|until| until <= now) {
+            self.rest_until = Some(now + spread.mul_f64(self.random.f64()));
+        }
     }
 
     fn fail_proxy(&mut self, proxy: &str, now: Instant) {

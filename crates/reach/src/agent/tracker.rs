@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::announcement::Announcement;
@@ -77,31 +78,42 @@ impl Tracked {
     }
 }
 
+/// What an announcement says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It is not newer than the last.
+    Old,
+    /// The same as the last.
+    Same,
+    /// Something else than the last.
+    Changed,
+}
+
 /// All proxies that are known, by identifier.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     pub(crate) proxies: BTreeMap<String, Tracked>,
-    /// The time over which the proxies would have agents come.
-    pub(crate) spread: Duration,
-    /// When the last announcement was issued.
-    last_issued_ms: Option<u64>,
+    /// What was announced last.
+    last: Option<Arc<Announcement>>,
 }
 
 impl Tracker {
-    /// Takes in a full list. False if it is not newer than the last. What is new in it is dialled after
-    /// `news_wait`: all agents hear of it at the same moment.
-    pub(crate) fn hear(
-        &mut self,
-        announcement: &Announcement,
-        now: Instant,
-        mut news_wait: impl FnMut() -> Duration,
-    ) -> bool {
-        let issued = Some(announcement.issued_ms);
-        if issued <= self.last_issued_ms {
-            return false;
+    /// The time over which the proxies would have agents come.
+    pub(crate) fn spread(&self) -> Duration {
+        let last = self.last.as_ref();
+        last.map_or(Duration::ZERO, |last| last.spread())
+    }
+
+    /// Takes in a full list.
+    pub(crate) fn hear(&mut self, announcement: &Arc<Announcement>, now: Instant) -> News {
+        let last = self.last.as_ref();
+        if last.is_some_and(|last| announcement.issued_ms <= last.issued_ms) {
+            return News::Old;
         }
-        self.last_issued_ms = issued;
-        self.spread = announcement.spread();
+        let is_same = last.is_some_and(|last| {
+            (&last.proxies, last.strategy) == (&announcement.proxies, announcement.strategy)
+        });
+        self.last = Some(Arc::clone(announcement));
         for tracked in self.proxies.values_mut() {
             tracked.is_listed = false;
         }
@@ -109,24 +121,21 @@ impl Tracker {
             let tracked = self
                 .proxies
                 .entry(proxy.id.clone())
-                .or_insert_with(|| Tracked {
-                    not_before: now + news_wait(),
-                    ..Tracked::new(proxy.group.clone(), proxy.generation, now)
-                });
+                .or_insert_with(|| Tracked::new(proxy.group.clone(), proxy.generation, now));
             tracked.is_listed = true;
             tracked.expires = now + announcement.ttl();
             tracked.group.clone_from(&proxy.group);
             if tracked.addresses != proxy.addresses || tracked.generation < proxy.generation {
                 // Something is new: what failed before may work.
                 tracked.failures = 0;
-                tracked.not_before = tracked.not_before.min(now + news_wait());
+                tracked.not_before = tracked.not_before.min(now);
                 tracked.addresses.clone_from(&proxy.addresses);
             }
             tracked.generation = proxy.generation;
         }
         self.proxies
             .retain(|_, tracked| tracked.is_listed || !tracked.is_free());
-        true
+        if is_same { News::Same } else { News::Changed }
     }
 
     /// Takes in a proxy that was met.

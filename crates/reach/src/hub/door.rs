@@ -22,6 +22,8 @@ const LINES_MAX: usize = 20_000;
 const DESCRIPTORS_PER_LINE: u64 = 2;
 /// Descriptors that lines leave to everything else.
 const DESCRIPTORS_LEFT: u64 = 1_024;
+/// The part of the descriptors that bulk connections may take, idle ones included.
+const BULK_SHARE: u64 = 8;
 
 impl Hub {
     /// The protocols of lines, for the main listener.
@@ -118,6 +120,7 @@ impl Hub {
             },
             timing: Timing::default(),
             lines_max: room(base::descriptors::limit()),
+            bulk_max: bulk_room(base::descriptors::limit()),
         };
         let acceptor = self
             .acceptor
@@ -150,7 +153,8 @@ impl Hub {
 /// Lines for which there is room with so many descriptors. Beyond them agents are refused with a
 /// reason, which is better than connections that can't be accepted.
 fn room(descriptors: u64) -> usize {
-    let most = descriptors.saturating_sub(DESCRIPTORS_LEFT) / DESCRIPTORS_PER_LINE;
+    let bulk = descriptors / BULK_SHARE;
+    let most = descriptors.saturating_sub(DESCRIPTORS_LEFT + bulk) / DESCRIPTORS_PER_LINE;
     // With few of them a half is for lines.
     let most = most.max(descriptors / 2 / DESCRIPTORS_PER_LINE);
     let room = usize::try_from(most).unwrap_or(LINES_MAX).min(LINES_MAX);
@@ -162,6 +166,11 @@ fn room(descriptors: u64) -> usize {
         );
     }
     room
+}
+
+/// Bulk connections for which there is room: without one a stream takes the interactive lane.
+fn bulk_room(descriptors: u64) -> usize {
+    usize::try_from(descriptors / BULK_SHARE).map_or(LINES_MAX, |most| most.min(LINES_MAX))
 }
 
 /// The time that so many agents need at least to come all together.
@@ -240,8 +249,8 @@ mod tests {
     fn lines_leave_descriptors_to_others() {
         for (descriptors, lines) in [
             (1_024, 256),
-            (4_096, 1_536),
-            (20_000, 9_488),
+            (4_096, 1_280),
+            (20_000, 8_238),
             (65_536, 20_000),
             (u64::MAX, 20_000),
         ] {

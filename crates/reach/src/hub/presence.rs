@@ -222,7 +222,7 @@ impl Hub {
         }
         let (issued_ms, proxies) = self.registry.issue().await?;
         let nodes = self.nodes.counts();
-        let spread = door::spread(nodes.nodes + nodes.elsewhere + nodes.offline);
+        let spread = door::spread(nodes.nodes + nodes.elsewhere);
         let announcement = Announcement {
             cluster: self.identity.cluster().to_owned(),
             issued_ms,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Lane;
+use super::bulk::Idle;
 use super::error::{AcceptError, chain};
 use super::frame::{read_frame, write_frame};
 use super::health;
@@ -32,7 +34,7 @@ use super::messages;
 use super::mux::{self, Mux};
 use super::proxy_end::{End, Line, Parts, Shared, lock};
 use super::sealed::Sealed;
-use super::stream::{BoxDuplex, Duplex};
+use super::stream::{BoxDuplex, Counted, Duplex};
 use super::{bulk, socket};
 
 /// Reads who a peer is out of its certificate chain, or says why it is not welcome.
@@ -58,6 +60,8 @@ pub struct AcceptorSettings {
     pub timing: Timing,
     /// Lines at once, finished or not.
     pub lines_max: usize,
+    /// Bulk connections of all lines.
+    pub bulk_max: usize,
 }
 
 impl fmt::Debug for AcceptorSettings {
@@ -66,6 +70,7 @@ impl fmt::Debug for AcceptorSettings {
             .field("welcome", &self.welcome)
             .field("timing", &self.timing)
             .field("lines_max", &self.lines_max)
+            .field("bulk_max", &self.bulk_max)
             .finish_non_exhaustive()
     }
 }
@@ -82,6 +87,8 @@ struct Inner {
     tls: Arc<ServerConfig>,
     scope: Scope,
     state: Mutex<State>,
+    /// Bulk connections, idle and in use.
+    bulk: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +210,7 @@ impl Acceptor {
             tls,
             scope,
             state: Mutex::default(),
+            bulk: Arc::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -501,16 +509,23 @@ impl Acceptor {
     }
 
     fn add_bulk(&self, io: Sealed, key: &Key) -> Result<(), AcceptError> {
+        let refuse = |text: &str| Err(Refusal::new(RefusalCode::TooMany, text).into());
+        let Some(counted) = Counted::within(&self.inner.bulk, self.inner.settings.bulk_max) else {
+            return refuse("this proxy has no descriptors for more bulk connections");
+        };
+        let idle = Idle {
+            connection: io,
+            counted,
+        };
         let state = lock(&self.inner.state);
-        let added = match state.lines.get(key) {
-            Some(Entry::Complete(line)) if line.wants_bulk() => line.shared.bulk.add(io),
+        let is_added = match state.lines.get(key) {
+            Some(Entry::Complete(line)) if line.wants_bulk() => line.shared.bulk.add(idle),
             _ => false,
         };
-        if added {
+        if is_added {
             return Ok(());
         }
-        let text = "the line has gone, wants no bulk connections, or has all that it may have";
-        Err(Refusal::new(RefusalCode::TooMany, text).into())
+        refuse("the line has gone, wants no bulk connections, or has all that it may have")
     }
 
     /// Begins the pings of the interactive lane; its end ends the line.

@@ -104,7 +104,7 @@ pub(crate) struct Shared {
     /// Fires when the proxy has all that makes a line.
     ready: CancellationToken,
     pub(crate) interactive: Arc<Health>,
-    pub(crate) bulk: bulk_serve::Counts,
+    pub(crate) bulk: bulk_serve::Waiting,
     incoming: mpsc::Sender<Message>,
     outgoing: mpsc::Sender<Message>,
 }
@@ -156,7 +156,7 @@ impl Starting {
             draining: CancellationToken::new(),
             ready: CancellationToken::new(),
             interactive: Arc::default(),
-            bulk: bulk_serve::Counts::default(),
+            bulk: bulk_serve::Waiting::default(),
             incoming,
             outgoing,
         };
@@ -302,7 +302,7 @@ impl AgentLineHandle {
 impl Shared {
     pub(crate) fn streams(&self) -> usize {
         let framed = self.interactive.streams.load(Ordering::Relaxed);
-        framed + self.bulk.busy.load(Ordering::Relaxed)
+        framed + self.interactive.bulk.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> AgentLineState {

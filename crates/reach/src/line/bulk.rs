@@ -82,10 +82,25 @@ pub(crate) async fn welcome<S: Duplex + 'static>(
 }
 
 /// The proxy's connections of one line.
-#[derive(Default)]
 pub(crate) struct BulkPool {
-    idle: Mutex<VecDeque<Sealed>>,
+    idle: Mutex<VecDeque<Idle>>,
     busy: Arc<AtomicUsize>,
+}
+
+/// One that waits to be used, and counts among all of the proxy.
+pub(crate) struct Idle {
+    pub(crate) connection: Sealed,
+    pub(crate) counted: Counted,
+}
+
+/// Why there is no stream.
+pub(crate) enum NotOpened {
+    /// No connection is of use.
+    NoConnection,
+    /// The agent says why.
+    Refused(Refusal),
+    /// The connection broke; the target may have been dialled.
+    Broke(String),
 }
 
 impl std::fmt::Debug for BulkPool {
@@ -98,8 +113,16 @@ impl std::fmt::Debug for BulkPool {
 }
 
 impl BulkPool {
+    /// Counts in `busy` those in use.
+    pub(crate) fn new(busy: Arc<AtomicUsize>) -> Self {
+        Self {
+            idle: Mutex::default(),
+            busy,
+        }
+    }
+
     /// Takes in a connection that the agent has dialled ahead; false if there are enough.
-    pub(crate) fn add(&self, connection: Sealed) -> bool {
+    pub(crate) fn add(&self, connection: Idle) -> bool {
         let mut idle = lock(&self.idle);
         let has_room = idle.len() + self.busy() < BULK_MAX;
         if has_room {
@@ -116,32 +139,43 @@ impl BulkPool {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Opens a stream on one of the idle connections. Nothing if none is of use.
+    /// Opens a stream on one of the idle connections.
     /// The stream breaks when `line_end` fires.
     pub(crate) async fn open(
         &self,
         request: &OpenRequest,
         line_end: &CancellationToken,
-    ) -> Option<Result<LineStream, Refusal>> {
+    ) -> Result<LineStream, NotOpened> {
         loop {
             // The youngest: the least likely to have been cut by something on the way.
-            let mut connection = lock(&self.idle).pop_back()?;
-            let counted = Counted::new(&self.busy);
+            let idle = lock(&self.idle).pop_back();
+            let Some(Idle {
+                mut connection,
+                counted,
+            }) = idle
+            else {
+                return Err(NotOpened::NoConnection);
+            };
+            let busy = Counted::new(&self.busy);
             match timeout(BULK_SEEN_LIMIT, ask(&mut connection, request)).await {
                 Ok(Ok(Report::Seen)) => {}
                 // Dead or confused: the next one.
-                _ => continue,
+                Ok(_) => continue,
+                // The others are older, and whoever asked has waited.
+                Err(_) => {
+                    self.clear();
+                    return Err(NotOpened::NoConnection);
+                }
             }
             return match read_frame(&mut connection, FRAME_BYTES_MAX).await {
-                Ok(Report::Opened) => Some(Ok(LineStream::connection(
+                Ok(Report::Opened) => Ok(LineStream::connection(
                     connection,
                     line_end.clone(),
-                    counted,
-                ))),
-                Ok(Report::Refused(refusal)) => Some(Err(refusal)),
-                // The target may have been dialled: not again on another connection.
-                Ok(report) => Some(Err(broke(&format!("an unexpected {report:?}")))),
-                Err(error) => Some(Err(broke(&error.to_string()))),
+                    (busy, Some(counted)),
+                )),
+                Ok(Report::Refused(refusal)) => Err(NotOpened::Refused(refusal)),
+                Ok(report) => Err(NotOpened::Broke(format!("an unexpected {report:?}"))),
+                Err(error) => Err(NotOpened::Broke(error.to_string())),
             };
         }
     }
@@ -151,11 +185,11 @@ impl BulkPool {
         loop {
             tokio::time::sleep(timing.ping_interval).await;
             for _ in 0..self.idle() {
-                let Some(mut connection) = lock(&self.idle).pop_front() else {
+                let Some(mut idle) = lock(&self.idle).pop_front() else {
                     break;
                 };
-                if is_alive(&mut connection, timing.pong_limit).await {
-                    lock(&self.idle).push_back(connection);
+                if is_alive(&mut idle.connection, timing.pong_limit).await {
+                    lock(&self.idle).push_back(idle);
                 }
             }
         }
@@ -180,9 +214,4 @@ async fn is_alive(connection: &mut Sealed, limit: Duration) -> bool {
     let answer = timeout(limit, exchange).await;
     // Whatever comes unasked would be kept.
     matches!(answer, Ok(Ok(Report::Pong))) && connection.is_quiet()
-}
-
-fn broke(reason: &str) -> Refusal {
-    let text = format!("the bulk connection broke while the target was dialled: {reason}");
-    Refusal::new(super::message::RefusalCode::Unavailable, text)
 }

@@ -9,20 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent_end::Shared;
 use super::bulk::{Order, Report};
-use super::error::chain;
+use super::error::{ConnectError, chain};
 use super::frame::{FrameError, read_frame, write_frame};
-use super::limits::{BULK_MAX, BULK_PAUSE, FRAME_BYTES_MAX};
-use super::message::OpenRequest;
+use super::limits::{BULK_MAX, BULK_PAUSE, BULK_REFUSED_PAUSE, FRAME_BYTES_MAX};
+use super::message::{OpenRequest, RefusalCode};
 use super::sealed::Sealed;
 use super::stream::{Counted, LineStream};
 
-/// How many connections there are, and whether any are wanted.
+/// How many connections wait, and whether any are wanted. Those in use the lane's health counts.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct Waiting {
     /// Fires when the proxy has asked for some: most lines never carry bulk.
     pub(crate) wanted: CancellationToken,
     pub(crate) idle: Arc<AtomicUsize>,
-    pub(crate) busy: Arc<AtomicUsize>,
 }
 
 /// Silence of the proxy for this many ping intervals means that an idle connection is dead.
@@ -59,9 +58,17 @@ async fn dial_and_serve(shared: &Arc<Shared>) {
                     drop(counted);
                 });
             }
+            // Another process answers there now: this line never gets one again.
+            Err(ConnectError::Refused { refusal, .. }) if refusal.code == RefusalCode::NotFound => {
+                return;
+            }
             Err(error) => {
                 tracing::debug!(error = chain(&error), "no bulk connection");
-                sleep(BULK_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
+                let pause = match &error {
+                    ConnectError::Refused { .. } => BULK_REFUSED_PAUSE,
+                    _ => BULK_PAUSE,
+                };
+                sleep(pause.mul_f64(1.0 + fastrand::f64())).await;
             }
         }
     }
@@ -78,7 +85,9 @@ async fn serve(mut io: Sealed, waiting: OwnedSemaphorePermit, shared: &Shared) {
     match request {
         Ok(request) => {
             drop(waiting);
-            let counted = Counted::new(&shared.bulk.busy);
+            let counted = Counted::new(&shared.interactive.bulk);
+            // While it was idle, pings were rare.
+            shared.interactive.probe.notify_one();
             tokio::select! {
                 outcome = open(io, request, counted, shared) => if let Err(error) = outcome {
                     tracing::debug!(error = chain(&error), "bulk stream not opened");
@@ -116,7 +125,7 @@ async fn open(
     match shared.dial(request).await {
         Ok(served) => {
             write_frame(&mut io, &Report::Opened).await?;
-            let stream = LineStream::connection(io, shared.end.token().clone(), counted);
+            let stream = LineStream::connection(io, shared.end.token().clone(), (counted, None));
             shared.run(served, stream).await;
         }
         Err(refusal) => write_frame(&mut io, &Report::Refused(refusal)).await?,

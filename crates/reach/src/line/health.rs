@@ -22,6 +22,8 @@ pub(crate) struct Health {
     pub(crate) probe: Notify,
     /// Streams open.
     pub(crate) streams: Arc<AtomicUsize>,
+    /// Bulk connections of the same line in use: they end with the lane.
+    pub(crate) bulk: Arc<AtomicUsize>,
     /// The last round trip in microseconds; 0 before the first.
     round_trip_us: AtomicU64,
     begun: Instant,
@@ -34,6 +36,7 @@ impl Default for Health {
         Self {
             probe: Notify::new(),
             streams: Arc::default(),
+            bulk: Arc::default(),
             round_trip_us: AtomicU64::new(0),
             begun: clock::now(),
             heard_ms: AtomicU64::new(0),
@@ -52,7 +55,7 @@ impl Health {
 
     /// Whether somebody may wait for something.
     fn is_busy(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) > 0
+        self.streams.load(Ordering::Relaxed) + self.bulk.load(Ordering::Relaxed) > 0
     }
 
     /// Bytes have come.

@@ -10,12 +10,13 @@ use base::clock;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::bulk::BulkPool;
+use super::bulk::{BulkPool, NotOpened};
 use super::early::Early;
 use super::error::{OpenError, chain};
 use super::limits::{OPEN_LIMIT, PROBE_AFTER, REQUEST_BYTES_MAX, STREAMS_MAX};
 use super::message::{
-    Closing, Drain, LineId, Message, Note, OpenRequest, Peer, RefusalCode, SignedAnnouncement,
+    Closing, Drain, LineId, Message, Note, OpenRequest, Peer, Refusal, RefusalCode,
+    SignedAnnouncement,
 };
 use super::mux::Mux;
 use super::stream::{Counted, LineStream};
@@ -182,29 +183,33 @@ impl Line {
                 "the control lane carries messages only".to_owned(),
             )),
             Lane::Interactive => self.open_framed(request, early).await,
-            Lane::Bulk => match self
-                .shared
-                .bulk
-                .open(request, self.shared.end.token())
-                .await
-            {
-                Some(Ok(mut stream)) => {
-                    if let Some(early) = early {
-                        let passed_on = early.pass_on(&mut stream).await;
-                        passed_on.map_err(|error| self.gone(chain(&error)))?;
-                    }
-                    Ok(stream)
-                }
-                Some(Err(refusal)) => Err(OpenError::Refused {
-                    peer: self.name(),
-                    refusal,
-                }),
-                None => {
-                    self.want_bulk();
-                    self.open_framed(request, early).await
-                }
-            },
+            Lane::Bulk => self.open_bulk(request, early).await,
         }
+    }
+
+    async fn open_bulk(
+        &self,
+        request: &OpenRequest,
+        early: Option<&mut Early<'_>>,
+    ) -> Result<LineStream, OpenError> {
+        let (shared, health) = (&self.shared, self.shared.interactive.health());
+        let opening = shared.bulk.open(request, shared.end.token());
+        let mut stream = match probing(&health.probe, opening).await {
+            Ok(stream) => stream,
+            Err(NotOpened::NoConnection) => {
+                self.want_bulk();
+                return self.open_framed(request, early).await;
+            }
+            Err(NotOpened::Refused(refusal)) => return Err(self.refused(refusal)),
+            Err(NotOpened::Broke(reason)) => return Err(self.gone(reason)),
+        };
+        // While it was idle, pings were rare.
+        health.probe.notify_one();
+        if let Some(early) = early {
+            let passed_on = early.pass_on(&mut stream).await;
+            passed_on.map_err(|error| self.gone(chain(&error)))?;
+        }
+        Ok(stream)
     }
 
     async fn open_framed(
@@ -240,12 +245,18 @@ impl Line {
         let Err(refusal) = answer else {
             return Ok(LineStream::framed(stream, counted));
         };
+        Err(self.refused(refusal))
+    }
+
+    fn refused(&self, refusal: Refusal) -> OpenError {
         let peer = self.name();
-        if refusal.code == RefusalCode::Draining {
-            let reason = refusal.text;
-            return Err(OpenError::Draining { peer, reason });
+        match refusal.code {
+            RefusalCode::Draining => OpenError::Draining {
+                peer,
+                reason: refusal.text,
+            },
+            _ => OpenError::Refused { peer, refusal },
         }
-        Err(OpenError::Refused { peer, refusal })
     }
 
     fn gone(&self, reason: String) -> OpenError {
@@ -410,8 +421,8 @@ impl Shared {
             id: parts.id,
             remote: parts.remote,
             since: clock::wall(),
+            bulk: BulkPool::new(Arc::clone(&parts.interactive.health().bulk)),
             interactive: parts.interactive,
-            bulk: BulkPool::default(),
             messages: parts.messages,
             end: parts.end,
             draining: OnceLock::new(),

@@ -22,7 +22,7 @@ use super::sealed::Sealed;
 pub struct LineStream {
     inner: Inner,
     lane: Lane,
-    _counted: Counted,
+    _counted: (Counted, Option<Counted>),
 }
 
 enum Inner {
@@ -43,12 +43,17 @@ impl LineStream {
         Self {
             inner: Inner::Framed(stream),
             lane: Lane::Interactive,
-            _counted: counted,
+            _counted: (counted, None),
         }
     }
 
     /// A connection of its own, which still ends with its line.
-    pub(crate) fn connection(io: Sealed, line_end: CancellationToken, counted: Counted) -> Self {
+    /// At the proxy it counts twice: for its line, and for all.
+    pub(crate) fn connection(
+        io: Sealed,
+        line_end: CancellationToken,
+        counted: (Counted, Option<Counted>),
+    ) -> Self {
         let line_end = Box::pin(line_end.cancelled_owned());
         Self {
             inner: Inner::Connection(Box::new(Connection { io, line_end })),
@@ -65,8 +70,9 @@ impl LineStream {
     /// Breaks it at once and drops what is queued, so that the other end learns that something
     /// failed. Merely dropping the stream sends first what is queued.
     pub fn abort(mut self) {
-        if let Inner::Framed(stream) = &mut self.inner {
-            stream.abort();
+        match &mut self.inner {
+            Inner::Framed(stream) => stream.abort(),
+            Inner::Connection(connection) => connection.io.reset(),
         }
     }
 }
@@ -79,7 +85,10 @@ impl AsyncRead for LineStream {
     ) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Framed(stream) => stream.poll_read(context, buffer),
-            Inner::Connection(connection) => connection.poll_read(context, buffer),
+            Inner::Connection(connection) => {
+                connection.check(context)?;
+                Pin::new(&mut connection.io).poll_read(context, buffer)
+            }
         }
     }
 }
@@ -93,6 +102,7 @@ impl AsyncWrite for LineStream {
         match &mut self.inner {
             Inner::Framed(stream) => stream.poll_write(context, bytes),
             Inner::Connection(connection) => {
+                connection.check(context)?;
                 Pin::new(&mut connection.io).poll_write(context, bytes)
             }
         }
@@ -105,7 +115,10 @@ impl AsyncWrite for LineStream {
                 stream.flush();
                 Poll::Ready(Ok(()))
             }
-            Inner::Connection(connection) => End::poll_flush(&mut connection.io, context),
+            Inner::Connection(connection) => {
+                connection.check(context)?;
+                End::poll_flush(&mut connection.io, context)
+            }
         }
     }
 
@@ -115,7 +128,10 @@ impl AsyncWrite for LineStream {
                 stream.finish();
                 Poll::Ready(Ok(()))
             }
-            Inner::Connection(connection) => connection.io.poll_end(context),
+            Inner::Connection(connection) => {
+                connection.check(context)?;
+                connection.io.poll_end(context)
+            }
         }
     }
 }
@@ -125,9 +141,7 @@ impl End for LineStream {
         match &mut self.inner {
             Inner::Framed(stream) => stream.poll_chunk(context, chunk),
             Inner::Connection(connection) => {
-                if connection.line_end.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-                }
+                connection.check(context)?;
                 connection.io.poll_chunk(context, chunk)
             }
         }
@@ -136,7 +150,10 @@ impl End for LineStream {
     fn poll_send(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Framed(stream) => stream.poll_send(context, chunk),
-            Inner::Connection(connection) => connection.io.poll_send(context, chunk),
+            Inner::Connection(connection) => {
+                connection.check(context)?;
+                connection.io.poll_send(context, chunk)
+            }
         }
     }
 
@@ -156,15 +173,12 @@ struct Connection {
 }
 
 impl Connection {
-    fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.line_end.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+    /// Fails when the line has ended: each direction looks, since the other may be over.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.line_end.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
+            Poll::Pending => Ok(()),
         }
-        Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }
 

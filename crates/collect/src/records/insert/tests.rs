@@ -19,24 +19,11 @@ const MACHINES: usize = 40;
 /// A crash; the number of the event makes it another one.
 fn crash(number: usize, event: usize) -> Entry {
     let record = Record {
-        record_format_version: 4,
-        severity: 3,
         classification: "org.clearlinux/crash/clr".to_owned(),
         machine_id: format!("machine{}", number / GROUPS % MACHINES),
-        created: 1_700_000_000,
-        arch: "x86_64".to_owned(),
-        is_unusual_arch: false,
-        host_type: String::new(),
-        kernel_version: String::new(),
-        board_name: String::new(),
-        cpu_model: String::new(),
-        bios_version: String::new(),
         event_id: event.to_string(),
-        build: "100".to_owned(),
-        system_name: "linux".to_owned(),
-        payload_format_version: 1,
-        external: false,
         payload: "#0 inner()".to_owned(),
+        ..entry::plain_record()
     };
     let function = format!("inner{}", number % GROUPS);
     Entry::Record(Box::new(NewRecord {

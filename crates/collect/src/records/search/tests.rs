@@ -15,24 +15,15 @@ const RECORDS: usize = 9_000;
 
 fn record(random: &mut fastrand::Rng) -> Record {
     Record {
-        record_format_version: 4,
         severity: [1, 1, 1, 2, 3, 4][random.usize(..6)],
         classification: format!("a/b/c{}", random.u32(..8)),
         machine_id: format!("m{}", random.u32(..2_000)),
-        created: 1_700_000_000,
-        arch: "x86_64".to_owned(),
-        is_unusual_arch: false,
-        host_type: String::new(),
         kernel_version: "6.1.0".to_owned(),
-        board_name: String::new(),
-        cpu_model: String::new(),
-        bios_version: String::new(),
         event_id: format!("{:032x}", random.u128(..)),
         build: format!("{}", 100 + random.u32(..30)),
-        system_name: "linux".to_owned(),
-        payload_format_version: 1,
         external: random.u32(..500) == 0,
         payload: format!("word{} word{}", random.u32(..3_000), random.u32(..9)),
+        ..entry::plain_record()
     }
 }
 

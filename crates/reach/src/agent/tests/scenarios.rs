@@ -4,13 +4,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::simulation::{AgentNo, ProxyNo, Shape, World};
+use super::simulation::{AgentNo, ProxyNo, SPREAD_S, Shape, World};
 use super::*;
 
 /// Recovery is promised within this.
 const BOUND_S: u64 = 30;
-/// Agents are on a proxy's successor, or on other proxies, before the old process lets go.
-const DRAIN_S: u64 = 15;
+/// Agents are on a proxy's successor, or on other proxies, before the old process lets go: what they are
+/// told, and 2 s for their dial.
+const DRAIN_S: u64 = SPREAD_S + 2;
 /// A path that is cut is noticed within 15 s, and a dial into it ends within 5 s more.
 const CUT_S: u64 = 20;
 
@@ -102,7 +103,7 @@ fn everything(shape: Shape, seed: u64) {
 /// Each proxy replaced in its place; then all by a new generation elsewhere.
 fn rolling_upgrade(world: &mut World, shape: Shape, all: &[ProxyNo]) {
     for &proxy in all {
-        world.replace(proxy, Duration::from_secs(5));
+        world.replace(proxy, Duration::from_secs(SPREAD_S));
         world.run(DRAIN_S);
         world.check_reachable(least(shape));
         settle(world, shape);

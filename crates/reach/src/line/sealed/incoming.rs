@@ -9,9 +9,10 @@ use tokio::io::ReadBuf;
 use tokio_util::io::poll_read_buf;
 
 use super::key::Key;
-use super::{BODY_BYTES_MAX, DATA, END, HEAD, HEAD_BYTES, TAIL_BYTES, invalid};
+use super::{BODY_BYTES_MAX, DATA, END, HEAD, HEAD_BYTES, RESET, TAIL_BYTES, invalid};
 use crate::line::copy::Chunk;
 use crate::line::limits::BULK_BUFFER;
+use crate::line::mux::StreamReset;
 use crate::line::stream::BoxDuplex;
 
 /// What is read at once at first: an idle connection carries a few small frames.
@@ -148,8 +149,11 @@ impl Incoming {
                 self.has_ended = true;
                 self.buffer = BytesMut::new();
             }
+            RESET if record.is_empty() => {
+                return Err(io::Error::new(io::ErrorKind::ConnectionReset, StreamReset));
+            }
             DATA => return Err(invalid("an empty record")),
-            END => return Err(invalid("an end with something in it")),
+            END | RESET => return Err(invalid("an end with something in it")),
             _ => return Err(invalid("a record of an unknown type")),
         }
         Ok(true)

@@ -12,7 +12,7 @@ mod tests;
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use base::read_ahead::ReadAhead;
 use bytes::BytesMut;
@@ -38,6 +38,8 @@ const HEAD: [u8; 3] = [23, 3, 3];
 const DATA: u8 = 23;
 /// The end of this direction; an alert in TLS.
 const END: u8 = 21;
+/// The end of everything: what is at the sender's other side broke.
+const RESET: u8 = 22;
 
 /// Which end of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,16 @@ impl Sealed {
             Key::of_session(&*session, side)?,
         );
         Ok(Self::with_keys(Box::new(io.into_inner()), receive, send))
+    }
+
+    /// Tells the other end that the stream broke, if the connection takes that at once.
+    pub(crate) fn reset(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        if self.outgoing.reset().is_ok() {
+            // The connection is dropped next: what it does not take now is lost, and the end says less.
+            let _sent = self.outgoing.poll(&mut self.io, &mut context);
+            let _sent = Pin::new(&mut self.io).poll_flush(&mut context);
+        }
     }
 
     /// Whether nothing has come that nobody has read.

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 
 use super::key::Key;
-use super::{DATA, END, HEAD, HEAD_BYTES, TAIL_BYTES};
+use super::{DATA, END, HEAD, HEAD_BYTES, RESET, TAIL_BYTES};
 use crate::line::stream::BoxDuplex;
 
 /// Pieces of one write: those of a buffer full.
@@ -63,6 +63,12 @@ impl Outgoing {
             self.queue(BytesMut::new(), END)?;
         }
         Ok(())
+    }
+
+    /// Queues word that everything broke.
+    pub(super) fn reset(&mut self) -> io::Result<()> {
+        self.has_ended = true;
+        self.queue(BytesMut::new(), RESET)
     }
 
     fn queue(&mut self, mut body: BytesMut, kind: u8) -> io::Result<()> {

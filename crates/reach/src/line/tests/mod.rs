@@ -1,6 +1,7 @@
 //! Lines over real sockets on loopback: the set-up that the tests share.
 
 mod bench;
+mod bulk;
 mod faults;
 mod lanes;
 mod refusals;
@@ -22,6 +23,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+
+/// Bulk connections for which proxies have room.
+const BULK_ROOM: usize = 40;
 
 /// Short enough for a test, long enough for a machine under load.
 pub(crate) const QUICK: Timing = Timing {
@@ -187,6 +191,7 @@ impl Proxy {
             },
             timing,
             lines_max: 1000,
+            bulk_max: BULK_ROOM,
         };
         let acceptor = Acceptor::new(settings, scope.clone());
         let (give, lines) = mpsc::channel(100);

@@ -15,27 +15,12 @@ const NO_TIME: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_mins(10);
 
 fn entry(number: i64) -> Entry {
+    // Some are larger than all that is read at a time.
+    let more = if number % 400 == 0 { 600_000 } else { 9 };
     let record = Record {
-        record_format_version: 4,
-        severity: 1,
-        classification: "a/b/c".to_owned(),
-        machine_id: "m".to_owned(),
-        created: 1_700_000_000,
-        arch: "x86_64".to_owned(),
-        is_unusual_arch: false,
-        host_type: String::new(),
-        kernel_version: String::new(),
-        board_name: String::new(),
-        cpu_model: String::new(),
-        bios_version: String::new(),
         event_id: number.to_string(),
-        build: "1".to_owned(),
-        system_name: "linux".to_owned(),
-        payload_format_version: 1,
-        external: false,
-        // Some are larger than all that is read at a time.
-        payload: format!("number {number} ")
-            + &"x".repeat(if number % 400 == 0 { 600_000 } else { 9 }),
+        payload: format!("number {number} ") + &"x".repeat(more),
+        ..entry::plain_record()
     };
     Entry::Record(Box::new(NewRecord {
         project: 1,
