@@ -46,6 +46,12 @@ impl Packed {
         rows.map(move |values| Row { bytes, values })
     }
 
+    /// Turns their order round.
+    pub(crate) fn reverse(&mut self) {
+        let rows = self.values.chunks_exact(self.width.max(1));
+        self.values = rows.rev().flatten().cloned().collect();
+    }
+
     pub(crate) fn first(&self) -> Option<Row<'_>> {
         self.rows().next()
     }
@@ -207,6 +213,15 @@ mod tests {
             ("", &b""[..])
         );
         assert!(rows[1].bytes(3).is_err());
+
+        let mut packed = packed;
+        packed.reverse();
+        let numbers = packed.rows().map(|row| row.number(0).unwrap());
+        assert_eq!(numbers.collect::<Vec<_>>(), [8, -7]);
+        let second = packed.rows().nth(1).unwrap();
+        assert_eq!(second.text(1).unwrap(), "é;:");
+        packed.reverse();
+        assert_eq!(packed.first().unwrap().number(0).unwrap(), -7);
     }
 
     #[test]
