@@ -18,6 +18,8 @@ use crate::proxy_several::Pair;
 const AHEAD: u64 = 4;
 /// The longest until what a node offers is known, and until the next connection is dialled ahead.
 const FOUND: Duration = Duration::from_secs(10);
+/// The longest until a path that is cut without a trace is noticed: 6 s, and a machine under load.
+const NOTICED: Duration = Duration::from_secs(8);
 /// The longest a caller waits for the word that something broke.
 const TOLD: Duration = Duration::from_secs(6);
 
@@ -146,7 +148,8 @@ async fn a_cut_path_is_noticed_by_bulk_alone() {
     let begun = Instant::now();
     let ended = tokio::time::timeout(2 * TOLD, stream.read(&mut [0])).await;
     assert!(matches!(ended, Ok(Err(_) | Ok(0))), "{ended:?}");
-    assert!(begun.elapsed() < TOLD, "{:?}", begun.elapsed());
+    // With pings as rare as on an idle line it took up to 15 s.
+    assert!(begun.elapsed() < NOTICED, "{:?}", begun.elapsed());
 }
 
 /// A client of a proxy without a line to the node gets there over the bulk lane of the one that has it.

@@ -413,13 +413,10 @@ impl Pool {
             return;
         };
         held.is_draining = true;
+        let proxy = held.proxy.clone();
         // The proxy knows how long it waits for its agents: no rest may be longer.
-        self.rest_until = Some(
-            self.rest_until
-                .filter(|until| *until > now)
-                .map_or(back, |until| until.min(back)),
-        );
-        let Some(tracked) = self.tracker.proxies.get_mut(&held.proxy) else {
+        self.rest_until_at_most(back, now);
+        let Some(tracked) = self.tracker.proxies.get_mut(&proxy) else {
             return;
         };
         tracked.claim = None;
@@ -452,10 +449,19 @@ impl Pool {
             tracked.fail(now, jitter);
         }
         self.redraw.wait_until(tracked.not_before);
-        // Nobody reaches an agent without a line.
-        let is_alone = self.claims().next().is_none();
-        let spread = self.tracker.spread().max(RETURN_SPREAD);
-        self.rest(if is_alone { RETURN_SPREAD } else { spread }, now);
+        if self.claims().next().is_some() {
+            self.rest(self.tracker.spread().max(RETURN_SPREAD), now);
+        } else {
+            // Nobody reaches an agent without a line.
+            let soon = now + RETURN_SPREAD.mul_f64(self.random.f64());
+            self.rest_until_at_most(soon, now);
+        }
+    }
+
+    /// Makes a rest that has begun shorter, or begins one.
+    fn rest_until_at_most(&mut self, most: Instant, now: Instant) {
+        let begun = self.rest_until.filter(|until| *until > now);
+        self.rest_until = Some(begun.map_or(most, |until| until.min(most)));
     }
 
     /// Dials nobody for a while, at random within `spread`, because others do the same now. A rest that has

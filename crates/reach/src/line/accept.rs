@@ -180,6 +180,8 @@ struct Entered {
     key: Key,
     /// The beginning of a line: where its connection goes after the answer.
     begun: Option<(oneshot::Sender<BoxDuplex>, End)>,
+    /// The room that a bulk connection takes.
+    counted: Option<Counted>,
 }
 
 impl fmt::Debug for Control {
@@ -267,7 +269,11 @@ impl Acceptor {
             .and_then(|peer| self.enter(&hello, lane, peer, remote));
         let refusal = entered.as_ref().err().cloned();
         let answered = self.answer(&mut tls, refusal).await;
-        let Entered { key, begun } = entered?;
+        let Entered {
+            key,
+            begun,
+            counted,
+        } = entered?;
         match lane {
             Lane::Control => {
                 if let (Err(error), Some((_, end))) = (&answered, &begun) {
@@ -286,7 +292,7 @@ impl Acceptor {
                 answered?;
                 let (io, session) = tls.into_inner();
                 let sealed = bulk::welcome(io, session).await?;
-                self.add_bulk(sealed, &key).map(|()| None)
+                self.add_bulk(sealed, counted, &key).map(|()| None)
             }
         }
     }
@@ -343,17 +349,31 @@ impl Acceptor {
         }
         let mut state = lock(&self.inner.state);
         let key = (peer, hello.line.clone());
-        let begun = match (lane, state.lines.get(&key)) {
-            (Lane::Control, None) => Some(self.begin(&mut state, &key, remote)?),
-            (Lane::Interactive, Some(Entry::Begun(_))) | (Lane::Bulk, Some(Entry::Complete(_))) => {
-                None
-            }
+        let (mut begun, mut counted) = (None, None);
+        match (lane, state.lines.get(&key)) {
+            (Lane::Control, None) => begun = Some(self.begin(&mut state, &key, remote)?),
+            (Lane::Interactive, Some(Entry::Begun(_))) => {}
+            (Lane::Bulk, Some(Entry::Complete(line))) => counted = Some(self.bulk_room(line)?),
             _ => {
                 let text = format!("no line of yours waits for a {lane} lane: begin a new line");
                 return refuse(RefusalCode::NotFound, text);
             }
-        };
-        Ok(Entered { key, begun })
+        }
+        Ok(Entered {
+            key,
+            begun,
+            counted,
+        })
+    }
+
+    /// Room for a bulk connection of a line. An agent that is refused here dials no other for a while.
+    fn bulk_room(&self, line: &Line) -> Result<Counted, Refusal> {
+        let refuse = |text: &str| Refusal::new(RefusalCode::TooMany, text);
+        if !line.wants_bulk() || !line.shared.bulk.has_room() {
+            return Err(refuse("the line wants no more bulk connections"));
+        }
+        Counted::within(&self.inner.bulk, self.inner.settings.bulk_max)
+            .ok_or_else(|| refuse("this proxy has no descriptors for more bulk connections"))
     }
 
     /// The beginning of a line, which gets its control lane after the answer.
@@ -508,24 +528,28 @@ impl Acceptor {
         });
     }
 
-    fn add_bulk(&self, io: Sealed, key: &Key) -> Result<(), AcceptError> {
-        let refuse = |text: &str| Err(Refusal::new(RefusalCode::TooMany, text).into());
-        let Some(counted) = Counted::within(&self.inner.bulk, self.inner.settings.bulk_max) else {
-            return refuse("this proxy has no descriptors for more bulk connections");
-        };
-        let idle = Idle {
-            connection: io,
-            counted,
-        };
+    fn add_bulk(
+        &self,
+        connection: Sealed,
+        counted: Option<Counted>,
+        key: &Key,
+    ) -> Result<(), AcceptError> {
         let state = lock(&self.inner.state);
-        let is_added = match state.lines.get(key) {
-            Some(Entry::Complete(line)) if line.wants_bulk() => line.shared.bulk.add(idle),
+        let is_added = match (state.lines.get(key), counted) {
+            (Some(Entry::Complete(line)), Some(counted)) => {
+                let idle = Idle {
+                    connection,
+                    counted,
+                };
+                line.shared.bulk.add(idle)
+            }
             _ => false,
         };
         if is_added {
             return Ok(());
         }
-        refuse("the line has gone, wants no bulk connections, or has all that it may have")
+        let text = "the line has gone, or has all the bulk connections that it may have";
+        Err(Refusal::new(RefusalCode::TooMany, text).into())
     }
 
     /// Begins the pings of the interactive lane; its end ends the line.

@@ -7,7 +7,7 @@
 //! follows are the bytes of the stream, each direction with an end of its own.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::AcceptError;
 use super::frame::{FrameError, read_frame, write_frame};
+use super::health::Health;
 use super::limits::{BULK_MAX, BULK_SEEN_LIMIT, FRAME_BYTES_MAX, HELLO_LIMIT, Timing};
 use super::message::{OpenRequest, Refusal};
 use super::proxy_end::lock;
@@ -84,7 +85,8 @@ pub(crate) async fn welcome<S: Duplex + 'static>(
 /// The proxy's connections of one line.
 pub(crate) struct BulkPool {
     idle: Mutex<VecDeque<Idle>>,
-    busy: Arc<AtomicUsize>,
+    /// Of the line's interactive lane, which counts those in use and knows what has come.
+    health: Arc<Health>,
 }
 
 /// One that waits to be used, and counts among all of the proxy.
@@ -113,11 +115,11 @@ impl std::fmt::Debug for BulkPool {
 }
 
 impl BulkPool {
-    /// Counts in `busy` those in use.
-    pub(crate) fn new(busy: Arc<AtomicUsize>) -> Self {
+    /// `health` is that of the line's interactive lane.
+    pub(crate) fn new(health: Arc<Health>) -> Self {
         Self {
             idle: Mutex::default(),
-            busy,
+            health,
         }
     }
 
@@ -131,12 +133,16 @@ impl BulkPool {
         has_room
     }
 
+    pub(crate) fn has_room(&self) -> bool {
+        self.idle() + self.busy() < BULK_MAX
+    }
+
     pub(crate) fn idle(&self) -> usize {
         lock(&self.idle).len()
     }
 
     pub(crate) fn busy(&self) -> usize {
-        self.busy.load(Ordering::Relaxed)
+        self.health.bulk.load(Ordering::Relaxed)
     }
 
     /// Opens a stream on one of the idle connections.
@@ -156,21 +162,24 @@ impl BulkPool {
             else {
                 return Err(NotOpened::NoConnection);
             };
-            let busy = Counted::new(&self.busy);
+            let busy = Counted::new(&self.health.bulk);
+            let asked_at = self.health.mark();
             match timeout(BULK_SEEN_LIMIT, ask(&mut connection, request)).await {
                 Ok(Ok(Report::Seen)) => {}
                 // Dead or confused: the next one.
                 Ok(_) => continue,
-                // The others are older, and whoever asked has waited.
                 Err(_) => {
-                    self.clear();
+                    // The others are older. On a path that is only slow they are well.
+                    if !self.health.has_heard_since(asked_at) {
+                        self.clear();
+                    }
                     return Err(NotOpened::NoConnection);
                 }
             }
             return match read_frame(&mut connection, FRAME_BYTES_MAX).await {
                 Ok(Report::Opened) => Ok(LineStream::connection(
                     connection,
-                    line_end.clone(),
+                    (line_end.clone(), Arc::clone(&self.health)),
                     (busy, Some(counted)),
                 )),
                 Ok(Report::Refused(refusal)) => Err(NotOpened::Refused(refusal)),

@@ -12,7 +12,7 @@ use super::bulk::{Order, Report};
 use super::error::{ConnectError, chain};
 use super::frame::{FrameError, read_frame, write_frame};
 use super::limits::{BULK_MAX, BULK_PAUSE, BULK_REFUSED_PAUSE, FRAME_BYTES_MAX};
-use super::message::{OpenRequest, RefusalCode};
+use super::message::OpenRequest;
 use super::sealed::Sealed;
 use super::stream::{Counted, LineStream};
 
@@ -57,10 +57,6 @@ async fn dial_and_serve(shared: &Arc<Shared>) {
                     serve(io, waiting, &shared_too).await;
                     drop(counted);
                 });
-            }
-            // Another process answers there now: this line never gets one again.
-            Err(ConnectError::Refused { refusal, .. }) if refusal.code == RefusalCode::NotFound => {
-                return;
             }
             Err(error) => {
                 tracing::debug!(error = chain(&error), "no bulk connection");
@@ -125,7 +121,8 @@ async fn open(
     match shared.dial(request).await {
         Ok(served) => {
             write_frame(&mut io, &Report::Opened).await?;
-            let stream = LineStream::connection(io, shared.end.token().clone(), (counted, None));
+            let line = (shared.end.token().clone(), Arc::clone(&shared.interactive));
+            let stream = LineStream::connection(io, line, (counted, None));
             shared.run(served, stream).await;
         }
         Err(refusal) => write_frame(&mut io, &Report::Refused(refusal)).await?,

@@ -158,6 +158,8 @@ pub(crate) struct Plain<T> {
     io: T,
     buffer: BytesMut,
     size: usize,
+    /// What went wrong behind bytes that had to be passed on first: the system says it once.
+    error: Option<io::Error>,
 }
 
 impl<T> Plain<T> {
@@ -167,13 +169,22 @@ impl<T> Plain<T> {
             io,
             buffer: BytesMut::new(),
             size,
+            error: None,
         }
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
     fn poll_chunk(&mut self, context: &mut Context<'_>, chunk: &mut Chunk) -> Poll<io::Result<()>> {
-        let Self { io, buffer, size } = self;
+        let Self {
+            io,
+            buffer,
+            size,
+            error,
+        } = self;
+        if let Some(error) = error.take() {
+            return Poll::Ready(Err(error));
+        }
         // The same memory again, when all that was in it has been sent.
         buffer.reserve(*size);
         // TLS gives a record at a time: several of them are worth one write.
@@ -186,8 +197,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> End for Plain<T> {
                     *buffer = BytesMut::new();
                     return Poll::Pending;
                 }
+                Poll::Ready(Err(broke)) => {
+                    *error = Some(broke);
+                    break;
+                }
                 // Comes again with the next read.
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+                Poll::Pending => break,
             }
         }
         chunk.push(buffer.split());

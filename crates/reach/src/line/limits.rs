@@ -37,7 +37,7 @@ pub(crate) const PROBE_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) const BULK_SEEN_LIMIT: Duration = Duration::from_secs(1);
 /// The pause after a bulk connection could not be dialled.
 pub(crate) const BULK_PAUSE: Duration = Duration::from_secs(2);
-/// The same after a proxy has said that there are enough.
+/// The same after a proxy has refused one: it has enough, or its successor answers there already.
 pub(crate) const BULK_REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// Bulk connections that one line may hold, idle and busy.
 pub const BULK_MAX: usize = 64;

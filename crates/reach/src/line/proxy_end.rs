@@ -421,7 +421,7 @@ impl Shared {
             id: parts.id,
             remote: parts.remote,
             since: clock::wall(),
-            bulk: BulkPool::new(Arc::clone(&parts.interactive.health().bulk)),
+            bulk: BulkPool::new(Arc::clone(parts.interactive.health())),
             interactive: parts.interactive,
             messages: parts.messages,
             end: parts.end,

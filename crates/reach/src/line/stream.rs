@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -14,6 +14,7 @@ pub use base::duplex::{BoxDuplex, Duplex};
 
 use super::Lane;
 use super::copy::{Chunk, End};
+use super::health::Health;
 use super::mux::Stream;
 use super::sealed::Sealed;
 
@@ -51,12 +52,16 @@ impl LineStream {
     /// At the proxy it counts twice: for its line, and for all.
     pub(crate) fn connection(
         io: Sealed,
-        line_end: CancellationToken,
+        (line_end, health): (CancellationToken, Arc<Health>),
         counted: (Counted, Option<Counted>),
     ) -> Self {
-        let line_end = Box::pin(line_end.cancelled_owned());
+        let connection = Connection {
+            io,
+            line_end: Box::pin(line_end.cancelled_owned()),
+            health,
+        };
         Self {
-            inner: Inner::Connection(Box::new(Connection { io, line_end })),
+            inner: Inner::Connection(Box::new(connection)),
             lane: Lane::Bulk,
             _counted: counted,
         }
@@ -72,7 +77,13 @@ impl LineStream {
     pub fn abort(mut self) {
         match &mut self.inner {
             Inner::Framed(stream) => stream.abort(),
-            Inner::Connection(connection) => connection.io.reset(),
+            // The end of a line is told on the line: this would blame the target.
+            Inner::Connection(connection) => {
+                let mut context = Context::from_waker(Waker::noop());
+                if connection.check(&mut context).is_ok() {
+                    connection.io.reset();
+                }
+            }
         }
     }
 }
@@ -87,7 +98,8 @@ impl AsyncRead for LineStream {
             Inner::Framed(stream) => stream.poll_read(context, buffer),
             Inner::Connection(connection) => {
                 connection.check(context)?;
-                Pin::new(&mut connection.io).poll_read(context, buffer)
+                let polled = Pin::new(&mut connection.io).poll_read(context, buffer);
+                connection.heard(polled)
             }
         }
     }
@@ -142,7 +154,8 @@ impl End for LineStream {
             Inner::Framed(stream) => stream.poll_chunk(context, chunk),
             Inner::Connection(connection) => {
                 connection.check(context)?;
-                connection.io.poll_chunk(context, chunk)
+                let polled = connection.io.poll_chunk(context, chunk);
+                connection.heard(polled)
             }
         }
     }
@@ -170,6 +183,8 @@ impl End for LineStream {
 struct Connection {
     io: Sealed,
     line_end: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Of the line, which is not silent while bytes come here.
+    health: Arc<Health>,
 }
 
 impl Connection {
@@ -179,6 +194,14 @@ impl Connection {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
             Poll::Pending => Ok(()),
         }
+    }
+
+    /// Notes when bytes have come.
+    fn heard(&self, polled: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            self.health.hear();
+        }
+        polled
     }
 }
 

@@ -384,6 +384,26 @@ fn what_all_agents_learn_at_once_is_not_dialled_at_once() {
     });
 }
 
+/// Nobody reaches an agent without a line: the rest that it began when it still had one ends sooner.
+#[test]
+fn who_has_lost_all_lines_is_back_within_a_second() {
+    for random_seed in 0..100 {
+        let mut table = Table::with_seed(Strategy::Mesh, random_seed);
+        let list = Announcement {
+            spread_ms: 8_000,
+            ..announcement(1, vec![super::announced("p1"), super::announced("p2")])
+        };
+        let dials = table.step(Event::Announced(Arc::new(list)));
+        table.settle(dials);
+        assert!(table.after(60).is_empty());
+        let lines: Vec<DialId> = table.pool.claims().map(|(line, _)| line).collect();
+        for line in lines {
+            assert!(table.step(Event::Ended { line }).is_empty());
+        }
+        assert!(!table.after(1).is_empty(), "seed {random_seed}");
+    }
+}
+
 #[test]
 fn a_stale_dial_is_closed() {
     let mut table = Table::new(Strategy::Mesh);

@@ -31,6 +31,8 @@ pub(super) struct Incoming {
     /// What was opened and not taken.
     opened: Chunk,
     has_ended: bool,
+    /// What was wrong, once what came before it has been taken.
+    wrong: Option<io::Error>,
     /// What comes after something wrong is not to be trusted: a record may be missing before it.
     is_broken: bool,
 }
@@ -43,6 +45,7 @@ impl Incoming {
             size: SIZE_MIN,
             opened: Chunk::default(),
             has_ended: false,
+            wrong: None,
             is_broken: false,
         }
     }
@@ -58,11 +61,15 @@ impl Incoming {
     ) -> Poll<io::Result<()>> {
         while self.opened.is_empty() && !self.has_ended {
             if self.is_broken {
-                return Poll::Ready(Err(invalid("something wrong before")));
+                let wrong = self.wrong.take();
+                let wrong = wrong.unwrap_or_else(|| invalid("something wrong before"));
+                return Poll::Ready(Err(wrong));
             }
-            let opened = self.open_all();
-            self.is_broken = opened.is_err();
-            opened?;
+            self.wrong = self.open_all().err();
+            self.is_broken = self.wrong.is_some();
+            if self.is_broken {
+                continue;
+            }
             if self.opened.is_empty() && !self.has_ended {
                 ready!(self.poll_fill(io, context))?;
             }

@@ -1,6 +1,8 @@
 //! Sealed records: whole and in order between two ends, refused when somebody changed them, and the same as
 //! those of TLS 1.3 to another implementation.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,8 +12,12 @@ use rustls::crypto::cipher::{AeadKey, InboundOpaqueMessage, Iv};
 use rustls::{ContentType, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::line::health::Health;
+use crate::line::mux::StreamReset;
+use crate::line::stream::{Counted, LineStream};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const OURS: [u8; 48] = [1; 48];
@@ -69,6 +75,48 @@ async fn bytes_arrive_whole_and_in_order() {
         let ((answer, _), ()) = within(async { tokio::join!(sending, receiving) }).await;
         assert_eq!(answer, b"whole");
     }
+}
+
+/// What was sent before a stream was broken can be read, and then it is told from a cut.
+#[tokio::test]
+async fn a_reset_is_told_behind_what_came_before() {
+    let (mut near, mut far) = pair(70_000, u64::MAX);
+    near.write_all(b"last words").await.unwrap();
+    near.reset();
+    drop(near);
+    let mut words = [0; 10];
+    within(far.read_exact(&mut words)).await.unwrap();
+    assert_eq!(&words, b"last words");
+    let error = within(far.read(&mut words)).await.unwrap_err();
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    assert_eq!(inner, Some(&StreamReset), "{error:?}");
+    let error = within(far.read(&mut words)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error:?}");
+}
+
+/// Whoever is locked out gets nothing more, also when it has ended its own direction and keeps its
+/// connection: then only the other direction is left to be broken.
+#[tokio::test]
+async fn the_end_of_a_line_breaks_what_half_a_stream_still_writes() {
+    let (near, mut far) = pair(997, u64::MAX);
+    let (line_end, health) = (CancellationToken::new(), Arc::<Health>::default());
+    let counted = Counted::new(&health.bulk);
+    let line = (line_end.clone(), Arc::clone(&health));
+    let mut stream = LineStream::connection(near, line, (counted, None));
+    far.shutdown().await.unwrap();
+    assert_eq!(within(stream.read(&mut [0; 1])).await.unwrap(), 0);
+    let writing = async { while stream.write_all(&[7; 500]).await.is_ok() {} };
+    let ending = async {
+        // Nobody reads: by then there is no room.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        line_end.cancel();
+    };
+    within(async { tokio::join!(writing, ending) }).await;
+    assert!(within(stream.shutdown()).await.is_err());
+    assert!(within(stream.flush()).await.is_err());
+    drop(stream);
+    assert_eq!(health.bulk.load(Ordering::Relaxed), 0);
+    drop(far);
 }
 
 /// What comes until the end, and what the end is.
