@@ -47,6 +47,33 @@ async fn knock_as(hub: &Program, client: ClientConfig, words: &[u8]) -> Vec<u8> 
     heard
 }
 
+/// Begins the handshake inside a WebSocket, and gives what came back.
+async fn knock_inside(hub: &Program, client: ClientConfig) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    // A binary message of more than 125 bytes, under a mask that changes nothing (RFC 6455, 5.2).
+    let length = u16::try_from(hello.len()).unwrap().to_be_bytes();
+    let message = [&[0x82, 0x80 | 126][..], &length, &[0; 4], &hello].concat();
+    let head = "GET /v1/line HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Protocol: landline\r\n\r\n";
+    let mut stream = TcpStream::connect(hub.main).await.unwrap();
+    let mut heard = Vec::new();
+    let exchange = async {
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await?);
+        }
+        stream.write_all(&message).await?;
+        (&mut stream).take(64 << 10).read_buf(&mut heard).await
+    };
+    timeout(SOON, exchange).await.expect("in time").unwrap();
+    heard
+}
+
 /// What a machine of the cluster says first on this protocol, and has an answer to.
 fn first_words(alpn: &[u8]) -> Vec<u8> {
     let words = if alpn == PEER {
@@ -139,6 +166,17 @@ async fn an_older_tls_is_refused() {
         })
         .await;
     }
+    // Where something on the way takes the names of protocols out, too.
+    let before = cluster::audit(&hub, "line.handshake").await.len();
+    let old = careless_client_of(&[&rustls::version::TLS12], CONTROL, Some(&pair));
+    let answer = knock_inside(&hub, old).await;
+    // An alert that is fatal: the version of the protocol (RFC 5246, 7.2).
+    assert!(answer.ends_with(&[21, 3, 3, 0, 2, 2, 70]), "{answer:?}");
+    wait::until("refusal in a WebSocket", SOON, async || {
+        let events = cluster::audit(&hub, "line.handshake").await;
+        (events.len() > before).then_some(())
+    })
+    .await;
     // With the newer one the same words have an answer.
     let new = careless_client_of(&[&rustls::version::TLS13], CONTROL, Some(&pair));
     assert!(!knock_as(&hub, new, &first_words(CONTROL)).await.is_empty());

@@ -54,10 +54,15 @@ pub async fn measure(ends: &Path, size: Size, only: &[String]) -> Value {
             note(&way, value);
         }
     }
-    if wanted("landline forward") {
-        let product = Product::start(targets).await;
-        let way = product.way();
-        note(&way, measure::everything(&way, size).await);
+    for (name, lane) in [
+        ("landline forward", "interactive"),
+        ("landline forward, bulk", "bulk"),
+    ] {
+        if wanted(name) {
+            let product = Product::start(targets, lane).await;
+            let way = product.way(name);
+            note(&way, measure::everything(&way, size).await);
+        }
     }
     for peer in peers::start(targets)
         .into_iter()

@@ -187,13 +187,13 @@ pub struct Product {
 }
 
 impl Product {
-    /// Starts all three and makes a user who may use both applications.
-    pub async fn start(targets: Targets) -> Self {
+    /// Starts all three and makes a user who may use both applications, which travel on this lane.
+    pub async fn start(targets: Targets, lane: &str) -> Self {
         let public = json!({"public_addr": "hub.example.net:3080"});
         let hub = Program::start(&cluster::hub(public)).await;
         let apps = json!([
-            {"name": "bytes", "tcp": targets.tcp.to_string()},
-            {"name": "pages", "url": format!("http://{}", targets.http)},
+            {"name": "bytes", "tcp": targets.tcp.to_string(), "lane": lane},
+            {"name": "pages", "url": format!("http://{}", targets.http), "lane": lane},
         ]);
         let node = cluster::join(&hub, "web-1", json!({"apps": apps})).await;
         let role = json!({"name": "apps", "allow": [
@@ -233,13 +233,13 @@ impl Product {
     }
 
     /// The way through it. HTTP goes to the hub itself, by path.
-    pub fn way(&self) -> Way {
+    pub fn way(&self, name: &'static str) -> Way {
         let http = Http {
             url: format!("http://{}/apps/pages/", self.hub.main),
             headers: vec![format!("authorization: Bearer {}", self.token)],
         };
         Way {
-            name: "landline forward",
+            name,
             tcp: self.port,
             http: Some(http),
             processes: vec![self.hub.pid(), self.node.pid(), self.forward.pid()],
