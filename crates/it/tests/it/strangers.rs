@@ -53,9 +53,9 @@ async fn knock_inside(hub: &Program, client: ClientConfig) -> Vec<u8> {
     let mut tls = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
     let mut hello = Vec::new();
     tls.write_tls(&mut hello).unwrap();
-    // A binary message of more than 125 bytes, under a mask that changes nothing (RFC 6455, 5.2).
+    // A binary message whose length stands in two bytes, under a mask that changes nothing (RFC 6455, 5.2).
     let length = u16::try_from(hello.len()).unwrap().to_be_bytes();
-    let message = [&[0x82, 0x80 | 126][..], &length, &[0; 4], &hello].concat();
+    let message = [&[0x82, 0xfe][..], &length, &[0; 4], &hello].concat();
     let head = "GET /v1/line HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Protocol: landline\r\n\r\n";
