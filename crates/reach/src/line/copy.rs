@@ -290,3 +290,59 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says something, breaks, and has ended from then on, as a socket does: its error is told once.
+    #[derive(Default)]
+    struct Breaking(u8);
+
+    impl AsyncRead for Breaking {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.0 += 1;
+            match self.0 {
+                1 => buffer.put_slice(b"said before"),
+                2 => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                _ => {}
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Breaking {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A connection that breaks right behind its bytes is not taken for one that ends there.
+    #[tokio::test]
+    async fn a_break_behind_bytes_is_no_end() {
+        let mut end = Plain::new(Breaking::default(), COPY_BUFFER);
+        let mut chunk = Chunk::default();
+        let next = poll_fn(|context| end.poll_chunk(context, &mut chunk));
+        next.await.unwrap();
+        assert_eq!(chunk.pop(64).unwrap(), &b"said before"[..]);
+        let next = poll_fn(|context| end.poll_chunk(context, &mut chunk));
+        let error = next.await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
